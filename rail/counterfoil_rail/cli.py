@@ -1,0 +1,169 @@
+"""
+The command `counterfoil-rail`: run the rail, read its books, make it misbehave.
+"""
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from counterfoil_rail.cards import TEST_CARDS
+from counterfoil_rail.clock import system_clock
+from counterfoil_rail.control import ControlError, ask
+from counterfoil_rail.faults import FAULTS, FaultError
+from counterfoil_rail.issuer import DelayRange
+from counterfoil_rail.listing import as_json, as_table
+from counterfoil_rail.log import Log
+from counterfoil_rail.server import Settings
+from counterfoil_rail.server import serve as serve_rail
+from counterfoil_rail.store import StoreError, rail_folder
+
+PORT = 8583
+PORT_MAX = 65_535
+
+app = App(name="counterfoil-rail", help="An acquirer host with two issuers in a box.")
+fault = App(name="fault", help="Make a running rail misbehave, for tests.")
+app.command(fault)
+
+State = Annotated[Path, Parameter(help="The demo's folder; the rail lives in DIR/rail.")]
+
+RULES = """
+Any other number that satisfies Luhn is approved too: BINs 4 (issuer A), 5, 2221-2720, 34, 37,
+6011, 65 (issuer B). Others: 15; a wrong check digit: 14; an expiry before this month: 54.
+
+Amounts of 900000 to 909999 minor units get their last two digits as the response code when
+that is a decline (900005 -> 05, 900091 -> 91); 900068: no answer at all; others: 00.
+
+Postal code ending in 9, street beginning with 9, CVV 999: do not match (AVS N, A or Z; CVV N).
+"""
+
+
+@app.command
+def serve(
+    *,
+    state: State,
+    host: str = "127.0.0.1",
+    port: int = PORT,
+    issuer_delay_ms: str = "0",
+    seed: int | None = None,
+    fault: list[str] | None = None,
+    quiet: bool = False,
+) -> None:
+    """
+    Run the rail until it is told to stop; one JSON line per event on standard error.
+
+    Parameters
+    ----------
+    host
+        The address to listen on.
+    port
+        The port; 0 takes a free one and says which.
+    issuer_delay_ms
+        How long issuers take: milliseconds, or LOW-HIGH.
+    seed
+        Repeats random delays and approval codes.
+    fault
+        NAME=VALUE: a fault that is armed from the start; may be given several times.
+    quiet
+        Leave the line for each message out.
+    """
+    log = Log(system_clock, quiet=quiet)
+    try:
+        if not 0 <= port <= PORT_MAX:
+            raise ValueError(f"a port is 0 to {PORT_MAX}: {port}")
+        settings = Settings(
+            state=state,
+            host=host,
+            port=port,
+            issuer_delay=DelayRange.parse(issuer_delay_ms),
+            seed=seed,
+            faults=_named(fault or []),
+        )
+        asyncio.run(serve_rail(settings, log))
+    except (StoreError, ValueError, OSError) as error:
+        log.event("not_started", error=str(error))
+        sys.exit(1)
+
+
+@app.command
+def books(*, state: State, as_json_list: Annotated[bool, Parameter("--json")] = False) -> None:
+    """
+    List every charge in the rail's own books, also when no rail runs.
+
+    Parameters
+    ----------
+    as_json_list
+        As one JSON list instead of a table.
+    """
+    try:
+        for piece in as_json(state) if as_json_list else as_table(state):
+            sys.stdout.write(piece)
+        sys.stdout.flush()
+    except StoreError as error:
+        _fail(str(error))
+    except BrokenPipeError:  # The reader has seen enough; nothing is left to flush at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@app.command
+def cards() -> None:
+    """
+    Print the well-known test cards and the rules for all others.
+    """
+    for card in TEST_CARDS:
+        sys.stdout.write(f"{card.number:<18}{card.response_code}  {card.meaning}\n")
+    sys.stdout.write(RULES)
+
+
+@fault.command(name="set")
+def set_fault(name: str, value: str, /, *, state: State) -> None:
+    """
+    Arm fault NAME with VALUE in the running rail; 0 disarms it.
+    """
+    _print_faults(state, {"set": [name, value]})
+
+
+@fault.command(name="list")
+def list_faults(*, state: State) -> None:
+    """
+    Print every fault of the running rail: its value and what it takes.
+    """
+    _print_faults(state, {})
+
+
+def main() -> None:
+    """
+    Run the command line.
+    """
+    app()
+
+
+def _print_faults(state: Path, request: dict[str, object]) -> None:
+    try:
+        armed = ask(rail_folder(state), request)
+    except ControlError as error:
+        _fail(str(error))
+    listed = [
+        {"name": name, "value": armed.get(name, ""), "takes": takes}
+        for name, takes in FAULTS.items()
+    ]
+    sys.stdout.write(f"{json.dumps(listed, indent=1)}\n")
+
+
+def _named(pairs: list[str]) -> dict[str, str]:
+    named = {}
+    for pair in pairs:
+        name, separator, value = pair.partition("=")
+        if not separator:
+            raise FaultError(f"a fault is NAME=VALUE: {pair!r}")
+        named[name] = value
+    return named
+
+
+def _fail(message: str) -> None:
+    sys.stderr.write(f"counterfoil-rail: {message}\n")
+    sys.exit(1)

@@ -1,0 +1,230 @@
+"""
+Messages of the dialect gw87: read with pyiso8583, answered by echoing what must be.
+
+The field table is data (`fields.json`: kind, length, length digits); the encoding is
+ASCII with a raw bitmap and raw binary fields. MTIs that the host knows stand in
+`ECHOED`, each with the fields that its answer repeats.
+"""
+
+import json
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+import iso8583
+
+Fields = dict[str, str]
+
+SIGN_ON, SIGN_OFF, CUTOVER, ECHO_TEST = "001", "002", "201", "301"  # DE 70
+
+_PAYMENT = ("2", "3", "4", "7", "11", "12", "13", "32", "33", "37", "41", "42", "49")
+_NETWORK = ("7", "11", "33", "70")
+ECHOED = {
+    "0100": _PAYMENT,
+    "0200": _PAYMENT,
+    "0220": (*_PAYMENT, "90"),
+    "0400": (*_PAYMENT, "90", "95"),
+    "0420": (*_PAYMENT, "90", "95"),
+    "0800": _NETWORK,
+}
+_REPEATABLE = {"0101", "0201", "0221", "0401", "0421", "0801"}
+NETWORK_ANSWER = "0810"
+
+
+class UnreadableError(Exception):
+    """
+    A frame that cannot be answered: the link is closed, for *reason*.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Key(NamedTuple):
+    """
+    What tells one request from all others; the MTI's repeat digit is cleared.
+    """
+
+    terminal_id: str
+    sent_at: str
+    stan: str
+    mti: str
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """
+    One message as it came: `mti` as sent, `function` with its repeat digit cleared.
+    """
+
+    mti: str
+    function: str
+    fields: Fields
+    key: Key
+
+    def __repr__(self) -> str:
+        """
+        Say which message this is, and nothing of its card.
+        """
+        return f"<{self.mti} {self.key.terminal_id} {self.key.sent_at} {self.key.stan}>"
+
+    @property
+    def amount_minor(self) -> int:
+        """
+        DE 4, in minor units of the currency of DE 49.
+        """
+        return int(self.fields["4"])
+
+    @property
+    def is_refund(self) -> bool:
+        """
+        Tell whether DE 3 says that money goes back to the cardholder.
+        """
+        return self.fields["3"].startswith("20")
+
+    @property
+    def is_reversal(self) -> bool:
+        """
+        Tell whether this undoes an earlier message.
+        """
+        return self.function in {"0400", "0420"}
+
+    def original(self) -> Key:
+        """
+        Return the key of the message that DE 90 names, on the same terminal.
+        """
+        named = self.fields["90"]
+        return Key(self.key.terminal_id, named[10:20], named[4:10], clear_repeat(named[:4]))
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """
+    What the host says to a request, beside what it echoes. `note` is for the log only.
+    """
+
+    response_code: str
+    approval_code: str | None = None
+    settlement_date: str | None = None
+    verification: str | None = None
+    network_transaction_id: str | None = None
+    note: str = ""
+
+
+def read(frame: bytes) -> Request:
+    """
+    Read one message.
+
+    Raises:
+        UnreadableError: Its MTI is not one the host knows, or its fields cannot be told apart.
+    """
+    mti = frame[:4].decode("ascii", "replace")
+    function = clear_repeat(mti)
+    if function not in ECHOED and mti != NETWORK_ANSWER:
+        raise UnreadableError("unknown_mti")
+    try:
+        fields, _ = iso8583.decode(frame, SPEC)
+    except iso8583.DecodeError as error:
+        raise UnreadableError(f"undecodable_field_{error.field}") from None
+    except KeyError:  # Bit 65: to the codec a third bitmap, of fields nobody has defined.
+        raise UnreadableError("undecodable_field_65") from None
+    key = Key(fields.get("41", ""), fields.get("7", ""), fields.get("11", ""), function)
+    return Request(mti, function, fields, key)
+
+
+def encode_answer(request: Request, answer: Answer) -> bytes:
+    """
+    Write the answer to *request*: its echoed fields and what *answer* adds.
+    """
+    asked = request.fields
+    fields = {number: asked[number] for number in ECHOED[request.function] if number in asked}
+    fields["t"] = answer_mti(request.function)
+    fields["39"] = answer.response_code
+    if answer.approval_code:
+        fields["38"] = answer.approval_code
+    if answer.settlement_date:
+        fields["15"] = answer.settlement_date
+    if answer.verification:
+        fields["44"] = answer.verification
+    if answer.network_transaction_id:
+        fields["48"] = write_private({"20": answer.network_transaction_id})
+    return encode(fields)
+
+
+def encode(fields: Fields) -> bytes:
+    """
+    Write one message; "t" is its MTI.
+    """
+    raw, _ = iso8583.encode(fields, SPEC)
+    return bytes(raw)
+
+
+def clear_repeat(mti: str) -> str:
+    """
+    Return the MTI of the first sending: 0420 for 0421.
+    """
+    return f"{mti[:3]}0" if mti in _REPEATABLE else mti
+
+
+def answer_mti(function: str) -> str:
+    """
+    Return the MTI that answers *function*: 0210 for 0200, 0430 for 0420.
+    """
+    return f"{function[:2]}{int(function[2]) + 1}0"
+
+
+def read_private(text: str) -> dict[str, str]:
+    """
+    Read the tags of DE 48: tag 2, length 2, value.
+
+    Raises:
+        ValueError: A length is no number or points beyond the end.
+    """
+    tags = {}
+    position = 0
+    while position < len(text):
+        length = text[position + 2 : position + 4]
+        end = position + 4 + int(length)
+        if not length.isdigit() or end > len(text):
+            raise ValueError("DE 48 ends inside a tag")
+        tags[text[position : position + 2]] = text[position + 4 : end]
+        position = end
+    return tags
+
+
+def write_private(tags: dict[str, str]) -> str:
+    """
+    Write the tags of DE 48.
+    """
+    return "".join(f"{tag}{len(value):02d}{value}" for tag, value in tags.items())
+
+
+def _field_spec(row: dict[str, Any]) -> dict[str, Any]:
+    binary = row["kind"] == "b"
+    return {
+        "data_enc": "b" if binary else "ascii",
+        "len_enc": "ascii",
+        "len_type": row["lv"],
+        "max_len": row["len"],
+        "desc": row["name"],
+    }
+
+
+def _compile_spec(table: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """
+    Turn the field table into pyiso8583's form; field 65 would be a third bitmap to it.
+    """
+    special = {
+        "h": {"kind": "ans", "lv": 0, "len": 0, "name": "Header"},
+        "t": {"kind": "n", "lv": 0, "len": 4, "name": "Message type"},
+        "p": {"kind": "b", "lv": 0, "len": 8, "name": "Bitmap, primary"},
+        "1": {"kind": "b", "lv": 0, "len": 8, "name": "Bitmap, secondary"},
+    }
+    return {number: _field_spec(row) for number, row in (special | table).items()}
+
+
+FIELD_TABLE: dict[str, dict[str, Any]] = json.loads(
+    files(__package__).joinpath("fields.json").read_text("ascii")
+)
+SPEC = _compile_spec(FIELD_TABLE)

@@ -1,0 +1,138 @@
+"""
+One rail as a process: opens its folder, listens, and stops cleanly when it is told to.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from counterfoil_rail.books import Books
+from counterfoil_rail.clock import Clock, system_clock
+from counterfoil_rail.control import ControlPort
+from counterfoil_rail.faults import Faults
+from counterfoil_rail.host import AcquirerHost
+from counterfoil_rail.issuer import DelayRange, Issuers
+from counterfoil_rail.link import ECHO_IDLE_SECONDS, Link
+from counterfoil_rail.log import Log
+from counterfoil_rail.store import (
+    account_key,
+    locked,
+    open_writable,
+    prepare_folder,
+    write_private_json,
+)
+
+SERVING_FILE = "serving.json"
+BACKLOG_MAX = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """
+    How a rail is run. Port 0 takes a free one; a seed repeats delays and approval codes.
+    """
+
+    state: Path
+    host: str = "127.0.0.1"
+    port: int = 0
+    issuer_delay: DelayRange = field(default_factory=DelayRange)
+    seed: int | None = None
+    faults: Mapping[str, str] = field(default_factory=dict)
+    idle_seconds: float = ECHO_IDLE_SECONDS
+    clock: Clock = system_clock
+
+
+@dataclass(frozen=True, slots=True)
+class Rail:
+    """
+    A rail that is listening.
+    """
+
+    port: int
+    host: AcquirerHost
+    faults: Faults
+
+
+@contextlib.asynccontextmanager
+async def running(settings: Settings, log: Log) -> AsyncIterator[Rail]:
+    """
+    Run a rail for as long as the context lasts.
+
+    Raises:
+        StoreError: Its folder cannot be used.
+        FaultError: A fault of the settings is not one.
+        OSError: Its address cannot be had.
+    """
+    folder = prepare_folder(settings.state)
+    with locked(folder):
+        connection = open_writable(folder)
+        books = Books(connection)
+        try:
+            host = AcquirerHost(
+                books,
+                card_key=account_key(folder, connection),
+                issuers=Issuers(seed=settings.seed),
+                faults=(faults := _faults(settings)),
+                clock=settings.clock,
+                log=log,
+            )
+            async with _listening(settings, host, faults, folder, log) as port:
+                yield Rail(port, host, faults)
+        finally:
+            books.close()
+
+
+async def serve(settings: Settings, log: Log) -> None:
+    """
+    Run a rail until SIGTERM or SIGINT.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signal_number, stop.set)
+    async with running(settings, log):
+        await stop.wait()
+    log.event("stopped")
+
+
+@contextlib.asynccontextmanager
+async def _listening(
+    settings: Settings, host: AcquirerHost, faults: Faults, folder: Path, log: Log
+) -> AsyncIterator[int]:
+    """
+    Listen for gateways and for the control port; write down where.
+    """
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(
+        lambda: Link(host, idle_seconds=settings.idle_seconds),
+        settings.host,
+        settings.port,
+        backlog=BACKLOG_MAX,
+    )
+    control = ControlPort(host, faults, log)
+    try:
+        await control.open(folder)
+        port = int(server.sockets[0].getsockname()[1])
+        where = {"host": settings.host, "port": port, "pid": os.getpid()}
+        write_private_json(folder / SERVING_FILE, where)
+        log.event("listening", **where)
+        yield port
+    finally:
+        (folder / SERVING_FILE).unlink(missing_ok=True)
+        control.close(folder)
+        server.close()
+        host.finish()
+        for link in list(host.links):
+            link.close("stopping")
+        await asyncio.sleep(0)  # Lets the links hear of their end before the books close.
+
+
+def _faults(settings: Settings) -> Faults:
+    faults = Faults(settings.issuer_delay)
+    for name, value in settings.faults.items():
+        faults.set(name, value)
+    return faults
