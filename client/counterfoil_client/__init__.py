@@ -1,0 +1,66 @@
+"""
+Take card payments through a Counterfoil gateway, from the merchant's side.
+
+`Client` and `AsyncClient` are the whole of it: every call that moves money is written
+to a journal on the merchant's own disk, sent under an idempotency key, acknowledged on
+the same connection, and returns only then. `recover()` finishes what a crash left open.
+"""
+
+from counterfoil_client.async_client import AsyncClient
+from counterfoil_client.cards import Billing, Card
+from counterfoil_client.client import Client
+from counterfoil_client.errors import (
+    ConfigurationError,
+    CounterfoilError,
+    GatewayUnavailable,
+    InvalidAmount,
+    InvalidCard,
+    InvalidRequest,
+    JournalFailed,
+    KeyFenced,
+    KeyReused,
+    NotSent,
+    OutcomeUnknown,
+    RequestRefused,
+)
+from counterfoil_client.limits import Limits
+from counterfoil_client.results import (
+    CardShown,
+    Decline,
+    Movement,
+    Page,
+    Payment,
+    Recovered,
+    Resolution,
+    StateChange,
+)
+from counterfoil_client.version import __version__
+
+__all__ = [
+    "AsyncClient",
+    "Billing",
+    "Card",
+    "CardShown",
+    "Client",
+    "ConfigurationError",
+    "CounterfoilError",
+    "Decline",
+    "GatewayUnavailable",
+    "InvalidAmount",
+    "InvalidCard",
+    "InvalidRequest",
+    "JournalFailed",
+    "KeyFenced",
+    "KeyReused",
+    "Limits",
+    "Movement",
+    "NotSent",
+    "OutcomeUnknown",
+    "Page",
+    "Payment",
+    "Recovered",
+    "RequestRefused",
+    "Resolution",
+    "StateChange",
+    "__version__",
+]

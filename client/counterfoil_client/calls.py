@@ -1,0 +1,167 @@
+"""
+What each call of `Client` and `AsyncClient` does, written once, as steps for a driver.
+"""
+
+import hashlib
+import time
+from datetime import UTC, datetime
+from random import Random, SystemRandom
+from uuid import uuid4
+
+from counterfoil_client import core, recovery, wire
+from counterfoil_client.amounts import minor_units
+from counterfoil_client.cards import Billing, Card
+from counterfoil_client.commands import Intent, Send, Steps
+from counterfoil_client.errors import (
+    CounterfoilError,
+    InvalidAmount,
+    InvalidRequest,
+    NotSent,
+    OutcomeUnknown,
+)
+from counterfoil_client.limits import Limits
+from counterfoil_client.pace import Clock, Pace
+from counterfoil_client.results import Page, Payment, Recovered, Resolution
+
+PAGE_SIZE_MAX = 100
+NO_LEASE = "all connections are in use"
+
+
+class Calls:
+    """
+    The calls, bound to limits, a clock and a source of jitter.
+    """
+
+    def __init__(
+        self, limits: Limits, clock: Clock = time.monotonic, chance: Random | None = None
+    ) -> None:
+        self._limits = limits
+        self._clock = clock
+        self._chance = chance or SystemRandom()
+
+    def payment(
+        self,
+        kind: str,
+        amount: int | str,
+        currency: str,
+        card: Card,
+        *,
+        order: str | None,
+        description: str | None,
+        customer_email: str | None,
+        billing: Billing | None,
+        idempotency_key: str | None,
+    ) -> tuple[Intent, Steps[Payment]]:
+        """
+        Return the steps of a sale or an authorization.
+        """
+        if not isinstance(card, Card):
+            raise TypeError("card is a Card(number=..., expiry_month=..., expiry_year=...)")
+        terms = wire.Terms(
+            kind=kind,
+            amount_minor=minor_units(amount, currency),
+            currency=currency,
+            order=order,
+            description=description,
+            customer_email=customer_email,
+            billing=billing,
+        )
+        return self._journalled(*wire.payment(_key(idempotency_key), terms, card))
+
+    def movement(
+        self,
+        kind: str,
+        payment: Payment | str,
+        amount: int | str | None,
+        currency: str | None,
+        idempotency_key: str | None,
+    ) -> tuple[Intent, Steps[Payment]]:
+        """
+        Return the steps of a capture, void or refund.
+        """
+        if isinstance(payment, Payment):
+            currency = currency or payment.currency
+        minor = None if amount is None else _minor(amount, currency)
+        key = _key(idempotency_key)
+        return self._journalled(*wire.movement(key, kind, _id(payment), minor, currency))
+
+    def get(self, payment: Payment | str) -> Steps[Payment]:
+        """
+        Return the steps that read one payment.
+        """
+        return core.fetch(wire.get(_id(payment)), Payment, self._pace())
+
+    def refuse(self, payment: Payment | str) -> Steps[Payment]:
+        """
+        Return the steps that refuse an approval.
+        """
+        return core.fetch(wire.refuse(_id(payment)), Payment, self._pace())
+
+    def listing(self, limit: int, **filters: str | datetime | None) -> Steps[Page]:
+        """
+        Return the steps that read one page of payments.
+        """
+        if isinstance(limit, bool) or not 1 <= limit <= PAGE_SIZE_MAX:
+            raise InvalidRequest(f"limit is a number from 1 to {PAGE_SIZE_MAX}")
+        told = {name: _text(value) for name, value in filters.items()}
+        return core.fetch(wire.listing({"limit": limit, **told}), Page, self._pace())
+
+    def resolve(self, key: str) -> Steps[Resolution]:
+        """
+        Return the steps that find out what became of *key*.
+        """
+        return recovery.resolve(wire.checked_key(key), self._pace())
+
+    def recover(self) -> Steps[list[Recovered]]:
+        """
+        Return the steps that finish what a crash left open.
+        """
+        return recovery.recover(self._pace)
+
+    def _journalled(self, intent: Intent, request: Send) -> tuple[Intent, Steps[Payment]]:
+        return intent, core.move_money(intent, request, self._pace())
+
+    def _pace(self) -> Pace:
+        return Pace(self._limits, self._clock, self._chance)
+
+
+def account(api_key: str) -> str:
+    """
+    Return whose intents are whose in a shared journal, without the key itself.
+
+    A secret key has 256 random bits, so its hash gives nothing away.
+    """
+    return hashlib.sha256(api_key.encode()).hexdigest()[:32]
+
+
+def no_lease(key: str, *, own_key: bool) -> CounterfoilError:
+    """
+    Return what it proves that no connection was free: a new key cannot have charged, one
+    that the shop passed may have, in an earlier call.
+    """
+    if own_key:
+        return OutcomeUnknown(NO_LEASE, idempotency_key=key, answered=False)
+    return NotSent(NO_LEASE, idempotency_key=key)
+
+
+def _key(idempotency_key: str | None) -> str:
+    return f"cf_{uuid4().hex}" if idempotency_key is None else wire.checked_key(idempotency_key)
+
+
+def _id(payment: Payment | str) -> str:
+    return wire.checked_id(payment.id if isinstance(payment, Payment) else payment)
+
+
+def _minor(amount: int | str, currency: str | None) -> int:
+    if currency is None and isinstance(amount, str):
+        raise InvalidAmount("a decimal amount needs its currency: pass the Payment, or currency=")
+    # Any currency will do for an int: it is in minor units already.
+    return minor_units(amount, currency or "USD")
+
+
+def _text(value: str | datetime | None) -> str | None:
+    if not isinstance(value, datetime):
+        return value
+    if value.tzinfo is None:
+        raise InvalidRequest("a time needs its time zone: datetime.now(UTC)")
+    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -1,0 +1,153 @@
+"""
+What calls return: frozen values, as the gateway says them.
+
+Fields that a newer gateway adds are ignored. Amounts are in minor units of `currency`.
+"""
+
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+AWAITS_ACKNOWLEDGMENT = "approved"
+PAID_STATES = ("authorized", "captured")
+
+
+class CardShown(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What of a card may be shown: its brand and its last four digits.
+    """
+
+    brand: str = "card"
+    last4: str = ""
+
+
+class Decline(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    The issuer's no: words for the shopper, words for the merchant, and whether to retry.
+    """
+
+    response_code: str | None = None
+    shopper_message: str = ""
+    merchant_message: str = ""
+    retryable: bool = False
+    retry: str = "never"
+
+
+class Movement(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    A capture, void or refund of a payment.
+    """
+
+    id: str
+    kind: str
+    state: str
+    amount_minor: int
+    currency: str
+    rrn: str | None = None
+    batch_number: str | None = None
+    created_at: datetime | None = None
+    idempotency_key: str | None = None
+
+
+class StateChange(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    One line of a payment's history.
+    """
+
+    state: str
+    at: datetime
+    cause: str | None = None
+    actor: str | None = None
+
+
+class Payment(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    One attempt to get money from a cardholder. Ask `paid`, and nothing else, before shipping.
+    """
+
+    id: str
+    state: str
+    amount_minor: int
+    currency: str
+    kind: str = "sale"
+    mode: str = "test"
+    charged: bool | None = None
+    captured_minor: int = 0
+    refunded_minor: int = 0
+    confirmation_number: str | None = None
+    decline: Decline | None = None
+    order: str | None = None
+    description: str | None = None
+    customer_email: str | None = None
+    card: CardShown | None = None
+    rrn: str | None = None
+    stan: str | None = None
+    terminal_id: str | None = None
+    batch_number: str | None = None
+    approval_code: str | None = None
+    response_code: str | None = None
+    avs_result: str | None = None
+    cvv_result: str | None = None
+    acknowledge_by: datetime | None = None
+    acknowledged_at: datetime | None = None
+    acknowledged_on_session: bool | None = None
+    movements: tuple[Movement, ...] = ()
+    states: tuple[StateChange, ...] = ()
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    idempotency_key: str | None = None
+
+    @property
+    def paid(self) -> bool:
+        """
+        Whether the money is taken or held and the confirmation number is known.
+        """
+        return self.state in PAID_STATES and bool(self.charged) and bool(self.confirmation_number)
+
+    @property
+    def awaits_acknowledgment(self) -> bool:
+        """
+        Whether it is approved and will be reversed unless it is acknowledged.
+        """
+        return self.state == AWAITS_ACKNOWLEDGMENT
+
+
+class Page(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    One page of payments, newest first; pass `next_cursor` for the next one, until it is None.
+    """
+
+    data: tuple[Payment, ...] = ()
+    next_cursor: str | None = None
+
+
+class Resolution(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What became of a key. `never_seen` is a promise: no request under it will ever charge.
+    """
+
+    status: Literal["never_seen", "seen"]
+    payment: Payment | None = None
+
+
+class Recovered(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    One intent that `recover()` found in the journal, and what became of it.
+
+    `outcome` is `paid`, `not_charged` (declined or reversed), `never_sent` (fenced: never
+    charged, charge anew with a new key), `done` (a capture, void or refund that stands) or
+    `unknown` (`reason` says why; call `recover()` again). `was_open` is false for an outcome
+    that was already known when the process that asked for it died.
+    """
+
+    idempotency_key: str
+    kind: str
+    outcome: Literal["paid", "not_charged", "never_sent", "done", "unknown"]
+    payment: Payment | None = None
+    payment_id: str | None = None
+    order: str | None = None
+    amount_minor: int | None = None
+    currency: str | None = None
+    was_open: bool = True
+    reason: str | None = None

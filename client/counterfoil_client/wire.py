@@ -1,0 +1,162 @@
+"""
+The requests of the gateway's API, `/v1`: paths and bodies.
+"""
+
+import hashlib
+import re
+from urllib.parse import urlencode
+
+import msgspec
+
+from counterfoil_client.cards import Billing, Card
+from counterfoil_client.commands import Intent, Send
+from counterfoil_client.errors import InvalidRequest
+from counterfoil_client.limits import REQUEST_BYTES_MAX
+
+CONFLICT = 409
+UNPROCESSABLE = 422
+KEY_CHARACTERS_MAX = 255
+
+_KEY = re.compile(rf"[!-~]{{1,{KEY_CHARACTERS_MAX}}}", re.ASCII)
+_ID = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
+_IN_ORDER = msgspec.json.Encoder(order="sorted")
+
+Body = dict[str, object]
+
+
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What a sale or an authorization asks for, besides the card.
+    """
+
+    kind: str
+    amount_minor: int
+    currency: str
+    order: str | None = None
+    description: str | None = None
+    customer_email: str | None = None
+    billing: Billing | None = None
+
+
+def payment(key: str, terms: Terms, card: Card) -> tuple[Intent, Send]:
+    """
+    Return what to write down and what to send for a sale or an authorization.
+    """
+    _keep_the_number_out(card, key, terms)
+    shown: Body = {
+        "amount_minor": terms.amount_minor,
+        "currency": terms.currency,
+        "capture": "automatic" if terms.kind == "sale" else "manual",
+        "order": terms.order,
+        "description": terms.description,
+        "customer_email": terms.customer_email,
+        "billing": _present(msgspec.structs.asdict(terms.billing)) if terms.billing else None,
+    }
+    intent = Intent(
+        key=key,
+        kind=terms.kind,
+        fingerprint=_fingerprint({**shown, "last4": card.last4}),
+        order=terms.order,
+        amount_minor=terms.amount_minor,
+        currency=terms.currency,
+        last4=card.last4,
+    )
+    body = {**_present(shown), "card": _present(msgspec.structs.asdict(card))}
+    return intent, _post("/v1/payments", body, key)
+
+
+def movement(
+    key: str, kind: str, payment_id: str, amount_minor: int | None, currency: str | None
+) -> tuple[Intent, Send]:
+    """
+    Return what to write down and what to send for a capture, void or refund.
+    """
+    body = _present({"amount_minor": amount_minor})
+    intent = Intent(
+        key=key,
+        kind=kind,
+        fingerprint=_fingerprint({**body, "kind": kind, "payment_id": payment_id}),
+        payment_id=payment_id,
+        amount_minor=amount_minor,
+        currency=currency,
+    )
+    return intent, _post(f"/v1/payments/{checked_id(payment_id)}/{kind}", body, key)
+
+
+def acknowledge(payment_id: str) -> Send:
+    """
+    Return "I have it" for an approval.
+    """
+    return _post(f"/v1/payments/{checked_id(payment_id)}/acknowledge", {})
+
+
+def refuse(payment_id: str) -> Send:
+    """
+    Return "I do not want it" for an approval.
+    """
+    return _post(f"/v1/payments/{checked_id(payment_id)}/refuse", {})
+
+
+def resolve(key: str) -> Send:
+    """
+    Return the question what became of *key*, which fences a key never seen.
+    """
+    return _post("/v1/resolve", {"idempotency_key": checked_key(key)})
+
+
+def get(payment_id: str) -> Send:
+    """
+    Return the question for one payment.
+    """
+    return Send(method="GET", path=f"/v1/payments/{checked_id(payment_id)}")
+
+
+def listing(filters: Body) -> Send:
+    """
+    Return the question for a page of payments.
+    """
+    return Send(method="GET", path=f"/v1/payments?{urlencode(_present(filters))}")
+
+
+def checked_key(key: str) -> str:
+    """
+    Return *key* if it can stand in a header.
+    """
+    if not isinstance(key, str) or not _KEY.fullmatch(key):
+        raise InvalidRequest(
+            f"an idempotency key is 1 to {KEY_CHARACTERS_MAX} printable ASCII characters, no spaces"
+        )
+    return key
+
+
+def checked_id(payment_id: str) -> str:
+    """
+    Return *payment_id* if it can stand in a path.
+    """
+    if not isinstance(payment_id, str) or not _ID.fullmatch(payment_id):
+        raise InvalidRequest("a payment's id looks like pay_0192...; pass it, or the Payment")
+    return payment_id
+
+
+def _post(path: str, body: Body, key: str | None = None) -> Send:
+    encoded = msgspec.json.encode(body)
+    if len(encoded) > REQUEST_BYTES_MAX:
+        raise InvalidRequest(f"a request has at most {REQUEST_BYTES_MAX} bytes")
+    return Send(method="POST", path=path, body=encoded, key=key)
+
+
+def _keep_the_number_out(card: Card, key: str, terms: Terms) -> None:
+    """
+    Refuse a card number where it would be written down.
+    """
+    texts = (key, terms.order, terms.description, terms.customer_email)
+    if any(card.number in re.sub(r"[ -]", "", text) for text in texts if text):
+        raise InvalidRequest("the card number stands in the key, order, description or e-mail")
+
+
+def _fingerprint(shown: Body) -> str:
+    return hashlib.sha256(_IN_ORDER.encode(shown)).hexdigest()
+
+
+def _present(body: Body) -> Body:
+    return {name: value for name, value in body.items() if value is not None}
