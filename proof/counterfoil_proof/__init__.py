@@ -1,0 +1,3 @@
+"""
+What Counterfoil shows of itself: the demo now, the proofs beside it.
+"""
