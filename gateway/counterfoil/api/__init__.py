@@ -1,0 +1,3 @@
+"""
+Where clients reach the gateway: HTTP in, HTTP out, no business rule.
+"""

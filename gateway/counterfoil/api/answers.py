@@ -1,0 +1,132 @@
+"""
+Turn what the store knows into what clients see.
+"""
+
+import json
+from typing import Any, Literal
+
+import asyncpg
+import msgspec
+from starlette.responses import Response
+
+from counterfoil import ids
+from counterfoil.api.bodies import (
+    CardAnswer,
+    Decline,
+    MessageAnswer,
+    MovementAnswer,
+    PaymentAnswer,
+    StateAnswer,
+)
+from counterfoil.network.response_codes import Retry, meaning
+from counterfoil.payments.lifecycle import State, charged
+from counterfoil.payments.payment import Change, Movement, Payment
+
+_ENCODER = msgspec.json.Encoder()
+_NO_RETRY = (Retry.NEVER, Retry.OTHER_CARD)
+
+
+def as_json(body: msgspec.Struct | dict[str, Any], status: int = 200) -> Response:
+    """
+    Return *body* as a JSON response that nobody may cache.
+    """
+    return Response(
+        _ENCODER.encode(body), status, {"Cache-Control": "no-store"}, "application/json"
+    )
+
+
+def payment_answer(payment: Payment, mode: Literal["test", "live"]) -> PaymentAnswer:
+    """
+    Return *payment* as its merchant sees it.
+    """
+    return PaymentAnswer(
+        id=ids.written(ids.PAYMENT, payment.payment_id),
+        mode=mode,
+        kind=payment.kind.value,
+        state=payment.state.value,
+        charged=charged(payment.state),
+        amount_minor=payment.amount_minor,
+        currency=payment.currency,
+        captured_minor=payment.captured_minor,
+        refunded_minor=payment.refunded_minor,
+        order=payment.order_number,
+        description=payment.description,
+        customer_email=payment.customer_email,
+        card=CardAnswer(payment.card_brand, payment.card_last_four),
+        rrn=payment.rrn,
+        stan=f"{payment.stan:06d}",
+        terminal_id=payment.terminal_id,
+        batch_number=f"{payment.batch_number:06d}",
+        approval_code=payment.approval_code,
+        response_code=payment.response_code,
+        avs_result=payment.avs_result,
+        cvv_result=payment.cvv_result,
+        decline=_decline(payment),
+        acknowledge_by=payment.acknowledge_by,
+        acknowledged_at=payment.acknowledged_at,
+        acknowledged_on_session=payment.acknowledged_on_session,
+        confirmation_number=payment.confirmation_number,
+        idempotency_key=payment.idempotency_key,
+        created_at=payment.created_at,
+        updated_at=payment.updated_at,
+    )
+
+
+def whole_answer(
+    payment: Payment,
+    mode: Literal["test", "live"],
+    *,
+    movements: list[Movement],
+    history: list[Change],
+    messages: list[asyncpg.Record],
+) -> PaymentAnswer:
+    """
+    Return *payment* with its movements, its history and its masked messages.
+    """
+    return msgspec.structs.replace(
+        payment_answer(payment, mode),
+        movements=[_movement(each) for each in movements],
+        states=[_state(each) for each in history],
+        messages=[
+            MessageAnswer(row["direction"], row["mti"], row["at"], json.loads(row["content"]))
+            for row in messages
+        ],
+    )
+
+
+def _state(change: Change) -> StateAnswer:
+    return StateAnswer(
+        state=change.to_state,
+        at=change.at,
+        cause=change.cause,
+        actor=change.actor,
+        movement=ids.written(ids.MOVEMENT, change.movement_id) if change.movement_id else None,
+        movement_state=change.movement_state,
+    )
+
+
+def _movement(movement: Movement) -> MovementAnswer:
+    return MovementAnswer(
+        id=ids.written(ids.MOVEMENT, movement.movement_id),
+        kind=movement.kind,  # type: ignore[arg-type]
+        state=movement.state,  # type: ignore[arg-type]
+        amount_minor=movement.amount_minor,
+        currency=movement.currency,
+        rrn=movement.rrn,
+        batch_number=f"{movement.batch_number:06d}",
+        created_at=movement.created_at,
+        idempotency_key=movement.idempotency_key,
+    )
+
+
+def _decline(payment: Payment) -> Decline | None:
+    if payment.state is not State.DECLINED or payment.response_code is None:
+        return None
+    said = meaning(payment.response_code)
+    return Decline(
+        response_code=payment.response_code,
+        shopper_message=said.shopper,
+        merchant_message=said.merchant,
+        retryable=said.retry not in _NO_RETRY,
+        retry=said.retry.value,
+    )

@@ -1,0 +1,191 @@
+"""
+The HTTP application: routes, request ids, and every fault as a problem.
+"""
+
+from collections.abc import Awaitable, Callable
+from uuid import UUID
+
+import structlog
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from counterfoil import ids
+from counterfoil.api import openapi
+from counterfoil.api.answers import as_json, payment_answer
+from counterfoil.api.bodies import Readiness
+from counterfoil.api.desk import Desk
+from counterfoil.api.operations import OPERATIONS, Operation
+from counterfoil.api.problems import Problem, answer
+from counterfoil.payments import refusals
+from counterfoil.payments.lifecycle import possible
+from counterfoil.payments.payment import Payment
+from counterfoil.routing.routes import NoRoute
+from counterfoil.store.database import DatabaseAway
+from counterfoil.store.writer import QueueFull
+
+RETRY_SECONDS = 1
+HSTS = "max-age=31536000; includeSubDomains"
+
+log = structlog.get_logger("api")
+
+Checks = Callable[[], Awaitable[Readiness]]
+
+
+def application(desk: Desk, checks: Checks) -> ASGIApp:
+    """
+    Return the gateway's ASGI application.
+    """
+
+    async def health(_: Request) -> Response:
+        return as_json({"status": "alive"})
+
+    async def readiness(_: Request) -> Response:
+        found = await checks()
+        return as_json(found, 200 if found.ready else 503)
+
+    async def description(_: Request) -> Response:
+        return Response(openapi.page(), media_type="application/json")
+
+    routes = [_route(path, desk) for path in dict.fromkeys(each.path for each in OPERATIONS)]
+    routes += [
+        Route("/healthz", health, methods=["GET"]),
+        Route("/readyz", readiness, methods=["GET"]),
+        Route("/openapi.json", description, methods=["GET"]),
+    ]
+    return _RequestIds(Starlette(routes=routes, exception_handlers={HTTPException: _http}), desk)
+
+
+def _route(path: str, desk: Desk) -> Route:
+    """
+    Return the route of *path* with all its methods; a fault becomes a problem here.
+    """
+    operations = {each.method: each for each in OPERATIONS if each.path == path}
+
+    async def endpoint(request: Request) -> Response:
+        operation = operations.get(request.method)
+        if operation is None:
+            problem = Problem(
+                "method_not_allowed",
+                f"Use {' or '.join(sorted(operations))}.",
+                headers={"Allow": ", ".join(sorted(operations))},
+            )
+            return answer(problem, request.scope["request_id"])
+        return await _answered(operation, request, desk)
+
+    return Route(path, endpoint, methods=_EVERY_METHOD)
+
+
+_EVERY_METHOD = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "HEAD", "QUERY"]
+
+
+async def _answered(operation: Operation, request: Request, desk: Desk) -> Response:
+    request_id: str = request.scope["request_id"]
+    try:
+        return await operation.endpoint(request, desk)
+    except Problem as problem:
+        return answer(problem, request_id)
+    except Exception as error:  # noqa: BLE001 - whatever is left becomes a problem, and is logged.
+        return answer(_problem(error, desk, request_id), request_id)
+
+
+def _problem(error: Exception, desk: Desk, request_id: str) -> Problem:
+    """
+    Return what a refusal of a use case looks like to a client.
+    """
+    match error:
+        case refusals.NotChargedAnyMore():
+            return _conflict("payment_reversed", error, desk)
+        case refusals.NotNow():
+            return _conflict("state_conflict", error, desk)
+        case refusals.PaymentUnknown():
+            return Problem("not_found", "This merchant has no payment with this id.")
+        case refusals.KeyReused():
+            return Problem("idempotency_key_reused", str(error), param="Idempotency-Key")
+        case refusals.KeyFenced():
+            return Problem("key_fenced", str(error), param="Idempotency-Key")
+        case refusals.WholeAmountsOnly():
+            return Problem("partial_not_supported", str(error), param="amount_minor")
+        case refusals.NothingWritten():
+            seconds = error.retry_after_seconds
+            return Problem("not_sent", str(error), retry_after_seconds=seconds)
+        case NoRoute():
+            return Problem("merchant_without_terminal", str(error))
+        case QueueFull():
+            return Problem(
+                "busy", "Nothing was begun; try again.", retry_after_seconds=RETRY_SECONDS
+            )
+        case DatabaseAway():
+            log.error("database_away", request_id=request_id, reason=str(error))
+            return Problem(
+                "database_away",
+                "Repeat the same request under the same key: that is safe.",
+                retry_after_seconds=RETRY_SECONDS,
+            )
+    # Only the type and the place: a message or a local might hold what must not be logged.
+    log.error("fault", request_id=request_id, type=type(error).__name__, place=_place(error))
+    return Problem("internal_error", "Tell the operator this request id.")
+
+
+def _conflict(code: str, error: refusals.NotNow, desk: Desk) -> Problem:
+    payment: Payment = error.payment
+    return Problem(
+        code,
+        str(error),
+        state=payment.state.value,
+        possible=possible(
+            payment.state,
+            payment.kind,
+            captured_minor=payment.captured_minor,
+            refunded_minor=payment.refunded_minor,
+        ),
+        payment=payment_answer(payment, desk.mode),
+    )
+
+
+def _place(error: BaseException) -> str:
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_code.co_qualname}:{trace.tb_lineno}" if trace else "unknown"
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    code = "method_not_allowed" if error.status_code == 405 else "not_found"
+    problem = Problem(
+        code, "See /openapi.json for what there is.", headers=dict(error.headers or {})
+    )
+    return answer(problem, request.scope["request_id"])
+
+
+class _RequestIds:
+    """
+    Gives every request an id, on the answer too, and the headers that every answer has.
+    """
+
+    def __init__(self, app: ASGIApp, desk: Desk) -> None:
+        self._app = app
+        self._desk = desk
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        made: UUID = self._desk.road.ids.new()
+        scope["request_id"] = ids.written("req", made)
+        extra = [
+            (b"request-id", scope["request_id"].encode()),
+            (b"strict-transport-security", HSTS.encode()),
+            (b"x-content-type-options", b"nosniff"),
+        ]
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *extra]
+            await send(message)
+
+        await self._app(scope, receive, send_with_id)

@@ -1,0 +1,236 @@
+"""
+What clients send and what they get: the types from which the OpenAPI page is made.
+"""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from counterfoil.money import AMOUNT_MINOR_MAX
+
+Amount = Annotated[
+    int,
+    Meta(ge=1, le=AMOUNT_MINOR_MAX, description="Minor units of the currency: 4200 USD is 42.00."),
+]
+Line = Annotated[str, Meta(min_length=1, max_length=64)]
+Text = Annotated[str, Meta(min_length=1, max_length=255)]
+IdempotencyKey = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$")]
+
+
+class CardBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """
+    A card as the shopper typed it. The gateway never stores the security code.
+    """
+
+    number: Annotated[
+        str, Meta(min_length=12, max_length=19, pattern="^[0-9]+$", examples=["4111111111111111"])
+    ]
+    expiry_month: Annotated[int, Meta(ge=1, le=12)]
+    expiry_year: Annotated[int, Meta(ge=2000, le=2099, description="Four digits.")]
+    cvv: Annotated[str, Meta(min_length=3, max_length=4, pattern="^[0-9]+$")] | None = None
+    holder: Line | None = None
+
+    def __repr__(self) -> str:
+        """
+        Return the last four digits, nothing else.
+        """
+        return f"CardBody(...{self.number[-4:]})"
+
+    __str__ = __repr__
+
+
+class Billing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """
+    What the address verification (AVS) compares.
+    """
+
+    postal_code: Annotated[str, Meta(min_length=1, max_length=10)] | None = None
+    street: Annotated[str, Meta(min_length=1, max_length=40)] | None = None
+
+
+class PaymentRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """
+    A sale (`capture: automatic`) or an authorization (`capture: manual`).
+    """
+
+    amount_minor: Amount
+    currency: Annotated[str, Meta(pattern="^[A-Z]{3}$", description="ISO 4217.")]
+    card: CardBody
+    capture: Literal["automatic", "manual"] = "automatic"
+    order: Line | None = None
+    description: Text | None = None
+    customer_email: Annotated[str, Meta(min_length=3, max_length=254)] | None = None
+    billing: Billing | None = None
+
+
+class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """
+    An empty object.
+    """
+
+
+class AmountRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """
+    How much: everything when left out.
+    """
+
+    amount_minor: Amount | None = None
+
+
+class ResolveRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """
+    The key whose fate is asked for.
+    """
+
+    idempotency_key: IdempotencyKey
+
+
+class CardAnswer(msgspec.Struct, frozen=True):
+    """
+    All that is ever shown of a card.
+    """
+
+    brand: str
+    last4: str
+
+
+class Decline(msgspec.Struct, frozen=True):
+    """
+    Why not, for the shopper and for the merchant, and whether another try makes sense.
+    """
+
+    response_code: str
+    shopper_message: str
+    merchant_message: str
+    retryable: bool
+    retry: Literal["never", "soon", "later", "after_correction", "other_card"]
+
+
+class MovementAnswer(msgspec.Struct, frozen=True):
+    """
+    A capture, void or refund.
+    """
+
+    id: str
+    kind: Literal["capture", "void", "refund"]
+    state: Literal["pending", "batched", "settled", "funded", "done", "undone", "failed"]
+    amount_minor: int
+    currency: str
+    rrn: str
+    batch_number: str
+    created_at: datetime
+    idempotency_key: str | None
+    object: Literal["movement"] = "movement"
+
+
+class StateAnswer(msgspec.Struct, frozen=True):
+    """
+    One change in the life of a payment or of one of its movements.
+    """
+
+    state: str
+    at: datetime
+    cause: str
+    actor: str
+    movement: str | None
+    movement_state: str | None
+
+
+class MessageAnswer(msgspec.Struct, frozen=True):
+    """
+    A message to or from the acquirer, masked: fields by number.
+    """
+
+    direction: Literal["sent", "received"]
+    mti: str
+    at: datetime
+    fields: dict[str, str]
+
+
+StateName = Literal[
+    "processing",
+    "not_sent",
+    "declined",
+    "approved",
+    "authorized",
+    "captured",
+    "voiding",
+    "voided",
+    "reversing",
+    "reversed",
+    "expired",
+]
+
+
+class PaymentAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    A payment. `charged` is null while it is not decided whether the cardholder pays.
+
+    `movements`, `states` and `messages` are left out of lists and of answers on the way to an
+    approval.
+    """
+
+    id: str
+    object: Literal["payment"] = "payment"
+    mode: Literal["test", "live"]
+    kind: Literal["sale", "authorization"]
+    state: StateName
+    charged: bool | None
+    amount_minor: int
+    currency: str
+    captured_minor: int
+    refunded_minor: int
+    order: str | None
+    description: str | None
+    customer_email: str | None
+    card: CardAnswer
+    rrn: str
+    stan: str
+    terminal_id: str
+    batch_number: str
+    approval_code: str | None
+    response_code: str | None
+    avs_result: str | None
+    cvv_result: str | None
+    decline: Decline | None
+    acknowledge_by: datetime | None
+    acknowledged_at: datetime | None
+    acknowledged_on_session: bool | None
+    confirmation_number: str | None
+    idempotency_key: str
+    created_at: datetime
+    updated_at: datetime
+    movements: list[MovementAnswer] | UnsetType = UNSET
+    states: list[StateAnswer] | UnsetType = UNSET
+    messages: list[MessageAnswer] | UnsetType = UNSET
+
+
+class PageAnswer(msgspec.Struct, frozen=True):
+    """
+    Payments, newest first. `next_cursor` is null on the last page.
+    """
+
+    data: list[PaymentAnswer]
+    next_cursor: str | None
+    object: Literal["list"] = "list"
+
+
+class ResolutionAnswer(msgspec.Struct, frozen=True):
+    """
+    What became of a key. `never_seen` closes it: a copy that comes later is refused.
+    """
+
+    status: Literal["never_seen", "seen"]
+    payment: PaymentAnswer | None
+    object: Literal["resolution"] = "resolution"
+
+
+class Readiness(msgspec.Struct, frozen=True):
+    """
+    Whether this process can take payments, and what is missing if not.
+    """
+
+    ready: bool
+    checks: dict[str, Any]

@@ -1,0 +1,82 @@
+"""
+What an endpoint has at hand: the road of a payment, the keys, the limits.
+"""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, Literal, TypeVar
+
+from starlette.requests import Request
+
+from counterfoil.api.authenticate import authenticate
+from counterfoil.api.problems import Problem
+from counterfoil.payments.road import Road
+from counterfoil.store.merchants import ApiKey, KeyCache
+
+RETRY_SECONDS = 1
+
+T = TypeVar("T")
+
+
+class Desk:
+    """
+    Shared by all requests of one gateway process.
+    """
+
+    def __init__(
+        self,
+        *,
+        road: Road,
+        keys: KeyCache,
+        mode: Literal["test", "live"],
+        body_bytes_max: int,
+        payments_at_once_max: int,
+    ) -> None:
+        self.road = road
+        self.keys = keys
+        self.mode = mode
+        self.body_bytes_max = body_bytes_max
+        self._at_once_max = payments_at_once_max
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._stopping = False
+
+    async def money_task(
+        self, work: Coroutine[Any, Any, T], *, seconds_max: float | None = None
+    ) -> T:
+        """
+        Run *work* in a task of its own: a client that hangs up does not stop money half-way.
+
+        Raises:
+            TimeoutError: It was still under way after *seconds_max*, and goes on.
+            Problem: Too many are under way, or the process is stopping; nothing was begun.
+        """
+        if self._stopping or len(self._tasks) >= self._at_once_max:
+            work.close()
+            code = "stopping" if self._stopping else "busy"
+            raise Problem(code, "Nothing was begun; try again.", retry_after_seconds=RETRY_SECONDS)
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return await asyncio.wait_for(asyncio.shield(task), seconds_max)
+
+    async def finish(self, seconds_max: float) -> int:
+        """
+        Take no more work and wait for what is under way; return how much did not end in time.
+        """
+        self._stopping = True
+        if not self._tasks:
+            return 0
+        _, unfinished = await asyncio.wait(set(self._tasks), timeout=seconds_max)
+        return len(unfinished)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # Its waiter may have hung up; the fault was logged where it happened.
+
+
+async def caller(request: Request, desk: Desk) -> ApiKey:
+    """
+    Return the key with which *request* was made.
+    """
+    return await authenticate(request, desk.keys, desk.mode, desk.road.clock)

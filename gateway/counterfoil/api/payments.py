@@ -1,0 +1,289 @@
+"""
+/v1/payments and /v1/resolve: each endpoint reads, calls one use case, answers.
+"""
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from counterfoil import ids, money
+from counterfoil.api.answers import as_json, payment_answer, whole_answer
+from counterfoil.api.bodies import (
+    AmountRequest,
+    Billing,
+    Nothing,
+    PageAnswer,
+    PaymentAnswer,
+    PaymentRequest,
+    ResolutionAnswer,
+    ResolveRequest,
+)
+from counterfoil.api.desk import Desk, caller
+from counterfoil.api.paging import page_request
+from counterfoil.api.problems import Problem
+from counterfoil.api.reading import idempotency_key, read
+from counterfoil.cards import Card, expired, luhn_holds
+from counterfoil.ids import UnreadableId
+from counterfoil.payments import acknowledge as acknowledging
+from counterfoil.payments import movements
+from counterfoil.payments.authorize import Order, take_payment
+from counterfoil.payments.lifecycle import Kind, State
+from counterfoil.payments.payment import Payment
+from counterfoil.payments.refusals import OutcomeNotStored, PaymentUnknown
+from counterfoil.payments.resolve import resolve
+from counterfoil.payments.road import Road
+from counterfoil.store.merchants import ApiKey
+
+EMAIL_PARTS = 2
+ANSWER_SECONDS_MAX = 27.0  # Below the client's own deadline of 30 s.
+
+
+async def create(request: Request, desk: Desk) -> Response:
+    """
+    Take a payment: a sale, or an authorization with `capture: manual`.
+    """
+    key = await caller(request, desk)
+    reference = idempotency_key(request)
+    body = await read(request, PaymentRequest, desk.body_bytes_max)
+    order = _order(body, key, reference, _session(request), desk)
+    try:
+        taken = await desk.money_task(
+            take_payment(order, desk.road), seconds_max=ANSWER_SECONDS_MAX
+        )
+    except (TimeoutError, OutcomeNotStored):
+        return await _under_way(order, desk)
+    payment = taken.payment
+    status = 201 if taken.first else 200
+    if payment.state is State.PROCESSING:
+        status = 202
+    return as_json(payment_answer(payment, desk.mode), status)
+
+
+async def _under_way(order: Order, desk: Desk) -> Response:
+    """
+    Answer before the client gives up: the payment goes on in its own task.
+    """
+    use = await desk.road.store.key(order.merchant.merchant_id, order.idempotency_key)
+    if use is None or use.payment_id is None:
+        raise Problem(
+            "outcome_pending",
+            "Repeat the same request to learn the outcome.",
+            retry_after_seconds=1,
+        )
+    payment = await desk.road.store.payment(order.merchant.merchant_id, use.payment_id)
+    assert payment is not None, "a key that was claimed has its payment"
+    return as_json(payment_answer(payment, desk.mode), 202)
+
+
+async def get(request: Request, desk: Desk) -> Response:
+    """
+    Return one payment with its movements, history and masked messages.
+    """
+    key = await caller(request, desk)
+    payment = await desk.road.store.payment(key.merchant.merchant_id, _payment_id(request))
+    if payment is None:
+        raise PaymentUnknown("this merchant has no payment with this id")
+    return as_json(await _whole(payment, desk))
+
+
+async def list_page(request: Request, desk: Desk) -> Response:
+    """
+    Return a page of payments, newest first.
+    """
+    key = await caller(request, desk)
+    filters, limit = page_request(request)
+    found = await desk.road.store.page(key.merchant, filters, limit + 1)
+    more = len(found) > limit
+    shown = found[:limit]
+    cursor = ids.written(ids.PAYMENT, shown[-1].payment_id) if more else None
+    return as_json(PageAnswer([payment_answer(each, desk.mode) for each in shown], cursor))
+
+
+async def acknowledge(request: Request, desk: Desk) -> Response:
+    """
+    Claim an approval; the answer carries the confirmation number. May be repeated for ever.
+    """
+    key = await caller(request, desk)
+    payment_id = _payment_id(request)
+    await read(request, Nothing, desk.body_bytes_max)
+    payment = await desk.money_task(
+        acknowledging.acknowledge(
+            key.merchant,
+            payment_id,
+            session_id=_session(request),
+            actor=_actor(key),
+            road=desk.road,
+        )
+    )
+    return as_json(payment_answer(payment, desk.mode))
+
+
+async def refuse(request: Request, desk: Desk) -> Response:
+    """
+    Turn an approval down: it is reversed at once.
+    """
+    key = await caller(request, desk)
+    payment_id = _payment_id(request)
+    await read(request, Nothing, desk.body_bytes_max)
+    payment = await desk.money_task(
+        acknowledging.refuse(key.merchant, payment_id, actor=_actor(key), road=desk.road)
+    )
+    return as_json(payment_answer(payment, desk.mode))
+
+
+async def capture(request: Request, desk: Desk) -> Response:
+    """
+    Take what an authorization holds.
+    """
+    return await _move(request, desk, AmountRequest, movements.capture)
+
+
+async def void(request: Request, desk: Desk) -> Response:
+    """
+    Undo a payment before its batch closes.
+    """
+    return await _move(request, desk, Nothing, movements.void)
+
+
+async def refund(request: Request, desk: Desk) -> Response:
+    """
+    Give captured money back.
+    """
+    return await _move(request, desk, AmountRequest, movements.refund)
+
+
+async def resolve_key(request: Request, desk: Desk) -> Response:
+    """
+    Say what became of an idempotency key; one that was never seen is closed from now on.
+    """
+    key = await caller(request, desk)
+    body = await read(request, ResolveRequest, desk.body_bytes_max)
+    payment = await desk.money_task(resolve(key.merchant, body.idempotency_key, desk.road))
+    if payment is None:
+        return as_json(ResolutionAnswer("never_seen", None))
+    return as_json(ResolutionAnswer("seen", await _whole(payment, desk)))
+
+
+async def _whole(payment: Payment, desk: Desk) -> PaymentAnswer:
+    """
+    Return *payment* with everything that is known of it.
+    """
+    store = desk.road.store
+    return whole_answer(
+        payment,
+        desk.mode,
+        movements=await store.movements(payment),
+        history=await store.history(payment),
+        messages=await store.messages(payment),
+    )
+
+
+async def _move(
+    request: Request,
+    desk: Desk,
+    kind: type[msgspec.Struct],
+    move: Callable[[movements.Command, Road], Coroutine[Any, Any, movements.Done]],
+) -> Response:
+    key = await caller(request, desk)
+    reference = idempotency_key(request)
+    payment_id = _payment_id(request)
+    body = await read(request, kind, desk.body_bytes_max)
+    command = movements.Command(
+        merchant=key.merchant,
+        payment_id=payment_id,
+        idempotency_key=reference,
+        amount_minor=getattr(body, "amount_minor", None),
+        actor=_actor(key),
+    )
+    done = await desk.money_task(move(command, desk.road))
+    return as_json(await _whole(done.payment, desk), 201 if done.first else 200)
+
+
+def _order(body: PaymentRequest, key: ApiKey, reference: str, session_id: str, desk: Desk) -> Order:
+    try:
+        currency = money.currency(body.currency)
+    except money.UnknownCurrency:
+        raise Problem(
+            "currency_unknown", "Use three letters of ISO 4217, such as USD.", param="currency"
+        ) from None
+    billing = body.billing or Billing()
+    return Order(
+        merchant=key.merchant,
+        idempotency_key=reference,
+        kind=Kind.SALE if body.capture == "automatic" else Kind.AUTHORIZATION,
+        amount_minor=body.amount_minor,
+        currency=currency,
+        card=_card(body, desk),
+        order_number=_printable(body.order, "order"),
+        description=body.description,
+        customer_email=_email(body.customer_email),
+        postal_code=_printable(billing.postal_code, "billing.postal_code"),
+        street=_printable(billing.street, "billing.street"),
+        session_id=session_id,
+        actor=_actor(key),
+    )
+
+
+def _card(body: PaymentRequest, desk: Desk) -> Card:
+    card = body.card
+    if not luhn_holds(card.number):
+        raise Problem(
+            "card_number_invalid",
+            "The check digit does not fit the others: a digit is wrong or two are swapped.",
+            param="card.number",
+        )
+    if expired(card.expiry_month, card.expiry_year, desk.road.clock.now()):
+        raise Problem(
+            "card_expired", "The card's expiry date has passed.", param="card.expiry_year"
+        )
+    return Card(card.number, card.expiry_month, card.expiry_year, card.cvv)
+
+
+def _printable(text: str | None, param: str) -> str | None:
+    """
+    Return *text* if the acquirer's message can carry it.
+    """
+    if text is not None and not (text.isascii() and text.isprintable()):
+        raise Problem("field_out_of_range", "Printable ASCII characters only.", param=param)
+    return text
+
+
+def _email(address: str | None) -> str | None:
+    if address is None:
+        return None
+    parts = address.rsplit("@", 1)
+    plain = len(parts) == EMAIL_PARTS and all(parts) and "." in parts[1].strip(".")
+    if not plain or not address.isascii() or not address.isprintable() or " " in address:
+        raise Problem(
+            "email_invalid", "Send an address such as name@example.com.", param="customer_email"
+        )
+    if any(each in address for each in "<>,;:\"'()[]\\"):
+        raise Problem(
+            "email_invalid",
+            "Send the bare address, such as name@example.com.",
+            param="customer_email",
+        )
+    return address
+
+
+def _payment_id(request: Request) -> UUID:
+    try:
+        return ids.read(ids.PAYMENT, request.path_params["payment_id"])
+    except UnreadableId:
+        raise PaymentUnknown("this merchant has no payment with this id") from None
+
+
+def _session(request: Request) -> str:
+    """
+    Return what names the TCP connection of this request while it lives.
+    """
+    client = request.client
+    return f"{client.host}:{client.port}" if client else "unknown"
+
+
+def _actor(key: ApiKey) -> str:
+    return ids.written(ids.KEY, key.key_id)

@@ -1,0 +1,122 @@
+"""
+Errors as RFC 9457 problem details: what happened, what was expected, what to do.
+"""
+
+from typing import Any
+
+import msgspec
+from starlette.responses import Response
+
+MEDIA_TYPE = "application/problem+json"
+TYPE_BASE = "https://counterfoil.example/problems/"
+
+
+class Problem(Exception):
+    """
+    An error to be answered. `members` are further members of the problem's JSON.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        detail: str,
+        *,
+        param: str | None = None,
+        retry_after_seconds: int | None = None,
+        headers: dict[str, str] | None = None,
+        **members: Any,
+    ) -> None:
+        super().__init__(code)
+        self.code = code
+        self.detail = detail
+        self.param = param
+        self.retry_after_seconds = retry_after_seconds
+        self.headers = headers or {}
+        self.members = members
+
+
+class ProblemBody(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    The body of every error: RFC 9457, with what a program needs to act on it.
+    """
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    param: str | None
+    retryable: bool
+    request_id: str
+
+
+class Kind(msgspec.Struct, frozen=True):
+    """
+    One kind of problem: its status, its title, and whether the same request may be sent again.
+    """
+
+    status: int
+    title: str
+    retryable: bool = False
+
+
+def answer(problem: Problem, request_id: str) -> Response:
+    """
+    Return the response that says *problem*.
+    """
+    kind = KINDS[problem.code]
+    body = {
+        "type": TYPE_BASE + problem.code,
+        "title": kind.title,
+        "status": kind.status,
+        "detail": problem.detail,
+        "code": problem.code,
+        "param": problem.param,
+        "retryable": kind.retryable,
+        "request_id": request_id,
+        **problem.members,
+    }
+    headers = dict(problem.headers)
+    if problem.retry_after_seconds is not None:
+        headers["Retry-After"] = str(problem.retry_after_seconds)
+    if kind.status == 401:
+        headers["WWW-Authenticate"] = 'Bearer realm="counterfoil"'
+    return Response(msgspec.json.encode(body), kind.status, headers, MEDIA_TYPE)
+
+
+KINDS: dict[str, Kind] = {
+    "body_malformed": Kind(400, "The body is not JSON"),
+    "field_unknown": Kind(400, "A field that this call does not have"),
+    "field_missing": Kind(400, "A field is missing"),
+    "field_wrong_type": Kind(400, "A field has the wrong type"),
+    "field_out_of_range": Kind(400, "A value is out of range"),
+    "currency_unknown": Kind(400, "Unknown currency"),
+    "card_number_invalid": Kind(400, "The card number is not valid"),
+    "card_expired": Kind(400, "The card has expired"),
+    "email_invalid": Kind(400, "The e-mail address is not valid"),
+    "idempotency_key_missing": Kind(400, "The Idempotency-Key header is missing"),
+    "idempotency_key_invalid": Kind(400, "The Idempotency-Key header is not valid"),
+    "query_invalid": Kind(400, "A query parameter is not valid"),
+    "cursor_invalid": Kind(400, "The cursor is not one of ours"),
+    "merchant_without_terminal": Kind(409, "The merchant has no terminal"),
+    "key_missing": Kind(401, "No API key"),
+    "key_unknown": Kind(401, "Unknown API key"),
+    "key_revoked": Kind(401, "This API key was revoked"),
+    "key_expired": Kind(401, "This API key has expired"),
+    "key_of_other_mode": Kind(401, "An API key of the other mode"),
+    "not_found": Kind(404, "Not found"),
+    "method_not_allowed": Kind(405, "This path does not take that method"),
+    "state_conflict": Kind(409, "The payment's state does not allow this"),
+    "payment_reversed": Kind(409, "The payment is reversed: nobody is charged"),
+    "key_fenced": Kind(409, "The idempotency key was resolved and is closed"),
+    "body_too_large": Kind(413, "The body is too large"),
+    "media_type_unsupported": Kind(415, "The body must be application/json"),
+    "idempotency_key_reused": Kind(422, "The idempotency key belongs to another request"),
+    "partial_not_supported": Kind(422, "Whole amounts only"),
+    "internal_error": Kind(500, "A fault of the gateway", retryable=True),
+    "not_sent": Kind(503, "Nothing was sent to the acquirer", retryable=True),
+    "busy": Kind(503, "Too much at once; nothing was sent", retryable=True),
+    "stopping": Kind(503, "This gateway process is stopping", retryable=True),
+    "database_away": Kind(503, "The database does not answer", retryable=True),
+    "outcome_pending": Kind(503, "The payment is under way", retryable=True),
+}

@@ -1,0 +1,117 @@
+"""
+The gateway process: HTTPS in front, the road behind, a clean end.
+"""
+
+import asyncio
+import json
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import structlog
+import uvicorn
+
+from counterfoil.api.application import application
+from counterfoil.api.bodies import Readiness
+from counterfoil.api.desk import Desk
+from counterfoil.config import Api
+from counterfoil.tls import Identity, server_context
+
+BACKLOG = 2048
+KEEP_ALIVE_SECONDS = 75
+GRACE_SECONDS = 30
+CONNECTIONS_MAX = 10_000
+HEADER_BYTES_MAX = 16_384
+
+log = structlog.get_logger("api")
+
+
+class PortTaken(Exception):
+    """
+    Another program listens there.
+    """
+
+
+async def serve(
+    desk: Desk,
+    checks: Callable[[], Awaitable[Readiness]],
+    *,
+    settings: Api,
+    identity: Identity,
+    serving_path: Path,
+) -> None:
+    """
+    Serve HTTPS until SIGINT or SIGTERM, then finish what is under way.
+
+    Raises:
+        PortTaken: Another program listens on the port.
+    """
+    listener = _bind(settings.host, settings.port)
+    listening = asyncio.create_task(desk.keys.listen())
+    server = _server(application(desk, checks), identity)
+    _announce(serving_path, listener)
+    try:
+        await server.serve(sockets=[listener])
+    finally:
+        listening.cancel()
+        _retract(serving_path)
+        if unfinished := await desk.finish(GRACE_SECONDS):
+            log.warning("stopped_with_payments_under_way", payments=unfinished)
+        await desk.road.store.drain()
+
+
+def _server(app: object, identity: Identity) -> uvicorn.Server:
+    config = uvicorn.Config(
+        app,  # type: ignore[arg-type]
+        loop="none",
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=True,
+        proxy_headers=False,
+        ssl_certfile=str(identity.certificate),
+        ssl_keyfile=str(identity.private_key),
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        limit_concurrency=CONNECTIONS_MAX,
+        backlog=BACKLOG,
+    )
+    config.load()
+    config.ssl = server_context(identity)
+    return uvicorn.Server(config)
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise PortTaken(
+            f"cannot listen on {host} port {port}: {error.strerror}. Stop the other program, or "
+            "set [api] port (COUNTERFOIL_API_PORT)"
+        ) from error
+    listener.setblocking(False)
+    return listener
+
+
+def _retract(path: Path) -> None:
+    path.unlink(missing_ok=True)
+
+
+def _announce(path: Path, listener: socket.socket) -> None:
+    """
+    Say where we listen, for programs and for `doctor`.
+    """
+    host, port = listener.getsockname()[:2]
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps({"host": host, "port": port, "pid": os.getpid()}))
+    part.rename(path)
+    log.info("listening", host=host, port=port)

@@ -1,0 +1,370 @@
+"""
+Puts the parts together: the only module that knows all others.
+
+A *gateway* process takes payments over HTTPS; a *worker* process does what nobody
+waits for: the sweep, the advices, the e-mails. Both stand on the same road.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+import asyncpg
+import structlog
+
+from counterfoil.api import serving
+from counterfoil.api.bodies import Readiness
+from counterfoil.api.desk import Desk
+from counterfoil.clock import Clock, SystemClock
+from counterfoil.config import Acquirer, Configuration
+from counterfoil.events import worker
+from counterfoil.ids import Ids
+from counterfoil.keyfile import load_key, make_key
+from counterfoil.network.dialect import load_dialect
+from counterfoil.network.link import AcquirerLink, LinkSettings
+from counterfoil.network.outcome import Answered, Late
+from counterfoil.payments.advices import Forwarder
+from counterfoil.payments.authorize import shown
+from counterfoil.payments.road import Road
+from counterfoil.receipts.mail import Mailer
+from counterfoil.routing.routes import Routes
+from counterfoil.store.advices import AdviceStore
+from counterfoil.store.database import Database, DatabaseAway
+from counterfoil.store.embedded import EmbeddedPostgres
+from counterfoil.store.merchants import KeyCache, MerchantStore
+from counterfoil.store.migrate import MigrationRefused, migrate, pending
+from counterfoil.store.numbers import ConfirmationLeases, OpenBatches, StanLeases
+from counterfoil.store.outbox import OutboxStore
+from counterfoil.store.payments import PaymentStore
+from counterfoil.store.processes import ProcessStore
+from counterfoil.tls import Identity
+from counterfoil.vault import PURPOSES, Vault, WrappedKey, new_data_key
+
+SKEW_SECONDS_MAX = 1.0
+LEASES_RENEWED_PER_LIFE = 4
+
+log = structlog.get_logger("app")
+
+
+class Process:
+    """
+    One running process of the installation: its road and what keeps it alive.
+    """
+
+    def __init__(
+        self,
+        *,
+        configuration: Configuration,
+        database: Database,
+        merchants: MerchantStore,
+        road: Road,
+        links: dict[str, AcquirerLink],
+        lease: ProcessStore,
+        clock: Clock,
+    ) -> None:
+        self.configuration = configuration
+        self.database = database
+        self.merchants = merchants
+        self.road = road
+        self.links = links
+        self.lease = lease
+        self.clock = clock
+
+    async def checks(self) -> dict[str, Any]:
+        """
+        Return what must be well for payments to be taken: each `ok`, or what is wrong.
+        """
+        found: dict[str, Any] = {}
+        try:
+            skew = abs((await self.lease.database_time() - self.clock.now()).total_seconds())
+            found["database"] = "ok"
+            found["clock"] = (
+                "ok" if skew <= SKEW_SECONDS_MAX else f"{skew:.1f} s off the database's"
+            )
+        except DatabaseAway:
+            found["database"] = "does not answer"
+        for name, link in self.links.items():
+            found[f"link {name}"] = "ok" if link.ready else "not signed on"
+        if not self.links:
+            found["links"] = "no acquirer is configured"
+        return found
+
+
+@asynccontextmanager
+async def open_database(configuration: Configuration) -> AsyncIterator[Database]:
+    """
+    Lend the installation's database: the configured one, else the embedded one.
+
+    Raises:
+        DatabaseAway: Nobody answers there.
+    """
+    size = configuration.database.connections_max
+    if configuration.database.url:
+        database = await Database.open(dsn=configuration.database.url, size_max=size)
+    else:
+        embedded = EmbeddedPostgres(configuration.folder / "postgres")
+        if not embedded.is_running():
+            raise DatabaseAway(
+                "the embedded database is not running: start everything with `counterfoil up`, or "
+                "only it with `counterfoil database`, or set DATABASE_URL"
+            )
+        database = await Database.open(**embedded.dsn_parameters(), size_max=size)
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+async def prepare_database(database: Database, configuration: Configuration) -> list[str]:
+    """
+    Migrate, and give a new installation its keys; return the migrations applied.
+
+    Raises:
+        MigrationRefused, KeyFileRefused, VaultClosed: As their messages say.
+    """
+    clock = SystemClock()
+    applied = await migrate(database, mode=configuration.mode, clock=clock)
+    rows = await database.rows("vault_keys")
+    known = {row["purpose"] for row in rows}
+    key = load_key(configuration.key_path) if rows else make_key(configuration.key_path)
+    for purpose in PURPOSES:
+        if purpose not in known:
+            made = new_data_key(purpose, key)
+            await database.rows(
+                "add_vault_key", made.key_id, made.purpose, made.wrapped, clock.now()
+            )
+    await open_vault(database, configuration)
+    return applied
+
+
+async def open_vault(database: Database, configuration: Configuration) -> Vault:
+    """
+    Return the vault, opened with the key file.
+
+    Raises:
+        KeyFileRefused, VaultClosed: As their messages say.
+    """
+    rows = await database.rows("vault_keys")
+    wrapped = [WrappedKey(row["key_id"], row["purpose"], row["wrapped"]) for row in rows]
+    return Vault(wrapped, load_key(configuration.key_path))
+
+
+@asynccontextmanager
+async def process(configuration: Configuration, kind: str) -> AsyncIterator[Process]:
+    """
+    Lend a whole process of *kind* (`gateway` or `worker`): database, vault, links, lease.
+
+    Raises:
+        DatabaseAway, MigrationRefused, KeyFileRefused, VaultClosed: It cannot start.
+    """
+    clock = SystemClock()
+    ids = Ids(clock)
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(open_database(configuration))
+        if missing := await pending(database):
+            raise MigrationRefused(
+                f"the database lacks {len(missing)} migration(s) of this version: "
+                "run `counterfoil migrate`"
+            )
+        await _check_mode(database, configuration)
+        vault = await open_vault(database, configuration)
+        lease = ProcessStore(database, ids.new())
+        merchants = MerchantStore(database, clock)
+        store = PaymentStore(database, clock)
+        links = {
+            acquirer.name: _link(acquirer, configuration, clock, database, ids)
+            for acquirer in configuration.acquirer
+        }
+        routes = Routes(
+            merchants, {each.name: each for each in configuration.acquirer}, links, clock
+        )
+        road = Road(
+            store=store,
+            vault=vault,
+            routes=routes,
+            stans=StanLeases(database),
+            batches=OpenBatches(database, clock),
+            confirmations=ConfirmationLeases(database, vault.confirmation_key),
+            ids=ids,
+            clock=clock,
+            timers=configuration.timers,
+            process_id=lease.process_id,
+        )
+        await stack.enter_async_context(_lease(lease, kind, configuration, clock))
+        for link in links.values():
+            await link.start()
+            stack.push_async_callback(link.stop)
+        yield Process(
+            configuration=configuration,
+            database=database,
+            merchants=merchants,
+            road=road,
+            links=links,
+            lease=lease,
+            clock=clock,
+        )
+
+
+async def _check_mode(database: Database, configuration: Configuration) -> None:
+    row = await database.row("installation")
+    if row is None or row["mode"] != configuration.mode:
+        raise MigrationRefused(
+            f"this database does not hold {configuration.mode} data: correct `mode`, or point at "
+            "another database"
+        )
+
+
+@asynccontextmanager
+async def _lease(
+    lease: ProcessStore, kind: str, configuration: Configuration, clock: Clock
+) -> AsyncIterator[None]:
+    """
+    Hold this process's lease, renewed in the background, ended in good order.
+    """
+    seconds = configuration.timers.lease_seconds
+    await lease.register(kind, clock.now(), clock.now() + timedelta(seconds=seconds))
+    renewing = asyncio.create_task(_renew(lease, kind, seconds, clock))
+    try:
+        yield
+    finally:
+        renewing.cancel()
+        try:
+            await lease.end(clock.now())
+        except DatabaseAway:
+            log.warning("lease_not_ended")
+
+
+async def _renew(lease: ProcessStore, kind: str, seconds: float, clock: Clock) -> None:
+    while True:
+        await asyncio.sleep(seconds / LEASES_RENEWED_PER_LIFE)
+        until = clock.now() + timedelta(seconds=seconds)
+        try:
+            if not await lease.renew(until):
+                await lease.register(kind, clock.now(), until)
+        except (DatabaseAway, asyncpg.PostgresError) as error:
+            log.warning("lease_not_renewed", reason=str(error))
+
+
+def _link(
+    acquirer: Acquirer,
+    configuration: Configuration,
+    clock: Clock,
+    database: Database,
+    ids: Ids,
+) -> AcquirerLink:
+    settings = LinkSettings(
+        host=acquirer.host,
+        port=acquirer.port,
+        institution_id=acquirer.forwarding_id,
+        connections=acquirer.links,
+        late_seconds=configuration.timers.late_seconds,
+    )
+    return AcquirerLink(
+        settings,
+        load_dialect(acquirer.dialect),
+        clock,
+        on_late=partial(_keep_late, acquirer.name, database, ids, clock),
+        on_event=partial(_log_event, acquirer.name),
+    )
+
+
+# Every message of every payment: for a person who looks, not for a day's log.
+_QUIET = {"sent", "answered"}
+_LOUD = {"connect_failed", "link_down", "unmatched", "bad_frame", "bad_answer", "no_answer"}
+
+
+def _log_event(acquirer: str, name: str, **details: Any) -> None:
+    logger = log.warning if name in _LOUD else log.debug if name in _QUIET else log.info
+    logger(f"network.{name}", acquirer=acquirer, **details)
+
+
+def _keep_late(acquirer: str, database: Database, ids: Ids, clock: Clock, late: Late) -> None:
+    """
+    Keep a late answer in the journal of messages: it changes nothing, a person may want it.
+    """
+    if not isinstance(late.outcome, Answered):
+        return
+    mti, fields = late.outcome.mti, late.outcome.fields
+    log.warning("late_answer", acquirer=acquirer, rrn=fields.get(37), response_code=fields.get(39))
+    if fields.get(41) is None or fields.get(11) is None:
+        return
+    keeping = database.rows(
+        "keep_received",
+        acquirer,
+        fields[41],
+        int(fields[11]),
+        ids.new(),
+        mti,
+        shown(fields),
+        clock.now(),
+    )
+    task = asyncio.create_task(_quietly(keeping))
+    _KEEPING.add(task)
+    task.add_done_callback(_KEEPING.discard)
+
+
+_KEEPING: set[asyncio.Task[None]] = set()
+
+
+async def _quietly(keeping: Awaitable[object]) -> None:
+    try:
+        await keeping
+    except (DatabaseAway, asyncpg.PostgresError) as error:
+        log.warning("late_answer_not_kept", reason=type(error).__name__)
+
+
+async def run_gateway(configuration: Configuration, identity: Identity) -> None:
+    """
+    Be a gateway process until told to stop.
+    """
+    async with process(configuration, "gateway") as running:
+        desk = Desk(
+            road=running.road,
+            keys=KeyCache(running.merchants, running.database, running.clock),
+            mode=configuration.mode,
+            body_bytes_max=configuration.api.body_bytes_max,
+            payments_at_once_max=configuration.api.payments_at_once_max,
+        )
+
+        async def checks() -> Readiness:
+            found = await running.checks()
+            return Readiness(all(each == "ok" for each in found.values()), found)
+
+        await serving.serve(
+            desk,
+            checks,
+            settings=configuration.api,
+            identity=identity,
+            serving_path=configuration.folder / "serving.json",
+        )
+
+
+async def run_worker(configuration: Configuration) -> None:
+    """
+    Be a worker process until told to stop.
+    """
+    async with process(configuration, "worker") as running:
+        owner = running.lease.process_id
+        await worker.work(
+            worker.duties(
+                road=running.road,
+                forwarder=Forwarder(
+                    running.road,
+                    AdviceStore(running.database, owner),
+                    running.merchants,
+                    list(running.links),
+                ),
+                mailer=Mailer(
+                    OutboxStore(running.database, owner),
+                    configuration.mail,
+                    running.clock,
+                    test=configuration.mode == "test",
+                ),
+                lease=running.lease,
+                sweep_seconds=configuration.timers.sweep_seconds,
+            )
+        )
+        await running.road.store.drain()

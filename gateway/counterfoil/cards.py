@@ -1,0 +1,113 @@
+"""
+Card numbers: check, brand, expiry, and what may be shown of them.
+
+A `Card` holds clear data and exists only between the request and the vault; its
+repr shows brand and last four, so that no log or traceback can show more.
+"""
+
+import calendar
+from datetime import UTC, date, datetime
+from typing import Any
+
+import msgspec
+
+PAN_DIGITS_MIN = 12
+PAN_DIGITS_MAX = 19
+EXPIRY_YEARS_MAX = 25  # Further ahead than any issuer prints: a typing mistake.
+
+
+class Card(msgspec.Struct, frozen=True, repr_omit_defaults=True):
+    """
+    A card as keyed, in the clear: number, expiry, security code if given.
+    """
+
+    number: str
+    expiry_month: int
+    expiry_year: int
+    cvv: str | None = None
+
+    def __repr__(self) -> str:
+        """
+        Return brand and last four, nothing else.
+        """
+        return f"Card({brand(self.number)} {self.last_four})"
+
+    __str__ = __repr__
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """
+        Show a pretty-printer no more than anybody else.
+        """
+        return [("card", f"{brand(self.number)} {self.last_four}")]
+
+    @property
+    def last_four(self) -> str:
+        """
+        The last four digits of the number.
+        """
+        return self.number[-4:]
+
+    @property
+    def bin(self) -> str:
+        """
+        The first six digits: who issued it.
+        """
+        return self.number[:6]
+
+
+def luhn_holds(number: str) -> bool:
+    """
+    Return whether the last digit is the check digit of the others (ISO/IEC 7812-1, annex B).
+    """
+    total = 0
+    for place, digit in enumerate(reversed(number)):
+        value = ord(digit) - 48
+        if place % 2:
+            value = value * 2 - 9 if value > 4 else value * 2
+        total += value
+    return total % 10 == 0
+
+
+def masked(number: str) -> str:
+    """
+    Return the number with all but its last four digits as stars.
+    """
+    return "*" * max(len(number) - 4, 0) + number[-4:]
+
+
+def brand(number: str) -> str:
+    """
+    Return the scheme by the number's first digits, `other` when none is known.
+    """
+    for name, low, high, width in _RANGES:
+        if low <= int(number[:width] or 0) <= high:
+            return name
+    return "other"
+
+
+def expired(month: int, year: int, now: datetime) -> bool:
+    """
+    Return whether the card's last day, the end of *month*, has passed everywhere on Earth.
+    """
+    last_day = date(year, month, calendar.monthrange(year, month)[1])
+    return (now.astimezone(UTC).date() - last_day).days > 1
+
+
+# First digits of each scheme: name, from, to, how many digits are compared.
+_RANGES = (
+    ("visa", 4, 4, 1),
+    ("mastercard", 51, 55, 2),
+    ("mastercard", 2221, 2720, 4),
+    ("amex", 34, 34, 2),
+    ("amex", 37, 37, 2),
+    ("discover", 6011, 6011, 4),
+    ("discover", 644, 649, 3),
+    ("discover", 65, 65, 2),
+    ("jcb", 3528, 3589, 4),
+    ("diners", 300, 305, 3),
+    ("diners", 36, 36, 2),
+    ("diners", 38, 39, 2),
+    ("unionpay", 62, 62, 2),
+    ("maestro", 50, 50, 2),
+    ("maestro", 56, 58, 2),
+)

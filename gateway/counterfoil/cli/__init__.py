@@ -1,0 +1,3 @@
+"""
+The commands: one file for each noun, and `main`, which puts them together.
+"""

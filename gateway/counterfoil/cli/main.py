@@ -1,0 +1,81 @@
+"""
+`counterfoil`: the program of operators.
+
+Other packages add commands through the entry point group `counterfoil.commands`; the
+sandbox's `demo` comes that way.
+"""
+
+import sys
+from importlib.metadata import entry_points
+
+import cyclopts
+
+from counterfoil import __version__
+
+EXIT_REFUSED = 2
+
+app = cyclopts.App(
+    name="counterfoil",
+    help="A self-hosted payment gateway: from a shop's order over ISO 8583 to a confirmation.",
+    version=__version__,
+)
+
+_OWN = {
+    "serve": "counterfoil.cli.serve:serve",
+    "worker": "counterfoil.cli.serve:worker",
+    "up": "counterfoil.cli.up:up",
+    "database": "counterfoil.cli.up:database",
+    "migrate": "counterfoil.cli.migrate:migrate",
+    "merchant": "counterfoil.cli.merchant:app",
+    "key": "counterfoil.cli.key:app",
+    "iso8583": "counterfoil.cli.iso8583:app",
+    "doctor": "counterfoil.cli.doctor:doctor",
+}
+
+for _name, _place in _OWN.items():
+    app.command(_place, name=_name)
+for _found in entry_points(group="counterfoil.commands"):
+    app.command(_found.value, name=_found.name)
+
+
+def main() -> None:
+    """
+    Run the command that the words on the command line ask for.
+    """
+    try:
+        app()
+    except Exception as error:
+        if not _is_refusal(error):
+            raise
+        sys.stderr.write(f"counterfoil: {error}\n")
+        sys.exit(EXIT_REFUSED)
+
+
+def _is_refusal(error: Exception) -> bool:
+    """
+    Return whether *error* is a sentence for people and not a defect.
+    """
+    from counterfoil.api.serving import PortTaken
+    from counterfoil.cli.console import CommandRefused
+    from counterfoil.config import ConfigurationRefused
+    from counterfoil.keyfile import KeyFileRefused
+    from counterfoil.store.database import DatabaseAway
+    from counterfoil.store.migrate import MigrationRefused
+    from counterfoil.store.postgres_user import EmbeddedPostgresError
+    from counterfoil.vault import VaultClosed
+
+    return isinstance(
+        error,
+        PortTaken
+        | CommandRefused
+        | ConfigurationRefused
+        | KeyFileRefused
+        | DatabaseAway
+        | EmbeddedPostgresError
+        | MigrationRefused
+        | VaultClosed,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,255 @@
+"""
+`counterfoil merchant`: add, list and show merchants and their terminals.
+"""
+
+import zoneinfo
+from datetime import time
+from typing import Annotated, Any
+from uuid import UUID
+
+import asyncpg
+import cyclopts
+
+from counterfoil import ids
+from counterfoil.app import open_database
+from counterfoil.cli.console import (
+    CommandRefused,
+    ConfigOption,
+    JsonOption,
+    configuration,
+    run,
+    say,
+    say_json,
+    table,
+)
+from counterfoil.clock import SystemClock
+from counterfoil.config import Configuration
+from counterfoil.store.merchants import MerchantStore, NewMerchant, Terminal
+
+LISTED_MAX = 10_000
+PAGE = 100
+
+app = cyclopts.App(name="merchant", help="Merchants and their terminals.")
+
+
+@app.command
+def add(
+    name: str,
+    *,
+    email: str,
+    city: str,
+    country: str,
+    region: str = "",
+    category_code: Annotated[str, cyclopts.Parameter(help="MCC, four digits.")] = "5999",
+    timezone: Annotated[str, cyclopts.Parameter(help="Such as America/New_York.")] = "UTC",
+    cutoff: Annotated[str, cyclopts.Parameter(help="When the day closes, HH:MM.")] = "23:00",
+    acknowledge_seconds: Annotated[
+        int, cyclopts.Parameter(help="How long an approval waits to be claimed, 5 to 3600.")
+    ] = 180,
+    acquirer: Annotated[
+        str | None, cyclopts.Parameter(help="Without it the first one configured.")
+    ] = None,
+    terminal_id: Annotated[
+        str | None, cyclopts.Parameter(help="DE 41, eight characters; given by the acquirer.")
+    ] = None,
+    card_acceptor_id: Annotated[
+        str | None, cyclopts.Parameter(help="DE 42, the acquirer's merchant id.")
+    ] = None,
+    json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """
+    Add a merchant with a terminal at an acquirer.
+    """
+    settings = configuration(config)
+    clock = SystemClock()
+    merchant = NewMerchant(
+        merchant_id=ids.Ids(clock).new(),
+        name=name,
+        city=city,
+        region=region,
+        country=country.upper(),
+        category_code=category_code,
+        timezone=_timezone(timezone),
+        cutoff=_time(cutoff),
+        email=email,
+        acknowledge_seconds=acknowledge_seconds,
+    )
+    chosen = _acquirer(settings, acquirer)
+    added = run(_add(settings, merchant, chosen, terminal_id, card_acceptor_id))
+    written = ids.written(ids.MERCHANT, merchant.merchant_id)
+    if json:
+        say_json({"id": written, "terminal_id": added.terminal_id, "acquirer": chosen})
+        return
+    say(f"Added {written} with terminal {added.terminal_id} at {chosen}.")
+    say(f"Next: counterfoil key create {written}")
+
+
+@app.command(name="list")
+def list_(*, json: JsonOption = False, config: ConfigOption = None) -> None:
+    """
+    List all merchants.
+    """
+    rows = run(_list(configuration(config)))
+    found = [
+        {
+            "id": ids.written(ids.MERCHANT, row["merchant_id"]),
+            "name": row["name"],
+            "city": row["city"],
+            "country": row["country"],
+            "timezone": row["timezone"],
+        }
+        for row in rows
+    ]
+    if json:
+        say_json(found)
+    elif found:
+        table(list(found[0]), [list(each.values()) for each in found])
+    else:
+        say("No merchants yet: counterfoil merchant add --help")
+
+
+@app.command
+def show(merchant: str, *, json: JsonOption = False, config: ConfigOption = None) -> None:
+    """
+    Show a merchant with terminals, keys and batches.
+    """
+    content = run(_show(configuration(config), merchant_id_of(merchant)))
+    if json:
+        say_json(content)
+        return
+    for name, value in content.items():
+        if isinstance(value, list):
+            say(f"{name}:")
+            for each in value:
+                say("  " + "  ".join(f"{key} {text}" for key, text in each.items()))
+        else:
+            say(f"{name}: {value}")
+
+
+@app.command
+def terminal(
+    merchant: str,
+    terminal_id: str,
+    *,
+    card_acceptor_id: str,
+    acquirer: str | None = None,
+    config: ConfigOption = None,
+) -> None:
+    """
+    Give a merchant one more terminal (DE 41 and DE 42, both from the acquirer).
+    """
+    settings = configuration(config)
+    added = Terminal(_acquirer(settings, acquirer), terminal_id, card_acceptor_id)
+    run(_add_terminal(settings, merchant_id_of(merchant), added))
+    say(f"Added terminal {terminal_id} at {added.acquirer}.")
+
+
+def merchant_id_of(text: str) -> UUID:
+    """
+    Return the merchant's id.
+
+    Raises:
+        CommandRefused: It does not read mer_ and 32 hex digits.
+    """
+    try:
+        return ids.read(ids.MERCHANT, text)
+    except ids.UnreadableId as error:
+        raise CommandRefused(f"{text!r} is no merchant id: {error}") from error
+
+
+async def _add(
+    settings: Configuration,
+    merchant: NewMerchant,
+    acquirer: str,
+    terminal_id: str | None,
+    card_acceptor_id: str | None,
+) -> Terminal:
+    async with open_database(settings) as database:
+        store = MerchantStore(database, SystemClock())
+        number = await store.next_terminal_number(acquirer)
+        terminal = Terminal(
+            acquirer,
+            terminal_id or f"TERM{number:04d}",
+            card_acceptor_id or f"MERCHANT{number:07d}",
+        )
+        try:
+            await store.add(merchant, [terminal])
+        except asyncpg.UniqueViolationError as error:
+            raise CommandRefused(
+                f"terminal {terminal.terminal_id} of {acquirer} belongs to another merchant: "
+                "choose another --terminal-id"
+            ) from error
+        except asyncpg.CheckViolationError as error:
+            raise CommandRefused(_violated(error)) from error
+        return terminal
+
+
+async def _add_terminal(settings: Configuration, merchant_id: UUID, terminal: Terminal) -> None:
+    async with open_database(settings) as database:
+        try:
+            await MerchantStore(database, SystemClock()).add_terminal(merchant_id, terminal)
+        except asyncpg.UniqueViolationError as error:
+            raise CommandRefused("that terminal is taken at this acquirer") from error
+        except asyncpg.ForeignKeyViolationError as error:
+            raise CommandRefused("there is no such merchant") from error
+        except asyncpg.CheckViolationError as error:
+            raise CommandRefused(_violated(error)) from error
+
+
+async def _list(settings: Configuration) -> list[asyncpg.Record]:
+    async with open_database(settings) as database:
+        store = MerchantStore(database, SystemClock())
+        found: list[asyncpg.Record] = []
+        while len(found) < LISTED_MAX:
+            page = await store.page(found[-1]["merchant_id"] if found else None, PAGE)
+            found += page
+            if len(page) < PAGE:
+                break
+        return found
+
+
+async def _show(settings: Configuration, merchant_id: UUID) -> dict[str, Any]:
+    async with open_database(settings) as database:
+        store = MerchantStore(database, SystemClock())
+        row = await store.row(merchant_id)
+        if row is None:
+            raise CommandRefused("there is no such merchant: counterfoil merchant list")
+        content = dict(row)
+        content["merchant_id"] = ids.written(ids.MERCHANT, merchant_id)
+        content["terminals"] = [
+            {"acquirer": each.acquirer, "terminal_id": each.terminal_id}
+            for each in await store.terminals(merchant_id)
+        ]
+        content["keys"] = [
+            {"id": ids.written(ids.KEY, key["key_id"]), "hint": key["hint"], "name": key["name"]}
+            for key in await store.keys(merchant_id)
+        ]
+        content["batches"] = [dict(each) for each in await store.batches(merchant_id)]
+        return content
+
+
+def _acquirer(settings: Configuration, name: str | None) -> str:
+    known = [each.name for each in settings.acquirer]
+    if not known:
+        raise CommandRefused("no acquirer is configured: add an [[acquirer]] to the configuration")
+    if name is not None and name not in known:
+        raise CommandRefused(f"no acquirer is named {name!r}; there is {', '.join(known)}")
+    return name or known[0]
+
+
+def _timezone(name: str) -> str:
+    if name not in zoneinfo.available_timezones():
+        raise CommandRefused(f"{name!r} is no time zone; use a name such as America/New_York")
+    return name
+
+
+def _time(text: str) -> time:
+    try:
+        return time.fromisoformat(text)
+    except ValueError as error:
+        raise CommandRefused(f"{text!r} is no time of day; write HH:MM") from error
+
+
+def _violated(error: asyncpg.CheckViolationError) -> str:
+    return f"a value is out of range ({error.constraint_name}); see `counterfoil merchant add -h`"

@@ -1,0 +1,65 @@
+"""
+`counterfoil serve` and `counterfoil worker`: the two kinds of process of an installation.
+"""
+
+import os
+import resource
+import sys
+from pathlib import Path
+
+from counterfoil import logs
+from counterfoil.cli.console import ConfigOption, configuration, run
+from counterfoil.clock import SystemClock
+from counterfoil.config import Configuration
+from counterfoil.tls import Identity, limit_groups, own_identity
+
+
+def serve(config: ConfigOption = None) -> None:
+    """
+    Serve the API over HTTPS until stopped.
+    """
+    settings = _harden(config)
+    _restart_with_limited_groups(settings)
+    from counterfoil import app  # After the restart: it takes long to load.
+
+    logs.set_up("gateway", settings.log_level)
+    run(app.run_gateway(settings, _identity(settings)))
+
+
+def worker(config: ConfigOption = None) -> None:
+    """
+    Do what nobody waits for (reversals, deadlines, e-mail) until stopped.
+    """
+    settings = _harden(config)
+    from counterfoil import app
+
+    logs.set_up("worker", settings.log_level)
+    run(app.run_worker(settings))
+
+
+def _harden(path: Path | None) -> Configuration:
+    """
+    Keep memory out of files: no core dumps; files for the owner only.
+    """
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    os.umask(0o077)
+    settings = configuration(path)
+    settings.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return settings
+
+
+def _identity(settings: Configuration) -> Identity:
+    if settings.api.certificate and settings.api.private_key:
+        return Identity(Path(settings.api.certificate), Path(settings.api.private_key), None)
+    return own_identity(settings.folder / "tls", settings.api.names, SystemClock())
+
+
+def _restart_with_limited_groups(settings: Configuration) -> None:
+    """
+    Start this program again with OpenSSL told which curves it may use: it reads that only once.
+    """
+    if os.environ.get("COUNTERFOIL_GROUPS_LIMITED"):
+        return
+    limit_groups(settings.folder)
+    os.environ["COUNTERFOIL_GROUPS_LIMITED"] = "1"
+    os.execv(sys.executable, [sys.executable, "-m", "counterfoil.cli.main", *sys.argv[1:]])  # noqa: S606

@@ -1,0 +1,67 @@
+"""
+`counterfoil up` and `counterfoil database`: everything on one machine, or only its database.
+"""
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+
+from counterfoil import app
+from counterfoil.cli.console import CommandRefused, ConfigOption, configuration, run, say
+from counterfoil.config import Configuration
+from counterfoil.installation import programs
+from counterfoil.store.embedded import EmbeddedPostgres
+from counterfoil.supervisor import ProgramError, Supervisor
+
+
+def up(config: ConfigOption = None) -> None:
+    """
+    Run database, gateway and worker under one supervisor until Ctrl-C.
+    """
+    settings = configuration(config)
+    os.umask(0o077)
+    logs = settings.folder / "logs"
+    logs.mkdir(mode=0o700, parents=True, exist_ok=True)
+    chosen = config or _from_environment()
+    if settings.database.url:
+        run(_migrate(settings))
+    try:
+        asyncio.run(_supervise(settings, chosen, logs))
+    except ProgramError as error:
+        raise CommandRefused(str(error)) from error
+
+
+def database(config: ConfigOption = None) -> None:
+    """
+    Run the embedded database in the foreground until Ctrl-C.
+    """
+    settings = configuration(config)
+    if settings.database.url:
+        raise CommandRefused("a database is configured ([database] url): there is none to run")
+    settings.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    sys.exit(EmbeddedPostgres(settings.folder / "postgres").run())
+
+
+async def _supervise(settings: Configuration, chosen: Path | None, logs: Path) -> None:
+    supervisor = Supervisor(programs(settings, chosen, logs=logs))
+
+    async def announce() -> None:
+        said = json.loads((settings.folder / "serving.json").read_text())
+        say(f"Serving on https://{said['host']}:{said['port']} ({settings.mode} mode).")
+        say(f"Logs are in {logs}. Ctrl-C stops everything.")
+        sys.stdout.flush()
+        await asyncio.Event().wait()
+
+    await supervisor.run(announce)
+
+
+async def _migrate(settings: Configuration) -> None:
+    async with app.open_database(settings) as opened:
+        await app.prepare_database(opened, settings)
+
+
+def _from_environment() -> Path | None:
+    named = os.environ.get("COUNTERFOIL_CONFIG")
+    return Path(named) if named else None

@@ -1,0 +1,215 @@
+"""
+The configuration: one TOML file, the environment over it, all of it checked at start.
+
+Every setting stands in docs/reference/configuration.md; a test fails when one does
+not. An environment variable is named after section and setting: `[api] port` is
+COUNTERFOIL_API_PORT; settings outside a section are COUNTERFOIL_MODE and so on.
+`DATABASE_URL` goes before `[database] url`.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+Port = Annotated[int, Meta(ge=0, le=65535)]
+Mode = Literal["test", "live"]
+
+
+class ConfigurationRefused(Exception):
+    """
+    A setting is missing, unknown or out of range; the message names it.
+    """
+
+
+class Api(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """
+    Where clients reach the gateway. Without `certificate`, test mode makes its own authority.
+    """
+
+    host: str = "127.0.0.1"
+    port: Port = 8443
+    certificate: str | None = None
+    private_key: str | None = None
+    names: tuple[str, ...] = ("localhost", "127.0.0.1", "::1")
+    body_bytes_max: Annotated[int, Meta(ge=1024, le=1_048_576)] = 65_536
+    payments_at_once_max: Annotated[int, Meta(ge=1, le=100_000)] = 2_000
+
+
+class DatabaseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """
+    PostgreSQL 15 or newer. Without a url: the embedded one below the state folder.
+    """
+
+    url: str | None = None
+    connections_max: Annotated[int, Meta(ge=4, le=200)] = 12
+
+
+class VaultSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """
+    The key-encryption key. Live mode takes a key file only when told that this is accepted.
+    """
+
+    key_file: str | None = None
+    accept_key_file_in_live: bool = False
+
+
+class Mail(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """
+    The SMTP server that takes the receipts.
+    """
+
+    host: str = "127.0.0.1"
+    port: Port = 25
+    sender: str = "receipts@localhost"
+    username: str | None = None
+    password_file: str | None = None
+    security: Literal["none", "starttls", "tls"] = "none"
+    attempts_max: Annotated[int, Meta(ge=1, le=1000)] = 60
+
+
+class Timers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """
+    Seconds. Defaults are those of the design; tests shorten them.
+    """
+
+    send_seconds: Annotated[float, Meta(gt=0, le=30)] = 5.0
+    answer_seconds: Annotated[float, Meta(gt=0, le=30)] = 20.0
+    advice_answer_seconds: Annotated[float, Meta(gt=0, le=120)] = 30.0
+    late_seconds: Annotated[float, Meta(ge=0, le=3600)] = 600.0
+    lease_seconds: Annotated[float, Meta(ge=1, le=120)] = 10.0
+    sweep_seconds: Annotated[float, Meta(gt=0, le=60)] = 0.5
+    orphan_seconds: Annotated[float, Meta(gt=0, le=600)] = 60.0
+
+
+class Acquirer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """
+    One acquirer: where its host is, who we are to it, and of which mode the link is.
+    """
+
+    name: Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,32}$")]
+    mode: Mode
+    host: str
+    port: Port
+    institution_id: Annotated[str, Meta(pattern=r"^[0-9]{1,11}$")]
+    forwarding_id: Annotated[str, Meta(pattern=r"^[0-9]{1,11}$")]
+    dialect: Literal["gw87"] = "gw87"
+    links: Annotated[int, Meta(ge=1, le=16)] = 1
+
+
+class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """
+    Everything an installation can be told. One installation has one mode.
+    """
+
+    mode: Mode = "test"
+    state: str = "./state"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    api: Api = Api()
+    database: DatabaseSettings = DatabaseSettings()
+    vault: VaultSettings = VaultSettings()
+    mail: Mail = Mail()
+    timers: Timers = Timers()
+    acquirer: tuple[Acquirer, ...] = ()
+
+    @property
+    def folder(self) -> Path:
+        """
+        The state folder, absolute.
+        """
+        return Path(self.state).absolute()
+
+    @property
+    def key_path(self) -> Path:
+        """
+        Where the key-encryption key lies.
+        """
+        if self.vault.key_file:
+            return Path(self.vault.key_file)
+        return self.folder / "keys" / "key-encryption.key"
+
+
+SECTIONS: dict[str, type[msgspec.Struct]] = {
+    "api": Api,
+    "database": DatabaseSettings,
+    "vault": VaultSettings,
+    "mail": Mail,
+    "timers": Timers,
+}
+
+
+def load(path: Path | None, environment: Mapping[str, str] | None = None) -> Configuration:
+    """
+    Return the configuration in *path* (or $COUNTERFOIL_CONFIG) with the environment over it.
+
+    Raises:
+        ConfigurationRefused: It cannot be read, or a setting is wrong.
+    """
+    environment = os.environ if environment is None else environment
+    path = path or (Path(named) if (named := environment.get("COUNTERFOIL_CONFIG")) else None)
+    content = _read(path) if path else {}
+    _overlay(content, environment)
+    try:
+        configuration = msgspec.convert(content, Configuration, strict=False)
+    except msgspec.ValidationError as error:
+        raise ConfigurationRefused(f"{path or 'environment'}: {error}") from error
+    _check(configuration)
+    return configuration
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigurationRefused(f"there is no configuration at {path}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationRefused(f"cannot read {path}: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationRefused(f"{path} is not TOML: {error}") from error
+
+
+def _overlay(content: dict[str, Any], environment: Mapping[str, str]) -> None:
+    for name in ("mode", "state", "log_level"):
+        if value := environment.get(f"COUNTERFOIL_{name.upper()}"):
+            content[name] = value
+    for section, kind in SECTIONS.items():
+        for field in kind.__struct_fields__:
+            if value := environment.get(f"COUNTERFOIL_{section}_{field}".upper()):
+                content.setdefault(section, {})[field] = (
+                    value.split(",") if (field == "names") else value
+                )
+    if url := environment.get("DATABASE_URL"):
+        content.setdefault("database", {})["url"] = url
+
+
+def _check(configuration: Configuration) -> None:
+    """
+    Refuse what is readable and still wrong: mixed modes, doubled names, half a certificate.
+    """
+    names = [each.name for each in configuration.acquirer]
+    if doubled := {name for name in names if names.count(name) > 1}:
+        raise ConfigurationRefused(f"two acquirers are named {sorted(doubled)[0]!r}")
+    for each in configuration.acquirer:
+        if each.mode != configuration.mode:
+            raise ConfigurationRefused(
+                f"acquirer {each.name!r} is {each.mode} and this installation is "
+                f"{configuration.mode}: test and live never mix"
+            )
+    if (configuration.api.certificate is None) != (configuration.api.private_key is None):
+        raise ConfigurationRefused("api.certificate and api.private_key go together")
+    if configuration.mode == "live":
+        _check_live(configuration)
+
+
+def _check_live(configuration: Configuration) -> None:
+    if configuration.api.certificate is None:
+        raise ConfigurationRefused("live mode needs api.certificate and api.private_key")
+    if not configuration.vault.accept_key_file_in_live:
+        raise ConfigurationRefused(
+            "live mode keeps the key-encryption key in a file only when "
+            "vault.accept_key_file_in_live = true says that this is accepted"
+        )

@@ -1,0 +1,3 @@
+"""
+What nobody waits for: the worker, and what is told to whom.
+"""

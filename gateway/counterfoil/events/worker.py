@@ -1,0 +1,99 @@
+"""
+The worker process: sweeps, forwards, mails; each in a loop of its own.
+
+A fault in one loop is logged and tried again after a pause; it never ends the
+others. Any number of workers may run: rows are claimed by lease.
+"""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+import asyncpg
+import msgspec
+import structlog
+
+from counterfoil.payments.advices import Forwarder
+from counterfoil.payments.recovery import sweep
+from counterfoil.payments.road import Road
+from counterfoil.receipts.mail import Mailer
+from counterfoil.routing.routes import NoRoute
+from counterfoil.store.database import DatabaseAway
+from counterfoil.store.processes import ProcessStore
+from counterfoil.vault import VaultClosed
+
+IDLE_SECONDS = 0.1
+FAULT_SECONDS = 1.0
+TIDY_SECONDS = 3600.0
+PROCESSES_KEPT = timedelta(days=7)
+
+# What a round may meet and survive; anything else is a defect and ends the worker loudly.
+FAULTS = (DatabaseAway, asyncpg.PostgresError, NoRoute, VaultClosed)
+
+log = structlog.get_logger("worker")
+
+Round = Callable[[], Awaitable[int]]
+
+
+class Duty(msgspec.Struct, frozen=True):
+    """
+    One thing to do again and again: a round returns how much it did; 0 means pause.
+    """
+
+    name: str
+    round: Round
+    pause_seconds: float
+
+
+async def work(duties: list[Duty]) -> None:
+    """
+    Work until SIGINT or SIGTERM; a round that has begun is finished.
+    """
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopping.set)
+    log.info("working", duties=[each.name for each in duties])
+    await asyncio.gather(*(_rounds(each, stopping) for each in duties))
+
+
+def duties(
+    *,
+    road: Road,
+    forwarder: Forwarder,
+    mailer: Mailer,
+    lease: ProcessStore,
+    sweep_seconds: float,
+) -> list[Duty]:
+    """
+    Return everything that a worker does.
+    """
+
+    async def swept() -> int:
+        await sweep(road)
+        return 0
+
+    async def tidied() -> int:
+        await lease.forget(road.clock.now() - PROCESSES_KEPT)
+        return 0
+
+    return [
+        Duty("sweep", swept, sweep_seconds),
+        Duty("forward", forwarder.forward, IDLE_SECONDS),
+        Duty("mail", mailer.send_due, IDLE_SECONDS),
+        Duty("tidy", tidied, TIDY_SECONDS),
+    ]
+
+
+async def _rounds(duty: Duty, stopping: asyncio.Event) -> None:
+    while not stopping.is_set():
+        try:
+            pause = 0.0 if await duty.round() else duty.pause_seconds
+        except FAULTS as error:
+            log.warning("round_failed", duty=duty.name, reason=f"{type(error).__name__}: {error}")
+            pause = FAULT_SECONDS
+        try:
+            await asyncio.wait_for(stopping.wait(), pause)
+        except TimeoutError:
+            continue

@@ -1,0 +1,104 @@
+"""
+A whole installation on one machine: which programs run, in which order.
+
+`counterfoil up` runs them for an operator; the demo runs the same ones among others.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from counterfoil import app
+from counterfoil.config import Configuration
+from counterfoil.store.embedded import EmbeddedPostgres
+from counterfoil.supervisor import Program
+
+DATABASE_STOP_SECONDS = 30.0
+GATEWAY_STOP_SECONDS = 40.0
+
+
+def programs(
+    configuration: Configuration, config_path: Path | None, *, logs: Path
+) -> list[Program]:
+    """
+    Return database (if it is the embedded one), gateway and worker, in starting order.
+
+    The database counts as ready when it is migrated, so the others start on a ready one.
+    """
+    environment = _environment(config_path)
+    started = []
+    if configuration.database.url is None:
+        started.append(_database(configuration, environment, logs))
+    after = tuple(each.name for each in started)
+    started.append(
+        Program(
+            name="gateway",
+            argv=_command("serve"),
+            env=environment,
+            log_path=logs / "gateway.log",
+            ready=_Serving(configuration.folder / "serving.json"),
+            stop_seconds=GATEWAY_STOP_SECONDS,
+            after=after,
+        )
+    )
+    started.append(
+        Program(
+            name="worker",
+            argv=_command("worker"),
+            env=environment,
+            log_path=logs / "worker.log",
+            after=after,
+        )
+    )
+    return started
+
+
+def _database(configuration: Configuration, environment: Mapping[str, str], logs: Path) -> Program:
+    embedded = EmbeddedPostgres(configuration.folder / "postgres")
+
+    async def ready() -> bool:
+        if not embedded.is_ready():
+            return False
+        async with app.open_database(configuration) as database:
+            await app.prepare_database(database, configuration)
+        return True
+
+    return Program(
+        name="database",
+        argv=_command("database"),
+        env=environment,
+        log_path=logs / "database.log",
+        ready=ready,
+        stop_seconds=DATABASE_STOP_SECONDS,
+    )
+
+
+class _Serving:
+    """
+    Asks whether the gateway listens: it says so in a file with its process id.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    async def __call__(self) -> bool:
+        try:
+            said = json.loads(self._path.read_text())
+            os.kill(said["pid"], 0)
+        except (OSError, ValueError):
+            return False
+        return True
+
+
+def _command(name: str) -> list[str]:
+    return [sys.executable, "-m", "counterfoil.cli.main", name]
+
+
+def _environment(config_path: Path | None) -> dict[str, str]:
+    environment = dict(os.environ)
+    if config_path is not None:
+        environment["COUNTERFOIL_CONFIG"] = str(config_path.absolute())
+    environment["PYTHONUNBUFFERED"] = "1"
+    return environment

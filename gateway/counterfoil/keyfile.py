@@ -1,0 +1,64 @@
+"""
+The key-encryption key on disk: 32 random bytes in a file that only its owner reads.
+
+It wraps the data keys that the database holds (AES-KW, RFC 3394). It stays out of
+the database and of its backups: without it every stored card is lost, with it and
+the database every stored card is open.
+"""
+
+import os
+import stat
+from pathlib import Path
+
+KEY_BYTES = 32
+
+
+class KeyFileRefused(Exception):
+    """
+    The key file cannot be used; the message says what to change.
+    """
+
+
+def load_key(path: Path) -> bytes:
+    """
+    Return the key in *path*.
+
+    Raises:
+        KeyFileRefused: Missing, of the wrong size, readable by others, or somebody else's.
+    """
+    try:
+        status = path.stat()
+    except FileNotFoundError as error:
+        raise KeyFileRefused(
+            f"no key at {path}: restore it from its escrow copy; without it no stored card can be "
+            "read. Only a new installation makes one (`counterfoil migrate` on an empty database)"
+        ) from error
+    if status.st_uid != os.geteuid():
+        raise KeyFileRefused(f"{path} belongs to another user: chown it to the one who serves")
+    if stat.S_IMODE(status.st_mode) & 0o077:
+        raise KeyFileRefused(f"{path} can be read by others: run chmod 600 {path}")
+    key = path.read_bytes()
+    if len(key) != KEY_BYTES:
+        raise KeyFileRefused(f"{path} holds {len(key)} bytes instead of {KEY_BYTES}")
+    return key
+
+
+def make_key(path: Path) -> bytes:
+    """
+    Make a new key in *path*, durable before it is used; return the one that is there if any.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return load_key(path)
+    with os.fdopen(handle, "wb") as file:
+        file.write(os.urandom(KEY_BYTES))
+        file.flush()
+        os.fsync(file.fileno())
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+    return load_key(path)

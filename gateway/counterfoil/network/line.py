@@ -1,0 +1,295 @@
+"""
+One line to an acquirer: connects, signs on, listens for silence, and connects again.
+
+A line is what stays when connections come and go. No message but the sign-on itself leaves
+before the host has accepted it; a host that says nothing for a while is asked for an echo.
+"""
+
+import asyncio
+import math
+import random
+import socket
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+from counterfoil.network.connection import Connection
+from counterfoil.network.hub import Hub
+from counterfoil.network.message import Fields, Message, MessageError
+from counterfoil.network.mux import Exchange
+from counterfoil.network.outcome import Answered, Outcome
+from counterfoil.network.tls import Tls
+
+SIGN_ON, SIGN_OFF, ECHO = "001", "002", "301"  # Field 70, protocols 1.8.
+NETWORK_MANAGEMENT_REQUEST = "0800"
+NETWORK_MANAGEMENT_ANSWER = "0810"
+ACCEPTED = "00"
+ECHOED = (7, 11, 15, 32, 33, 70)  # What an 0810 gives back of an 0800.
+
+
+class Line:
+    """
+    One line; `run` keeps it up until it is cancelled.
+
+    Attributes:
+        connection: The present connection, if any.
+        signed_on: Whether the host accepts requests on it.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        hub: Hub,
+        *,
+        tls: ssl.SSLContext | None,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self.number = number
+        self.hub = hub
+        self.connection: Connection | None = None
+        self.signed_on = False
+        self._tls = tls
+        self._chance = chance
+        self._sign_on_at = 0.0
+        self._woken: asyncio.Future[None] | None = None  # Ends the wait for an echo early.
+
+    async def run(self) -> None:
+        """
+        Connect and sign on, again and again, with growing pauses in between.
+        """
+        settings = self.hub.settings
+        pause = settings.reconnect_seconds_first
+        while True:
+            if await self._session():
+                pause = settings.reconnect_seconds_first
+            swing = settings.reconnect_jitter * (2 * self._chance() - 1)
+            await asyncio.sleep(pause * (1 + swing))
+            pause = min(2 * pause, settings.reconnect_seconds_max)
+
+    async def sign_off(self) -> None:
+        """
+        Tell the host that we go.
+        """
+        if self.signed_on and self.connection is not None:
+            self._sign_on_at = math.inf
+            self._now_signed_off()
+            await self._manage(self.connection, SIGN_OFF, self.hub.settings.sign_off_seconds)
+
+    async def _session(self) -> bool:
+        """
+        Keep one connection until it is lost; say whether the host accepted our sign-on.
+        """
+        try:
+            async with asyncio.timeout(self.hub.settings.connect_seconds):
+                connection = await self._connect()
+        except (OSError, TimeoutError) as error:
+            self.hub.event("connect_failed", line=self.number, reason=_reason(error))
+            return False
+        self.connection = connection
+        self.hub.event("link_up", line=self.number)
+        try:
+            if not await self._sign_on(connection):
+                return False
+            await self._watch(connection)
+            return True
+        finally:
+            connection.close("the line was stopped")
+            self.connection = None
+
+    async def _connect(self) -> Connection:
+        """
+        Open a connection to the first address of the host that takes one.
+        """
+        settings = self.hub.settings
+        addresses = await asyncio.get_running_loop().getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP
+        )
+        failure = OSError("the host has no address")
+        for family, _, _, _, address in addresses:
+            try:
+                return await self._connect_to(family, address)
+            except OSError as error:
+                failure = error
+        raise failure
+
+    async def _connect_to(self, family: int, address: tuple[Any, ...]) -> Connection:
+        """
+        Open a connection to *address*, with TLS if there is to be any.
+        """
+        settings = self.hub.settings
+        loop = asyncio.get_running_loop()
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock.setblocking(False)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if hasattr(socket, "TCP_USER_TIMEOUT"):
+                milliseconds = int(settings.unacknowledged_seconds * 1000)
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
+            await loop.sock_connect(sock, address)
+            tls = None
+            if self._tls is not None:
+                tls = Tls(self._tls, settings.host)
+                await tls.handshake(sock)
+            return Connection(
+                sock,
+                self,
+                clock=self.hub.clock,
+                framing=self.hub.dialect.profile.framing,
+                queue_max=settings.queue_messages_max,
+                tls=tls,
+            )
+        except BaseException:
+            sock.close()
+            raise
+
+    async def _sign_on(self, connection: Connection) -> bool:
+        """
+        Sign on, and say whether the host accepted it; if not, the connection is closed.
+        """
+        outcome = await self._manage(connection, SIGN_ON, self.hub.settings.sign_on_seconds)
+        if isinstance(outcome, Answered) and outcome.response_code == ACCEPTED:
+            self._now_signed_on()
+            return True
+        if not connection.closed.done():
+            refused = isinstance(outcome, Answered)
+            connection.close("the sign-on was " + ("refused" if refused else "not answered"))
+        return False
+
+    def _now_signed_on(self) -> None:
+        """
+        Open the line for requests.
+        """
+        if not self.signed_on:
+            self.signed_on = True
+            self.hub.event("signed_on", line=self.number)
+            self.hub.signed_on_changed()
+
+    def _now_signed_off(self) -> None:
+        """
+        Close the line for requests.
+        """
+        if self.signed_on:
+            self.signed_on = False
+            self.hub.event("signed_off", line=self.number)
+            self.hub.signed_on_changed()
+
+    async def _watch(self, connection: Connection) -> None:
+        """
+        Ask for an echo when the host is silent; return when the connection is lost.
+        """
+        settings = self.hub.settings
+        loop = asyncio.get_running_loop()
+        misses = 0
+        while not connection.closed.done():
+            quiet_until = connection.last_inbound + settings.echo_after_seconds
+            wake_at = quiet_until if self.signed_on else min(quiet_until, self._sign_on_at)
+            if wake_at > loop.time():
+                self._woken = loop.create_future()
+                either: list[asyncio.Future[Any]] = [connection.closed, self._woken]
+                await asyncio.wait(
+                    either,
+                    timeout=wake_at - loop.time(),
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+                misses = 0
+            elif not self.signed_on and self._sign_on_at <= loop.time():
+                await self._sign_on(connection)
+            else:
+                misses = await self._echo(connection, misses)
+
+    async def _echo(self, connection: Connection, misses: int) -> int:
+        """
+        Ask for one echo and return how many in a row are missed; one too many closes.
+        """
+        settings = self.hub.settings
+        heard_at = connection.last_inbound
+        await self._manage(connection, ECHO, settings.echo_answer_seconds)
+        if connection.last_inbound > heard_at:
+            return 0
+        misses += 1
+        self.hub.event("echo_missed", line=self.number, misses=misses)
+        if misses >= settings.echo_misses_max:
+            connection.close(f"the host left {misses} echo requests unanswered")
+        return misses
+
+    async def _manage(self, connection: Connection, code: str, seconds: float) -> Outcome:
+        """
+        Send one 0800 with *code* in field 70 and return its outcome.
+        """
+        fields: Fields = {
+            7: self.hub.clock.now().strftime("%m%d%H%M%S"),
+            11: self.hub.next_stan(),
+            33: self.hub.settings.institution_id,
+            70: code,
+        }
+        return await self.hub.submit(
+            connection,
+            NETWORK_MANAGEMENT_REQUEST,
+            fields,
+            send_before=self.hub.clock.monotonic() + seconds,
+            answer_within=seconds,
+        )
+
+    def wrote(self, exchange: Exchange) -> None:
+        """Pass on what the connection tells."""
+        self.hub.wrote(exchange)
+
+    def not_sent(self, exchange: Exchange, reason: str) -> None:
+        """Pass on what the connection tells."""
+        self.hub.not_sent(exchange, reason)
+
+    def lost(self, reason: str) -> None:
+        """Close the line for requests until it is connected again."""
+        self._now_signed_off()
+        assert self.connection is not None
+        self.hub.lost(self.connection, reason)
+        self.hub.event("link_down", line=self.number, reason=reason)
+
+    def received(self, wire: bytes) -> None:
+        """Read one message; answer it if it is an 0800, else pass it on."""
+        assert self.connection is not None
+        try:
+            message = self.hub.dialect.codec.decode(wire)
+        except MessageError as error:
+            self.hub.event("bad_frame", line=self.number, field=error.field, reason=str(error))
+            self.connection.close(f"what arrived cannot be read: {error}")
+            return
+        if message.mti[:3] == NETWORK_MANAGEMENT_REQUEST[:3]:
+            self._answer(self.connection, message)
+        else:
+            self.hub.received(message)
+
+    def _answer(self, connection: Connection, request: Message) -> None:
+        """
+        Answer the host's 0800: always yes, also when we are signed off.
+        """
+        fields = {number: request.fields[number] for number in ECHOED if number in request.fields}
+        fields[39] = ACCEPTED
+        wire = self.hub.dialect.codec.encode(NETWORK_MANAGEMENT_ANSWER, fields)
+        frame = self.hub.dialect.profile.framing.frame(wire)
+        reply = Exchange(
+            NETWORK_MANAGEMENT_ANSWER,
+            fields,
+            frame,
+            send_before=self.hub.clock.monotonic() + self.hub.settings.echo_answer_seconds,
+        )
+        connection.send(reply)
+        code = request.text(70)
+        self.hub.event("network_management", line=self.number, code=code)
+        if code == SIGN_ON:
+            self._now_signed_on()
+        elif code == SIGN_OFF and self.signed_on:
+            self._now_signed_off()
+            loop = asyncio.get_running_loop()
+            self._sign_on_at = loop.time() + self.hub.settings.sign_on_again_seconds
+            if self._woken is not None and not self._woken.done():
+                self._woken.set_result(None)
+
+
+def _reason(error: Exception) -> str:
+    """
+    Return what went wrong while connecting, in a few words.
+    """
+    if isinstance(error, TimeoutError) and not error.args:
+        return "no connection in time"
+    return str(error)

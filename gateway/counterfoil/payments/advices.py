@@ -1,0 +1,229 @@
+"""
+Store and forward: tell the acquirer what is owed until it accepts.
+
+Reversals, voids, captures and refunds were committed as advices together with the
+change that causes them. Here each is sent, repeated under the same trace number
+with the repeat bit in the MTI, and ended by an answer that the profile accepts.
+Advices of one payment keep their order; no payment's trouble holds up another's.
+"""
+
+import asyncio
+import random
+from datetime import datetime, timedelta
+
+import structlog
+
+from counterfoil.money import currency
+from counterfoil.network import requests, response_codes
+from counterfoil.network.message import Fields
+from counterfoil.network.outcome import Answered, BadAnswer, NotSent, OutcomeUnknown
+from counterfoil.network.requests import Original, Station, Trace
+from counterfoil.payments.authorize import MTI, shown
+from counterfoil.payments.lifecycle import Kind
+from counterfoil.payments.payment import Merchant
+from counterfoil.payments.road import Road
+from counterfoil.routing.routes import Link, NoRoute
+from counterfoil.store.advices import Advice, AdviceStore
+from counterfoil.store.merchants import MerchantStore
+
+CLAIMED_AT_ONCE_MAX = 200
+SPACING_SECONDS = (5, 15, 30, 60, 300)  # protocols 1.7: the last one for ever.
+SPACING_JITTER = 0.2
+ALARM_TRIES = 10
+ALARM_AGE = timedelta(hours=1)
+UNKNOWN_ORIGINAL_TRIES_MIN = 2
+LEASE_MARGIN_SECONDS = 15.0
+
+log = structlog.get_logger("advices")
+
+
+class Forwarder:
+    """
+    Sends what is owed through this process's links.
+    """
+
+    def __init__(
+        self, road: Road, advices: AdviceStore, merchants: MerchantStore, acquirers: list[str]
+    ) -> None:
+        self._road = road
+        self._advices = advices
+        self._merchants = merchants
+        self._acquirers = acquirers
+
+    async def forward(self) -> int:
+        """
+        Send everything that is due and whose link is up; return how much was tried.
+        """
+        ready = [name for name in self._acquirers if self._road.routes.link(name).ready]
+        if not ready:
+            return 0
+        now = self._road.clock.now()
+        lease = timedelta(seconds=self._road.timers.advice_answer_seconds + LEASE_MARGIN_SECONDS)
+        claimed = await self._advices.claim(ready, now, now + lease, CLAIMED_AT_ONCE_MAX)
+        await asyncio.gather(*(self._send_safely(each) for each in claimed))
+        return len(claimed)
+
+    async def _send_safely(self, advice: Advice) -> None:
+        try:
+            await self._send(advice)
+        except NoRoute as error:
+            log.error("advice_without_route", advice=advice.advice_id.hex, reason=str(error))
+            await self._again(advice, None)
+
+    async def _send(self, advice: Advice) -> None:
+        merchant = await self._merchants.merchant(advice.merchant_id)
+        assert merchant is not None, "a payment without its merchant"
+        routes = self._road.routes
+        station = await routes.station(merchant, advice.acquirer, advice.terminal_id)
+        link = routes.link(advice.acquirer)
+        trace = await self._trace(advice, merchant)
+        card = await self._advices.card(advice, self._road.vault)
+        fields = message(advice, station, trace, card.number)
+        mti = _mti(advice)
+        if await self._advices.about_to_try(advice, *self._try(advice, trace, mti, fields)):
+            await self._ask(advice, link, mti, fields)
+
+    async def _trace(self, advice: Advice, merchant: Merchant) -> Trace:
+        """
+        Return the advice's own trace: taken at the first try, kept by every repeat.
+        """
+        rrn = advice.original_rrn if advice.kind != "refund" else advice.movement_rrn
+        assert rrn is not None, "a refund without its reference"
+        if advice.stan is not None:
+            assert advice.transmitted_at is not None
+            return Trace(advice.stan, advice.transmitted_at, advice.local_time, rrn)
+        now = self._road.clock.now()
+        stan = await self._road.stans.take(
+            merchant.merchant_id, advice.acquirer, advice.terminal_id, now.date()
+        )
+        return Trace(stan, now, advice.local_time, rrn)
+
+    def _try(self, advice: Advice, trace: Trace, mti: str, fields: Fields) -> tuple[object, ...]:
+        now = self._road.clock.now()
+        return (
+            trace.transmitted_at.date(),
+            trace.stan,
+            trace.transmitted_at,
+            now + timedelta(seconds=self._pause(advice.attempts)),
+            self._road.ids.new(),
+            mti,
+            advice.acquirer,
+            advice.terminal_id,
+            shown(fields),
+            now,
+        )
+
+    async def _ask(self, advice: Advice, link: Link, mti: str, fields: Fields) -> None:
+        timers = self._road.timers
+        outcome = await link.request(
+            mti,
+            fields,
+            send_before=self._road.clock.monotonic() + timers.send_seconds,
+            answer_within=timers.advice_answer_seconds,
+        )
+        match outcome:
+            case Answered():
+                await self._settle(advice, outcome)
+            case NotSent() | OutcomeUnknown() | BadAnswer():
+                log.warning("advice_unanswered", advice=advice.advice_id.hex, reason=outcome.reason)
+                await self._again(advice, None)
+
+    async def _settle(self, advice: Advice, answer: Answered) -> None:
+        code = answer.response_code
+        state = verdict(advice, code, self._road.clock.now())
+        if state is None:
+            await self._again(advice, code)
+            return
+        if state == "refused":
+            log.error("advice_refused", advice=advice.advice_id.hex, kind=advice.kind, code=code)
+        ids = self._road.ids
+        await self._advices.answered(
+            advice,
+            state,
+            code,
+            ids.new(),
+            ids.new(),
+            ids.new(),
+            answer.mti,
+            shown(answer.fields),
+            self._road.clock.now(),
+        )
+
+    async def _again(self, advice: Advice, code: str | None) -> None:
+        now = self._road.clock.now()
+        next_try = now + timedelta(seconds=self._pause(advice.attempts))
+        tries = await self._advices.unanswered(advice, next_try, code)
+        if (tries or 0) >= ALARM_TRIES or now - advice.created_at > ALARM_AGE:
+            log.error(
+                "advice_overdue",
+                advice=advice.advice_id.hex,
+                payment=advice.payment_id.hex,
+                kind=advice.kind,
+                tries=tries,
+                response_code=code,
+            )
+
+    def _pause(self, attempts: int) -> float:
+        seconds = SPACING_SECONDS[min(attempts, len(SPACING_SECONDS) - 1)]
+        return seconds * random.uniform(1 - SPACING_JITTER, 1 + SPACING_JITTER)  # noqa: S311
+
+
+def verdict(advice: Advice, code: str, now: datetime) -> str | None:
+    """
+    Return `accepted`, `refused`, or None for "try again later".
+
+    A reversal never ends refused. Response 25 (original not found) ends one only after
+    the late window and two tries: until then the original may still be on its way.
+    """
+    if advice.kind in ("reversal", "void"):
+        if code in response_codes.REVERSAL_FINISHED:
+            return "accepted"
+        unknown = code == response_codes.REVERSAL_ORIGINAL_UNKNOWN
+        waited = now >= advice.late_until and advice.attempts + 1 >= UNKNOWN_ORIGINAL_TRIES_MIN
+        return "accepted" if unknown and waited else None
+    if code in response_codes.ADVICE_ACCEPTED:
+        return "accepted"
+    return None if code in response_codes.ADVICE_TRY_AGAIN else "refused"
+
+
+def message(advice: Advice, station: Station, trace: Trace, number: str) -> Fields:
+    """
+    Return the fields of an advice's message.
+    """
+    original = Original(
+        MTI[Kind(advice.payment_kind)], advice.original_stan, advice.original_transmitted_at
+    )
+    common = {
+        "amount_minor": advice.amount_minor,
+        "currency": currency(advice.currency),
+        "batch_number": advice.batch_number,
+    }
+    if advice.kind == "refund":
+        return requests.refund(station, trace, original, number, **common)  # type: ignore[arg-type]
+    if advice.kind == "capture":
+        return requests.capture(
+            station,
+            trace,
+            original,
+            number,
+            approval_code=advice.approval_code,
+            **common,  # type: ignore[arg-type]
+        )
+    assert advice.reason_code is not None, "a reversal says why"
+    return requests.reversal(
+        station,
+        trace,
+        original,
+        number,
+        reason=advice.reason_code,
+        approval_code=advice.approval_code,
+        **common,  # type: ignore[arg-type]
+    )
+
+
+def _mti(advice: Advice) -> str:
+    """
+    Return 0420 or 0220; a repeat has 1 at the end and nothing else changed.
+    """
+    first = "042" if advice.kind in ("reversal", "void") else "022"
+    return first + ("1" if advice.attempts else "0")

@@ -1,0 +1,446 @@
+"""
+Take a payment: commit the intent, ask the network, commit what it said.
+
+Stands between the *order* that a client sent and the *acknowledgment* it owes. The
+phases are short database transactions with the network between them; nothing goes
+out before the row that says so is durable, and nothing is answered before either
+(DESIGN.md 5.1). A payment asked for twice is answered from the first one.
+"""
+
+import json
+from datetime import datetime, timedelta
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import msgspec
+import structlog
+
+from counterfoil.cards import Card, brand
+from counterfoil.money import Currency
+from counterfoil.network import requests
+from counterfoil.network.masking import masked
+from counterfoil.network.message import Fields, MessageError
+from counterfoil.network.outcome import Answered, BadAnswer, NotSent, Outcome, OutcomeUnknown
+from counterfoil.network.requests import Trace
+from counterfoil.network.response_codes import APPROVALS, PARTIAL_APPROVAL
+from counterfoil.network.tlv import decode_tlv
+from counterfoil.payments.lifecycle import Cause, Kind, State, check_move
+from counterfoil.payments.payment import Merchant, Payment
+from counterfoil.payments.refusals import (
+    KeyFenced,
+    KeyReused,
+    NothingWritten,
+    OutcomeNotStored,
+)
+from counterfoil.payments.road import Road
+from counterfoil.routing.routes import LinkDown, Route
+from counterfoil.store.database import DatabaseAway
+from counterfoil.store.numbers import TerminalUsedUp
+from counterfoil.store.payments import Conclusion, Intent, SecondIntent, seal_columns
+from counterfoil.store.writer import QueueFull
+
+BATCH_TRIES_MAX = 5
+RETRY_SOON_SECONDS = 2
+RETRY_LATER_SECONDS = 30
+
+MTI = {Kind.SALE: "0200", Kind.AUTHORIZATION: "0100"}
+
+log = structlog.get_logger("payments")
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What the merchant asked for, checked. `session_id` names the connection it came on.
+    """
+
+    merchant: Merchant
+    idempotency_key: str
+    kind: Kind
+    amount_minor: int
+    currency: Currency
+    card: Card
+    order_number: str | None
+    description: str | None
+    customer_email: str | None
+    postal_code: str | None
+    street: str | None
+    session_id: str
+    actor: str
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """
+    The payment, and whether this request was the one that made it.
+    """
+
+    payment: Payment
+    first: bool
+
+
+async def take_payment(order: Order, road: Road) -> Taken:
+    """
+    Take the payment of *order*, once for each idempotency key.
+
+    Raises:
+        KeyReused: The key belongs to another request.
+        KeyFenced: The key was resolved before it was seen.
+        NothingWritten: No byte was sent; the same key may be tried again.
+        NoRoute: The merchant has no terminal.
+        DatabaseAway: The intent is in doubt; nothing was sent, ask again under the same key.
+        OutcomeNotStored: It was sent, and what came of it is not durable; ask again.
+    """
+    fingerprint = request_fingerprint(order, road)
+    try:
+        route = await road.routes.choose(order.merchant)
+    except LinkDown as error:
+        return await _known_or_nothing_written(order, fingerprint, road, str(error))
+    for _ in range(BATCH_TRIES_MAX):
+        plan = await _plan(order, route, road)
+        if await _intend(order, fingerprint, plan, road):
+            return Taken(await _ask(order, plan, road), first=True)
+        use = await road.store.key(order.merchant.merchant_id, order.idempotency_key)
+        if use is None:
+            road.batches.forget(*plan.batch_key(order))
+            continue
+        if use.payment_id == plan.payment_id:
+            return Taken(await _ask(order, plan, road), first=True)
+        return await _repeat(order, fingerprint, plan, road)
+    raise NothingWritten("the batch is being closed", retry_after_seconds=RETRY_SOON_SECONDS)
+
+
+def request_fingerprint(order: Order, road: Road) -> bytes:
+    """
+    Return what makes two requests the same: everything but the security code, keyed.
+    """
+    card = road.vault.fingerprint(order.card.number, order.merchant.merchant_id).hex()
+    said = (
+        order.kind,
+        order.amount_minor,
+        order.currency.code,
+        card,
+        order.card.expiry_month,
+        order.card.expiry_year,
+        order.order_number,
+        order.description,
+        order.customer_email,
+        order.postal_code,
+        order.street,
+    )
+    return road.vault.keyed_digest(
+        b"request", order.merchant.merchant_id, msgspec.json.encode(said)
+    )
+
+
+class _Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    One try at the network: its trace, its batch, its message, when it must be out.
+    """
+
+    payment_id: UUID
+    route: Route
+    trace: Trace
+    batch_number: int
+    fields: Fields
+    at: datetime
+    send_before: float
+
+    def batch_key(self, order: Order) -> tuple[UUID, str, str, str]:
+        station = self.route.station
+        merchant_id = order.merchant.merchant_id
+        return merchant_id, station.acquirer, station.terminal_id, order.currency.code
+
+
+async def _plan(order: Order, route: Route, road: Road) -> _Plan:
+    station = route.station
+    merchant_id = order.merchant.merchant_id
+    try:
+        batch_number = await road.batches.number(
+            merchant_id, station.acquirer, station.terminal_id, order.currency.code
+        )
+        at = road.clock.now()
+        stan = await road.stans.take(merchant_id, station.acquirer, station.terminal_id, at.date())
+    except TerminalUsedUp as error:
+        raise NothingWritten(str(error), retry_after_seconds=RETRY_LATER_SECONDS) from error
+    trace = Trace(stan, at, local_time(at, order.merchant), requests.retrieval_reference(stan, at))
+    fields = requests.request(
+        station,
+        trace,
+        order.card,
+        amount_minor=order.amount_minor,
+        currency=order.currency,
+        batch_number=batch_number,
+        order=order.order_number,
+        postal_code=order.postal_code,
+        street=order.street,
+    )
+    return _Plan(
+        payment_id=road.ids.new(),
+        route=route,
+        trace=trace,
+        batch_number=batch_number,
+        fields=fields,
+        at=at,
+        send_before=road.clock.monotonic() + road.timers.send_seconds,
+    )
+
+
+def local_time(at: datetime, merchant: Merchant) -> str:
+    """
+    Return the merchant's local date and time as MMDDhhmmss (DE 13 and 12).
+    """
+    return at.astimezone(ZoneInfo(merchant.timezone)).strftime("%m%d%H%M%S")
+
+
+async def _intend(order: Order, fingerprint: bytes, plan: _Plan, road: Road) -> bool:
+    station = plan.route.station
+    sealed = road.vault.seal(order.card, order.merchant.merchant_id)
+    intent = Intent(
+        merchant_id=order.merchant.merchant_id,
+        payment_id=plan.payment_id,
+        idempotency_key=order.idempotency_key,
+        request_fingerprint=fingerprint,
+        kind=order.kind,
+        amount_minor=order.amount_minor,
+        currency=order.currency.code,
+        order_number=order.order_number,
+        description=order.description,
+        customer_email=order.customer_email,
+        card_brand=brand(order.card.number),
+        card_bin=order.card.bin,
+        card_last_four=order.card.last_four,
+        acquirer=station.acquirer,
+        terminal_id=station.terminal_id,
+        batch_number=plan.batch_number,
+        business_day=plan.at.date(),
+        stan=plan.trace.stan,
+        rrn=plan.trace.rrn,
+        transmitted_at=plan.trace.transmitted_at,
+        local_time=plan.trace.local_time,
+        mti=MTI[order.kind],
+        content=shown(plan.fields),
+        message_id=road.ids.new(),
+        event_id=road.ids.new(),
+        process_id=road.process_id,
+        session_id=order.session_id,
+        send_before=plan.at + timedelta(seconds=road.timers.send_seconds),
+        at=plan.at,
+        actor=order.actor,
+        **seal_columns(sealed),
+    )
+    began = road.clock.monotonic()
+    try:
+        won = await road.store.intend(intent)
+    except QueueFull as error:
+        raise NothingWritten(str(error), retry_after_seconds=RETRY_SOON_SECONDS) from error
+    log.debug(
+        "payment.intended",
+        payment=plan.payment_id.hex,
+        rrn=plan.trace.rrn,
+        won=won,
+        milliseconds=_since(began, road),
+    )
+    return won
+
+
+def _since(began: float, road: Road) -> float:
+    return round((road.clock.monotonic() - began) * 1000, 1)
+
+
+async def _repeat(order: Order, fingerprint: bytes, plan: _Plan, road: Road) -> Taken:
+    """
+    Answer a key that was seen before; try again what was never sent.
+    """
+    payment = await known_payment(order, fingerprint, road)
+    if payment is None:
+        raise NothingWritten("the key's payment is being made", retry_after_seconds=1)
+    if payment.state is not State.NOT_SENT:
+        return Taken(payment, first=False)
+    plan = msgspec.structs.replace(plan, payment_id=payment.payment_id)
+    check_move(payment.state, State.PROCESSING)
+    if await road.store.intend_again(_second_intent(order, plan, road)):
+        return Taken(await _ask(order, plan, road), first=True)
+    return Taken(await _read(plan, order, road), first=False)
+
+
+async def known_payment(order: Order, fingerprint: bytes, road: Road) -> Payment | None:
+    """
+    Return the payment already made under the order's key, or None.
+
+    Raises:
+        KeyReused: The key belongs to another request.
+        KeyFenced: The key was resolved before it was seen.
+    """
+    merchant_id = order.merchant.merchant_id
+    use = await road.store.key(merchant_id, order.idempotency_key)
+    if use is None:
+        return None
+    if use.operation == "fence":
+        raise KeyFenced("this key was resolved before it was seen; charge anew under a new key")
+    if use.operation != "payment" or use.fingerprint != fingerprint:
+        raise KeyReused("this idempotency key was used for another request")
+    assert use.payment_id is not None
+    return await road.store.payment(merchant_id, use.payment_id)
+
+
+async def _known_or_nothing_written(
+    order: Order, fingerprint: bytes, road: Road, why: str
+) -> Taken:
+    payment = await known_payment(order, fingerprint, road)
+    if payment is None or payment.state is State.NOT_SENT:
+        raise NothingWritten(why, retry_after_seconds=RETRY_SOON_SECONDS)
+    return Taken(payment, first=False)
+
+
+def _second_intent(order: Order, plan: _Plan, road: Road) -> SecondIntent:
+    station = plan.route.station
+    return SecondIntent(
+        merchant_id=order.merchant.merchant_id,
+        payment_id=plan.payment_id,
+        acquirer=station.acquirer,
+        terminal_id=station.terminal_id,
+        batch_number=plan.batch_number,
+        business_day=plan.at.date(),
+        stan=plan.trace.stan,
+        rrn=plan.trace.rrn,
+        transmitted_at=plan.trace.transmitted_at,
+        local_time=plan.trace.local_time,
+        mti=MTI[order.kind],
+        content=shown(plan.fields),
+        message_id=road.ids.new(),
+        event_id=road.ids.new(),
+        process_id=road.process_id,
+        session_id=order.session_id,
+        send_before=plan.at + timedelta(seconds=road.timers.send_seconds),
+        at=plan.at,
+        actor=order.actor,
+    )
+
+
+async def _ask(order: Order, plan: _Plan, road: Road) -> Payment:
+    """
+    Ask the acquirer and commit its answer, or that there was none.
+    """
+    outcome = await plan.route.link.request(
+        MTI[order.kind],
+        plan.fields,
+        send_before=plan.send_before,
+        answer_within=road.timers.answer_seconds,
+    )
+    conclusion = conclude(outcome, order, plan.payment_id, road)
+    check_move(State.PROCESSING, conclusion.to_state)
+    began = road.clock.monotonic()
+    try:
+        concluded = await road.store.conclude(conclusion)
+    except DatabaseAway as error:
+        # The sweep will reverse it; until then it is processing, and nobody was told otherwise.
+        log.error("outcome_not_stored", payment=plan.payment_id.hex, state=conclusion.to_state)
+        raise OutcomeNotStored("the outcome is not durable yet") from error
+    payment = concluded or await _read(plan, order, road)
+    log.debug(
+        "payment.concluded",
+        payment=plan.payment_id.hex,
+        rrn=plan.trace.rrn,
+        state=payment.state,
+        response_code=payment.response_code,
+        milliseconds=_since(began, road),
+    )
+    if payment.state is State.NOT_SENT:
+        raise NothingWritten(
+            "the acquirer could not be reached in time; nothing was sent",
+            retry_after_seconds=RETRY_SOON_SECONDS,
+        )
+    return payment
+
+
+async def _read(plan: _Plan, order: Order, road: Road) -> Payment:
+    payment = await road.store.payment(order.merchant.merchant_id, plan.payment_id)
+    assert payment is not None, "an intent that was committed cannot be gone"
+    return payment
+
+
+def conclude(outcome: Outcome, order: Order, payment_id: UUID, road: Road) -> Conclusion:
+    """
+    Return what an outcome of the network makes of a payment.
+    """
+    at = road.clock.now()
+    base = Conclusion(
+        merchant_id=order.merchant.merchant_id,
+        payment_id=payment_id,
+        event_id=road.ids.new(),
+        to_state=State.REVERSING,
+        cause=Cause.ANSWER_MISSING,
+        reason_code=requests.REASON_TIMEOUT,
+        message_id=road.ids.new(),
+        transfer_id=road.ids.new(),
+        advice_id=road.ids.new(),
+        late_until=at + timedelta(seconds=road.timers.late_seconds),
+        at=at,
+    )
+    match outcome:
+        case NotSent():
+            return _changed(base, State.NOT_SENT, Cause.NOTHING_WRITTEN, reason_code=None)
+        case OutcomeUnknown():
+            return base
+        case BadAnswer():
+            return _changed(
+                base,
+                State.REVERSING,
+                Cause.ANSWER_BAD,
+                reason_code=requests.REASON_BAD_ANSWER,
+            )
+        case Answered():
+            return _answered(base, outcome, order)
+
+
+def _answered(base: Conclusion, answer: Answered, order: Order) -> Conclusion:
+    code = _text(answer.fields, 39)
+    results = _text(answer.fields, 44)
+    said = {
+        "mti": answer.mti,
+        "content": shown(answer.fields),
+        "response_code": code,
+        "approval_code": _text(answer.fields, 38).strip() or None,
+        "avs_result": results[0:1].strip() or None,
+        "cvv_result": results[1:2].strip() or None,
+        "network_transaction_id": _network_transaction_id(answer.fields),
+        "settlement_date": _text(answer.fields, 15) or None,
+    }
+    if code in APPROVALS:
+        deadline = base.at + timedelta(seconds=order.merchant.acknowledge_seconds)
+        return _changed(
+            base,
+            State.APPROVED,
+            Cause.ISSUER_APPROVED,
+            reason_code=None,
+            acknowledge_by=deadline,
+            **said,
+        )
+    if code == PARTIAL_APPROVAL:
+        # This version takes all or nothing: the part that is held goes back.
+        return _changed(
+            base, State.REVERSING, Cause.REFUSED, reason_code=requests.REASON_VOID, **said
+        )
+    return _changed(base, State.DECLINED, Cause.ISSUER_DECLINED, reason_code=None, **said)
+
+
+def _changed(base: Conclusion, to_state: State, cause: Cause, **fields: object) -> Conclusion:
+    return msgspec.structs.replace(base, to_state=to_state, cause=cause, **fields)
+
+
+def _text(fields: Fields, number: int) -> str:
+    value = fields.get(number, "")
+    return value if isinstance(value, str) else ""
+
+
+def _network_transaction_id(fields: Fields) -> str | None:
+    try:
+        return decode_tlv(_text(fields, 48)).get(requests.TAG_NETWORK_TRANSACTION_ID)
+    except MessageError:
+        return None
+
+
+def shown(fields: Fields) -> str:
+    """
+    Return a message as it may be kept: JSON of its masked fields.
+    """
+    return json.dumps({str(number): text for number, text in sorted(masked(fields).items())})

@@ -1,0 +1,142 @@
+"""
+The legal moves of a payment.
+
+The table below is the only place that says what may follow what. The guarded
+UPDATE in the database refuses anything else too: `payments_legal_moves` in the
+schema holds the same pairs, and a test compares the two.
+
+    processing ─► not_sent · declined · approved · reversing
+    approved   ─► authorized or captured (acknowledged) · reversing
+    authorized ─► captured · voiding · expired
+    captured   ─► voiding
+    voiding    ─► voided            reversing ─► reversed
+"""
+
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """
+    Where a payment stands.
+    """
+
+    PROCESSING = "processing"
+    NOT_SENT = "not_sent"
+    DECLINED = "declined"
+    APPROVED = "approved"
+    AUTHORIZED = "authorized"
+    CAPTURED = "captured"
+    VOIDING = "voiding"
+    VOIDED = "voided"
+    REVERSING = "reversing"
+    REVERSED = "reversed"
+    EXPIRED = "expired"
+
+
+class Kind(StrEnum):
+    """
+    What the merchant asked for: hold and take at once, or hold only.
+    """
+
+    SALE = "sale"
+    AUTHORIZATION = "authorization"
+
+
+class Cause(StrEnum):
+    """
+    Why a payment moved.
+    """
+
+    REQUESTED = "requested"
+    ISSUER_APPROVED = "issuer_approved"
+    ISSUER_DECLINED = "issuer_declined"
+    NOTHING_WRITTEN = "nothing_written"
+    ANSWER_MISSING = "answer_missing"
+    ANSWER_BAD = "answer_bad"
+    PROCESS_ENDED = "process_ended"
+    ACKNOWLEDGED = "acknowledged"
+    UNCLAIMED = "unclaimed"
+    REFUSED = "refused"
+    CAPTURED = "captured"
+    VOIDED = "voided"
+    REFUNDED = "refunded"
+    REFUND_REFUSED = "refund_refused"
+    HOST_ACCEPTED = "host_accepted"
+    TRIED_AGAIN = "tried_again"
+
+
+MOVES: frozenset[tuple[State, State]] = frozenset(
+    {
+        (State.PROCESSING, State.NOT_SENT),
+        (State.PROCESSING, State.DECLINED),
+        (State.PROCESSING, State.APPROVED),
+        (State.PROCESSING, State.REVERSING),
+        (State.NOT_SENT, State.PROCESSING),
+        (State.APPROVED, State.AUTHORIZED),
+        (State.APPROVED, State.CAPTURED),
+        (State.APPROVED, State.REVERSING),
+        (State.AUTHORIZED, State.CAPTURED),
+        (State.AUTHORIZED, State.VOIDING),
+        (State.AUTHORIZED, State.EXPIRED),
+        (State.CAPTURED, State.VOIDING),
+        (State.VOIDING, State.VOIDED),
+        (State.REVERSING, State.REVERSED),
+        (State.REVERSED, State.REVERSING),
+    }
+)
+
+NOT_CHARGED = frozenset(
+    {
+        State.NOT_SENT,
+        State.DECLINED,
+        State.VOIDING,
+        State.VOIDED,
+        State.REVERSING,
+        State.REVERSED,
+        State.EXPIRED,
+    }
+)
+CHARGED = frozenset({State.AUTHORIZED, State.CAPTURED})
+
+
+class IllegalMove(Exception):
+    """
+    Somebody tried to move a payment where the table does not lead.
+    """
+
+
+def check_move(before: State, after: State) -> None:
+    """
+    Raise unless *after* may follow *before*.
+
+    Raises:
+        IllegalMove: The table has no such pair: a defect, never a user's mistake.
+    """
+    if (before, after) not in MOVES:
+        raise IllegalMove(f"{before} cannot become {after}")
+
+
+def charged(state: State) -> bool | None:
+    """
+    Return whether the cardholder pays: None while that is not decided.
+    """
+    if state in CHARGED:
+        return True
+    return False if state in NOT_CHARGED else None
+
+
+def possible(
+    state: State, kind: Kind, *, captured_minor: int, refunded_minor: int
+) -> tuple[str, ...]:
+    """
+    Return what the merchant can do with a payment now: names of API calls.
+    """
+    if state is State.APPROVED:
+        return ("acknowledge", "refuse")
+    if state is State.AUTHORIZED:
+        return ("capture", "void")
+    if state is State.CAPTURED and refunded_minor == 0:
+        return ("void", "refund")
+    if state is State.CAPTURED and refunded_minor < captured_minor:
+        return ("refund",)
+    return ()

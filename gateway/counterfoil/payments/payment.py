@@ -1,0 +1,111 @@
+"""
+A payment as the store keeps it: one row of `payments`, and its movements and history.
+"""
+
+from datetime import date, datetime
+from uuid import UUID
+
+import msgspec
+
+from counterfoil.payments.lifecycle import Kind, State
+
+
+class Payment(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    One attempt to get money from a cardholder. Amounts are in minor units of `currency`.
+    """
+
+    merchant_id: UUID
+    payment_id: UUID
+    idempotency_key: str
+    kind: Kind
+    state: State
+    version: int
+    changed_by: UUID
+    amount_minor: int
+    currency: str
+    authorized_minor: int
+    captured_minor: int
+    released_minor: int
+    refunded_minor: int
+    order_number: str | None
+    description: str | None
+    customer_email: str | None
+    card_token: UUID
+    card_brand: str
+    card_bin: str
+    card_last_four: str
+    acquirer: str
+    terminal_id: str
+    batch_number: int
+    business_day: date
+    stan: int
+    rrn: str
+    transmitted_at: datetime
+    local_time: str
+    process_id: UUID
+    session_id: str
+    response_code: str | None
+    approval_code: str | None
+    avs_result: str | None
+    cvv_result: str | None
+    network_transaction_id: str | None
+    settlement_date: str | None
+    acknowledge_by: datetime | None
+    acknowledged_at: datetime | None
+    acknowledged_on_session: bool | None
+    confirmation_number: str | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class Movement(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    A capture, void or refund of a payment.
+    """
+
+    merchant_id: UUID
+    movement_id: UUID
+    payment_id: UUID
+    kind: str
+    state: str
+    amount_minor: int
+    currency: str
+    idempotency_key: str | None
+    acquirer: str
+    terminal_id: str
+    batch_number: int
+    rrn: str
+    created_at: datetime
+    updated_at: datetime
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    One row of a payment's history: what it became, when, why and by whom.
+    """
+
+    version: int
+    at: datetime
+    from_state: str | None
+    to_state: str
+    cause: str
+    actor: str
+    movement_id: UUID | None
+    movement_state: str | None
+
+
+class Merchant(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    Who takes the payments. `acknowledge_seconds` is how long an approval waits to be claimed.
+    """
+
+    merchant_id: UUID
+    name: str
+    city: str
+    region: str
+    country: str
+    category_code: str
+    timezone: str
+    email: str
+    acknowledge_seconds: int

@@ -1,0 +1,67 @@
+"""
+Why a use case was refused: callers' mistakes and faults, each with its own name.
+"""
+
+from counterfoil.payments.payment import Payment
+
+
+class Refused(Exception):
+    """
+    A use case that did not happen; nothing was changed.
+    """
+
+
+class KeyReused(Refused):
+    """
+    The idempotency key belongs to another request.
+    """
+
+
+class KeyFenced(Refused):
+    """
+    Somebody resolved this key before it was seen; it stays closed.
+    """
+
+
+class PaymentUnknown(Refused):
+    """
+    This merchant has no such payment.
+    """
+
+
+class NotNow(Refused):
+    """
+    The move is not legal in the payment's state.
+    """
+
+    def __init__(self, sentence: str, payment: Payment) -> None:
+        super().__init__(sentence)
+        self.payment = payment
+
+
+class NotChargedAnyMore(NotNow):
+    """
+    The acknowledgment came after the reversal began: the cardholder does not pay.
+    """
+
+
+class WholeAmountsOnly(Refused):
+    """
+    This version captures and refunds whole amounts.
+    """
+
+
+class NothingWritten(Refused):
+    """
+    Proof that no byte went to the acquirer: the same key may be tried again.
+    """
+
+    def __init__(self, sentence: str, *, retry_after_seconds: int) -> None:
+        super().__init__(sentence)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class OutcomeNotStored(Refused):
+    """
+    The network may have answered, but that could not be made durable yet: ask again.
+    """

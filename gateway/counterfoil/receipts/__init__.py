@@ -1,0 +1,3 @@
+"""
+What the merchant and the customer keep: confirmation number, receipt, e-mail.
+"""

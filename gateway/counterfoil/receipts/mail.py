@@ -1,0 +1,130 @@
+"""
+The receipt by e-mail: one to the customer, one to the merchant.
+
+Stands after the *confirmation*: the acknowledgment left two rows in the outbox, and
+the worker sends each until the mail server takes it. A message's id is made of its
+row, so that a repeat, after a crash between "taken" and "noted", is recognisable.
+"""
+
+import asyncio
+from datetime import datetime, timedelta
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime
+from pathlib import Path
+
+import aiosmtplib
+import structlog
+
+from counterfoil.clock import Clock
+from counterfoil.config import Mail
+from counterfoil.receipts.receipt import Receipt, as_html, as_text, receipt
+from counterfoil.store.outbox import OutboxStore, OwedMail
+
+CLAIMED_AT_ONCE_MAX = 50
+SENT_AT_ONCE_MAX = 5
+LEASE_SECONDS = 120.0
+SEND_SECONDS_MAX = 30.0
+SPACING_SECONDS = (2, 5, 15, 60, 300, 900, 3600)
+PERMANENT_REFUSALS = range(500, 600)
+ERROR_TEXT_MAX = 200
+
+log = structlog.get_logger("mail")
+
+
+class Mailer:
+    """
+    Sends what the outbox owes.
+    """
+
+    def __init__(self, outbox: OutboxStore, settings: Mail, clock: Clock, *, test: bool) -> None:
+        self._outbox = outbox
+        self._settings = settings
+        self._clock = clock
+        self._test = test
+        self._at_once = asyncio.Semaphore(SENT_AT_ONCE_MAX)
+        self._password = _secret(settings.password_file)
+
+    async def send_due(self) -> int:
+        """
+        Send every e-mail that is due; return how many were tried.
+        """
+        now = self._clock.now()
+        lease_until = now + timedelta(seconds=LEASE_SECONDS)
+        owed = await self._outbox.claim_mail(now, lease_until, CLAIMED_AT_ONCE_MAX)
+        await asyncio.gather(*(self._send(each) for each in owed))
+        return len(owed)
+
+    async def _send(self, owed: OwedMail) -> None:
+        shown = receipt(owed.facts, test=self._test)
+        message = compose(owed, shown, self._settings.sender, self._clock.now())
+        async with self._at_once:
+            try:
+                await self._deliver(message)
+            except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
+                await self._failed(owed, error)
+                return
+        await self._outbox.mail_sent(owed, self._clock.now())
+        log.info("mail_sent", outbox=owed.outbox_id.hex, kind=owed.kind)
+
+    async def _deliver(self, message: EmailMessage) -> None:
+        settings = self._settings
+        await aiosmtplib.send(
+            message,
+            hostname=settings.host,
+            port=settings.port,
+            username=settings.username,
+            password=self._password,
+            use_tls=settings.security == "tls",
+            start_tls=settings.security == "starttls",
+            timeout=SEND_SECONDS_MAX,
+        )
+
+    async def _failed(self, owed: OwedMail, error: Exception) -> None:
+        refused = (
+            isinstance(error, aiosmtplib.SMTPRecipientsRefused)
+            and all(each.code in PERMANENT_REFUSALS for each in error.recipients)
+        ) or (
+            isinstance(error, aiosmtplib.SMTPResponseException) and error.code in PERMANENT_REFUSALS
+        )
+        gives_up = refused or owed.attempts >= self._settings.attempts_max
+        pause = SPACING_SECONDS[min(owed.attempts - 1, len(SPACING_SECONDS) - 1)]
+        next_try = self._clock.now() + timedelta(seconds=pause)
+        reason = f"{type(error).__name__}: {error}"[:ERROR_TEXT_MAX]
+        await self._outbox.mail_failed(owed, "gave_up" if gives_up else "owed", next_try, reason)
+        log.warning("mail_failed", outbox=owed.outbox_id.hex, gave_up=gives_up)
+
+
+def compose(owed: OwedMail, shown: Receipt, sender: str, now: datetime) -> EmailMessage:
+    """
+    Return the e-mail: plain text first, HTML beside it.
+    """
+    for_merchant = owed.kind == "mail_merchant"
+    domain = sender.rpartition("@")[2]
+    message = EmailMessage(policy=SMTP)
+    message["Message-ID"] = f"<{owed.outbox_id.hex}@{domain}>"
+    message["Date"] = format_datetime(now)
+    message["From"] = Address(display_name=shown.business, addr_spec=sender)
+    message["To"] = Address(addr_spec=owed.recipient)
+    message["Reply-To"] = Address(display_name=shown.business, addr_spec=shown.business_email)
+    message["Subject"] = subject(shown, for_merchant=for_merchant)
+    message["Auto-Submitted"] = "auto-generated"
+    message.set_content(as_text(shown, for_merchant=for_merchant))
+    message.add_alternative(as_html(shown, for_merchant=for_merchant), subtype="html")
+    return message
+
+
+def subject(shown: Receipt, *, for_merchant: bool) -> str:
+    """
+    Return the subject line.
+    """
+    test = "[Test] " if shown.test else ""
+    order = f" for order {shown.order}" if shown.order else ""
+    if for_merchant:
+        return f"{test}Paid: {shown.amount} {shown.currency}{order}"
+    return f"{test}Your receipt from {shown.business}{order}"
+
+
+def _secret(path: str | None) -> str | None:
+    return Path(path).read_text("utf-8").strip() if path else None

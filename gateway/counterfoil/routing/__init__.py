@@ -1,0 +1,3 @@
+"""
+Which acquirer a payment goes to, and through which of the merchant's terminals.
+"""

@@ -1,0 +1,3 @@
+"""
+The only place with SQL: named queries, migrations, the group writer, the embedded database.
+"""

@@ -1,0 +1,125 @@
+"""
+Advices in the database: what is owed to an acquirer, leased, tried, answered.
+"""
+
+from datetime import date, datetime
+from itertools import groupby
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from counterfoil.store.database import Database
+from counterfoil.store.payments import sealed_card
+from counterfoil.vault import KeptCard, Vault
+
+
+class Advice(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    One advice that we hold the lease of, with what its message needs.
+    """
+
+    merchant_id: UUID
+    advice_id: UUID
+    payment_id: UUID
+    kind: str
+    reason_code: str | None
+    amount_minor: int
+    batch_number: int
+    stan: int | None
+    business_day: date | None
+    transmitted_at: datetime | None
+    attempts: int
+    late_until: datetime
+    created_at: datetime
+    payment_kind: str
+    currency: str
+    card_token: UUID
+    acquirer: str
+    terminal_id: str
+    original_stan: int
+    original_transmitted_at: datetime
+    original_rrn: str
+    local_time: str
+    approval_code: str | None
+    movement_rrn: str | None
+
+
+class AdviceStore:
+    """
+    The store-and-forward queue. It lives in the database, never in memory.
+    """
+
+    def __init__(self, database: Database, owner: UUID) -> None:
+        self._database = database
+        self._owner = owner
+
+    async def claim(
+        self, acquirers: list[str], now: datetime, lease_until: datetime, limit: int
+    ) -> list[Advice]:
+        """
+        Take leases on up to *limit* advices that are due, merchant by merchant.
+        """
+        due = await self._database.rows("due_advices", now, limit, acquirers)
+        claimed: list[Advice] = []
+        by_merchant = sorted((row["merchant_id"], row["advice_id"]) for row in due)
+        for merchant_id, group in groupby(by_merchant, key=lambda pair: pair[0]):
+            ids = [advice_id for _, advice_id in group]
+            rows = await self._database.rows(
+                "claim_advices", merchant_id, ids, self._owner, lease_until, now
+            )
+            claimed += [_advice(row) for row in rows]
+        return claimed
+
+    async def card(self, advice: Advice, vault: Vault) -> KeptCard:
+        """
+        Open the card that the advice is about.
+        """
+        return await sealed_card(self._database, vault, advice.merchant_id, advice.card_token)
+
+    async def about_to_try(self, advice: Advice, *arguments: Any) -> bool:
+        """
+        Commit that the advice is about to be written; False when the lease is lost.
+        """
+        row = await self._database.row(
+            "try_advice", advice.merchant_id, advice.advice_id, self._owner, *arguments
+        )
+        return row is not None
+
+    async def unanswered(
+        self, advice: Advice, next_try_at: datetime, response_code: str | None
+    ) -> int | None:
+        """
+        Put the advice back; return how often it was tried.
+        """
+        row = await self._database.row(
+            "advice_unanswered",
+            advice.merchant_id,
+            advice.advice_id,
+            self._owner,
+            next_try_at,
+            response_code,
+        )
+        return row["attempts"] if row else None
+
+    async def answered(self, advice: Advice, *arguments: Any) -> bool:
+        """
+        Commit the acquirer's final word with what it does to the payment; False if too late.
+        """
+        row = await self._database.row(
+            "advice_answered", advice.merchant_id, advice.advice_id, self._owner, *arguments
+        )
+        return row is not None
+
+    async def owed(self) -> tuple[int, datetime | None]:
+        """
+        Return how many advices are owed, and since when the oldest is.
+        """
+        row = await self._database.row("oldest_owed_advice")
+        assert row is not None
+        return row["owed"], row["oldest"]
+
+
+def _advice(row: asyncpg.Record) -> Advice:
+    return Advice(**{name: row[name] for name in Advice.__struct_fields__})

@@ -1,0 +1,131 @@
+"""
+The connection to PostgreSQL: a pool, deadlines on every call, and who is told what went wrong.
+
+Every call has a deadline of its own on our side, because a server's
+`statement_timeout` does not cut a COMMIT that waits for a standby
+(reliability.md, F25). A call that was cut or lost is *in doubt*, never *failed*.
+"""
+
+import asyncio
+from typing import Any
+
+import asyncpg
+import structlog
+
+from counterfoil.store.queries import query
+
+POOL_MAX = 12
+CALL_SECONDS_MAX = 10.0
+CONNECT_SECONDS_MAX = 5.0
+
+# What may have left a statement committed or not: nobody knows until it is read again.
+IN_DOUBT: tuple[type[BaseException], ...] = (
+    TimeoutError,
+    OSError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.InternalClientError,
+    asyncpg.QueryCanceledError,
+)
+
+log = structlog.get_logger("store")
+
+
+class DatabaseAway(Exception):
+    """
+    The database did not answer in time; what was asked of it may or may not have happened.
+    """
+
+
+class _Connection(asyncpg.Connection):
+    """
+    A connection that is handed back without a round trip: we never change its settings.
+    """
+
+    def get_reset_query(self) -> str:
+        """
+        Return nothing: there is nothing to reset.
+        """
+        return ""
+
+
+class Database:
+    """
+    The pool. Opened once by a process, closed when it ends.
+    """
+
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+        self._pool = pool
+
+    @classmethod
+    async def open(cls, *, size_max: int = POOL_MAX, **parameters: Any) -> "Database":
+        """
+        Connect with the keyword arguments of `asyncpg.connect`, or `dsn=...`.
+
+        Raises:
+            DatabaseAway: Nobody answers there.
+        """
+        try:
+            pool = await asyncpg.create_pool(
+                min_size=1,
+                max_size=size_max,
+                timeout=CONNECT_SECONDS_MAX,
+                command_timeout=CALL_SECONDS_MAX,
+                connection_class=_Connection,
+                server_settings={"application_name": "counterfoil", "TimeZone": "UTC"},
+                **parameters,
+            )
+        except IN_DOUBT as error:
+            raise DatabaseAway(
+                "cannot reach PostgreSQL: is it running? Check DATABASE_URL, or start the "
+                f"embedded one with `counterfoil up` ({type(error).__name__}: {error})"
+            ) from error
+        return cls(pool)
+
+    async def close(self) -> None:
+        """
+        Hand everything back; cut what does not end within the deadline.
+        """
+        try:
+            await asyncio.wait_for(self._pool.close(), CALL_SECONDS_MAX)
+        except TimeoutError:
+            self._pool.terminate()
+
+    async def rows(self, name: str, *arguments: Any) -> list[asyncpg.Record]:
+        """
+        Run the named query and return its rows.
+
+        Raises:
+            DatabaseAway: No answer in time; a writing query is then in doubt.
+        """
+        try:
+            async with self._pool.acquire(timeout=CONNECT_SECONDS_MAX) as connection:
+                return await connection.fetch(query(name), *arguments)
+        except IN_DOUBT as error:
+            raise DatabaseAway(f"no answer to {name}: {type(error).__name__}") from error
+
+    async def row(self, name: str, *arguments: Any) -> asyncpg.Record | None:
+        """
+        Run the named query and return its first row, or None.
+        """
+        found = await self.rows(name, *arguments)
+        return found[0] if found else None
+
+    async def many(self, name: str, rows: list[tuple[Any, ...]]) -> list[asyncpg.Record]:
+        """
+        Run the named query with each column of *rows* as one array: one statement, one commit.
+
+        Raises:
+            DatabaseAway: No answer in time: the whole group is in doubt.
+        """
+        return await self.rows(name, *(list(column) for column in zip(*rows, strict=True)))
+
+    def acquire(self) -> Any:
+        """
+        Lend a connection, as an async context manager: for migrations and listening.
+        """
+        return self._pool.acquire(timeout=CONNECT_SECONDS_MAX)

@@ -1,0 +1,167 @@
+"""
+Numbers that many processes draw from one counter: leased in ranges, handed out from memory.
+
+A range that a process does not use up is lost: STANs and confirmation counters may
+have gaps, they may never repeat.
+"""
+
+import asyncio
+from collections import OrderedDict
+from datetime import date
+from uuid import UUID
+
+from counterfoil.clock import Clock
+from counterfoil.receipts.confirmation import ConfirmationNumbers
+from counterfoil.store.database import Database
+
+STAN_RANGE = 500
+CONFIRMATION_RANGE = 500
+COUNTERS_KEPT_MAX = 20_000
+
+
+class TerminalUsedUp(Exception):
+    """
+    A terminal has sent a million messages today; its merchant needs another terminal.
+    """
+
+
+class _Range:
+    """
+    A leased range and the lock that keeps two tasks from leasing at once.
+    """
+
+    __slots__ = ("end", "lock", "next")
+
+    def __init__(self) -> None:
+        self.next = 0
+        self.end = 0
+        self.lock = asyncio.Lock()
+
+
+class _Ranges:
+    """
+    The ranges of one process, least recently used thrown away.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._kept: OrderedDict[object, _Range] = OrderedDict()
+
+    def of(self, key: object) -> _Range:
+        kept = self._kept.get(key)
+        if kept is None:
+            kept = self._kept[key] = _Range()
+            if len(self._kept) > COUNTERS_KEPT_MAX:
+                self._kept.popitem(last=False)
+        else:
+            self._kept.move_to_end(key)
+        return kept
+
+
+class StanLeases:
+    """
+    System trace audit numbers (DE 11), one counter for each terminal and UTC day.
+    """
+
+    def __init__(self, database: Database, size: int = STAN_RANGE) -> None:
+        self._database = database
+        self._size = size
+        self._ranges = _Ranges(size)
+
+    async def take(self, merchant_id: UUID, acquirer: str, terminal_id: str, day: date) -> int:
+        """
+        Return the next STAN, 1 to 999999, of the terminal on *day* (the UTC date of DE 7).
+
+        Raises:
+            TerminalUsedUp: All of the day's numbers are gone.
+        """
+        kept = self._ranges.of((merchant_id, acquirer, terminal_id, day))
+        while kept.next >= kept.end:
+            async with kept.lock:
+                if kept.next < kept.end:
+                    continue
+                row = await self._database.row(
+                    "lease_stans", merchant_id, acquirer, terminal_id, day, self._size
+                )
+                if row is None:
+                    raise TerminalUsedUp(f"terminal {terminal_id} has used all trace numbers today")
+                kept.next, kept.end = row["first"], row["first"] + self._size
+        stan = kept.next
+        kept.next += 1
+        return stan
+
+
+class ConfirmationLeases:
+    """
+    Confirmation numbers, from each merchant's own counter.
+    """
+
+    def __init__(self, database: Database, key: bytes, size: int = CONFIRMATION_RANGE) -> None:
+        self._database = database
+        self._key = key
+        self._size = size
+        self._ranges = _Ranges(size)
+        self._numbers: OrderedDict[UUID, ConfirmationNumbers] = OrderedDict()
+
+    async def take(self, merchant_id: UUID) -> str:
+        """
+        Return the next confirmation number of a merchant.
+        """
+        kept = self._ranges.of(merchant_id)
+        while kept.next >= kept.end:
+            async with kept.lock:
+                if kept.next < kept.end:
+                    continue
+                row = await self._database.row("lease_confirmations", merchant_id, self._size)
+                assert row is not None
+                kept.next, kept.end = row["first"], row["first"] + self._size
+        counter = kept.next
+        kept.next += 1
+        return self._numbers_of(merchant_id).number(counter)
+
+    def _numbers_of(self, merchant_id: UUID) -> ConfirmationNumbers:
+        numbers = self._numbers.get(merchant_id)
+        if numbers is None:
+            numbers = self._numbers[merchant_id] = ConfirmationNumbers(self._key, merchant_id)
+            if len(self._numbers) > COUNTERS_KEPT_MAX:
+                self._numbers.popitem(last=False)
+        return numbers
+
+
+class OpenBatches:
+    """
+    The number of the open batch of each terminal and currency, remembered.
+
+    Memory may be behind a close; the intent's statement checks it and `forget` follows.
+    """
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self._numbers: OrderedDict[tuple[UUID, str, str, str], int] = OrderedDict()
+
+    async def number(
+        self, merchant_id: UUID, acquirer: str, terminal_id: str, currency: str
+    ) -> int:
+        """
+        Return the open batch's number; the first batch of a terminal is opened here.
+        """
+        key = (merchant_id, acquirer, terminal_id, currency)
+        if (known := self._numbers.get(key)) is not None:
+            return known
+        row = await self._database.row("open_batch", *key)
+        if row is None:
+            await self._database.rows("open_first_batch", *key, self._clock.now())
+            row = await self._database.row("open_batch", *key)
+        assert row is not None, "a terminal without an open batch: the close must open the next"
+        number: int = row["batch_number"]
+        self._numbers[key] = number
+        if len(self._numbers) > COUNTERS_KEPT_MAX:
+            self._numbers.popitem(last=False)
+        return number
+
+    def forget(self, merchant_id: UUID, acquirer: str, terminal_id: str, currency: str) -> None:
+        """
+        Ask the database again next time: the batch was closed meanwhile.
+        """
+        self._numbers.pop((merchant_id, acquirer, terminal_id, currency), None)

@@ -1,0 +1,82 @@
+"""
+The outbox in the database: e-mails that are owed, leased and ticked off.
+"""
+
+from datetime import datetime
+from itertools import groupby
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from counterfoil.store.database import Database
+
+
+class OwedMail(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    One e-mail that we hold the lease of. `facts` are the payment's columns and its merchant's.
+    """
+
+    merchant_id: UUID
+    outbox_id: UUID
+    kind: str
+    recipient: str
+    attempts: int
+    facts: dict[str, Any]
+
+
+class OutboxStore:
+    """
+    What is owed to people.
+    """
+
+    def __init__(self, database: Database, owner: UUID) -> None:
+        self._database = database
+        self._owner = owner
+
+    async def claim_mail(self, now: datetime, lease_until: datetime, limit: int) -> list[OwedMail]:
+        """
+        Take leases on up to *limit* e-mails that are due, merchant by merchant.
+        """
+        due = await self._database.rows("due_mail", now, limit)
+        claimed: list[OwedMail] = []
+        by_merchant = sorted((row["merchant_id"], row["outbox_id"]) for row in due)
+        for merchant_id, group in groupby(by_merchant, key=lambda pair: pair[0]):
+            ids = [outbox_id for _, outbox_id in group]
+            rows = await self._database.rows(
+                "claim_mail", merchant_id, ids, self._owner, lease_until, now
+            )
+            claimed += [
+                OwedMail(
+                    merchant_id=merchant_id,
+                    outbox_id=row["outbox_id"],
+                    kind=row["mail_kind"],
+                    recipient=row["recipient"],
+                    attempts=row["attempts"],
+                    facts=dict(row),
+                )
+                for row in rows
+            ]
+        return claimed
+
+    async def mail_sent(self, owed: OwedMail, at: datetime) -> None:
+        """
+        Note that the mail server took it.
+        """
+        await self._database.rows("mail_sent", owed.merchant_id, owed.outbox_id, self._owner, at)
+
+    async def mail_failed(
+        self, owed: OwedMail, state: str, next_try_at: datetime, reason: str
+    ) -> None:
+        """
+        Note that it did not, and when to try again.
+        """
+        await self._database.rows(
+            "mail_failed",
+            owed.merchant_id,
+            owed.outbox_id,
+            self._owner,
+            state,
+            next_try_at,
+            reason,
+        )

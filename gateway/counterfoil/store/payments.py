@@ -1,0 +1,387 @@
+"""
+Payments in the database: each durable step of the road, and what can be read back.
+
+Steps that many payments take at once go through a group writer; the rarer ones
+(capture, void, refund) are single statements of the same guarded kind.
+"""
+
+from collections.abc import Callable
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from counterfoil.clock import Clock
+from counterfoil.payments.lifecycle import Kind, State
+from counterfoil.payments.payment import Change, Merchant, Movement, Payment
+from counterfoil.store.database import Database, DatabaseAway
+from counterfoil.store.writer import GroupWriter
+from counterfoil.vault import KeptCard, Sealed, Vault
+
+WRITE_SECONDS_MAX = 5.0
+CONCLUDE_SECONDS_MAX = 45.0  # The host has answered: keep trying through a short outage.
+PAGE_MAX = 100
+
+
+class Intent(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What is about to be asked of the network. In the order of the statement's parameters.
+    """
+
+    merchant_id: UUID
+    payment_id: UUID
+    idempotency_key: str
+    request_fingerprint: bytes
+    kind: Kind
+    amount_minor: int
+    currency: str
+    order_number: str | None
+    description: str | None
+    customer_email: str | None
+    card_token: UUID
+    card_brand: str
+    card_bin: str
+    card_last_four: str
+    key_id: str
+    nonce: bytes
+    ciphertext: bytes
+    card_fingerprint: bytes
+    acquirer: str
+    terminal_id: str
+    batch_number: int
+    business_day: date
+    stan: int
+    rrn: str
+    transmitted_at: datetime
+    local_time: str
+    mti: str
+    content: str
+    message_id: UUID
+    event_id: UUID
+    process_id: UUID
+    session_id: str
+    send_before: datetime
+    at: datetime
+    actor: str
+
+
+class SecondIntent(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    The same payment tried again after nothing was written.
+    """
+
+    merchant_id: UUID
+    payment_id: UUID
+    acquirer: str
+    terminal_id: str
+    batch_number: int
+    business_day: date
+    stan: int
+    rrn: str
+    transmitted_at: datetime
+    local_time: str
+    mti: str
+    content: str
+    message_id: UUID
+    event_id: UUID
+    process_id: UUID
+    session_id: str
+    send_before: datetime
+    at: datetime
+    actor: str
+
+
+class Conclusion(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What became of an intent: approved, declined, not sent, or unknown and to be reversed.
+    """
+
+    merchant_id: UUID
+    payment_id: UUID
+    event_id: UUID
+    to_state: State
+    cause: str
+    response_code: str | None = None
+    approval_code: str | None = None
+    avs_result: str | None = None
+    cvv_result: str | None = None
+    network_transaction_id: str | None = None
+    settlement_date: str | None = None
+    acknowledge_by: datetime | None = None
+    mti: str | None = None
+    content: str | None = None
+    message_id: UUID
+    transfer_id: UUID
+    advice_id: UUID
+    reason_code: str | None = None
+    late_until: datetime
+    at: datetime
+
+
+class Acknowledgment(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    The merchant has the approval.
+    """
+
+    merchant_id: UUID
+    payment_id: UUID
+    event_id: UUID
+    confirmation_number: str
+    session_id: str
+    movement_id: UUID
+    transfer_id: UUID
+    customer_mail_id: UUID
+    merchant_mail_id: UUID
+    merchant_email: str
+    at: datetime
+    actor: str
+
+
+class Reversal(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    A reversal is owed from now on.
+    """
+
+    merchant_id: UUID
+    payment_id: UUID
+    event_id: UUID
+    from_state: State
+    unclaimed_since: datetime | None
+    cause: str
+    advice_id: UUID
+    reason_code: str
+    late_until: datetime
+    at: datetime
+    actor: str
+
+
+class KeyUse(msgspec.Struct, frozen=True):
+    """
+    What an idempotency key was used for.
+    """
+
+    operation: str
+    fingerprint: bytes
+    payment_id: UUID | None
+
+
+class Filters(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    Which payments a page shows; None does not narrow.
+    """
+
+    before: UUID | None = None
+    state: str | None = None
+    order_number: str | None = None
+    currency: str | None = None
+    created_from: datetime | None = None
+    created_to: datetime | None = None
+    confirmation_number: str | None = None
+    rrn: str | None = None
+
+
+class PaymentStore:
+    """
+    The steps of a payment as guarded statements.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        *,
+        on_group: Callable[[str, int], None] | None = None,
+    ) -> None:
+        self._database = database
+        self._writers = {
+            step: GroupWriter(database, step, clock=clock, on_group=on_group)
+            for step in ("intend", "intend_again", "conclude", "acknowledge", "reverse")
+        }
+
+    async def drain(self) -> None:
+        """
+        Wait until every step handed in is written or given up.
+        """
+        for writer in self._writers.values():
+            await writer.drain()
+
+    def depths(self) -> dict[str, int]:
+        """
+        Return how many rows wait at each step.
+        """
+        return {step: writer.depth for step, writer in self._writers.items()}
+
+    async def intend(self, intent: Intent) -> bool:
+        """
+        Commit *intent*; False when its key was seen before or its batch is no longer open.
+        """
+        return await self._write("intend", intent, WRITE_SECONDS_MAX) is not None
+
+    async def intend_again(self, intent: SecondIntent) -> bool:
+        """
+        Commit another try of a payment that was not sent; False when somebody else did.
+        """
+        return await self._write("intend_again", intent, WRITE_SECONDS_MAX) is not None
+
+    async def conclude(self, conclusion: Conclusion) -> Payment | None:
+        """
+        Commit what the network said; None when the payment is no longer `processing`.
+        """
+        return _payment(await self._write("conclude", conclusion, CONCLUDE_SECONDS_MAX))
+
+    async def acknowledge(self, acknowledgment: Acknowledgment) -> Payment | None:
+        """
+        Commit the acknowledgment; None when it is not (any more) to be acknowledged.
+        """
+        return _payment(await self._write("acknowledge", acknowledgment, WRITE_SECONDS_MAX))
+
+    async def reverse(self, reversal: Reversal) -> Payment | None:
+        """
+        Commit that a reversal is owed; None when the payment has moved on.
+        """
+        return _payment(await self._write("reverse", reversal, WRITE_SECONDS_MAX))
+
+    async def capture(self, *arguments: Any) -> Payment | None:
+        """
+        Run the guarded capture; None when it is refused. Arguments as in the query.
+        """
+        return _payment(await self._certainly("capture", *arguments))
+
+    async def void(self, *arguments: Any) -> Payment | None:
+        """
+        Run the guarded void; None when it is refused. Arguments as in the query.
+        """
+        return _payment(await self._certainly("void", *arguments))
+
+    async def refund(self, *arguments: Any) -> Payment | None:
+        """
+        Run the guarded refund; None when it is refused. Arguments as in the query.
+        """
+        return _payment(await self._certainly("refund", *arguments))
+
+    async def payment(self, merchant_id: UUID, payment_id: UUID) -> Payment | None:
+        """
+        Return a merchant's payment.
+        """
+        return _payment(await self._database.row("payment_by_id", merchant_id, payment_id))
+
+    async def key(self, merchant_id: UUID, idempotency_key: str) -> KeyUse | None:
+        """
+        Return what a merchant's key was used for.
+        """
+        row = await self._database.row("key_by_name", merchant_id, idempotency_key)
+        return KeyUse(*row.values()) if row else None
+
+    async def fence(self, merchant_id: UUID, idempotency_key: str, at: datetime) -> bool:
+        """
+        Close a key that was never seen; False when it was.
+        """
+        row = await self._certainly("fence_key", merchant_id, idempotency_key, at)
+        return row is not None
+
+    async def history(self, payment: Payment) -> list[Change]:
+        """
+        Return every change of *payment*, oldest first.
+        """
+        rows = await self._database.rows(
+            "history_of_payment", payment.merchant_id, payment.payment_id
+        )
+        return [Change(**row) for row in rows]
+
+    async def movements(self, payment: Payment) -> list[Movement]:
+        """
+        Return the captures, voids and refunds of *payment*, oldest first.
+        """
+        rows = await self._database.rows(
+            "movements_of_payment", payment.merchant_id, payment.payment_id
+        )
+        return [Movement(**row) for row in rows]
+
+    async def messages(self, payment: Payment) -> list[asyncpg.Record]:
+        """
+        Return the masked messages of *payment*, oldest first.
+        """
+        return await self._database.rows(
+            "messages_of_payment", payment.merchant_id, payment.payment_id
+        )
+
+    async def page(self, merchant: Merchant, filters: Filters, limit: int) -> list[Payment]:
+        """
+        Return at most *limit* payments, newest first.
+        """
+        assert 1 <= limit <= PAGE_MAX + 1
+        rows = await self._database.rows(
+            "payments_page", merchant.merchant_id, *msgspec.structs.astuple(filters), limit
+        )
+        return [payment for row in rows if (payment := _payment(row))]
+
+    async def card(self, payment: Payment, vault: Vault) -> KeptCard:
+        """
+        Open the card of *payment*.
+        """
+        return await sealed_card(self._database, vault, payment.merchant_id, payment.card_token)
+
+    async def unclaimed(self, now: datetime, limit: int) -> list[tuple[UUID, UUID]]:
+        """
+        Return approvals whose time has passed, of all merchants.
+        """
+        rows = await self._database.rows("unclaimed_payments", now, limit)
+        return [(row["merchant_id"], row["payment_id"]) for row in rows]
+
+    async def orphaned(
+        self, now: datetime, updated_before: datetime, limit: int
+    ) -> list[tuple[UUID, UUID]]:
+        """
+        Return intents without an answer whose process has ended, or that are too old.
+        """
+        rows = await self._database.rows("orphaned_payments", now, updated_before, limit)
+        return [(row["merchant_id"], row["payment_id"]) for row in rows]
+
+    async def _write(
+        self, step: str, row: msgspec.Struct, seconds_max: float
+    ) -> asyncpg.Record | None:
+        return await self._writers[step].write(
+            msgspec.structs.astuple(row), seconds_max=seconds_max
+        )
+
+    async def _certainly(self, name: str, *arguments: Any) -> asyncpg.Record | None:
+        """
+        Run a guarded statement; ask once more on a new connection when the first is in doubt.
+        """
+        try:
+            return await self._database.row(name, *arguments)
+        except DatabaseAway:
+            return await self._database.row(name, *arguments)
+
+
+async def sealed_card(database: Database, vault: Vault, merchant_id: UUID, token: UUID) -> KeptCard:
+    """
+    Open the card sealed as *token*.
+    """
+    row = await database.row("sealed_card", merchant_id, token)
+    assert row is not None, "a payment without its sealed card"
+    return vault.open(merchant_id, token, row["key_id"], row["nonce"], row["ciphertext"])
+
+
+def seal_columns(sealed: Sealed) -> dict[str, Any]:
+    """
+    Return a sealed card as the columns of an intent.
+    """
+    return {
+        "card_token": sealed.token,
+        "key_id": sealed.key_id,
+        "nonce": sealed.nonce,
+        "ciphertext": sealed.ciphertext,
+        "card_fingerprint": sealed.fingerprint,
+    }
+
+
+def _payment(row: asyncpg.Record | None) -> Payment | None:
+    if row is None:
+        return None
+    values = dict(row)
+    values["kind"] = Kind(values["kind"])
+    values["state"] = State(values["state"])
+    return Payment(**values)

@@ -1,0 +1,69 @@
+"""
+Processes and their leases: while a process's lease holds, its intents are its own.
+"""
+
+import os
+import socket
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+
+from counterfoil.store.database import Database
+
+
+class ProcessStore:
+    """
+    Registers this process and keeps its lease.
+    """
+
+    def __init__(self, database: Database, process_id: UUID) -> None:
+        self._database = database
+        self.process_id = process_id
+
+    async def register(self, kind: str, now: datetime, lease_until: datetime) -> None:
+        """
+        Say that this process lives.
+        """
+        await self._database.rows(
+            "register_process",
+            self.process_id,
+            kind,
+            socket.gethostname(),
+            os.getpid(),
+            now,
+            lease_until,
+        )
+
+    async def renew(self, lease_until: datetime) -> bool:
+        """
+        Move the lease's end; False when the row is gone.
+        """
+        return bool(await self._database.rows("renew_process", self.process_id, lease_until))
+
+    async def end(self, now: datetime) -> None:
+        """
+        End the lease: everything this process had is free.
+        """
+        await self._database.rows("end_process", self.process_id, now)
+
+    async def forget(self, before: datetime) -> None:
+        """
+        Remove processes that ended before *before* and own nothing.
+        """
+        await self._database.rows("forget_processes", before)
+
+    async def alive(self, now: datetime) -> list[asyncpg.Record]:
+        """
+        Return the processes whose lease holds.
+        """
+        return await self._database.rows("live_processes", now)
+
+    async def database_time(self) -> datetime:
+        """
+        Return what the database's clock says.
+        """
+        row = await self._database.row("database_time")
+        assert row is not None
+        now: datetime = row["now"]
+        return now

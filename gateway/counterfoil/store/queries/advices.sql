@@ -1,0 +1,125 @@
+-- name: due_advices
+-- What is owed to an acquirer and due: of each payment only the oldest, so that order is kept.
+SELECT a.merchant_id, a.advice_id FROM advices AS a JOIN payments AS p
+    ON p.merchant_id = a.merchant_id AND p.payment_id = a.payment_id
+WHERE a.state = 'owed' AND a.next_try_at <= $1
+  AND (a.lease_until IS NULL OR a.lease_until <= $1)
+  AND p.acquirer = ANY($3::text[])
+  AND NOT EXISTS (
+    SELECT 1 FROM advices AS earlier
+    WHERE earlier.merchant_id = a.merchant_id AND earlier.payment_id = a.payment_id
+      AND earlier.position < a.position AND earlier.state = 'owed')
+ORDER BY a.next_try_at LIMIT $2;
+
+-- name: claim_advices
+-- Take a lease on owed advices of one merchant; who comes second gets fewer rows.
+UPDATE advices AS a
+SET lease_owner = $3, lease_until = $4
+FROM payments AS p
+WHERE a.merchant_id = $1 AND a.advice_id = ANY($2::uuid[]) AND a.state = 'owed'
+  AND (a.lease_until IS NULL OR a.lease_until <= $5)
+  AND p.merchant_id = a.merchant_id AND p.payment_id = a.payment_id
+RETURNING a.*, p.kind AS payment_kind, p.currency, p.card_token, p.acquirer, p.terminal_id,
+    p.stan AS original_stan, p.transmitted_at AS original_transmitted_at, p.rrn AS original_rrn,
+    p.local_time, p.approval_code,
+    (SELECT rrn FROM movements AS m
+     WHERE m.merchant_id = a.merchant_id AND m.movement_id = a.movement_id) AS movement_rrn;
+
+-- name: try_advice
+-- Commit that an advice is about to be written: its trace number at the first try, one try more.
+WITH advice AS (
+    UPDATE advices
+    SET attempts = attempts + 1, business_day = $4, stan = $5, transmitted_at = $6,
+        next_try_at = $7
+    WHERE merchant_id = $1 AND advice_id = $2 AND lease_owner = $3 AND state = 'owed'
+    RETURNING merchant_id, payment_id, attempts
+), message AS (
+    INSERT INTO network_messages
+        (merchant_id, message_id, payment_id, direction, mti, acquirer, terminal_id, business_day,
+         stan, transmitted_at, content, at)
+    SELECT merchant_id, $8, payment_id, 'sent', $9, $10, $11, $4, $5, $6, $12, $13
+    FROM advice WHERE attempts = 1
+)
+SELECT attempts FROM advice;
+
+-- name: advice_unanswered
+-- Nothing came back, or a refusal that is no end: try again later.
+UPDATE advices SET next_try_at = $4, lease_until = NULL, lease_owner = NULL, response_code = $5
+WHERE merchant_id = $1 AND advice_id = $2 AND lease_owner = $3 AND state = 'owed'
+RETURNING attempts;
+
+-- name: advice_answered
+-- The acquirer accepted, or refused for good: the advice, the payment, its movement and the books.
+WITH input AS MATERIALIZED (
+    SELECT $1::uuid AS merchant_id, $2::uuid AS advice_id, $3::uuid AS lease_owner,
+        $4::text AS to_state, $5::text AS response_code, $6::uuid AS event_id,
+        $7::uuid AS transfer_id, $8::uuid AS message_id, $9::text AS mti, $10::text AS content,
+        $11::timestamptz AS at
+), advice AS (
+    UPDATE advices AS a
+    SET state = i.to_state, response_code = i.response_code, lease_until = NULL, lease_owner = NULL
+    FROM input AS i
+    WHERE a.merchant_id = i.merchant_id AND a.advice_id = i.advice_id AND a.state = 'owed'
+      AND a.lease_owner = i.lease_owner
+    RETURNING a.*
+), moved AS (
+    UPDATE payments AS p
+    SET state = CASE
+            WHEN a.kind = 'reversal' AND a.state = 'accepted' THEN 'reversed'
+            WHEN a.kind = 'void' AND a.state = 'accepted' THEN 'voided'
+            ELSE p.state END,
+        version = p.version + 1, changed_by = i.event_id, updated_at = i.at,
+        released_minor = CASE
+            WHEN a.kind = 'reversal' AND a.state = 'accepted' THEN p.authorized_minor
+            ELSE p.released_minor END,
+        refunded_minor = p.refunded_minor - CASE
+            WHEN a.kind = 'refund' AND a.state = 'refused' THEN a.amount_minor ELSE 0 END
+    FROM advice AS a, input AS i
+    WHERE p.merchant_id = a.merchant_id AND p.payment_id = a.payment_id
+    RETURNING p.*
+), before AS MATERIALIZED (
+    SELECT p.state FROM payments AS p JOIN advice AS a USING (merchant_id, payment_id)
+), movement AS (
+    UPDATE movements AS c
+    SET state = CASE
+            WHEN a.state = 'refused' THEN 'failed'
+            WHEN a.kind = 'void' THEN 'done'
+            ELSE c.state END,
+        updated_at = i.at
+    FROM advice AS a, input AS i
+    WHERE c.merchant_id = a.merchant_id AND c.movement_id = a.movement_id
+    RETURNING c.movement_id, c.state
+), history AS (
+    INSERT INTO payment_events
+        (merchant_id, payment_id, version, event_id, at, from_state, to_state, cause, actor,
+         movement_id, movement_state)
+    SELECT m.merchant_id, m.payment_id, m.version, i.event_id, i.at, b.state, m.state,
+        CASE WHEN a.state = 'accepted' THEN 'host_accepted' ELSE a.kind || '_refused' END,
+        'acquirer', a.movement_id, (SELECT state FROM movement)
+    FROM moved AS m, input AS i, advice AS a, before AS b
+), message AS (
+    INSERT INTO network_messages
+        (merchant_id, message_id, payment_id, direction, mti, acquirer, terminal_id, business_day,
+         stan, transmitted_at, content, at)
+    SELECT m.merchant_id, i.message_id, m.payment_id, 'received', i.mti, m.acquirer, m.terminal_id,
+        a.business_day, a.stan, a.transmitted_at, i.content, i.at
+    FROM moved AS m, input AS i, advice AS a
+), posted AS (
+    INSERT INTO transfers
+        (merchant_id, transfer_id, payment_id, movement_id, debit_account, credit_account,
+         amount_minor, currency, cause, at)
+    SELECT m.merchant_id, i.transfer_id, m.payment_id, a.movement_id,
+        CASE a.kind WHEN 'reversal' THEN 'released' ELSE 'open' END,
+        CASE a.kind WHEN 'reversal' THEN 'held' ELSE 'refunded' END,
+        CASE a.kind WHEN 'reversal' THEN m.authorized_minor ELSE a.amount_minor END,
+        m.currency,
+        CASE a.kind WHEN 'reversal' THEN 'host_accepted' ELSE 'refund_refused' END, i.at
+    FROM moved AS m, input AS i, advice AS a
+    WHERE (a.kind = 'reversal' AND a.state = 'accepted' AND m.authorized_minor > 0)
+       OR (a.kind = 'refund' AND a.state = 'refused')
+)
+SELECT * FROM moved;
+
+-- name: oldest_owed_advice
+-- How many advices are owed, and since when the oldest is.
+SELECT count(*) AS owed, min(created_at) AS oldest FROM advices WHERE state = 'owed';

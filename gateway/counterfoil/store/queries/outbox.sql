@@ -1,0 +1,30 @@
+-- name: due_mail
+-- E-mails that are owed and due.
+SELECT merchant_id, outbox_id FROM outbox
+WHERE state = 'owed' AND next_try_at <= $1 AND (lease_until IS NULL OR lease_until <= $1)
+ORDER BY next_try_at LIMIT $2;
+
+-- name: claim_mail
+-- Take a lease on owed e-mails of one merchant, with what a receipt needs.
+UPDATE outbox AS o
+SET lease_owner = $3, lease_until = $4, attempts = o.attempts + 1
+FROM payments AS p, merchants AS m
+WHERE o.merchant_id = $1 AND o.outbox_id = ANY($2::uuid[]) AND o.state = 'owed'
+  AND (o.lease_until IS NULL OR o.lease_until <= $5)
+  AND p.merchant_id = o.merchant_id AND p.payment_id = o.payment_id
+  AND m.merchant_id = o.merchant_id
+RETURNING o.outbox_id, o.kind AS mail_kind, o.recipient, o.attempts, p.*,
+    m.name AS merchant_name, m.city, m.region, m.country, m.timezone, m.email AS merchant_email;
+
+-- name: mail_sent
+-- The mail server took it.
+UPDATE outbox SET state = 'sent', sent_at = $4, lease_until = NULL, last_error = NULL
+WHERE merchant_id = $1 AND outbox_id = $2 AND lease_owner = $3 AND state = 'owed'
+RETURNING outbox_id;
+
+-- name: mail_failed
+-- It did not: try again later, or give up and say so.
+UPDATE outbox
+SET state = $4, next_try_at = $5, last_error = $6, lease_until = NULL
+WHERE merchant_id = $1 AND outbox_id = $2 AND lease_owner = $3 AND state = 'owed'
+RETURNING outbox_id;

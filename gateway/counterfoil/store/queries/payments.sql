@@ -1,0 +1,328 @@
+-- name: intend
+-- Commit what is about to be asked of the network: key, card, payment, message, history.
+-- Nothing is written for a key that was seen before, nor for a batch that is no longer open.
+WITH input AS MATERIALIZED (
+    SELECT * FROM unnest(
+        $1::uuid[], $2::uuid[], $3::text[], $4::bytea[], $5::text[], $6::bigint[], $7::text[],
+        $8::text[], $9::text[], $10::text[], $11::uuid[], $12::text[], $13::text[], $14::text[],
+        $15::text[], $16::bytea[], $17::bytea[], $18::bytea[], $19::text[], $20::text[],
+        $21::integer[], $22::date[], $23::integer[], $24::text[], $25::timestamptz[], $26::text[],
+        $27::text[], $28::text[], $29::uuid[], $30::uuid[], $31::uuid[], $32::text[],
+        $33::timestamptz[], $34::timestamptz[], $35::text[]
+    ) AS t (
+        merchant_id, payment_id, idempotency_key, request_fingerprint, kind, amount_minor, currency,
+        order_number, description, customer_email, card_token, card_brand, card_bin, card_last_four,
+        key_id, nonce, ciphertext, card_fingerprint, acquirer, terminal_id,
+        batch_number, business_day, stan, rrn, transmitted_at, local_time,
+        mti, content, message_id, event_id, process_id, session_id,
+        send_before, at, actor)
+), open_batch AS MATERIALIZED (
+    SELECT merchant_id, acquirer, terminal_id, currency, batch_number
+    FROM batches AS b
+    WHERE (merchant_id, acquirer, terminal_id, currency, batch_number)
+        IN (SELECT merchant_id, acquirer, terminal_id, currency, batch_number FROM input)
+      AND state = 'open'
+    FOR SHARE OF b
+), claimed AS (
+    INSERT INTO idempotency_keys
+        (merchant_id, idempotency_key, operation, fingerprint, payment_id, created_at)
+    SELECT merchant_id, idempotency_key, 'payment', request_fingerprint, payment_id, at
+    FROM input JOIN open_batch USING (merchant_id, acquirer, terminal_id, currency, batch_number)
+    ORDER BY merchant_id, idempotency_key
+    ON CONFLICT DO NOTHING
+    RETURNING merchant_id, payment_id
+), sealed AS (
+    INSERT INTO vault_cards
+        (merchant_id, token, key_id, nonce, ciphertext, fingerprint, created_at)
+    SELECT merchant_id, card_token, key_id, nonce, ciphertext, card_fingerprint, at
+    FROM input JOIN claimed USING (merchant_id, payment_id)
+), history AS (
+    INSERT INTO payment_events
+        (merchant_id, payment_id, version, event_id, at, to_state, cause, actor)
+    SELECT merchant_id, payment_id, 1, event_id, at, 'processing', 'requested', actor
+    FROM input JOIN claimed USING (merchant_id, payment_id)
+), message AS (
+    INSERT INTO network_messages
+        (merchant_id, message_id, payment_id, direction, mti, acquirer, terminal_id, business_day,
+         stan, transmitted_at, send_before, content, at)
+    SELECT merchant_id, message_id, payment_id, 'sent', mti, acquirer, terminal_id, business_day,
+        stan, transmitted_at, send_before, content, at
+    FROM input JOIN claimed USING (merchant_id, payment_id)
+)
+INSERT INTO payments
+    (merchant_id, payment_id, idempotency_key, kind, state, version, changed_by, amount_minor,
+     currency, order_number, description, customer_email, card_token, card_brand, card_bin,
+     card_last_four, acquirer, terminal_id, batch_number, business_day, stan, rrn, transmitted_at,
+     local_time, process_id, session_id, created_at, updated_at)
+SELECT merchant_id, payment_id, idempotency_key, kind, 'processing', 1, event_id, amount_minor,
+    currency, order_number, description, customer_email, card_token, card_brand, card_bin,
+    card_last_four, acquirer, terminal_id, batch_number, business_day, stan, rrn, transmitted_at,
+    local_time, process_id, session_id, at, at
+FROM input JOIN claimed USING (merchant_id, payment_id)
+RETURNING merchant_id, payment_id;
+
+-- name: intend_again
+-- A payment of which no byte was written is tried again under its own key, with a new trace number.
+WITH input AS MATERIALIZED (
+    SELECT * FROM unnest(
+        $1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::integer[], $6::date[], $7::integer[],
+        $8::text[], $9::timestamptz[], $10::text[], $11::text[], $12::text[], $13::uuid[],
+        $14::uuid[], $15::uuid[], $16::text[], $17::timestamptz[], $18::timestamptz[], $19::text[]
+    ) AS t (
+        merchant_id, payment_id, acquirer, terminal_id, batch_number, business_day, stan,
+        rrn, transmitted_at, local_time, mti, content, message_id,
+        event_id, process_id, session_id, send_before, at, actor)
+), open_batch AS MATERIALIZED (
+    SELECT b.merchant_id, b.acquirer, b.terminal_id, b.currency, b.batch_number
+    FROM batches AS b
+    WHERE (merchant_id, acquirer, terminal_id, batch_number)
+        IN (SELECT merchant_id, acquirer, terminal_id, batch_number FROM input)
+      AND state = 'open'
+    FOR SHARE OF b
+), moved AS (
+    UPDATE payments AS p
+    SET state = 'processing', version = p.version + 1, changed_by = i.event_id,
+        acquirer = i.acquirer, terminal_id = i.terminal_id, batch_number = i.batch_number,
+        business_day = i.business_day, stan = i.stan, rrn = i.rrn,
+        transmitted_at = i.transmitted_at, local_time = i.local_time,
+        process_id = i.process_id, session_id = i.session_id, updated_at = i.at
+    FROM input AS i
+    WHERE p.merchant_id = i.merchant_id AND p.payment_id = i.payment_id AND p.state = 'not_sent'
+      AND EXISTS (
+        SELECT 1 FROM open_batch AS b
+        WHERE b.merchant_id = i.merchant_id AND b.acquirer = i.acquirer
+          AND b.terminal_id = i.terminal_id AND b.batch_number = i.batch_number
+          AND b.currency = p.currency)
+    RETURNING p.merchant_id, p.payment_id, p.version
+), history AS (
+    INSERT INTO payment_events
+        (merchant_id, payment_id, version, event_id, at, from_state, to_state, cause, actor)
+    SELECT merchant_id, payment_id, version, event_id, at, 'not_sent', 'processing',
+        'tried_again', actor
+    FROM moved JOIN input USING (merchant_id, payment_id)
+), message AS (
+    INSERT INTO network_messages
+        (merchant_id, message_id, payment_id, direction, mti, acquirer, terminal_id, business_day,
+         stan, transmitted_at, send_before, content, at)
+    SELECT merchant_id, message_id, payment_id, 'sent', mti, acquirer, terminal_id, business_day,
+        stan, transmitted_at, send_before, content, at
+    FROM input JOIN moved USING (merchant_id, payment_id)
+)
+SELECT merchant_id, payment_id FROM moved;
+
+-- name: conclude
+-- Commit what the network said, or that it said nothing: state, history, message, hold, owed reversal.
+WITH input AS MATERIALIZED (
+    SELECT * FROM unnest(
+        $1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[],
+        $8::text[], $9::text[], $10::text[], $11::text[], $12::timestamptz[], $13::text[],
+        $14::text[], $15::uuid[], $16::uuid[], $17::uuid[], $18::text[], $19::timestamptz[],
+        $20::timestamptz[]
+    ) AS t (
+        merchant_id, payment_id, event_id, to_state, cause, response_code, approval_code,
+        avs_result, cvv_result, network_transaction_id, settlement_date, acknowledge_by, mti,
+        content, message_id, transfer_id, advice_id, reason_code, late_until,
+        at)
+), moved AS (
+    UPDATE payments AS p
+    SET state = i.to_state, version = p.version + 1, changed_by = i.event_id,
+        authorized_minor = CASE WHEN i.to_state = 'approved' THEN p.amount_minor ELSE 0 END,
+        response_code = i.response_code, approval_code = i.approval_code,
+        avs_result = i.avs_result, cvv_result = i.cvv_result,
+        network_transaction_id = i.network_transaction_id, settlement_date = i.settlement_date,
+        acknowledge_by = i.acknowledge_by, updated_at = i.at
+    FROM input AS i
+    WHERE p.merchant_id = i.merchant_id AND p.payment_id = i.payment_id AND p.state = 'processing'
+    RETURNING p.*
+), history AS (
+    INSERT INTO payment_events
+        (merchant_id, payment_id, version, event_id, at, from_state, to_state, cause, actor)
+    SELECT m.merchant_id, m.payment_id, m.version, i.event_id, i.at, 'processing', m.state,
+        i.cause, 'gateway'
+    FROM moved AS m JOIN input AS i USING (merchant_id, payment_id)
+), message AS (
+    INSERT INTO network_messages
+        (merchant_id, message_id, payment_id, direction, mti, acquirer, terminal_id, business_day,
+         stan, transmitted_at, content, at)
+    SELECT m.merchant_id, i.message_id, m.payment_id, 'received', i.mti, m.acquirer, m.terminal_id,
+        m.business_day, m.stan, m.transmitted_at, i.content, i.at
+    FROM moved AS m JOIN input AS i USING (merchant_id, payment_id)
+    WHERE i.mti IS NOT NULL
+), held AS (
+    INSERT INTO transfers
+        (merchant_id, transfer_id, payment_id, debit_account, credit_account, amount_minor,
+         currency, cause, at)
+    SELECT m.merchant_id, i.transfer_id, m.payment_id, 'held', 'issuer', m.amount_minor,
+        m.currency, i.cause, i.at
+    FROM moved AS m JOIN input AS i USING (merchant_id, payment_id)
+    WHERE m.state = 'approved'
+), owed AS (
+    INSERT INTO advices
+        (merchant_id, advice_id, payment_id, position, kind, reason_code, amount_minor,
+         batch_number, state, next_try_at, late_until, created_at)
+    SELECT m.merchant_id, i.advice_id, m.payment_id, 1, 'reversal', i.reason_code, m.amount_minor,
+        m.batch_number, 'owed', i.at, i.late_until, i.at
+    FROM moved AS m JOIN input AS i USING (merchant_id, payment_id)
+    WHERE m.state = 'reversing'
+)
+SELECT * FROM moved;
+
+-- name: acknowledge
+-- The merchant has it: allocate the confirmation number, capture a sale, owe the e-mails.
+WITH input AS MATERIALIZED (
+    SELECT * FROM unnest(
+        $1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::uuid[], $7::uuid[],
+        $8::uuid[], $9::uuid[], $10::text[], $11::timestamptz[], $12::text[]
+    ) AS t (
+        merchant_id, payment_id, event_id, confirmation_number, session_id, movement_id,
+        transfer_id, customer_mail_id, merchant_mail_id, merchant_email, at, actor)
+), moved AS (
+    UPDATE payments AS p
+    SET state = CASE p.kind WHEN 'sale' THEN 'captured' ELSE 'authorized' END,
+        version = p.version + 1, changed_by = i.event_id,
+        captured_minor = CASE p.kind WHEN 'sale' THEN p.authorized_minor ELSE 0 END,
+        confirmation_number = i.confirmation_number, acknowledged_at = i.at,
+        acknowledged_on_session = (p.session_id = i.session_id), updated_at = i.at
+    FROM input AS i
+    WHERE p.merchant_id = i.merchant_id AND p.payment_id = i.payment_id
+      AND p.state = 'approved' AND i.at < p.acknowledge_by
+    RETURNING p.*
+), history AS (
+    INSERT INTO payment_events
+        (merchant_id, payment_id, version, event_id, at, from_state, to_state, cause, actor)
+    SELECT m.merchant_id, m.payment_id, m.version, i.event_id, i.at, 'approved', m.state,
+        'acknowledged', i.actor
+    FROM moved AS m JOIN input AS i USING (merchant_id, payment_id)
+), taken AS (
+    INSERT INTO movements
+        (merchant_id, movement_id, payment_id, kind, state, amount_minor, currency, acquirer,
+         terminal_id, batch_number, rrn, created_at, updated_at)
+    SELECT m.merchant_id, i.movement_id, m.payment_id, 'capture', 'pending', m.captured_minor,
+        m.currency, m.acquirer, m.terminal_id, m.batch_number, m.rrn, i.at, i.at
+    FROM moved AS m JOIN input AS i USING (merchant_id, payment_id)
+    WHERE m.kind = 'sale'
+), posted AS (
+    INSERT INTO transfers
+        (merchant_id, transfer_id, payment_id, movement_id, debit_account, credit_account,
+         amount_minor, currency, cause, at)
+    SELECT m.merchant_id, i.transfer_id, m.payment_id, i.movement_id, 'open', 'held',
+        m.captured_minor, m.currency, 'acknowledged', i.at
+    FROM moved AS m JOIN input AS i USING (merchant_id, payment_id)
+    WHERE m.kind = 'sale'
+), mail AS (
+    INSERT INTO outbox
+        (merchant_id, outbox_id, payment_id, kind, recipient, state, next_try_at, created_at)
+    SELECT m.merchant_id, i.merchant_mail_id, m.payment_id, 'mail_merchant', i.merchant_email,
+        'owed', i.at, i.at
+    FROM moved AS m JOIN input AS i USING (merchant_id, payment_id)
+    UNION ALL
+    SELECT m.merchant_id, i.customer_mail_id, m.payment_id, 'mail_customer', m.customer_email,
+        'owed', i.at, i.at
+    FROM moved AS m JOIN input AS i USING (merchant_id, payment_id)
+    WHERE m.customer_email IS NOT NULL
+)
+SELECT * FROM moved;
+
+-- name: reverse
+-- Owe the network a reversal: nobody claimed it, somebody refused it, or nobody knows.
+WITH input AS MATERIALIZED (
+    SELECT * FROM unnest(
+        $1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::timestamptz[], $6::text[],
+        $7::uuid[], $8::text[], $9::timestamptz[], $10::timestamptz[], $11::text[]
+    ) AS t (
+        merchant_id, payment_id, event_id, from_state, unclaimed_since, cause,
+        advice_id, reason_code, late_until, at, actor)
+), moved AS (
+    UPDATE payments AS p
+    SET state = 'reversing', version = p.version + 1, changed_by = i.event_id, updated_at = i.at
+    FROM input AS i
+    WHERE p.merchant_id = i.merchant_id AND p.payment_id = i.payment_id
+      AND p.state = i.from_state
+      AND (i.unclaimed_since IS NULL OR p.acknowledge_by <= i.unclaimed_since)
+    RETURNING p.*
+), history AS (
+    INSERT INTO payment_events
+        (merchant_id, payment_id, version, event_id, at, from_state, to_state, cause, actor)
+    SELECT m.merchant_id, m.payment_id, m.version, i.event_id, i.at, i.from_state, 'reversing',
+        i.cause, i.actor
+    FROM moved AS m JOIN input AS i USING (merchant_id, payment_id)
+), owed AS (
+    INSERT INTO advices
+        (merchant_id, advice_id, payment_id, position, kind, reason_code, amount_minor,
+         batch_number, state, next_try_at, late_until, created_at)
+    SELECT m.merchant_id, i.advice_id, m.payment_id, 1, 'reversal', i.reason_code, m.amount_minor,
+        m.batch_number, 'owed', i.at, i.late_until, i.at
+    FROM moved AS m JOIN input AS i USING (merchant_id, payment_id)
+)
+SELECT * FROM moved;
+
+-- name: payment_by_id
+-- One payment, only its own merchant's.
+SELECT * FROM payments WHERE merchant_id = $1 AND payment_id = $2;
+
+-- name: key_by_name
+-- What an idempotency key was used for.
+SELECT operation, fingerprint, payment_id FROM idempotency_keys
+WHERE merchant_id = $1 AND idempotency_key = $2;
+
+-- name: fence_key
+-- Close a key that was never seen: whoever comes with it later is refused.
+INSERT INTO idempotency_keys
+    (merchant_id, idempotency_key, operation, fingerprint, payment_id, created_at)
+VALUES ($1, $2, 'fence', ''::bytea, NULL, $3)
+ON CONFLICT DO NOTHING
+RETURNING merchant_id;
+
+-- name: history_of_payment
+-- Every change of a payment, oldest first.
+SELECT version, at, from_state, to_state, cause, actor, movement_id, movement_state
+FROM payment_events WHERE merchant_id = $1 AND payment_id = $2 ORDER BY version LIMIT 1000;
+
+-- name: movements_of_payment
+-- The captures, voids and refunds of a payment, oldest first.
+SELECT * FROM movements WHERE merchant_id = $1 AND payment_id = $2
+ORDER BY movement_id LIMIT 1000;
+
+-- name: messages_of_payment
+-- The masked messages of a payment, oldest first.
+SELECT direction, mti, stan, transmitted_at, content, at
+FROM network_messages WHERE merchant_id = $1 AND payment_id = $2 ORDER BY message_id LIMIT 1000;
+
+-- name: payments_page
+-- A page of a merchant's payments, newest first, before a given one.
+SELECT * FROM payments
+WHERE merchant_id = $1
+  AND ($2::uuid IS NULL OR payment_id < $2)
+  AND ($3::text IS NULL OR state = $3)
+  AND ($4::text IS NULL OR order_number = $4)
+  AND ($5::text IS NULL OR currency = $5)
+  AND ($6::timestamptz IS NULL OR created_at >= $6)
+  AND ($7::timestamptz IS NULL OR created_at < $7)
+  AND ($8::text IS NULL OR confirmation_number = $8)
+  AND ($9::text IS NULL OR rrn = $9)
+ORDER BY payment_id DESC LIMIT $10;
+
+-- name: keep_received
+-- Keep a message that changes nothing (a late answer), masked, beside the one it answers.
+INSERT INTO network_messages
+    (merchant_id, message_id, payment_id, direction, mti, acquirer, terminal_id, business_day,
+     stan, transmitted_at, content, at)
+SELECT m.merchant_id, $4, m.payment_id, 'received', $5, m.acquirer, m.terminal_id, m.business_day,
+    m.stan, m.transmitted_at, $6, $7
+FROM network_messages AS m JOIN terminals AS t
+    ON t.merchant_id = m.merchant_id AND t.acquirer = m.acquirer AND t.terminal_id = m.terminal_id
+WHERE t.acquirer = $1 AND t.terminal_id = $2 AND m.stan = $3 AND m.direction = 'sent'
+ORDER BY m.at DESC LIMIT 1;
+
+-- name: unclaimed_payments
+-- Approvals whose time to be acknowledged has passed.
+SELECT merchant_id, payment_id FROM payments
+WHERE state = 'approved' AND acknowledge_by <= $1 ORDER BY acknowledge_by LIMIT $2;
+
+-- name: orphaned_payments
+-- Intents without an answer whose process has ended, or that are older than any answer could be.
+SELECT p.merchant_id, p.payment_id FROM payments AS p
+LEFT JOIN processes AS o ON o.process_id = p.process_id
+WHERE p.state = 'processing'
+  AND (o.process_id IS NULL OR o.lease_until <= $1 OR p.updated_at <= $2)
+ORDER BY p.created_at LIMIT $3;

@@ -1,0 +1,78 @@
+-- name: installation
+-- Of which mode the data here is.
+SELECT mode FROM installation;
+
+-- name: found_installation
+-- Stamp a new database with its mode.
+INSERT INTO installation (mode, created_at) VALUES ($1, $2) ON CONFLICT DO NOTHING;
+
+-- name: add_merchant
+-- A new merchant.
+INSERT INTO merchants
+    (merchant_id, name, city, region, country, category_code, timezone, cutoff, email,
+     acknowledge_seconds, created_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11);
+
+-- name: add_terminal
+-- A terminal of a merchant at an acquirer.
+INSERT INTO terminals (merchant_id, acquirer, terminal_id, card_acceptor_id, created_at)
+VALUES ($1, $2, $3, $4, $5);
+
+-- name: merchants_page
+-- Merchants in the order in which they were added.
+SELECT * FROM merchants WHERE $1::uuid IS NULL OR merchant_id > $1
+ORDER BY merchant_id LIMIT $2;
+
+-- name: merchant_by_id
+-- One merchant.
+SELECT * FROM merchants WHERE merchant_id = $1;
+
+-- name: terminals_of_merchant
+-- A merchant's terminals.
+SELECT acquirer, terminal_id, card_acceptor_id FROM terminals WHERE merchant_id = $1
+ORDER BY acquirer, terminal_id LIMIT 100;
+
+-- name: next_terminal_number
+-- The next free terminal number of an acquirer, for terminals named by us.
+SELECT count(*) + 1 AS number FROM terminals WHERE acquirer = $1;
+
+-- name: batches_of_merchant
+-- A merchant's batches, newest first.
+SELECT acquirer, terminal_id, currency, batch_number, state, opened_at FROM batches
+WHERE merchant_id = $1 ORDER BY opened_at DESC, batch_number DESC LIMIT 20;
+
+-- name: add_key
+-- A new API key: only its hash is kept.
+INSERT INTO api_keys (key_id, merchant_id, secret_hash, hint, name, created_at, expires_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7);
+
+-- name: keys_of_merchant
+-- A merchant's keys, without their secrets: those are not here.
+SELECT key_id, merchant_id, hint, name, created_at, expires_at, revoked_at FROM api_keys
+WHERE $1::uuid IS NULL OR merchant_id = $1 ORDER BY key_id LIMIT 1000;
+
+-- name: revoke_key
+-- End a key now; the gateways that hold it in memory are told.
+WITH ended AS (
+    UPDATE api_keys SET revoked_at = $2 WHERE key_id = $1 AND revoked_at IS NULL
+    RETURNING key_id
+)
+SELECT key_id, pg_notify('api_keys', '') FROM ended;
+
+-- name: key_by_hash
+-- Whose key this is, with the merchant it belongs to.
+SELECT k.key_id, k.expires_at, k.revoked_at, m.*
+FROM api_keys AS k JOIN merchants AS m USING (merchant_id) WHERE k.secret_hash = $1;
+
+-- name: vault_keys
+-- The wrapped data keys.
+SELECT key_id, purpose, wrapped, retired_at FROM vault_keys ORDER BY created_at;
+
+-- name: add_vault_key
+-- A new data key, wrapped; the first for its purpose wins.
+INSERT INTO vault_keys (key_id, purpose, wrapped, created_at) VALUES ($1, $2, $3, $4)
+ON CONFLICT DO NOTHING;
+
+-- name: sealed_card
+-- One sealed card.
+SELECT key_id, nonce, ciphertext FROM vault_cards WHERE merchant_id = $1 AND token = $2;

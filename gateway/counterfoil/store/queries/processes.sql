@@ -1,0 +1,55 @@
+-- name: register_process
+-- A process says that it lives, and until when its intents are its own.
+INSERT INTO processes (process_id, kind, host, pid, started_at, lease_until)
+VALUES ($1, $2, $3, $4, $5, $6);
+
+-- name: renew_process
+-- It still lives.
+UPDATE processes SET lease_until = $2 WHERE process_id = $1 RETURNING process_id;
+
+-- name: end_process
+-- It stops in good order: its lease ends now.
+UPDATE processes SET lease_until = $2 WHERE process_id = $1;
+
+-- name: live_processes
+-- Who lives.
+SELECT process_id, kind, host, pid, started_at, lease_until FROM processes
+WHERE lease_until > $1 ORDER BY started_at LIMIT 1000;
+
+-- name: forget_processes
+-- Processes that ended long ago and own nothing any more.
+DELETE FROM processes AS o WHERE lease_until < $1
+  AND NOT EXISTS (SELECT 1 FROM payments AS p
+                  WHERE p.state = 'processing' AND p.process_id = o.process_id);
+
+-- name: lease_stans
+-- Lease a range of trace numbers of a terminal's day; no row when the million is used up.
+INSERT INTO stan_counters AS c (merchant_id, acquirer, terminal_id, business_day, next_stan)
+VALUES ($1, $2, $3, $4, 1 + $5)
+ON CONFLICT (merchant_id, acquirer, terminal_id, business_day)
+DO UPDATE SET next_stan = c.next_stan + $5 WHERE c.next_stan + $5 <= 1000000
+RETURNING next_stan - $5 AS first;
+
+-- name: lease_confirmations
+-- Lease a range of a merchant's confirmation counter.
+INSERT INTO confirmation_counters AS c (merchant_id, next_number) VALUES ($1, $2)
+ON CONFLICT (merchant_id) DO UPDATE SET next_number = c.next_number + $2
+RETURNING next_number - $2 AS first;
+
+-- name: open_batch
+-- The number of the open batch of a terminal and currency.
+SELECT batch_number FROM batches
+WHERE merchant_id = $1 AND acquirer = $2 AND terminal_id = $3 AND currency = $4 AND state = 'open';
+
+-- name: open_first_batch
+-- The first batch of a terminal and currency; later ones are opened by the close.
+INSERT INTO batches
+    (merchant_id, acquirer, terminal_id, currency, batch_number, state, opened_at)
+SELECT $1, $2, $3, $4, 1, 'open', $5
+WHERE NOT EXISTS (SELECT 1 FROM batches
+    WHERE merchant_id = $1 AND acquirer = $2 AND terminal_id = $3 AND currency = $4)
+ON CONFLICT DO NOTHING;
+
+-- name: database_time
+-- What the database's clock says.
+SELECT now() AS now;

@@ -1,0 +1,110 @@
+"""
+The narrator: says each step of a payment as it happens, from what the programs log.
+"""
+
+import json
+import sys
+from typing import Any, TextIO
+
+from rich.console import Console
+from rich.text import Text
+
+FIELDS_SHOWN = ("2", "3", "4", "7", "11", "37", "38", "39", "41", "42", "49", "60", "90")
+NETWORK_MANAGEMENT = ("0800", "0810")
+
+NAMES = {
+    "0100": "authorization",
+    "0110": "answer to the authorization",
+    "0200": "sale",
+    "0210": "answer to the sale",
+    "0220": "capture or refund",
+    "0221": "capture or refund, repeated",
+    "0230": "answer to the advice",
+    "0420": "reversal",
+    "0421": "reversal, repeated",
+    "0430": "answer to the reversal",
+}
+
+
+class Narrator:
+    """
+    Writes the story to *stream*; `on_line` takes the lines of all programs.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._console = Console(file=stream, highlight=False, soft_wrap=True)
+
+    def on_line(self, program: str, line: str) -> None:
+        """
+        Tell the step that *line* of *program* stands for, if it stands for one.
+        """
+        try:
+            event = json.loads(line)
+        except ValueError:
+            return
+        if isinstance(event, dict) and (told := _told(program, event)):
+            self.step(*told)
+
+    def say(self, text: str = "", style: str = "") -> None:
+        """
+        Write one line.
+        """
+        self._console.print(Text(text, style=style))
+
+    def step(self, who: str, what: str, milliseconds: float | None = None, note: str = "") -> None:
+        """
+        Write one step: who did what, how long it took, and a masked message below it.
+        """
+        line = Text("  ")
+        line.append(f"{who:<9}", style="bold cyan")
+        line.append(what)
+        if milliseconds is not None:
+            line.append(f"  {milliseconds:.1f} ms", style="green")
+        self._console.print(line)
+        if note:
+            self._console.print(Text(f"           {note}", style="dim"))
+
+    def problem(self, text: str) -> None:
+        """
+        Write what went wrong.
+        """
+        self._console.print(Text(text, style="bold red"))
+
+
+def _told(program: str, event: dict[str, Any]) -> tuple[str, str, float | None, str] | None:
+    name = event.get("event")
+    took = event.get("milliseconds")
+    if name == "payment.intended":
+        return "gateway", f"intent committed, RRN {event['rrn']}; nothing was sent yet", took, ""
+    if name == "network.sent" and event["mti"] not in NETWORK_MANAGEMENT:
+        return program, f"→ acquirer  {_message(event)}", None, _fields(event)
+    if name == "network.answered" and event["mti"] not in NETWORK_MANAGEMENT:
+        return program, f"← acquirer  {_message(event)}", took, _fields(event)
+    if name == "payment.concluded":
+        code = event.get("response_code") or "none"
+        return "gateway", f"outcome committed: {event['state']} (response {code})", took, ""
+    if name == "payment.confirmed":
+        session = "the same session" if event["on_session"] else "another session"
+        return "gateway", f"acknowledged on {session}; confirmation number committed", took, ""
+    if name == "mail_sent":
+        whom = "customer" if event["kind"] == "mail_customer" else "merchant"
+        return "worker", f"receipt mailed to the {whom}", None, ""
+    if name == "reversal_owed":
+        return "worker", f"reversal owed for RRN {event['rrn']} ({event['cause']})", None, ""
+    return None
+
+
+def _message(event: dict[str, Any]) -> str:
+    return f"{event['mti']} {NAMES.get(event['mti'], '')}".rstrip()
+
+
+def _fields(event: dict[str, Any]) -> str:
+    fields = event.get("fields", {})
+    return "  ".join(f"{number}={fields[number]}" for number in FIELDS_SHOWN if number in fields)
+
+
+def to(stream: TextIO = sys.stdout) -> Narrator:
+    """
+    Return a narrator for *stream*.
+    """
+    return Narrator(stream)

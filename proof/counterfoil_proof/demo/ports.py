@@ -1,0 +1,61 @@
+"""
+Ports for the demo's programs: the usual ones, and the next free one when one is busy.
+"""
+
+import socket
+
+import msgspec
+
+LOOPBACK = "127.0.0.1"
+STEPS_MAX = 200
+
+
+class NoPortFree(Exception):
+    """
+    Two hundred ports in a row are busy: something else is wrong on this machine.
+    """
+
+
+class Ports(msgspec.Struct, frozen=True):
+    """
+    Where each program of the demo listens.
+    """
+
+    gateway: int
+    rail: int
+    shop: int
+    mailbox: int
+    smtp: int
+
+
+USUAL = Ports(gateway=8443, rail=8583, shop=8080, mailbox=8025, smtp=2525)
+
+
+def choose() -> tuple[Ports, dict[str, tuple[int, int]]]:
+    """
+    Return free ports, and for each that was busy which one took its place.
+    """
+    chosen: dict[str, int] = {}
+    stepped: dict[str, tuple[int, int]] = {}
+    for name, usual in msgspec.structs.asdict(USUAL).items():
+        chosen[name] = _free_from(usual, set(chosen.values()))
+        if chosen[name] != usual:
+            stepped[name] = (usual, chosen[name])
+    return Ports(**chosen), stepped
+
+
+def _free_from(first: int, taken: set[int]) -> int:
+    for port in range(first, first + STEPS_MAX):
+        if port not in taken and _is_free(port):
+            return port
+    raise NoPortFree(f"no port is free from {first} to {first + STEPS_MAX - 1}: stop something")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return False
+    return True

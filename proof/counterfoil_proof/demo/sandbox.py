@@ -1,0 +1,293 @@
+"""
+The sandbox: every party of a payment as a program of its own, below one folder.
+
+    DIR/gateway/   configuration, keys, certificates, embedded database, logs
+    DIR/rail/      the acquirer's books
+    DIR/shop/      the shop's orders and its client's journal, the merchant's secret key
+    DIR/mailbox/   the mails that arrived
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+from counterfoil import ids
+from counterfoil.api.authenticate import PREFIXES
+from counterfoil.app import open_database
+from counterfoil.clock import SystemClock
+from counterfoil.config import Configuration, load
+from counterfoil.installation import programs as gateway_programs
+from counterfoil.store.merchants import MerchantStore, NewMerchant, Terminal
+from counterfoil.supervisor import Program
+
+from counterfoil_proof.demo.ports import LOOPBACK, Ports
+
+ACQUIRER = "sandbox"
+BUSINESS = "Stub & Leaf"
+BUSINESS_EMAIL = "owner@stubandleaf.example"
+PARTIES = ("gateway", "rail", "shop", "mailbox")
+
+
+class FolderInUse(Exception):
+    """
+    Another demo runs in this folder.
+    """
+
+
+class Sandbox(msgspec.Struct, frozen=True):
+    """
+    One sandbox: its folder, its ports, and how slow its issuers are.
+    """
+
+    folder: Path
+    ports: Ports
+    issuer_delay_ms: str
+
+    @property
+    def gateway_url(self) -> str:
+        """
+        Where clients reach the gateway.
+        """
+        return f"https://{LOOPBACK}:{self.ports.gateway}"
+
+    @property
+    def shop_url(self) -> str:
+        """
+        The shop's window.
+        """
+        return f"http://{LOOPBACK}:{self.ports.shop}"
+
+    @property
+    def mailbox_url(self) -> str:
+        """
+        The mailbox's pages.
+        """
+        return f"http://{LOOPBACK}:{self.ports.mailbox}"
+
+    @property
+    def configuration_path(self) -> Path:
+        """
+        The gateway's configuration.
+        """
+        return self.folder / "gateway" / "counterfoil.toml"
+
+    @property
+    def authority_path(self) -> Path:
+        """
+        The certificate authority that clients are given.
+        """
+        return self.folder / "gateway" / "tls" / "authority.pem"
+
+    @property
+    def key_path(self) -> Path:
+        """
+        The merchant's secret key.
+        """
+        return self.folder / "shop" / "merchant.key"
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """
+    Hold the folder for one demo.
+
+    Raises:
+        FolderInUse: Another one holds it.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (folder / "demo.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise FolderInUse(
+                f"another demo runs in {folder}: stop it, or choose another folder with --state"
+            ) from error
+        yield
+
+
+def prepare(sandbox: Sandbox) -> Configuration:
+    """
+    Make the folders and write the gateway's configuration; return it as the gateway reads it.
+    """
+    for party in PARTIES:
+        (sandbox.folder / party).mkdir(mode=0o700, parents=True, exist_ok=True)
+    sandbox.configuration_path.write_text(_toml(sandbox), "utf-8")
+    return load(sandbox.configuration_path, environment={})
+
+
+def programs(sandbox: Sandbox, configuration: Configuration) -> list[Program]:
+    """
+    Return all programs of the sandbox, in starting order.
+    """
+    state = ["--state", str(sandbox.folder)]
+    mailbox_ports = ["--smtp-port", str(sandbox.ports.smtp), "--http-port"]
+    started = [
+        _program(
+            sandbox,
+            "mailbox",
+            ["counterfoil_proof.mailbox", *state, *mailbox_ports, str(sandbox.ports.mailbox)],
+        ),
+        _program(
+            sandbox,
+            "rail",
+            [
+                "counterfoil_rail",
+                "serve",
+                *state,
+                "--port",
+                str(sandbox.ports.rail),
+                "--issuer-delay-ms",
+                sandbox.issuer_delay_ms,
+            ],
+        ),
+    ]
+    logs = sandbox.folder / "gateway" / "logs"
+    started += [
+        _with_merchant(each, sandbox, configuration)
+        for each in gateway_programs(configuration, sandbox.configuration_path, logs=logs)
+    ]
+    shop = ["counterfoil_shop.cli", "serve", *state, "--port", str(sandbox.ports.shop)]
+    shop += ["--gateway", sandbox.gateway_url, "--key-file", str(sandbox.key_path)]
+    shop += ["--ca", str(sandbox.authority_path)]
+    started.append(_program(sandbox, "shop", shop, after=("gateway",)))
+    return started
+
+
+def _program(
+    sandbox: Sandbox, party: str, words: list[str], after: tuple[str, ...] = ()
+) -> Program:
+    return Program(
+        name=party,
+        argv=[sys.executable, "-m", *words],
+        env={**_clean_environment(), "PYTHONUNBUFFERED": "1"},
+        log_path=sandbox.folder / party / "log" / f"{party}.log",
+        ready=_Serving(sandbox.folder / party / "serving.json"),
+        after=after,
+    )
+
+
+class _Serving:
+    """
+    Asks whether a party listens: it says so in a file with its process id.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    async def __call__(self) -> bool:
+        try:
+            os.kill(json.loads(self._path.read_text())["pid"], 0)
+        except (OSError, ValueError):
+            return False
+        return True
+
+
+def _clean_environment() -> dict[str, str]:
+    """
+    Return our environment without settings that were meant for another installation.
+    """
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name != "DATABASE_URL" and not name.startswith("COUNTERFOIL_")
+    }
+
+
+def _with_merchant(program: Program, sandbox: Sandbox, configuration: Configuration) -> Program:
+    """
+    Let the gateway count as ready only when the shop has its key.
+    """
+    program = msgspec.structs.replace(
+        program, env={**(program.env or {}), **_only(_clean_environment(), sandbox)}
+    )
+    if program.name != "gateway":
+        return program
+    inner = program.ready
+    assert inner is not None
+
+    async def ready() -> bool:
+        if await inner() is False:
+            return False
+        await ensure_merchant(sandbox, configuration)
+        return True
+
+    return msgspec.structs.replace(program, ready=ready)
+
+
+def _only(environment: dict[str, str], sandbox: Sandbox) -> dict[str, str]:
+    return {**environment, "COUNTERFOIL_CONFIG": str(sandbox.configuration_path)}
+
+
+async def ensure_merchant(sandbox: Sandbox, configuration: Configuration) -> None:
+    """
+    Give the shop a merchant account and a key, unless the one it has still works.
+    """
+    clock = SystemClock()
+    async with open_database(configuration) as database:
+        store = MerchantStore(database, clock)
+        if sandbox.key_path.exists():
+            known = await store.key(sandbox.key_path.read_text("utf-8").strip())
+            if known and not known.revoked_at:
+                return
+        made = ids.Ids(clock)
+        number = await store.next_terminal_number(ACQUIRER)
+        merchant = NewMerchant(
+            merchant_id=made.new(),
+            name=BUSINESS,
+            city="Portland",
+            region="OR",
+            country="US",
+            category_code="5943",
+            timezone="America/Los_Angeles",
+            cutoff=clock.now().time().replace(hour=23, minute=0, second=0, microsecond=0),
+            email=BUSINESS_EMAIL,
+            acknowledge_seconds=180,
+        )
+        terminal = Terminal(ACQUIRER, f"TERM{number:04d}", f"MERCHANT{number:07d}")
+        await store.add(merchant, [terminal])
+        secret = PREFIXES["test"] + secrets.token_urlsafe(32)
+        await store.add_key(made.new(), merchant.merchant_id, secret, "demo shop", None)
+    _write_private(sandbox.key_path, secret)
+
+
+def _write_private(path: Path, content: str) -> None:
+    part = path.with_suffix(".part")
+    handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "w") as file:
+        file.write(content + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    part.rename(path)
+
+
+def _toml(sandbox: Sandbox) -> str:
+    state = json.dumps(str(sandbox.folder / "gateway"))  # A JSON string is a TOML string.
+    return f"""\
+# Written anew by every start of the demo; change the demo's options instead.
+mode = "test"
+state = {state}
+log_level = "debug"
+
+[api]
+host = "{LOOPBACK}"
+port = {sandbox.ports.gateway}
+
+[mail]
+host = "{LOOPBACK}"
+port = {sandbox.ports.smtp}
+sender = "receipts@counterfoil.example"
+
+[[acquirer]]
+name = "{ACQUIRER}"
+mode = "test"
+host = "{LOOPBACK}"
+port = {sandbox.ports.rail}
+institution_id = "123456"
+forwarding_id = "987654"
+"""
