@@ -787,20 +787,21 @@ async def test_the_outcome_of_a_cancelled_request_goes_to_on_late(setup: Setup):
 
 
 async def test_an_outcome_that_meets_the_cancellation_is_not_lost(setup: Setup):
-    """Answer and cancellation in one turn of the loop: on_late gets the answer."""
+    """Outcome and cancellation in one turn of the loop: on_late gets the outcome."""
+    setup.host.script = silence
     link = await setup.connect(port=await setup.host.open())
     handler = asyncio.create_task(setup.request(link))
-    await asyncio.sleep(0)
-    (exchange,) = link._mux.outstanding.values()
-    assert exchange.future is not None
-    exchange.future.add_done_callback(lambda _: handler.cancel())
-    # Called in the order they were added: ours must come before the handler's own.
-    exchange.future._callbacks.reverse() if hasattr(exchange.future, "_callbacks") else None
-    await until(lambda: setup.late or handler.done())
+    await until(lambda: setup.host.received)
+    connection = link._lines[0].connection
+    assert connection is not None
+
+    connection.close("cut")
+    handler.cancel()
     await until(lambda: setup.late)
 
     assert handler.cancelled()
-    assert isinstance(setup.late[0].outcome, Answered)
+    assert setup.late[0].state == "abandoned"
+    assert setup.late[0].outcome == OutcomeUnknown("cut")
 
 
 async def test_a_request_cancelled_before_it_is_written_never_is(setup: Setup):

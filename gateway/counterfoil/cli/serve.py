@@ -2,6 +2,7 @@
 `counterfoil serve` and `counterfoil worker`: the two kinds of process of an installation.
 """
 
+import ctypes
 import os
 import resource
 import sys
@@ -12,6 +13,8 @@ from counterfoil.cli.console import ConfigOption, configuration, run
 from counterfoil.clock import SystemClock
 from counterfoil.config import Configuration
 from counterfoil.tls import Identity, limit_groups, own_identity
+
+PR_SET_DUMPABLE = 4  # prctl(2): with 0, nobody attaches and nothing is dumped.
 
 
 def serve(config: ConfigOption = None) -> None:
@@ -39,9 +42,11 @@ def worker(config: ConfigOption = None) -> None:
 
 def _harden(path: Path | None) -> Configuration:
     """
-    Keep memory out of files: no core dumps; files for the owner only.
+    Keep memory out of files and debuggers: no core dumps; files for the owner only.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
     os.umask(0o077)
     settings = configuration(path)
     settings.folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -1,0 +1,53 @@
+# Counterfoil in two commands:
+#
+#   make demo    sets everything up and runs one payment, from the shop to the confirmation number
+#   make test    sets up what it needs, then lint, types, import contracts and every test
+#
+# PYTHON=/path/to/python3 chooses the interpreter, ARGS="..." goes on to the command.
+
+BIN := .venv/bin
+PYTHON ?=
+ARGS ?=
+PARTIES := client gateway rail shop proof
+export PYTHON
+
+.DEFAULT_GOAL := help
+.PHONY: help setup browser demo test lint unit lock clean
+
+help:
+	@echo "make demo    set up and run the whole road of a payment; Ctrl-C ends it"
+	@echo "make test    set up and run lint, types, import contracts and every test"
+	@echo "make setup   only make .venv, with the counterfoil command in it"
+	@echo "make unit    only the unit tests          make lint    only lint and types"
+	@echo "make lock    pin requirements/all.in anew make clean   remove .venv and caches"
+
+setup:
+	@tools/setup.sh
+
+# Chromium, for the tests of the pages; an ordinary user is told how to install it.
+browser: setup
+	@tools/browser.sh
+
+demo: setup
+	@$(BIN)/counterfoil demo $(ARGS)
+
+test: setup browser lint
+	@$(BIN)/pytest $(ARGS)
+
+unit: setup
+	@$(BIN)/pytest $(addsuffix /tests,$(PARTIES)) $(ARGS)
+
+lint: setup
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+lock:
+	@command -v uv >/dev/null || { echo "make lock needs uv (pip install uv)"; exit 1; }
+	uv pip compile --generate-hashes --no-emit-index-url --universal --python-version 3.11 \
+	  requirements/all.in --output-file requirements/all.txt
+
+clean:
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find $(PARTIES) tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,59 @@
+"""
+A real browser for the tests of the pages: the system's Chromium, driven by playwright.
+
+Without it these tests skip, and say how to install it; under CI they fail.
+"""
+
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser, Page, async_playwright
+
+CHROMIUM = Path("/usr/bin/chromium")
+INSTALL = "sudo apt-get install --no-install-recommends chromium"
+OPTIONS = [
+    "--no-sandbox",  # Chromium's own needs rights that a container does not give.
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+PAGE_TIMEOUT_MS = 10_000
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test in this folder, so that `-m "not pages"` leaves them out."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.pages)
+
+
+@pytest.fixture
+async def browser(tmp_path: Path) -> AsyncIterator[Browser]:
+    """A headless Chromium of one's own, with an empty profile and home."""
+    if not os.access(CHROMIUM, os.X_OK):
+        missing = f"{CHROMIUM} is missing: {INSTALL}"
+        if os.environ.get("CI") in ("1", "true"):
+            pytest.fail(missing)
+        pytest.skip(missing)
+    home = tmp_path / "browser-home"
+    home.mkdir()
+    async with async_playwright() as playwright:
+        chromium = await playwright.chromium.launch(
+            executable_path=CHROMIUM, args=OPTIONS, env={**os.environ, "HOME": str(home)}
+        )
+        yield chromium
+        await chromium.close()
+
+
+@pytest.fixture
+async def page(browser: Browser) -> AsyncIterator[Page]:
+    """A page that accepts the demo's own certificate authority."""
+    context = await browser.new_context(ignore_https_errors=True, locale="en-GB")
+    context.set_default_timeout(PAGE_TIMEOUT_MS)
+    yield await context.new_page()
+    await context.close()
