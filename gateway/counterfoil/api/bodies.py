@@ -8,15 +8,44 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from counterfoil.money import AMOUNT_MINOR_MAX
+from counterfoil.money import AMOUNT_MINOR_MAX, CURRENCIES
+
+# Patterns end in \Z: Python's $ would let a line feed through. The OpenAPI page says $.
+DIGITS = r"^[0-9]+\Z"
+PRINTABLE = r"^[ -~]+\Z"  # What the acquirer's message can carry.
+ONE_LINE = r"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029]+\Z"
+KEY = r"^[!-~]+\Z"
+_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"  # RFC 5322, 3.2.3.
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"  # RFC 1035, 2.3.1.
+EMAIL = rf"^{_ATOM}(?:\.{_ATOM})*@{_LABEL}(?:\.{_LABEL})+\Z"
+
+# What is said of a text that does not match: the problem's code and its detail.
+PATTERNS = {
+    DIGITS: ("field_out_of_range", "Digits only."),
+    PRINTABLE: ("field_out_of_range", "Printable ASCII characters only."),
+    ONE_LINE: ("field_out_of_range", "One line of text, without control characters."),
+    KEY: ("field_out_of_range", "Printable ASCII characters only, and no spaces."),
+    EMAIL: ("email_invalid", "Send the bare address, such as name@example.com."),
+}
 
 Amount = Annotated[
     int,
-    Meta(ge=1, le=AMOUNT_MINOR_MAX, description="Minor units of the currency: 4200 USD is 42.00."),
+    Meta(
+        ge=1,
+        le=AMOUNT_MINOR_MAX,
+        description="Minor units of the currency: 4200 USD is 42.00. Digits only, never 4200.0.",
+        examples=[4200],
+    ),
 ]
-Line = Annotated[str, Meta(min_length=1, max_length=64)]
-Text = Annotated[str, Meta(min_length=1, max_length=255)]
-IdempotencyKey = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$")]
+CurrencyCode = Annotated[
+    str,
+    Meta(
+        description="ISO 4217, three capital letters.",
+        examples=["USD"],
+        extra_json_schema={"enum": sorted(CURRENCIES)},
+    ),
+]
+IdempotencyKey = Annotated[str, Meta(min_length=1, max_length=255, pattern=KEY)]
 
 
 class CardBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -25,12 +54,29 @@ class CardBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     number: Annotated[
-        str, Meta(min_length=12, max_length=19, pattern="^[0-9]+$", examples=["4111111111111111"])
+        str,
+        Meta(
+            min_length=12,
+            max_length=19,
+            pattern=DIGITS,
+            description="Digits, the last of them the check digit (ISO/IEC 7812-1, Luhn).",
+            examples=["4111111111111111"],
+            extra_json_schema={"format": "payment-card-number"},
+        ),
     ]
-    expiry_month: Annotated[int, Meta(ge=1, le=12)]
-    expiry_year: Annotated[int, Meta(ge=2000, le=2099, description="Four digits.")]
-    cvv: Annotated[str, Meta(min_length=3, max_length=4, pattern="^[0-9]+$")] | None = None
-    holder: Line | None = None
+    expiry_month: Annotated[int, Meta(ge=1, le=12, examples=[12])]
+    expiry_year: Annotated[
+        int,
+        Meta(ge=2000, le=2099, description="Four digits, not in the past.", examples=[2030]),
+    ]
+    cvv: (
+        Annotated[
+            str,
+            Meta(min_length=3, max_length=4, pattern=DIGITS, description="Never stored."),
+        ]
+        | None
+    ) = None
+    holder: Annotated[str, Meta(min_length=1, max_length=64, pattern=ONE_LINE)] | None = None
 
     def __repr__(self) -> str:
         """
@@ -46,8 +92,8 @@ class Billing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     What the address verification (AVS) compares.
     """
 
-    postal_code: Annotated[str, Meta(min_length=1, max_length=10)] | None = None
-    street: Annotated[str, Meta(min_length=1, max_length=40)] | None = None
+    postal_code: Annotated[str, Meta(min_length=1, max_length=10, pattern=PRINTABLE)] | None = None
+    street: Annotated[str, Meta(min_length=1, max_length=40, pattern=PRINTABLE)] | None = None
 
 
 class PaymentRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -56,12 +102,29 @@ class PaymentRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     amount_minor: Amount
-    currency: Annotated[str, Meta(pattern="^[A-Z]{3}$", description="ISO 4217.")]
+    currency: CurrencyCode
     card: CardBody
     capture: Literal["automatic", "manual"] = "automatic"
-    order: Line | None = None
-    description: Text | None = None
-    customer_email: Annotated[str, Meta(min_length=3, max_length=254)] | None = None
+    order: (
+        Annotated[
+            str,
+            Meta(
+                min_length=1,
+                max_length=64,
+                pattern=PRINTABLE,
+                description="The merchant's own number.",
+            ),
+        ]
+        | None
+    ) = None
+    description: Annotated[str, Meta(min_length=1, max_length=255, pattern=ONE_LINE)] | None = None
+    customer_email: (
+        Annotated[
+            str,
+            Meta(max_length=254, pattern=EMAIL, description="Gets the receipt."),
+        ]
+        | None
+    ) = None
     billing: Billing | None = None
 
 

@@ -7,12 +7,13 @@ from typing import Annotated
 from uuid import UUID
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 from starlette.requests import Request
 
 from counterfoil import ids
-from counterfoil.api.bodies import StateName
+from counterfoil.api.bodies import PRINTABLE, CurrencyCode, StateName
 from counterfoil.api.problems import Problem
+from counterfoil.api.reading import explained, shown_name
 from counterfoil.ids import UnreadableId
 from counterfoil.store.payments import PAGE_MAX, Filters
 

@@ -4,19 +4,26 @@ Read a request's body strictly, with an error that names the field and the rule.
 Error texts never repeat a value: what is wrong may be part of a card number.
 """
 
+import asyncio
+import json
 import re
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from starlette.requests import Request
 
+from counterfoil.api.bodies import PATTERNS
 from counterfoil.api.problems import Problem
+
+BODY_SECONDS_MAX = 20.0
+DISCARDED_BYTES_MAX = 4_194_304  # Of a body that is too large; a longer one ends the connection.
 
 Body = TypeVar("Body", bound=msgspec.Struct)
 
 _DECODERS: dict[type[msgspec.Struct], "msgspec.json.Decoder[msgspec.Struct]"] = {}
 _PATH = re.compile(r" - at `(?:key in )?\$\.?([^`]*)`$")
-_QUOTED = re.compile(r"`([a-z0-9_]{1,64})`")
+_QUOTED = re.compile(r"`([^`]{1,64})`")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z_-]{0,63}")  # No digits: a name could be a card number.
 _KEY_MAX = 255
 
 
@@ -32,32 +39,78 @@ async def read(request: Request, kind: type[Body], bytes_max: int) -> Body:
     if media_type != "application/json" and (content or media_type):
         raise Problem("media_type_unsupported", "Send the body as application/json.")
     try:
-        return _decoder(kind).decode(content or b"{}")  # type: ignore[return-value]
+        body = _decoder(kind).decode(content or b"{}")
+        if content:
+            json.loads(content, object_pairs_hook=_each_once)
     except msgspec.ValidationError as error:
-        raise _explained(str(error)) from None
+        raise explained(str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise Problem("body_malformed", "The body cannot be read as JSON in UTF-8.") from None
     except RecursionError:
         raise Problem("body_malformed", "The body is nested too deeply.") from None
+    return body  # type: ignore[return-value]
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> None:
+    """
+    Refuse an object that names a field twice: two readers could see two different payments.
+    """
+    names = [name for name, _ in pairs]
+    for name in names:
+        if names.count(name) > 1:
+            raise Problem("field_doubled", "Send each field once.", param=shown_name(name))
 
 
 async def _content(request: Request, bytes_max: int) -> bytes:
-    too_large = Problem(
-        "body_too_large",
-        f"The body may have at most {bytes_max} bytes.",
-        headers={"Connection": "close"},
-    )
-    declared = request.headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > bytes_max:
-        raise too_large
+    """
+    Return the body, within its limits of size and time.
+
+    What is too large is read to its end and thrown away, so that the client gets to read our
+    answer; a body that does not end, or that waits to be asked for, loses its connection.
+    """
+    declared = _declared(request)
+    if declared > bytes_max and (
+        declared > DISCARDED_BYTES_MAX or request.headers.get("expect", "").lower()
+    ):
+        raise _too_large(bytes_max, close=True)
+    try:
+        async with asyncio.timeout(BODY_SECONDS_MAX):
+            return await _received(request, bytes_max)
+    except TimeoutError:
+        raise Problem(
+            "body_timeout",
+            f"The body did not arrive within {BODY_SECONDS_MAX:g} s.",
+            headers={"Connection": "close"},
+        ) from None
+
+
+async def _received(request: Request, bytes_max: int) -> bytes:
     parts = []
     size = 0
     async for part in request.stream():
         size += len(part)
-        if size > bytes_max:
-            raise too_large
-        parts.append(part)
+        if size > DISCARDED_BYTES_MAX:
+            raise _too_large(bytes_max, close=True)
+        if size <= bytes_max:
+            parts.append(part)
+        else:
+            parts.clear()
+    if size > bytes_max:
+        raise _too_large(bytes_max, close=False)
     return b"".join(parts)
+
+
+def _declared(request: Request) -> int:
+    length = request.headers.get("content-length", "")
+    return int(length) if length.isdecimal() and length.isascii() else 0
+
+
+def _too_large(bytes_max: int, *, close: bool) -> Problem:
+    return Problem(
+        "body_too_large",
+        f"The body may have at most {bytes_max} bytes.",
+        headers={"Connection": "close"} if close else None,
+    )
 
 
 def idempotency_key(request: Request) -> str:
@@ -65,18 +118,22 @@ def idempotency_key(request: Request) -> str:
     Return the request's idempotency key.
 
     Raises:
-        Problem: Missing, longer than 255 characters, or not printable ASCII.
+        Problem: Missing, sent twice, longer than 255 characters, or not printable ASCII.
     """
-    key = request.headers.get("idempotency-key")
-    if not key:
+    keys = request.headers.getlist("idempotency-key")
+    if not any(keys):
         raise Problem(
             "idempotency_key_missing",
             "Send an Idempotency-Key header: 1 to 255 printable ASCII characters, new for each "
             "payment and the same for its repeats.",
+            param="Idempotency-Key",
         )
-    if len(key) > _KEY_MAX or not all("!" <= each <= "~" for each in key):
+    key = keys[0]
+    if len(keys) > 1 or len(key) > _KEY_MAX or not all("!" <= each <= "~" for each in key):
         raise Problem(
-            "idempotency_key_invalid", "An idempotency key has 1 to 255 printable ASCII characters."
+            "idempotency_key_invalid",
+            "Send one idempotency key of 1 to 255 printable ASCII characters, without spaces.",
+            param="Idempotency-Key",
         )
     return key
 
@@ -87,7 +144,7 @@ def _decoder(kind: type[msgspec.Struct]) -> "msgspec.json.Decoder[msgspec.Struct
     return _DECODERS[kind]
 
 
-def _explained(message: str) -> Problem:
+def explained(message: str) -> Problem:
     """
     Return msgspec's complaint as a problem of ours, with the field's path and without its value.
     """
@@ -95,24 +152,44 @@ def _explained(message: str) -> Problem:
     path = found.group(1) if found else ""
     said = message[: found.start()] if found else message
     if said.startswith("Object contains unknown field"):
-        name = _QUOTED.search(said)
         return Problem(
             "field_unknown",
             "This call does not have such a field; see /openapi.json.",
-            param=_joined(path, name.group(1) if name else None),
+            param=_joined(path, _named(said)),
         )
     if said.startswith("Object missing required field"):
-        name = _QUOTED.search(said)
         return Problem(
-            "field_missing",
-            "This field is required.",
-            param=_joined(path, name.group(1) if name else None),
+            "field_missing", "This field is required.", param=_joined(path, _named(said))
         )
     if said.startswith("Expected") and "got" in said:
         return Problem("field_wrong_type", f"{_safe(said)}.", param=path or None)
     if said.startswith("Invalid enum value"):
-        return Problem("field_out_of_range", "Not one of the values of this field.", param=path)
+        return Problem(
+            "field_out_of_range", "Not one of the values of this field.", param=path or None
+        )
+    if "matching regex" in said:
+        code, words = _pattern_words(said)
+        return Problem(code, words, param=path or None)
     return Problem("field_out_of_range", f"{_safe(said)}.", param=path or None)
+
+
+def shown_name(name: str) -> str | None:
+    """
+    Return a name that a client made up, if it can be nothing but a name.
+    """
+    return name if _NAME.fullmatch(name) else None
+
+
+def _pattern_words(said: str) -> tuple[str, str]:
+    for pattern, words in PATTERNS.items():
+        if said.endswith(f"matching regex {pattern!r}"):
+            return words
+    return "field_out_of_range", "Not of the form that /openapi.json describes."
+
+
+def _named(said: str) -> str | None:
+    quoted = _QUOTED.search(said)
+    return shown_name(quoted.group(1)) if quoted else None
 
 
 def _joined(path: str, name: str | None) -> str | None:

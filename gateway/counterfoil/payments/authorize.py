@@ -320,12 +320,16 @@ async def _ask(order: Order, plan: _Plan, road: Road) -> Payment:
     """
     Ask the acquirer and commit its answer, or that there was none.
     """
-    outcome = await plan.route.link.request(
-        MTI[order.kind],
-        plan.fields,
-        send_before=plan.send_before,
-        answer_within=road.timers.answer_seconds,
-    )
+    try:
+        outcome = await plan.route.link.request(
+            MTI[order.kind],
+            plan.fields,
+            send_before=plan.send_before,
+            answer_within=road.timers.answer_seconds,
+        )
+    except MessageError as error:
+        log.error("message_not_encoded", payment=plan.payment_id.hex, reason=str(error))
+        outcome = NotSent(str(error))
     conclusion = conclude(outcome, order, plan.payment_id, road)
     check_move(State.PROCESSING, conclusion.to_state)
     began = road.clock.monotonic()

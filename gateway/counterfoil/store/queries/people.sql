@@ -10,8 +10,8 @@ INSERT INTO installation (mode, created_at) VALUES ($1, $2) ON CONFLICT DO NOTHI
 -- A new merchant.
 INSERT INTO merchants
     (merchant_id, name, city, region, country, category_code, timezone, cutoff, email,
-     acknowledge_seconds, created_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11);
+     acknowledge_seconds, created_at, last_cutoff_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11);
 
 -- name: add_terminal
 -- A terminal of a merchant at an acquirer.

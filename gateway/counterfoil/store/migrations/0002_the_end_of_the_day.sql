@@ -1,0 +1,272 @@
+-- The end of the day: batches that are closed with the acquirer, its report, the bank's statement.
+
+ALTER TABLE merchants ADD COLUMN last_cutoff_at timestamptz;
+UPDATE merchants SET last_cutoff_at = created_at;
+ALTER TABLE merchants ALTER COLUMN last_cutoff_at SET NOT NULL;
+
+-- open -> closing (waits for what is in flight) -> totalling (items fixed, totals with the host)
+-- -> closed, or -> uploading (the host said 95: every item) -> closed; else needs_a_person.
+ALTER TABLE batches DROP CONSTRAINT batches_state_check;
+ALTER TABLE batches ADD CONSTRAINT batches_state_check CHECK (state IN
+    ('open', 'closing', 'totalling', 'uploading', 'closed', 'needs_a_person'));
+ALTER TABLE batches
+    ADD COLUMN close_cause text,
+    ADD COLUMN close_actor text,
+    ADD COLUMN frozen_at timestamptz,
+    ADD COLUMN our_totals text,
+    ADD COLUMN host_totals text,
+    ADD COLUMN settlement_date text,
+    ADD COLUMN lease_owner uuid,
+    ADD COLUMN lease_until timestamptz,
+    ADD COLUMN next_try_at timestamptz;
+CREATE INDEX batches_at_work ON batches (next_try_at)
+    WHERE state IN ('closing', 'totalling', 'uploading');
+
+-- One row for every change of a batch, as payment_events for payments.
+CREATE TABLE batch_events (
+    merchant_id  uuid NOT NULL,
+    event_id     uuid NOT NULL,
+    acquirer     text NOT NULL,
+    terminal_id  text NOT NULL,
+    currency     text NOT NULL,
+    batch_number integer NOT NULL,
+    at           timestamptz NOT NULL,
+    from_state   text,
+    to_state     text NOT NULL,
+    cause        text NOT NULL,
+    actor        text NOT NULL,
+    note         text,
+    PRIMARY KEY (merchant_id, event_id)
+);
+CREATE INDEX batch_events_batch
+    ON batch_events (merchant_id, acquirer, terminal_id, currency, batch_number);
+CREATE TRIGGER batch_events_append_only BEFORE UPDATE OR DELETE ON batch_events
+    FOR EACH ROW EXECUTE FUNCTION refuse_rewriting();
+
+-- What a batch holds, fixed before its totals are sent. A movement is in one batch, once.
+CREATE TABLE batch_items (
+    merchant_id   uuid NOT NULL,
+    acquirer      text NOT NULL,
+    terminal_id   text NOT NULL,
+    currency      text NOT NULL,
+    batch_number  integer NOT NULL,
+    item_number   integer NOT NULL CHECK (item_number BETWEEN 1 AND 9999),
+    movement_id   uuid NOT NULL,
+    payment_id    uuid NOT NULL,
+    kind          text NOT NULL CHECK (kind IN ('capture', 'refund')),
+    amount_minor  bigint NOT NULL CHECK (amount_minor > 0),
+    brand         text NOT NULL,
+    PRIMARY KEY (merchant_id, acquirer, terminal_id, currency, batch_number, item_number),
+    UNIQUE (merchant_id, movement_id)
+);
+
+-- Messages about a batch: its totals (item 0), its items when they are uploaded, its final totals.
+CREATE TABLE batch_messages (
+    merchant_id    uuid NOT NULL,
+    acquirer       text NOT NULL,
+    terminal_id    text NOT NULL,
+    currency       text NOT NULL,
+    batch_number   integer NOT NULL,
+    step           text NOT NULL CHECK (step IN ('totals', 'item', 'final')),
+    item_number    integer NOT NULL CHECK (item_number BETWEEN 0 AND 9999),
+    business_day   date NOT NULL,
+    stan           integer NOT NULL,
+    transmitted_at timestamptz NOT NULL,
+    attempts       integer NOT NULL,
+    response_code  text,
+    answered_at    timestamptz,
+    PRIMARY KEY (merchant_id, acquirer, terminal_id, currency, batch_number, step, item_number)
+);
+
+CREATE INDEX movements_rrn ON movements (merchant_id, terminal_id, rrn);
+
+-- The life of a movement after it was made.
+CREATE TABLE movement_events (
+    merchant_id uuid NOT NULL,
+    movement_id uuid NOT NULL,
+    event_id    uuid NOT NULL,
+    payment_id  uuid NOT NULL,
+    at          timestamptz NOT NULL,
+    from_state  text NOT NULL,
+    to_state    text NOT NULL,
+    cause       text NOT NULL,
+    actor       text NOT NULL,
+    PRIMARY KEY (merchant_id, movement_id, event_id)
+);
+CREATE INDEX movement_events_payment ON movement_events (merchant_id, payment_id);
+CREATE TRIGGER movement_events_append_only BEFORE UPDATE OR DELETE ON movement_events
+    FOR EACH ROW EXECUTE FUNCTION refuse_rewriting();
+
+-- The journal also books what concerns a batch or a deposit and no single payment.
+ALTER TABLE transfers ALTER COLUMN payment_id DROP NOT NULL;
+ALTER TABLE transfers ADD COLUMN reference text;
+ALTER TABLE transfers ADD CONSTRAINT transfers_about_something
+    CHECK (payment_id IS NOT NULL OR reference IS NOT NULL);
+
+-- The hash chain over the journal, built by the worker: each block seals the transfers it names.
+CREATE TABLE transfer_blocks (
+    merchant_id  uuid NOT NULL,
+    block_number bigint NOT NULL CHECK (block_number > 0),
+    transfer_ids uuid[] NOT NULL,
+    previous     bytea NOT NULL,
+    hash         bytea NOT NULL CHECK (length(hash) = 32),
+    at           timestamptz NOT NULL,
+    PRIMARY KEY (merchant_id, block_number)
+);
+CREATE TRIGGER transfer_blocks_append_only BEFORE UPDATE OR DELETE ON transfer_blocks
+    FOR EACH ROW EXECUTE FUNCTION refuse_rewriting();
+
+-- Every file that came, with its exact bytes; merchant_id is null while nobody knows whose it is.
+CREATE TABLE incoming_files (
+    digest      bytea PRIMARY KEY CHECK (length(digest) = 32),
+    kind        text NOT NULL CHECK (kind IN ('report', 'statement')),
+    name        text NOT NULL,
+    merchant_id uuid REFERENCES merchants,
+    file_id     text,
+    state       text NOT NULL CHECK (state IN ('read', 'held')),
+    reason      text,
+    content     bytea NOT NULL,
+    received_at timestamptz NOT NULL,
+    changed_at  timestamptz NOT NULL,
+    CHECK ((state = 'held') = (reason IS NOT NULL)),
+    CHECK (state = 'held' OR merchant_id IS NOT NULL)
+);
+CREATE UNIQUE INDEX incoming_files_once ON incoming_files (merchant_id, kind, file_id)
+    WHERE state = 'read';
+
+-- One deposit of an acquirer, as its report announces it. Amounts in minor units.
+CREATE TABLE deposits (
+    merchant_id       uuid NOT NULL,
+    acquirer          text NOT NULL,
+    reference         text NOT NULL,
+    currency          text NOT NULL,
+    file_digest       bytea,
+    business_date     date,
+    value_date        date,
+    gross_minor       bigint NOT NULL,
+    refunds_minor     bigint NOT NULL,
+    interchange_minor bigint NOT NULL,
+    scheme_minor      bigint NOT NULL,
+    markup_minor      bigint NOT NULL,
+    adjustments_minor bigint NOT NULL,
+    net_minor         bigint NOT NULL,
+    paid_minor        bigint NOT NULL DEFAULT 0,
+    parts             integer NOT NULL DEFAULT 0,
+    state             text NOT NULL CHECK (state IN
+        ('announced', 'partly_paid', 'funded', 'overpaid', 'returned', 'without_report')),
+    updated_at        timestamptz NOT NULL,
+    PRIMARY KEY (merchant_id, acquirer, reference),
+    CHECK (state = 'without_report' OR net_minor = gross_minor - refunds_minor
+        - interchange_minor - scheme_minor - markup_minor + adjustments_minor)
+);
+
+CREATE TABLE deposit_events (
+    merchant_id uuid NOT NULL,
+    event_id    uuid NOT NULL,
+    acquirer    text NOT NULL,
+    reference   text NOT NULL,
+    at          timestamptz NOT NULL,
+    from_state  text,
+    to_state    text NOT NULL,
+    cause       text NOT NULL,
+    actor       text NOT NULL,
+    PRIMARY KEY (merchant_id, event_id)
+);
+CREATE TRIGGER deposit_events_append_only BEFORE UPDATE OR DELETE ON deposit_events
+    FOR EACH ROW EXECUTE FUNCTION refuse_rewriting();
+
+CREATE TABLE deposit_adjustments (
+    merchant_id  uuid NOT NULL,
+    acquirer     text NOT NULL,
+    reference    text NOT NULL,
+    number       integer NOT NULL,
+    kind         text NOT NULL,
+    amount_minor bigint NOT NULL,
+    description  text NOT NULL,
+    PRIMARY KEY (merchant_id, acquirer, reference, number),
+    FOREIGN KEY (merchant_id, acquirer, reference) REFERENCES deposits
+);
+
+-- Every line of a report and what it turned out to be.
+CREATE TABLE settlement_lines (
+    merchant_id       uuid NOT NULL,
+    acquirer          text NOT NULL,
+    file_digest       bytea NOT NULL,
+    line              integer NOT NULL,
+    reference         text NOT NULL,
+    terminal_id       text NOT NULL,
+    batch_number      integer NOT NULL,
+    kind              text NOT NULL CHECK (kind IN ('capture', 'refund')),
+    rrn               text NOT NULL,
+    approval_code     text,
+    last_four         text NOT NULL,
+    brand             text NOT NULL,
+    currency          text NOT NULL,
+    amount_minor      bigint NOT NULL,
+    interchange_minor bigint NOT NULL,
+    scheme_minor      bigint NOT NULL,
+    markup_minor      bigint NOT NULL,
+    transacted_on     date NOT NULL,
+    movement_id       uuid,
+    outcome           text NOT NULL CHECK (outcome IN
+        ('matched', 'missing_here', 'amount_differs', 'date_shifted', 'duplicate')),
+    PRIMARY KEY (merchant_id, file_digest, line)
+);
+CREATE INDEX settlement_lines_deposit ON settlement_lines (merchant_id, acquirer, reference);
+CREATE UNIQUE INDEX settlement_lines_movement ON settlement_lines (merchant_id, movement_id)
+    WHERE outcome IN ('matched', 'date_shifted');
+
+-- The bank's words: each statement with its balances, each entry with what it turned out to be.
+CREATE TABLE bank_statements (
+    merchant_id   uuid NOT NULL,
+    account       text NOT NULL,
+    statement_id  text NOT NULL,
+    currency      text NOT NULL,
+    file_digest   bytea NOT NULL,
+    opening_minor bigint NOT NULL,
+    closing_minor bigint NOT NULL,
+    first_day     date NOT NULL,
+    last_day      date NOT NULL,
+    PRIMARY KEY (merchant_id, account, statement_id)
+);
+
+CREATE TABLE bank_entries (
+    merchant_id  uuid NOT NULL,
+    account      text NOT NULL,
+    statement_id text NOT NULL,
+    number       integer NOT NULL,
+    amount_minor bigint NOT NULL,
+    currency     text NOT NULL,
+    booked_on    date NOT NULL,
+    value_on     date NOT NULL,
+    bank_reference text NOT NULL,
+    description  text NOT NULL,
+    is_return    boolean NOT NULL,
+    acquirer     text,
+    reference    text,
+    outcome      text NOT NULL CHECK (outcome IN
+        ('matched', 'split', 'amount_differs', 'date_shifted', 'returned', 'without_report',
+         'unrelated')),
+    PRIMARY KEY (merchant_id, account, statement_id, number),
+    FOREIGN KEY (merchant_id, account, statement_id) REFERENCES bank_statements
+);
+CREATE INDEX bank_entries_deposit ON bank_entries (merchant_id, acquirer, reference);
+
+-- What does not agree, with the next step for a person; resolved ones stay.
+CREATE TABLE findings (
+    merchant_id  uuid NOT NULL,
+    finding_id   uuid NOT NULL,
+    kind         text NOT NULL,
+    subject      text NOT NULL,
+    currency     text NOT NULL,
+    amount_minor bigint NOT NULL,
+    movement_id  uuid,
+    reference    text,
+    next_step    text NOT NULL,
+    state        text NOT NULL CHECK (state IN ('open', 'resolved')),
+    opened_at    timestamptz NOT NULL,
+    resolved_at  timestamptz,
+    resolution   text,
+    PRIMARY KEY (merchant_id, finding_id)
+);
+CREATE UNIQUE INDEX findings_once ON findings (merchant_id, kind, subject) WHERE state = 'open';

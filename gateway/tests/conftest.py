@@ -1,0 +1,109 @@
+"""
+What the gateway's tests share: one PostgreSQL for the session, a fresh database for each module.
+
+Nothing is started before a test asks for it, so that the tests of pure modules stay fast.
+"""
+
+import asyncio
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+from counterfoil.clock import SystemClock
+from counterfoil.store.database import Database
+from counterfoil.store.embedded import EmbeddedPostgres
+from counterfoil.store.migrate import migrate
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from payment_stage import Stage
+
+READY_SECONDS_MAX = 60.0
+TEMPLATE = "migrated"
+
+
+class Server:
+    """
+    The session's database server, as an administrator sees it.
+    """
+
+    def __init__(self, parameters: dict[str, str]) -> None:
+        self.parameters = parameters
+
+    def make(self, name: str, *, template: str = "template0") -> dict[str, str]:
+        """
+        Make the database *name* and return the parameters that open it.
+        """
+        asyncio.run(self._run(f'CREATE DATABASE "{name}" TEMPLATE "{template}"'))
+        return {**self.parameters, "database": name}
+
+    async def _run(self, statement: str) -> None:
+        connection = await asyncpg.connect(**self.parameters)
+        try:
+            await connection.execute(statement)
+        finally:
+            await connection.close()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The embedded PostgreSQL, run as the supervisor runs it."""
+    folder = tmp_path_factory.mktemp("database") / "postgres"
+    embedded = EmbeddedPostgres(folder)
+    command = [sys.executable, "-m", "counterfoil.store.embedded", str(folder)]
+    with (folder.parent / "postgres.log").open("ab") as log:
+        process = subprocess.Popen(command, stderr=log)
+    try:
+        deadline = time.monotonic() + READY_SECONDS_MAX
+        while not embedded.is_ready():
+            assert process.poll() is None, "the database ended before it was ready"
+            assert time.monotonic() < deadline, "the database was not ready in time"
+            time.sleep(0.02)
+        yield Server(embedded.dsn_parameters())
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+@pytest.fixture(scope="session")
+def template(server: Server) -> str:
+    """A migrated database, to be copied."""
+    parameters = server.make(TEMPLATE)
+
+    async def prepare() -> None:
+        database = await Database.open(**parameters)
+        await migrate(database, mode="test", clock=SystemClock())
+        await database.close()
+
+    asyncio.run(prepare())
+    return TEMPLATE
+
+
+@pytest.fixture(scope="module")
+def parameters(server: Server, template: str, request: pytest.FixtureRequest) -> dict[str, str]:
+    """What opens the module's own database."""
+    return server.make(request.module.__name__.rpartition(".")[2], template=template)
+
+
+@pytest.fixture
+def empty(server: Server, request: pytest.FixtureRequest) -> dict[str, str]:
+    """What opens an empty database of the test's own."""
+    return server.make(request.node.name[:60])
+
+
+@pytest.fixture
+async def database(parameters: dict[str, str]) -> AsyncIterator[Database]:
+    """The module's database, opened for one test."""
+    opened = await Database.open(**parameters)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def stage(database: Database) -> Stage:
+    """A merchant of its own, on a road to a scripted acquirer."""
+    return await Stage.set_up(database)
