@@ -1,0 +1,174 @@
+"""
+Write the pages of the reference that the code knows best: problems and response codes.
+
+    .venv/bin/python docs/make_reference.py
+
+What a program should do about a problem stands here; everything else is the gateway's
+own tables. tests/contract/test_docs_are_current.py fails when a page is stale, and when a
+problem has no advice.
+"""
+
+import string
+from itertools import product
+from pathlib import Path
+
+from counterfoil.api.operations import OPERATIONS, Operation
+from counterfoil.api.problems import KINDS
+from counterfoil.network.response_codes import APPROVALS, TABLE_AS_OF, meaning
+
+HERE = Path(__file__).parent / "reference"
+MADE = "<!-- Made by docs/make_reference.py: change that, or the code. -->\n"
+
+ADVICE = {
+    "body_malformed": "Send a JSON object in UTF-8.",
+    "field_unknown": "Leave `param` out, or correct its spelling.",
+    "field_doubled": "Send each field once.",
+    "field_missing": "Add `param`.",
+    "field_wrong_type": "Send `param` as `detail` says: amounts are integers, not texts.",
+    "field_out_of_range": "Correct `param` as `detail` says.",
+    "currency_unknown": "Use three capital letters of ISO 4217.",
+    "card_number_invalid": "Have the shopper correct the number; nothing was asked of the issuer.",
+    "card_expired": "Have the shopper correct the date, or take another card.",
+    "email_invalid": "Send a bare address, or leave it out: then no receipt goes to the customer.",
+    "idempotency_key_missing": "Send the header, with a new value for each payment or movement.",
+    "idempotency_key_invalid": "Use 1 to 255 printable ASCII characters without spaces.",
+    "query_invalid": "Correct `param` of the query.",
+    "key_missing": "Send `Authorization: Bearer sk_...`.",
+    "key_unknown": "Copy the key again, or have the operator make a new one.",
+    "key_revoked": "Have the operator make a new key.",
+    "key_expired": "Have the operator make a new key.",
+    "key_of_other_mode": "Use a key of this gateway's mode, or the other gateway's address.",
+    "not_found": "Check the path, or the id; another merchant's ids are not found either.",
+    "method_not_allowed": "Use a method that the header `Allow` names.",
+    "body_timeout": "Send it again under the same key; look at your connection.",
+    "merchant_without_terminal": "Have the operator add a terminal; nothing was sent.",
+    "state_conflict": "Look at `state` and at `possible`, which names the calls that are.",
+    "payment_reversed": "Tell the shopper that nothing was charged. This never changes again.",
+    "key_fenced": "Charge anew, under a new key: this one never charged and never will.",
+    "body_too_large": "Send less; the limit is the setting `[api] body_bytes_max`.",
+    "media_type_unsupported": "Send `Content-Type: application/json`.",
+    "idempotency_key_reused": "Use a new key; the first request under this one stands as it was.",
+    "partial_not_supported": "Leave `amount_minor` out, or send the whole amount.",
+    "internal_error": "Send it again under the same key; tell the operator `request_id`.",
+    "not_sent": "Nothing was charged. Send it again under the same key after `Retry-After`.",
+    "busy": "Nothing was begun. Send it again under the same key after `Retry-After`.",
+    "stopping": "Nothing was begun. Send it again under the same key, on a new connection.",
+    "database_away": "It may or may not have happened: send it again under the same key.",
+    "outcome_pending": "It may have happened: send it again under the same key.",
+}
+
+PROBLEMS = f"""\
+{MADE}
+# Problems
+
+An error is an RFC 9457 problem: `Content-Type: application/problem+json`, and in the body `type`,
+`title`, `status`, `detail` (a sentence for the developer), `code`, `param` (the field, header or
+parameter, or null), `retryable` and `request_id`. Go by `code`. Texts never repeat the value that
+was wrong: it may be part of a card number.
+
+`retryable` means that the *same* request, under the same key, may be sent again and may succeed. A
+decline is no problem: it is a payment in the state `declined`.
+
+`state_conflict` and `payment_reversed` also carry `state`, `possible` (the calls that the payment
+allows now) and `payment`.
+
+| code | status | again? | title | what to do |
+|---|---|---|---|---|
+"""
+
+CALLS = """
+## Which call answers what
+
+| call | done | problems |
+|---|---|---|
+"""
+
+CODES = f"""\
+{MADE}
+# Response codes
+
+What the acquirer's answer (field 39) becomes: whether it approves, what a decline says to the
+shopper and to the merchant, and whether a new payment with the same card makes sense
+(`decline.retry`). Networks change their rules: this table is as of {TABLE_AS_OF:%Y-%m-%d}.
+
+| `retry` | means |
+|---|---|
+| `never` | not with this card; repeating it costs fees |
+| `soon` | a fault on the way: once or twice, after a pause |
+| `later` | the same card may work another day |
+| `after_correction` | when the shopper has corrected the number, date or code |
+| `other_card` | with another card |
+
+`decline.retryable` is false for `never` and `other_card`. A code that is not listed is a decline
+that is not to be retried. The words never tell a shopper that a card is reported lost or stolen.
+
+10 approves a part of the amount, and this version takes all or nothing; 85 says that a card is good
+and nothing about an amount. Such payments are reversed, not declined.
+
+| code | approves | retry | to the shopper | to the merchant |
+|---|---|---|---|---|
+"""
+
+
+def pages() -> dict[Path, str]:
+    """
+    Return every generated page with its content.
+    """
+    return {
+        HERE / "problems.md": problems(),
+        HERE / "response-codes.md": response_codes(),
+    }
+
+
+def problems() -> str:
+    """
+    Return the page of all problem codes.
+    """
+    rows = [
+        f"| `{code}` | {kind.status} | {'yes' if kind.retryable else 'no'} | {kind.title} "
+        f"| {ADVICE[code]} |\n"
+        for code, kind in KINDS.items()
+    ]
+    calls = [
+        f"| `{each.method} {each.path}` | {_statuses(set(each.answers))} "
+        f"| {_statuses(_problem_statuses(each))} |\n"
+        for each in OPERATIONS
+    ]
+    return PROBLEMS + "".join(rows) + CALLS + "".join(calls)
+
+
+def response_codes() -> str:
+    """
+    Return the page of all response codes.
+    """
+    letters = string.digits + string.ascii_uppercase
+    known = (f"{first}{second}" for first, second in product(letters, repeat=2))
+    unlisted = meaning("")
+    rows = []
+    for code in known:
+        said = meaning(code)
+        if said is not unlisted:
+            approves = "yes" if code in APPROVALS else "no"
+            retry = "" if code in APPROVALS else f"`{said.retry}`"
+            rows.append(f"| {code} | {approves} | {retry} | {said.shopper} | {said.merchant} |\n")
+    return CODES + "".join(rows)
+
+
+def _problem_statuses(operation: Operation) -> set[int]:
+    return {KINDS[code].status for code in operation.problems}
+
+
+def _statuses(statuses: set[int]) -> str:
+    return " ".join(str(each) for each in sorted(statuses))
+
+
+def main() -> None:
+    """
+    Write all pages.
+    """
+    for path, content in pages().items():
+        path.write_text(content, "utf-8")
+
+
+if __name__ == "__main__":
+    main()
