@@ -6,5 +6,6 @@ books of its own. It shares no code with the gateway: even the codec is another 
 
 The path of a message: `link` (frames) -> `host` (turns, duplicates) -> `payments`,
 `captures`, `reversals` (what each message does) -> `books` (what is durable)
--> `delivery` (the answer, and the faults that may befall it).
+-> `delivery` (the answer, and the faults that may befall it). A batch ends by `closes`
+and `uploads`; `settlement` then pays for it.
 """

@@ -100,11 +100,12 @@ class Books:
         rrn: str,
         at: str,
         reverses: int | None = None,
+        at_close: bool = False,
     ) -> None:
         """
         Put a line into *batch* and into its totals.
         """
-        assert batch.closed_at is None, "nothing enters a closed batch"
+        assert at_close or batch.closed_at is None, "nothing enters a closed batch"
         line = (batch.id, charge_id, kind, amount_minor, key.mti, key.stan, key.sent_at)
         self._run(queries.ADD_ENTRY, (*line, rrn, reverses, at))
         batch.count(kind, amount_minor)
@@ -137,6 +138,14 @@ class Books:
         batch.authorizations_number += 1
         self._changed[batch.id] = batch
 
+    def end_batch(self, batch: Batch, *, at: str) -> None:
+        """
+        Let nothing enter or leave *batch* any more.
+        """
+        if batch.closed_at is None:
+            batch.closed_at = at
+            self._changed[batch.id] = batch
+
     def close_batches(self, name: tuple[str, str, str] | None, *, at: str) -> int:
         """
         Close the open batch *name*, or all of them; return how many that were.
@@ -164,6 +173,12 @@ class Books:
             charge.card_ref, charge.currency, held_minor=held_minor, spent_minor=spent_minor
         )
         assert moved, "an account bears what its own charge has taken from it"
+
+    def room(self, card_ref: bytes, currency: str) -> int:
+        """
+        Return what an account has left, in minor units.
+        """
+        return int(self._run(queries.ROOM_OF_ACCOUNT, (card_ref, currency)).fetchone()[0])
 
     def open_account(self, card: Card, currency: str) -> None:
         """

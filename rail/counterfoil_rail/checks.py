@@ -10,17 +10,25 @@ import re
 from collections.abc import Callable, Mapping
 from importlib.resources import files
 
-from counterfoil_rail.message import ECHOED, FIELD_TABLE, Request, clear_repeat, read_private
+from counterfoil_rail.message import FIELD_TABLE, Request, clear_repeat, read_private
+from counterfoil_rail.totals import net_agrees
 
 FORMAT_ERROR = "30"
 
 _ALWAYS = ("2", "3", "4", "7", "11", "12", "13", "32", "37", "41", "42", "49", "60")
+_CLOSE = (
+    *("7", "11", "32", "33", "41", "42", "50", "60"),
+    *("74", "75", "76", "77", "81", "82", "83", "84", "85", "86", "87", "88", "89", "97"),
+)
 MANDATORY = {
     "0100": (*_ALWAYS, "18", "22", "25", "43"),
     "0200": (*_ALWAYS, "18", "22", "25", "43"),
     "0220": (*_ALWAYS, "18", "22", "25", "43", "90"),
     "0400": (*_ALWAYS, "39", "90"),
     "0420": (*_ALWAYS, "39", "90"),
+    "0320": (*_ALWAYS, "39", "71", "72", "90"),
+    "0500": _CLOSE,
+    "0520": _CLOSE,
     "0800": ("7", "11", "33", "70"),
 }
 _KEYED_ENTRY_MODES = ("01", "81")  # DE 22: with these the expiry (DE 14) must be sent.
@@ -31,7 +39,9 @@ CURRENCIES: Mapping[str, str] = json.loads(
 
 _DAY = r"(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])"
 _TIME = r"([01]\d|2[0-3])[0-5]\d[0-5]\d"
-_ORIGINALS = frozenset(ECHOED) - {"0800", "0400", "0420"}
+_ORIGINALS = frozenset({"0100", "0200", "0220"})
+# A merchant or terminal that closes batches gives files their names.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]* *")
 
 
 def first_fault(request: Request) -> str | None:
@@ -57,9 +67,23 @@ def _missing_by_condition(request: Request) -> str | None:
     is_payment = request.function in {"0100", "0200"}
     if is_payment and "14" not in fields and fields["22"].startswith(_KEYED_ENTRY_MODES):
         return "14"
-    if request.function == "0220" and "38" not in fields and not request.is_refund:
+    is_taking = request.function in {"0220", "0320"} and not request.is_refund
+    if is_taking and "38" not in fields:
         return "38"
-    return None
+    return _wrong_at_end_of_day(request) if request.is_end_of_day else None
+
+
+def _wrong_at_end_of_day(request: Request) -> str | None:
+    """
+    Return the field that no close or upload may have like this.
+    """
+    fields = request.fields
+    for number in ("41", "42"):
+        if not _NAME.fullmatch(fields[number]):
+            return number
+    if request.function == "0320":
+        return None if fields["39"] == "00" else "39"
+    return None if net_agrees(fields) else "97"
 
 
 def _matches(pattern: str) -> Callable[[str], bool]:
@@ -103,7 +127,9 @@ _VALID: dict[str, Callable[[str], bool]] = {
     "41": lambda value: value.isprintable() and value.strip() != "",
     "48": _is_private_data,
     "49": CURRENCIES.__contains__,
+    "50": CURRENCIES.__contains__,
     "60": _matches(r"\d{6}"),
     "90": _is_original,
     "95": str.isdigit,
+    "97": _matches(r"[CD]\d{16}"),
 }

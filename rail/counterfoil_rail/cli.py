@@ -4,22 +4,22 @@ The command `counterfoil-rail`: run the rail, read its books, make it misbehave.
 
 import asyncio
 import json
-import os
 import sys
 from pathlib import Path
-from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import App
 
 from counterfoil_rail.cards import TEST_CARDS
 from counterfoil_rail.clock import system_clock
+from counterfoil_rail.console import JsonList, State, fail, write
 from counterfoil_rail.control import ControlError, ask
 from counterfoil_rail.faults import FAULTS, FaultError
 from counterfoil_rail.issuer import DelayRange
-from counterfoil_rail.listing import as_json, as_table
+from counterfoil_rail.listing import as_json, as_table, charges
 from counterfoil_rail.log import Log
 from counterfoil_rail.server import Settings
 from counterfoil_rail.server import serve as serve_rail
+from counterfoil_rail.settlement import commands
 from counterfoil_rail.store import StoreError, rail_folder
 
 PORT = 8583
@@ -28,8 +28,9 @@ PORT_MAX = 65_535
 app = App(name="counterfoil-rail", help="An acquirer host with two issuers in a box.")
 fault = App(name="fault", help="Make a running rail misbehave, for tests.")
 app.command(fault)
-
-State = Annotated[Path, Parameter(help="The demo's folder; the rail lives in DIR/rail.")]
+app.command(commands.day)
+app.command(commands.deposits)
+app.command(commands.batches)
 
 RULES = """
 Any other number that satisfies Luhn is approved too: BINs 4 (issuer A), 5, 2221-2720, 34, 37,
@@ -52,6 +53,7 @@ def serve(
     seed: int | None = None,
     fault: list[str] | None = None,
     quiet: bool = False,
+    statements: str | None = None,
 ) -> None:
     """
     Run the rail until it is told to stop; one JSON line per event on standard error.
@@ -70,6 +72,8 @@ def serve(
         NAME=VALUE: a fault that is armed from the start; may be given several times.
     quiet
         Leave the line for each message out.
+    statements
+        What the bank writes from now on: camt053 (at first), bai2 or both.
     """
     log = Log(system_clock, quiet=quiet)
     try:
@@ -82,6 +86,7 @@ def serve(
             issuer_delay=DelayRange.parse(issuer_delay_ms),
             seed=seed,
             faults=_named(fault or []),
+            statements=statements,
         )
         asyncio.run(serve_rail(settings, log))
     except (StoreError, ValueError, OSError) as error:
@@ -90,7 +95,7 @@ def serve(
 
 
 @app.command
-def books(*, state: State, as_json_list: Annotated[bool, Parameter("--json")] = False) -> None:
+def books(*, state: State, as_json_list: JsonList = False) -> None:
     """
     List every charge in the rail's own books, also when no rail runs.
 
@@ -99,14 +104,7 @@ def books(*, state: State, as_json_list: Annotated[bool, Parameter("--json")] = 
     as_json_list
         As one JSON list instead of a table.
     """
-    try:
-        for piece in as_json(state) if as_json_list else as_table(state):
-            sys.stdout.write(piece)
-        sys.stdout.flush()
-    except StoreError as error:
-        _fail(str(error))
-    except BrokenPipeError:  # The reader has seen enough; nothing is left to flush at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    write(as_json(charges(state)) if as_json_list else as_table(charges(state)))
 
 
 @app.command
@@ -144,9 +142,9 @@ def main() -> None:
 
 def _print_faults(state: Path, request: dict[str, object]) -> None:
     try:
-        armed = ask(rail_folder(state), request)
+        armed = ask(rail_folder(state), request)["faults"]
     except ControlError as error:
-        _fail(str(error))
+        fail(str(error))
     listed = [
         {"name": name, "value": armed.get(name, ""), "takes": takes}
         for name, takes in FAULTS.items()
@@ -162,8 +160,3 @@ def _named(pairs: list[str]) -> dict[str, str]:
             raise FaultError(f"a fault is NAME=VALUE: {pair!r}")
         named[name] = value
     return named
-
-
-def _fail(message: str) -> None:
-    sys.stderr.write(f"counterfoil-rail: {message}\n")
-    sys.exit(1)

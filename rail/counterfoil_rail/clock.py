@@ -4,7 +4,7 @@ Time as a parameter: the host asks a clock, and a test may pass its own.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 Clock = Callable[[], datetime]
 
@@ -12,24 +12,26 @@ Clock = Callable[[], datetime]
 @dataclass(frozen=True, slots=True)
 class Moment:
     """
-    One instant in the forms that books and messages want; all in UTC.
-
-    The rail's business day is the UTC date.
+    One instant in the forms that books and messages want, all in UTC, and the business day.
     """
 
     at: str
+    day: str
     business_day: str
     month: str
     transmission: str
 
     @classmethod
-    def of(cls, now: datetime) -> "Moment":
+    def of(cls, now: datetime, business_day: date | None = None) -> "Moment":
         """
-        Write *now* as RFC 3339, MMDD (DE 15), YYMM (like DE 14) and MMDDhhmmss (DE 7).
+        Write *now* as RFC 3339, YYMM (like DE 14) and MMDDhhmmss (DE 7); the business day
+        (if none is given: the date of *now*) as YYYY-MM-DD and MMDD (DE 15).
         """
+        day = business_day or now.date()
         return cls(
             at=f"{now:%Y-%m-%dT%H:%M:%S}.{now.microsecond // 1000:03d}Z",
-            business_day=f"{now:%m%d}",
+            day=day.isoformat(),
+            business_day=f"{day:%m%d}",
             month=f"{now:%y%m}",
             transmission=f"{now:%m%d%H%M%S}",
         )

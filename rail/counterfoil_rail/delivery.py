@@ -18,7 +18,10 @@ def deliver(link: Link, request: Request, answer: Answer, faults: Faults) -> str
     """
     Send *answer* on *link*, or do what an armed fault says; return which it was.
     """
-    if request.is_reversal:
+    if request.is_end_of_day:
+        if request.function != "0320" and faults.strikes("silent_to_close"):
+            return "silent"
+    elif request.is_reversal:
         if faults.strikes("silent_to_reversals"):
             return "silent"
     else:

@@ -27,18 +27,42 @@ FAULTS = {
     "decline_reversals": "N or N:CODE: the next N reversals do nothing and are answered CODE (96)",
     "silent_to_reversals": "N: the next N reversals are booked and stay unanswered",
     "no_echo": "N: the next N echo tests (0800/301) stay unanswered",
+    "close_out_of_balance": "N: the next N 0500 or 0520 whose totals agree are answered 95",
+    "forget_item": "N: at the next N closes the host leaves one item out of its totals, until it"
+    " is uploaded",
+    "upload_refuses": "N: the next N items (0320) that the host knows are answered 25",
+    "silent_to_close": "N: the next N 0500 or 0520 are acted on and stay unanswered",
+    "report_missing_line": "N: the next N reports, and what is paid, lack one item",
+    "report_extra_line": "N: the next N reports have, and pay, a line that no message made",
+    "report_amount_differs": "N: the next N reports have, and pay, one amount too high by 100",
+    "report_duplicate_line": "N: the next N reports have, and pay, one line twice",
+    "report_date_shifted": "N: the next N reports date one transaction a day late",
+    "report_unknown_batch": "N: the next N reports name batch 999999 in one line",
+    "report_bad_trailer": "N: the sum of amounts in the trailer of the next N reports is off by 1",
+    "report_truncated": "N: the next N reports end at two thirds, inside a line",
+    "report_other_merchant": "N: the head of the next N reports names OTHERMERCHANT01",
+    "report_twice": "N: the next N reports are written a second time, under number 2",
+    "report_late": "N: the next N reports are written one day later",
+    "deposit_without_report": "N: the next N reports are never written; the money comes",
+    "deposit_split": "N: the bank books the next N credits in two parts",
+    "deposit_short": "N: the bank books the next N credits 1 too low",
+    "deposit_returned": "N: the bank returns the next N credits on the following banking day",
+    "statement_bad_balance": "N: the closing balance in the next N statements is off by 1",
+    "statement_twice": "N: the next N statements are written a second time, as NAME-2",
+    "chargeback": "AMOUNT: taken from the next deposit",
+    "adjustment": "KIND:AMOUNT, signed, with KIND one of CHARGEBACK, RESERVE, RESERVE_RELEASE,"
+    " CORRECTION, MONTHLY_FEE: added to the next deposit",
     "close_batch": "all, or TERMINAL/CURRENCY/NUMBER: the host closes open batches at once",
 }
 
-_COUNTED = {
+_OTHERWISE = {"issuer_delay_ms", "late_answer_seconds", "chargeback", "adjustment", "close_batch"}
+_COUNTED = {name: r"(?P<count>\d+)" for name in FAULTS if name not in _OTHERWISE} | {
     "silent": r"(?P<count>\d+)(:(?P<detail>booked|unbooked))?",
-    "drop_link_after_booking": r"(?P<count>\d+)",
-    "duplicate_answer": r"(?P<count>\d+)",
-    "wrong_stan_answer": r"(?P<count>\d+)",
     "decline_reversals": r"(?P<count>\d+)(:(?P<detail>[0-9A-Z]{2}))?",
-    "silent_to_reversals": r"(?P<count>\d+)",
-    "no_echo": r"(?P<count>\d+)",
 }
+_ADJUSTMENT = re.compile(
+    r"(?P<kind>CHARGEBACK|RESERVE|RESERVE_RELEASE|CORRECTION|MONTHLY_FEE):(?P<amount>-?\d{1,12})"
+)
 _LATE = re.compile(r"(?P<seconds>\d+(\.\d+)?)(:(?P<count>\d+))?")
 
 
@@ -60,6 +84,7 @@ class Faults:
         self._left: Counter[str] = Counter()
         self._late_seconds = 0.0
         self._late_left: int | None = None  # None: all.
+        self._adjustments: dict[str, int] = {}
 
     def set(self, name: str, value: str) -> None:
         """
@@ -73,6 +98,10 @@ class Faults:
                 self.issuer_delay = DelayRange.parse(value)
             elif name == "late_answer_seconds":
                 self._set_late(value)
+            elif name == "chargeback":
+                self._set_adjustment(f"CHARGEBACK:-{value}")
+            elif name == "adjustment":
+                self._set_adjustment(value)
             elif name in _COUNTED:
                 self._set_count(name, value)
             else:
@@ -95,6 +124,8 @@ class Faults:
         return {
             "issuer_delay_ms": str(self.issuer_delay),
             "late_answer_seconds": late if self._late_left is None else f"{late}:{self._late_left}",
+            "chargeback": str(-self._adjustments.get("CHARGEBACK", 0)),
+            "adjustment": " ".join(f"{kind}:{n}" for kind, n in self._adjustments.items()) or "0",
             **counts,
         }
 
@@ -129,6 +160,25 @@ class Faults:
             return 0.0
         self._late_left -= 1
         return self._late_seconds
+
+    def take_adjustments(self) -> dict[str, int]:
+        """
+        Return what the next deposit is adjusted by, and forget it.
+        """
+        taken, self._adjustments = self._adjustments, {}
+        return taken
+
+    def _set_adjustment(self, value: str) -> None:
+        if value == "0":
+            self._adjustments.clear()
+            return
+        found = _ADJUSTMENT.fullmatch(value)
+        if found is None:
+            raise ValueError(value)
+        amount_minor = int(found["amount"])
+        self._adjustments.pop(found["kind"], None)
+        if amount_minor:
+            self._adjustments[found["kind"]] = amount_minor
 
     def _set_count(self, name: str, value: str) -> None:
         found = re.fullmatch(_COUNTED[name], value, re.ASCII)

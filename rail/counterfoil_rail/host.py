@@ -9,6 +9,8 @@ issuer that takes its time keeps no other message waiting.
 import asyncio
 import sqlite3
 from collections import Counter, deque
+from collections.abc import Callable
+from datetime import date
 from typing import NamedTuple
 
 from counterfoil_rail.books import Books
@@ -16,6 +18,8 @@ from counterfoil_rail.captures import capture, refund
 from counterfoil_rail.cards import Card, read_card
 from counterfoil_rail.checks import FORMAT_ERROR, first_fault
 from counterfoil_rail.clock import Clock, Moment
+from counterfoil_rail.closes import answer_close
+from counterfoil_rail.closings import Closings
 from counterfoil_rail.delivery import deliver, send_echo_test
 from counterfoil_rail.faults import Faults
 from counterfoil_rail.issuer import Issuers
@@ -36,6 +40,7 @@ from counterfoil_rail.message import (
 from counterfoil_rail.payments import NOT_SUPPORTED, decide_payment
 from counterfoil_rail.records import Booking, refuse
 from counterfoil_rail.reversals import reverse
+from counterfoil_rail.uploads import take_item
 
 LINKS_MAX = 64
 TURN_MESSAGES_MAX = 500  # A longer turn would let its first message wait for its last.
@@ -64,6 +69,8 @@ class AcquirerHost:
         self,
         books: Books,
         *,
+        closings: Closings,
+        today: Callable[[], date],
         card_key: bytes,
         issuers: Issuers,
         faults: Faults,
@@ -73,6 +80,8 @@ class AcquirerHost:
         self.counts: Counter[str] = Counter()
         self.links: set[Link] = set()
         self._books = books
+        self._closings = closings
+        self._today = today  # The business day.
         self._card_key = card_key
         self._issuers = issuers
         self._faults = faults
@@ -132,7 +141,7 @@ class AcquirerHost:
             self._answer_now(link, request, NOT_SIGNED_ON, "not signed on")
         elif self._at_issuers + len(self._inbox) >= WAITING_MAX:
             self._answer_now(link, request, ISSUER_INOPERATIVE, "too many waiting")
-        elif not request.is_reversal and self._faults.strikes_before_booking():
+        elif self._is_lost(request):
             self._log.message(request, response_code=None, outcome="silent_unbooked")
         else:
             self._pass_on(Received(link, request))
@@ -174,6 +183,13 @@ class AcquirerHost:
         link.put(encode_answer(request, Answer(code)))
         link.flush()
 
+    def _is_lost(self, request: Request) -> bool:
+        """
+        Tell whether a fault lets this payment, capture or refund vanish.
+        """
+        is_safe = request.is_reversal or request.is_end_of_day
+        return not is_safe and self._faults.strikes_before_booking()
+
     # Messages that are booked.
 
     def _pass_on(self, received: Received) -> None:
@@ -212,7 +228,7 @@ class AcquirerHost:
         if self._inbox:
             self._turn_is_due = True
             asyncio.get_running_loop().call_soon(self._turn)
-        moment = Moment.of(self._clock())
+        moment = Moment.of(self._clock(), self._today())
         links = set()
         for received, answer in self._book_group(group, moment):
             self._deliver(received, answer, moment)
@@ -240,6 +256,8 @@ class AcquirerHost:
         """
         Act on a request once; a repeat gets the stored answer.
         """
+        if request.is_end_of_day:
+            return self._act_at_end_of_day(request, moment)
         card = read_card(request.fields["2"], self._card_key)
         earlier = self._books.exchange(request.key)
         if earlier is not None:
@@ -269,6 +287,16 @@ class AcquirerHost:
             case "0400" | "0420":
                 return reverse(request, card, books=books, moment=moment)
         return refuse(NOT_SUPPORTED)
+
+    def _act_at_end_of_day(self, request: Request, moment: Moment) -> Answer:
+        """
+        Close a batch, or take an item of one; these know their own repeats.
+        """
+        books, closings, faults = self._books, self._closings, self._faults
+        if request.function == "0320":
+            card = read_card(request.fields["2"], self._card_key)
+            return take_item(request, card, books=books, closings=closings, faults=faults)
+        return answer_close(request, books=books, closings=closings, faults=faults, moment=moment)
 
     def _deliver(self, received: Received, answer: Answer | None, moment: Moment) -> None:
         link, request = received

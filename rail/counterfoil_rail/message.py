@@ -19,15 +19,20 @@ SIGN_ON, SIGN_OFF, CUTOVER, ECHO_TEST = "001", "002", "201", "301"  # DE 70
 
 _PAYMENT = ("2", "3", "4", "7", "11", "12", "13", "32", "33", "37", "41", "42", "49")
 _NETWORK = ("7", "11", "33", "70")
+_CLOSE = ("7", "11", "32", "33", "41", "42", "50", "60")
 ECHOED = {
     "0100": _PAYMENT,
     "0200": _PAYMENT,
     "0220": (*_PAYMENT, "90"),
     "0400": (*_PAYMENT, "90", "95"),
     "0420": (*_PAYMENT, "90", "95"),
+    "0320": (*_PAYMENT, "60", "71", "72", "90"),
+    "0500": _CLOSE,
+    "0520": _CLOSE,
     "0800": _NETWORK,
 }
-_REPEATABLE = {"0101", "0201", "0221", "0401", "0421", "0801"}
+_REPEATABLE = {f"{function[:3]}1" for function in ECHOED}
+_END_OF_DAY = {"0320", "0500", "0520"}
 NETWORK_ANSWER = "0810"
 
 
@@ -90,6 +95,13 @@ class Request:
         """
         return self.function in {"0400", "0420"}
 
+    @property
+    def is_end_of_day(self) -> bool:
+        """
+        Tell whether this closes a batch or uploads one of its items.
+        """
+        return self.function in _END_OF_DAY
+
     def original(self) -> Key:
         """
         Return the key of the message that DE 90 names, on the same terminal.
@@ -101,7 +113,8 @@ class Request:
 @dataclass(frozen=True, slots=True)
 class Answer:
     """
-    What the host says to a request, beside what it echoes. `note` is for the log only.
+    What the host says to a request, beside what it echoes. `further` are fields that only
+    an answer to a close has; `note` is for the log only.
     """
 
     response_code: str
@@ -110,6 +123,7 @@ class Answer:
     verification: str | None = None
     network_transaction_id: str | None = None
     note: str = ""
+    further: Fields | None = None
 
 
 def read(frame: bytes) -> Request:
@@ -149,6 +163,8 @@ def encode_answer(request: Request, answer: Answer) -> bytes:
         fields["44"] = answer.verification
     if answer.network_transaction_id:
         fields["48"] = write_private({"20": answer.network_transaction_id})
+    if answer.further:
+        fields |= answer.further
     return encode(fields)
 
 

@@ -76,6 +76,10 @@ MOVE_ACCOUNT = """
     WHERE card_ref = ?1 AND currency = ?2
       AND held_minor + spent_minor + ?3 + ?4 <= limit_minor
 """
+ROOM_OF_ACCOUNT = """
+    SELECT limit_minor - held_minor - spent_minor FROM account
+    WHERE card_ref = ? AND currency = ?
+"""
 ADD_ACCOUNT = """
     INSERT INTO account (card_ref, currency, bin, issuer, last4, limit_minor)
     VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING

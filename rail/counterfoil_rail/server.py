@@ -12,12 +12,14 @@ from pathlib import Path
 
 from counterfoil_rail.books import Books
 from counterfoil_rail.clock import Clock, system_clock
+from counterfoil_rail.closings import Closings
 from counterfoil_rail.control import ControlPort
 from counterfoil_rail.faults import Faults
 from counterfoil_rail.host import AcquirerHost
 from counterfoil_rail.issuer import DelayRange, Issuers
 from counterfoil_rail.link import ECHO_IDLE_SECONDS, Link
 from counterfoil_rail.log import Log
+from counterfoil_rail.settlement.day import BusinessDays
 from counterfoil_rail.store import (
     account_key,
     locked,
@@ -33,7 +35,8 @@ BACKLOG_MAX = 64
 @dataclass(frozen=True, slots=True)
 class Settings:
     """
-    How a rail is run. Port 0 takes a free one; a seed repeats delays and approval codes.
+    How a rail is run. Port 0 takes a free one; a seed repeats delays and approval codes;
+    *statements* None leaves the forms of bank statements as they were.
     """
 
     state: Path
@@ -44,6 +47,7 @@ class Settings:
     faults: Mapping[str, str] = field(default_factory=dict)
     idle_seconds: float = ECHO_IDLE_SECONDS
     clock: Clock = system_clock
+    statements: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,7 @@ class Rail:
     port: int
     host: AcquirerHost
     faults: Faults
+    days: BusinessDays
 
 
 @contextlib.asynccontextmanager
@@ -72,16 +77,28 @@ async def running(settings: Settings, log: Log) -> AsyncIterator[Rail]:
         connection = open_writable(folder)
         books = Books(connection)
         try:
+            faults = _faults(settings)
+            days = BusinessDays(
+                books,
+                connection,
+                folder,
+                faults=faults,
+                clock=settings.clock,
+                statements=settings.statements,
+            )
             host = AcquirerHost(
                 books,
+                closings=Closings(connection),
+                today=lambda: days.today,
                 card_key=account_key(folder, connection),
                 issuers=Issuers(seed=settings.seed),
-                faults=(faults := _faults(settings)),
+                faults=faults,
                 clock=settings.clock,
                 log=log,
             )
-            async with _listening(settings, host, faults, folder, log) as port:
-                yield Rail(port, host, faults)
+            control = ControlPort(host, faults, days, log)
+            async with _listening(settings, host, control, folder, log) as port:
+                yield Rail(port, host, faults, days)
         finally:
             books.close()
 
@@ -101,7 +118,7 @@ async def serve(settings: Settings, log: Log) -> None:
 
 @contextlib.asynccontextmanager
 async def _listening(
-    settings: Settings, host: AcquirerHost, faults: Faults, folder: Path, log: Log
+    settings: Settings, host: AcquirerHost, control: ControlPort, folder: Path, log: Log
 ) -> AsyncIterator[int]:
     """
     Listen for gateways and for the control port; write down where.
@@ -113,7 +130,6 @@ async def _listening(
         settings.port,
         backlog=BACKLOG_MAX,
     )
-    control = ControlPort(host, faults, log)
     try:
         await control.open(folder)
         port = int(server.sockets[0].getsockname()[1])

@@ -11,11 +11,12 @@ import json
 import os
 import secrets
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
 
-SCHEMA_VERSION = 1
+SCHEMAS = ("schema.sql", "settlement/schema.sql")  # Each brings the books one version further.
+SCHEMA_VERSION = len(SCHEMAS)
 KEY_BYTES = 32
 BOOKS_PATH_BYTES_MAX = 504  # SQLite's own limit for an absolute path, less its suffixes.
 WAL_PAGES_MAX = 4000  # 16 MB: a checkpoint every few thousand payments, not every few hundred.
@@ -104,8 +105,11 @@ def open_readable(folder: Path) -> sqlite3.Connection | None:
     """
     Open the books for reading, also while a rail writes them; None when there are none.
 
+    Books of an older version are brought up to date first.
+
     Raises:
-        StoreError: They are of a newer version, or SQLite refuses them.
+        StoreError: They are of a newer version, or SQLite refuses them, or a rail of an
+            older version works with them.
     """
     path = books_path(folder)
     try:
@@ -116,10 +120,14 @@ def open_readable(folder: Path) -> sqlite3.Connection | None:
         version = _version(books)
     except (OSError, sqlite3.Error) as error:
         raise StoreError(f"cannot read {path}: {error}") from error
+    if version == SCHEMA_VERSION:
+        return books
+    books.close()
     if version == 0:
-        books.close()
         return None
-    return books
+    with locked(folder):
+        open_writable(folder).close()
+    return open_readable(folder)
 
 
 def account_key(folder: Path, books: sqlite3.Connection) -> bytes:
@@ -147,10 +155,17 @@ def write_private_file(path: Path, content: bytes) -> None:
     """
     Write a file that only its owner reads; it is there whole or not at all.
     """
-    draft = path.with_name(f"{path.name}.{os.getpid()}.draft")
+    write_private_pieces(path, (content,))
+
+
+def write_private_pieces(path: Path, pieces: Iterable[bytes]) -> None:
+    """
+    Write a file as `write_private_file` does, piece by piece.
+    """
+    draft = path.with_name(f"{path.name}.draft")  # One process at a time writes here.
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
+        file.writelines(pieces)
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
@@ -181,9 +196,11 @@ def _migrate(books: sqlite3.Connection) -> None:
     """
     Bring the schema up to date, in one transaction.
     """
-    if _version(books) == SCHEMA_VERSION:
+    missing = SCHEMAS[_version(books) :]
+    if not missing:
         return
-    schema = files(__package__).joinpath("schema.sql").read_text("utf-8")
+    package = files(__package__)
+    schemas = ";".join(package.joinpath(*name.split("/")).read_text("utf-8") for name in missing)
     books.executescript(
-        f"BEGIN IMMEDIATE; {schema}; PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+        f"BEGIN IMMEDIATE; {schemas}; PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
     )

@@ -8,8 +8,9 @@ import io
 import itertools
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import iso8583
 import pytest
@@ -17,6 +18,7 @@ from counterfoil_rail.listing import charges
 from counterfoil_rail.log import Log
 from counterfoil_rail.message import SPEC, Fields
 from counterfoil_rail.server import Rail, Settings, running
+from counterfoil_rail.settlement import listing
 
 ANSWER_SECONDS_MAX = 5.0
 CARD = "4111111111111111"
@@ -75,6 +77,58 @@ def refund(original: Fields, *, amount: int | None = None, **changes: str) -> Fi
     """
     fields = follow_up(original, "0220", amount=amount, f3="200000", f38="")
     return _changed(fields | {"37": f"632711{fields['11']}"}, changes)
+
+
+def close(
+    mti: str = "0500",
+    *,
+    debits: Sequence[int] = (),
+    voids: Sequence[int] = (),
+    credits: Sequence[int] = (),  # noqa: A002 -- the field's own word.
+    refund_voids: Sequence[int] = (),
+    authorizations: int = 0,
+    **changes: str,
+) -> Fields:
+    """
+    Return a 0500 or 0520 with these amounts counted, and a new STAN.
+    """
+    net = sum(debits) - sum(voids) - sum(credits) + sum(refund_voids)
+    fields = {
+        "t": mti,
+        "7": "1123230000",
+        "11": f"{next(STANS):06d}",
+        "32": "123456",
+        "33": "987654",
+        "41": "TERM0001",
+        "42": "MERCHANT0000001",
+        "50": "840",
+        "60": "000001",
+        "74": f"{len(credits):010d}",
+        "75": f"{len(refund_voids):010d}",
+        "76": f"{len(debits):010d}",
+        "77": f"{len(voids):010d}",
+        "81": f"{authorizations:010d}",
+        **dict.fromkeys(("82", "83", "84", "85"), "0" * 12),
+        "86": f"{sum(credits):016d}",
+        "87": f"{sum(refund_voids):016d}",
+        "88": f"{sum(debits):016d}",
+        "89": f"{sum(voids):016d}",
+        "97": f"{'C' if net >= 0 else 'D'}{abs(net):016d}",
+    }
+    return _changed(fields, changes)
+
+
+def item(message: Fields, **changes: str) -> Fields:
+    """
+    Return the 0320 that uploads what *message* (0200 or 0220) made, with a new STAN.
+    """
+    named = f"{message['t']}{message['11']}{message['7']}{'123456':0>11}{'987654':0>11}"
+    kept = ("2", "3", "4", "12", "13", "32", "33", "37", "41", "42", "49", "60")
+    fields = {number: message[number] for number in kept}
+    fields |= {"t": "0320", "7": "1123230001", "11": f"{next(STANS):06d}", "39": "00", "90": named}
+    if not message["3"].startswith("20"):
+        fields["38"] = "123456"
+    return _changed(fields | {"71": "0001", "72": "0001"}, changes)
 
 
 def network(code: str, **changes: str) -> Fields:
@@ -161,6 +215,7 @@ class Sandbox:
         self.port = rail.port
         self.faults = rail.faults
         self.close_batches = rail.host.close_batches
+        self.days = rail.days
         self.log = log
 
     @contextlib.asynccontextmanager
@@ -176,6 +231,40 @@ class Sandbox:
             yield gateway
         finally:
             writer.close()
+
+    def files(self, pattern: str = "*.*") -> dict[str, str]:
+        """
+        Return the reports and statements written so far, by name.
+        """
+        folder = self.state / "rail" / "files"
+        return {path.name: path.read_text("utf-8") for path in sorted(folder.rglob(pattern))}
+
+    def report(self) -> str:
+        """
+        Return the only settlement report.
+        """
+        (content,) = self.files("*.csv").values()
+        return content
+
+    def deposits(self) -> list[dict[str, Any]]:
+        """
+        Return what `deposits --json` says.
+        """
+        return list(listing.deposits(self.state))
+
+    def batch(self, number: str = "000001") -> dict[str, Any]:
+        """
+        Return what `batches --json` says about one batch.
+        """
+        (found,) = [row for row in listing.batches(self.state) if row["number"] == number]
+        return found
+
+    def movements(self, fields: Fields) -> list[tuple[str, str]]:
+        """
+        Return kind and state of each movement of a payment's charge.
+        """
+        moved: Any = self.charge(fields)["movements"]
+        return [(movement["kind"], movement["state"]) for movement in moved]
 
     def charges(self) -> list[dict[str, object]]:
         """

@@ -22,7 +22,7 @@ from counterfoil_rail.log import Log, mask
 from counterfoil_rail.server import Settings, running
 from counterfoil_rail.store import StoreError
 
-from .conftest import CARD, Gateway, Sandbox, Start, follow_up, network, payment
+from .conftest import CARD, Gateway, Sandbox, Start, close, follow_up, item, network, payment
 
 START_SECONDS_MAX = 10.0
 COMMAND = [sys.executable, "-m", "counterfoil_rail"]
@@ -150,7 +150,7 @@ async def test_books_are_read_while_the_rail_runs(rail: Sandbox, gateway: Gatewa
 
 
 async def test_no_card_number_is_written_anywhere(start: Start) -> None:
-    """Neither number nor CVV nor expiry: not in the folder, not in the log, while it runs."""
+    """Neither number nor CVV nor expiry: not in books, files or log, while it runs."""
     canary_cvv = "7291"
     async with start() as rail, rail.link() as gateway:
         hold = payment("0100", f48=f"0204{canary_cvv}", f14="4911")
@@ -161,9 +161,16 @@ async def test_no_card_number_is_written_anywhere(start: Start) -> None:
             follow_up(payment(), "0420"),
             payment(f60="x"),
             payment(card="4111111111111112"),
+            sale := payment(f48=f"0204{canary_cvv}", f14="4911"),
+            close(),
+            item(sale),
+            close("0520", debits=[4200]),
         ):
             await gateway.ask(message)
-        written = b"".join(path.read_bytes() for path in (rail.state / "rail").iterdir())
+        rail.days.advance()
+        assert "************1111" in rail.report()
+        paths = (rail.state / "rail").rglob("*")
+        written = b"".join(path.read_bytes() for path in paths if path.is_file())
         written += rail.log.getvalue().encode()
 
     assert len(written) > 10_000
