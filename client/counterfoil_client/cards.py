@@ -31,7 +31,6 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     expiry_month: int
     expiry_year: int
     cvv: str | None = None
-    holder: str | None = None
 
     def __post_init__(self) -> None:
         """

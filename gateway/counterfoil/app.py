@@ -6,10 +6,12 @@ waits for: the sweep, the advices, the e-mails. Both stand on the same road.
 """
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -21,18 +23,27 @@ from counterfoil.api.desk import Desk
 from counterfoil.clock import Clock, SystemClock
 from counterfoil.config import Acquirer, Configuration
 from counterfoil.events import worker
+from counterfoil.events.worker import Duty
 from counterfoil.ids import Ids
 from counterfoil.keyfile import load_key, make_key
 from counterfoil.network.dialect import load_dialect
 from counterfoil.network.link import AcquirerLink, LinkSettings
 from counterfoil.network.outcome import Answered, Late
+from counterfoil.network.tls import client_context
 from counterfoil.payments.advices import Forwarder
 from counterfoil.payments.authorize import shown
+from counterfoil.payments.recovery import sweep
 from counterfoil.payments.road import Road
 from counterfoil.receipts.mail import Mailer
 from counterfoil.routing.routes import Routes
+from counterfoil.settlement import schedule
+from counterfoil.settlement.close import Closer
+from counterfoil.settlement.folders import Folders
+from counterfoil.settlement.incoming import Intake
 from counterfoil.store.advices import AdviceStore
+from counterfoil.store.batches import BatchStore
 from counterfoil.store.database import Database, DatabaseAway
+from counterfoil.store.deposits import DepositStore
 from counterfoil.store.embedded import EmbeddedPostgres
 from counterfoil.store.merchants import KeyCache, MerchantStore
 from counterfoil.store.migrate import MigrationRefused, migrate, pending
@@ -40,11 +51,17 @@ from counterfoil.store.numbers import ConfirmationLeases, OpenBatches, StanLease
 from counterfoil.store.outbox import OutboxStore
 from counterfoil.store.payments import PaymentStore
 from counterfoil.store.processes import ProcessStore
+from counterfoil.store.settlement import SettlementStore
 from counterfoil.tls import Identity
 from counterfoil.vault import PURPOSES, Vault, WrappedKey, new_data_key
 
 SKEW_SECONDS_MAX = 1.0
 LEASES_RENEWED_PER_LIFE = 4
+IDLE_SECONDS = 0.1
+CUTOFF_SECONDS = 5.0
+WATCH_SECONDS = 60.0
+TIDY_SECONDS = 3600.0
+PROCESSES_KEPT = timedelta(days=7)
 
 log = structlog.get_logger("app")
 
@@ -266,8 +283,19 @@ def _link(
         settings,
         load_dialect(acquirer.dialect),
         clock,
+        tls=_tls(acquirer),
         on_late=partial(_keep_late, acquirer.name, database, ids, clock),
         on_event=partial(_log_event, acquirer.name),
+    )
+
+
+def _tls(acquirer: Acquirer) -> ssl.SSLContext | None:
+    if not acquirer.tls:
+        return None
+    return client_context(
+        Path(acquirer.authority) if acquirer.authority else None,
+        certificate=Path(acquirer.certificate) if acquirer.certificate else None,
+        key=Path(acquirer.private_key) if acquirer.private_key else None,
     )
 
 
@@ -324,6 +352,8 @@ async def run_gateway(configuration: Configuration, identity: Identity) -> None:
         desk = Desk(
             road=running.road,
             keys=KeyCache(running.merchants, running.database, running.clock),
+            batches=BatchStore(running.database, running.lease.process_id),
+            deposits=DepositStore(running.database),
             mode=configuration.mode,
             body_bytes_max=configuration.api.body_bytes_max,
             payments_at_once_max=configuration.api.payments_at_once_max,
@@ -347,24 +377,57 @@ async def run_worker(configuration: Configuration) -> None:
     Be a worker process until told to stop.
     """
     async with process(configuration, "worker") as running:
-        owner = running.lease.process_id
-        await worker.work(
-            worker.duties(
-                road=running.road,
-                forwarder=Forwarder(
-                    running.road,
-                    AdviceStore(running.database, owner),
-                    running.merchants,
-                    list(running.links),
-                ),
-                mailer=Mailer(
-                    OutboxStore(running.database, owner),
-                    configuration.mail,
-                    running.clock,
-                    test=configuration.mode == "test",
-                ),
-                lease=running.lease,
-                sweep_seconds=configuration.timers.sweep_seconds,
-            )
-        )
+        await worker.work(_duties(running))
         await running.road.store.drain()
+
+
+def _duties(running: Process) -> list[Duty]:
+    """
+    Return everything that a worker does.
+    """
+    road, timers, owner = running.road, running.road.timers, running.lease.process_id
+    configuration = running.configuration
+    acquirers = list(running.links)
+    forwarder = Forwarder(road, AdviceStore(running.database, owner), running.merchants, acquirers)
+    mailer = Mailer(
+        OutboxStore(running.database, owner),
+        configuration.mail,
+        running.clock,
+        test=configuration.mode == "test",
+    )
+    batches = BatchStore(running.database, owner)
+    closer = Closer(
+        road, batches, running.merchants, acquirers, answer_seconds=timers.close_answer_seconds
+    )
+
+    settlement, files = configuration.settlement, SettlementStore(running.database)
+    folders = Folders(
+        Intake(files, configuration.acquirer, running.clock, road.ids),
+        files,
+        reports=settlement.reports,
+        statements=settlement.statements,
+    )
+
+    async def swept() -> int:
+        await sweep(road)
+        return 0
+
+    async def watched() -> int:
+        await schedule.watch(batches, road)
+        return 0
+
+    async def tidied() -> int:
+        await running.lease.forget(running.clock.now() - PROCESSES_KEPT)
+        return 0
+
+    return [
+        Duty("sweep", swept, timers.sweep_seconds),
+        Duty("forward", forwarder.forward, IDLE_SECONDS),
+        Duty("mail", mailer.send_due, IDLE_SECONDS),
+        Duty("cutoffs", partial(schedule.keep_cutoffs, batches, road), CUTOFF_SECONDS),
+        Duty("full batches", partial(schedule.close_full, batches, road), CUTOFF_SECONDS),
+        Duty("close", closer.step, IDLE_SECONDS),
+        Duty("read folders", folders.read_folders, settlement.look_seconds),
+        Duty("watch", watched, WATCH_SECONDS),
+        Duty("tidy", tidied, TIDY_SECONDS),
+    ]

@@ -8,6 +8,7 @@ COUNTERFOIL_API_PORT; settings outside a section are COUNTERFOIL_MODE and so on.
 """
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -84,11 +85,26 @@ class Timers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lease_seconds: Annotated[float, Meta(ge=1, le=120)] = 10.0
     sweep_seconds: Annotated[float, Meta(gt=0, le=60)] = 0.5
     orphan_seconds: Annotated[float, Meta(gt=0, le=600)] = 60.0
+    close_answer_seconds: Annotated[float, Meta(gt=0, le=300)] = 60.0
+
+
+class Settlement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """
+    Folders into which the acquirer's reports and the bank's statements are put, by whatever means.
+
+    Without one, files are read with `counterfoil settlement read`.
+    """
+
+    reports: str | None = None
+    statements: str | None = None
+    look_seconds: Annotated[float, Meta(gt=0, le=3600)] = 5.0
 
 
 class Acquirer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
     One acquirer: where its host is, who we are to it, and of which mode the link is.
+
+    `deposit_reference` is the pattern (a regular expression) of the references of its deposits.
     """
 
     name: Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,32}$")]
@@ -98,7 +114,12 @@ class Acquirer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     institution_id: Annotated[str, Meta(pattern=r"^[0-9]{1,11}$")]
     forwarding_id: Annotated[str, Meta(pattern=r"^[0-9]{1,11}$")]
     dialect: Literal["gw87"] = "gw87"
+    tls: bool = False
+    authority: str | None = None
+    certificate: str | None = None
+    private_key: str | None = None
     links: Annotated[int, Meta(ge=1, le=16)] = 1
+    deposit_reference: Annotated[str, Meta(min_length=1, max_length=200)] = "CF[0-9]{12}"
 
 
 class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -114,6 +135,7 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     vault: VaultSettings = VaultSettings()
     mail: Mail = Mail()
     timers: Timers = Timers()
+    settlement: Settlement = Settlement()
     acquirer: tuple[Acquirer, ...] = ()
 
     @property
@@ -139,6 +161,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "vault": VaultSettings,
     "mail": Mail,
     "timers": Timers,
+    "settlement": Settlement,
 }
 
 
@@ -179,11 +202,16 @@ def _overlay(content: dict[str, Any], environment: Mapping[str, str]) -> None:
     for section, kind in SECTIONS.items():
         for field in kind.__struct_fields__:
             if value := environment.get(f"COUNTERFOIL_{section}_{field}".upper()):
-                content.setdefault(section, {})[field] = (
-                    value.split(",") if (field == "names") else value
-                )
+                _section(content, section)[field] = value.split(",") if field == "names" else value
     if url := environment.get("DATABASE_URL"):
-        content.setdefault("database", {})["url"] = url
+        _section(content, "database")["url"] = url
+
+
+def _section(content: dict[str, Any], name: str) -> dict[str, Any]:
+    section = content.setdefault(name, {})
+    if not isinstance(section, dict):
+        raise ConfigurationRefused(f"{name} is a section: write [{name}] and its settings below")
+    return section
 
 
 def _check(configuration: Configuration) -> None:
@@ -199,10 +227,32 @@ def _check(configuration: Configuration) -> None:
                 f"acquirer {each.name!r} is {each.mode} and this installation is "
                 f"{configuration.mode}: test and live never mix"
             )
+        _check_link(each)
+        _check_pattern(each)
     if (configuration.api.certificate is None) != (configuration.api.private_key is None):
         raise ConfigurationRefused("api.certificate and api.private_key go together")
     if configuration.mode == "live":
         _check_live(configuration)
+
+
+def _check_link(acquirer: Acquirer) -> None:
+    if (acquirer.certificate is None) != (acquirer.private_key is None):
+        raise ConfigurationRefused(
+            f"acquirer {acquirer.name!r}: certificate and private_key go together"
+        )
+    if not acquirer.tls and (acquirer.authority or acquirer.certificate):
+        raise ConfigurationRefused(
+            f"acquirer {acquirer.name!r} has certificates and no tls = true: they would not be used"
+        )
+
+
+def _check_pattern(acquirer: Acquirer) -> None:
+    try:
+        re.compile(acquirer.deposit_reference)
+    except re.error as error:
+        raise ConfigurationRefused(
+            f"acquirer {acquirer.name!r}: deposit_reference is no regular expression ({error})"
+        ) from error
 
 
 def _check_live(configuration: Configuration) -> None:

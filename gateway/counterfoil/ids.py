@@ -7,6 +7,7 @@ stands in the way of many machines.
 """
 
 import os
+import re
 from collections.abc import Callable
 from uuid import UUID
 
@@ -17,8 +18,9 @@ MOVEMENT = "mov"
 MERCHANT = "mer"
 KEY = "key"
 BATCH = "bat"
+FINDING = "fnd"
 
-_HEX_LENGTH = 32
+_HEX = re.compile(r"[0-9a-f]{32}")
 
 
 class UnreadableId(ValueError):
@@ -64,9 +66,6 @@ def read(prefix: str, text: str) -> UUID:
         UnreadableId: *text* does not read `<prefix>_<32 hex digits>`.
     """
     head, _, digits = text.partition("_")
-    if head != prefix or len(digits) != _HEX_LENGTH:
+    if head != prefix or not _HEX.fullmatch(digits):
         raise UnreadableId(f"expected {prefix}_ and 32 hex digits")
-    try:
-        return UUID(hex=digits)
-    except ValueError as error:
-        raise UnreadableId(f"expected {prefix}_ and 32 hex digits") from error
+    return UUID(hex=digits)

@@ -38,7 +38,7 @@ def programs(
             argv=_command("serve"),
             env=environment,
             log_path=logs / "gateway.log",
-            ready=_Serving(configuration.folder / "serving.json"),
+            ready=Serving(configuration.folder / "serving.json"),
             stop_seconds=GATEWAY_STOP_SECONDS,
             after=after,
         )
@@ -75,21 +75,27 @@ def _database(configuration: Configuration, environment: Mapping[str, str], logs
     )
 
 
-class _Serving:
+class Serving:
     """
-    Asks whether the gateway listens: it says so in a file with its process id.
+    Asks whether a supervised program listens: it says so in a file with its process id.
+
+    A file that an earlier run left behind names a process that is no child of ours.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     async def __call__(self) -> bool:
+        """Return whether it does; the child stays to be waited for."""
         try:
-            said = json.loads(self._path.read_text())
-            os.kill(said["pid"], 0)
+            pid = json.loads(self._path.read_text())["pid"]
+            ended = os.waitid(os.P_PID, pid, _ENDED)  # noqa: ASYNC222 - it does not block.
         except (OSError, ValueError):
             return False
-        return True
+        return ended is None
+
+
+_ENDED = os.WEXITED | os.WNOHANG | os.WNOWAIT
 
 
 def _command(name: str) -> list[str]:

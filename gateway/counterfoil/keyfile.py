@@ -6,6 +6,7 @@ the database and of its backups: without it every stored card is lost, with it a
 the database every stored card is open.
 """
 
+import contextlib
 import os
 import stat
 from pathlib import Path
@@ -46,16 +47,23 @@ def load_key(path: Path) -> bytes:
 def make_key(path: Path) -> bytes:
     """
     Make a new key in *path*, durable before it is used; return the one that is there if any.
+
+    It appears under its name only when it is whole, and never in the place of another.
     """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
+    if path.exists():
         return load_key(path)
-    with os.fdopen(handle, "wb") as file:
-        file.write(os.urandom(KEY_BYTES))
-        file.flush()
-        os.fsync(file.fileno())
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{os.urandom(8).hex()}.part")
+    handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(os.urandom(KEY_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):  # Somebody else was faster: theirs counts.
+            os.link(part, path)
+    finally:
+        part.unlink()
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)

@@ -2,8 +2,8 @@
 The log: one JSON object a line on standard error, and a last wall before it.
 
 No module logs card data. Should one ever do it by mistake, the filter here stars
-every run of digits that could be a card number (12 to 19 digits with a check digit
-that fits) and counts it as a defect in `pan_filtered`.
+every run of digits that could be a card number (13 to 19 digits, in groups or not, with
+a check digit that fits) and counts it as a defect in `pan_filtered`.
 """
 
 import logging
@@ -17,7 +17,7 @@ from structlog.typing import EventDict, WrappedLogger
 from counterfoil.cards import PAN_DIGITS_MAX, luhn_holds, masked
 
 PAN_DIGITS_SHORTEST = 13
-_DIGITS = re.compile(r"(?<!\d)\d(?:[ -]?\d){12,18}(?!\d)")
+_GROUPS = re.compile(r"[0-9]+(?:[ -][0-9]+)*")
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
@@ -60,12 +60,16 @@ def _filtered(value: Any) -> tuple[Any, int]:
     if isinstance(value, str):
         return _filtered_text(value)
     if isinstance(value, dict):
-        pairs = {key: _filtered(each) for key, each in value.items()}
-        return {key: clean for key, (clean, _) in pairs.items()}, sum(n for _, n in pairs.values())
-    if isinstance(value, (list, tuple)):
+        pairs = [(_filtered(key), _filtered(each)) for key, each in value.items()]
+        clean = {key: each for (key, _), (each, _) in pairs}
+        return clean, sum(one + other for (_, one), (_, other) in pairs)
+    if isinstance(value, (list, tuple, set, frozenset)):
         parts = [_filtered(each) for each in value]
-        return [clean for clean, _ in parts], sum(n for _, n in parts)
-    return value, 0
+        return [clean for clean, _ in parts], sum(hits for _, hits in parts)
+    if value is None or isinstance(value, (bool, float)):
+        return value, 0
+    text, hits = _filtered_text(repr(value))  # What the renderer would write.
+    return (text if hits else value), hits
 
 
 def _filtered_text(text: str) -> tuple[str, int]:
@@ -73,13 +77,42 @@ def _filtered_text(text: str) -> tuple[str, int]:
 
     def star(match: re.Match[str]) -> str:
         nonlocal hits
-        digits = re.sub(r"[ -]", "", match.group())
-        if not PAN_DIGITS_SHORTEST <= len(digits) <= PAN_DIGITS_MAX or not luhn_holds(digits):
-            return match.group()
-        hits += 1
-        return masked(digits)
+        clean, found = _starred(match.group())
+        hits += found
+        return clean
 
-    return _DIGITS.sub(star, text), hits
+    return _GROUPS.sub(star, text), hits
+
+
+def _starred(run: str) -> tuple[str, int]:
+    """
+    Return *run*, groups of digits with one blank or hyphen between them, without card numbers.
+
+    Whatever stands beside a card number hides it from no one: every row of groups is tried.
+    """
+    parts = re.split(r"([ -])", run)  # Digits, separator, digits ...
+    clean, hits, at = "", 0, 0
+    while at < len(parts):
+        number, after = _card_number_at(parts, at)
+        if number:
+            hits += 1
+        clean += masked(number) if number else parts[at]
+        clean += "".join(parts[after : after + 1])
+        at = after + 1
+    return clean, hits
+
+
+def _card_number_at(parts: list[str], at: int) -> tuple[str | None, int]:
+    """
+    Return the longest card number that begins with the group at *at*, and what follows it.
+    """
+    for after in range(len(parts), at, -2):
+        digits = "".join(parts[at:after:2])
+        if not PAN_DIGITS_SHORTEST <= len(digits) <= PAN_DIGITS_MAX or digits[0] == "0":
+            continue  # No issuer's number begins with 0; totals filled with zeros do.
+        if luhn_holds(digits):
+            return digits, after
+    return None, at + 1
 
 
 def _named(process: str) -> Any:

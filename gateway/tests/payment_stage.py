@@ -39,7 +39,9 @@ from scripted_link import ScriptedLink
 START = datetime(2026, 11, 23, 6, 30, tzinfo=UTC)
 CARD = Card("4111111111111111", 12, 2030, "927")
 KEY_ENCRYPTION_KEY = bytes(range(32))
-VAULT = Vault([new_data_key(purpose, KEY_ENCRYPTION_KEY) for purpose in PURPOSES], KEY_ENCRYPTION_KEY)
+VAULT = Vault(
+    [new_data_key(purpose, KEY_ENCRYPTION_KEY) for purpose in PURPOSES], KEY_ENCRYPTION_KEY
+)
 SESSION = "192.0.2.1:40000"
 ACTOR = "key_of_the_test"
 KEYS: Iterator[str] = (f"key-{number}" for number in count(1))

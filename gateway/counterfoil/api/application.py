@@ -3,12 +3,13 @@ The HTTP application: routes, request ids, and every fault as a problem.
 """
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from uuid import UUID
 
 import structlog
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -16,9 +17,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from counterfoil import ids
 from counterfoil.api import openapi
 from counterfoil.api.answers import as_json, payment_answer
-from counterfoil.api.bodies import Readiness
+from counterfoil.api.bodies import Health, Readiness
 from counterfoil.api.desk import Desk
-from counterfoil.api.operations import OPERATIONS, Operation
+from counterfoil.api.operations import OPERATIONS, Endpoint
 from counterfoil.api.problems import Problem, answer
 from counterfoil.payments import refusals
 from counterfoil.payments.lifecycle import possible
@@ -33,6 +34,7 @@ HSTS = "max-age=31536000; includeSubDomains"
 log = structlog.get_logger("api")
 
 Checks = Callable[[], Awaitable[Readiness]]
+Call = Callable[[Request], Awaitable[Response]]
 
 
 def application(desk: Desk, checks: Checks) -> ASGIApp:
@@ -41,7 +43,7 @@ def application(desk: Desk, checks: Checks) -> ASGIApp:
     """
 
     async def health(_: Request) -> Response:
-        return as_json({"status": "alive"})
+        return as_json(Health())
 
     async def readiness(_: Request) -> Response:
         found = await checks()
@@ -51,45 +53,58 @@ def application(desk: Desk, checks: Checks) -> ASGIApp:
         return Response(openapi.page(), media_type="application/json")
 
     routes = [_route(path, desk) for path in dict.fromkeys(each.path for each in OPERATIONS)]
-    routes += [
-        Route("/healthz", health, methods=["GET"]),
-        Route("/readyz", readiness, methods=["GET"]),
-        Route("/openapi.json", description, methods=["GET"]),
-    ]
-    return _RequestIds(Starlette(routes=routes, exception_handlers={HTTPException: _http}), desk)
+    open_to_all = {"/healthz": health, "/readyz": readiness, openapi.PATH: description}
+    routes += [Route(path, _Calls({"GET": call}, desk)) for path, call in open_to_all.items()]
+    app = Starlette(routes=routes, exception_handlers={HTTPException: _nowhere})
+    app.router.redirect_slashes = False  # A path is right or wrong; we send nobody elsewhere.
+    return _RequestIds(app, desk)
 
 
 def _route(path: str, desk: Desk) -> Route:
     """
-    Return the route of *path* with all its methods; a fault becomes a problem here.
+    Return the route of *path* with all its methods.
     """
-    operations = {each.method: each for each in OPERATIONS if each.path == path}
-
-    async def endpoint(request: Request) -> Response:
-        operation = operations.get(request.method)
-        if operation is None:
-            problem = Problem(
-                "method_not_allowed",
-                f"Use {' or '.join(sorted(operations))}.",
-                headers={"Allow": ", ".join(sorted(operations))},
-            )
-            return answer(problem, request.scope["request_id"])
-        return await _answered(operation, request, desk)
-
-    return Route(path, endpoint, methods=_EVERY_METHOD)
+    calls: dict[str, Call] = {
+        each.method: partial(_called, each.endpoint, desk)
+        for each in OPERATIONS
+        if each.path == path
+    }
+    return Route(path, _Calls(calls, desk))
 
 
-_EVERY_METHOD = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "HEAD", "QUERY"]
+def _called(endpoint: Endpoint, desk: Desk, request: Request) -> Awaitable[Response]:
+    return endpoint(request, desk)
 
 
-async def _answered(operation: Operation, request: Request, desk: Desk) -> Response:
-    request_id: str = request.scope["request_id"]
-    try:
-        return await operation.endpoint(request, desk)
-    except Problem as problem:
-        return answer(problem, request_id)
-    except Exception as error:  # noqa: BLE001 - whatever is left becomes a problem, and is logged.
-        return answer(_problem(error, desk, request_id), request_id)
+class _Calls:
+    """
+    All methods of one path. A fault becomes a problem here, another method too.
+    """
+
+    def __init__(self, calls: dict[str, Call], desk: Desk) -> None:
+        self._calls = dict(calls)
+        if "GET" in calls:
+            self._calls["HEAD"] = calls["GET"]  # The server leaves the body out.
+        self._desk = desk
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        response = await self._answered(request)
+        await response(scope, receive, send)
+
+    async def _answered(self, request: Request) -> Response:
+        request_id: str = request.scope["request_id"]
+        call = self._calls.get(request.method)
+        if call is None:
+            allowed = ", ".join(sorted(self._calls))
+            problem = Problem("method_not_allowed", f"Use {allowed}.", headers={"Allow": allowed})
+            return answer(problem, request_id)
+        try:
+            return await call(request)
+        except Problem as problem:
+            return answer(problem, request_id)
+        except Exception as error:  # noqa: BLE001 - what is left becomes a problem, and is logged.
+            return answer(_problem(error, self._desk, request_id), request_id)
 
 
 def _problem(error: Exception, desk: Desk, request_id: str) -> Problem:
@@ -112,6 +127,8 @@ def _problem(error: Exception, desk: Desk, request_id: str) -> Problem:
         case refusals.NothingWritten():
             seconds = error.retry_after_seconds
             return Problem("not_sent", str(error), retry_after_seconds=seconds)
+        case ClientDisconnect():
+            return Problem("body_malformed", "The connection ended within the body.")
         case NoRoute():
             return Problem("merchant_without_terminal", str(error))
         case QueueFull():
@@ -153,12 +170,11 @@ def _place(error: BaseException) -> str:
     return f"{trace.tb_frame.f_code.co_qualname}:{trace.tb_lineno}" if trace else "unknown"
 
 
-async def _http(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    code = "method_not_allowed" if error.status_code == 405 else "not_found"
-    problem = Problem(
-        code, "See /openapi.json for what there is.", headers=dict(error.headers or {})
-    )
+async def _nowhere(request: Request, _: Exception) -> Response:
+    """
+    Answer for a path that there is not: no route of ours raises anything else.
+    """
+    problem = Problem("not_found", "See /openapi.json for what there is.")
     return answer(problem, request.scope["request_id"])
 
 

@@ -67,7 +67,7 @@ class CardBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     expiry_month: Annotated[int, Meta(ge=1, le=12, examples=[12])]
     expiry_year: Annotated[
         int,
-        Meta(ge=2000, le=2099, description="Four digits, not in the past.", examples=[2030]),
+        Meta(ge=2000, le=2099, description="Four digits, not in the past.", examples=[2039]),
     ]
     cvv: (
         Annotated[
@@ -76,7 +76,6 @@ class CardBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ]
         | None
     ) = None
-    holder: Annotated[str, Meta(min_length=1, max_length=64, pattern=ONE_LINE)] | None = None
 
     def __repr__(self) -> str:
         """
@@ -150,13 +149,23 @@ class ResolveRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     idempotency_key: IdempotencyKey
 
 
+Rrn = Annotated[str, Meta(pattern="^[0-9]{12}$", description="DE 37.")]
+Stan = Annotated[str, Meta(pattern="^[0-9]{6}$", description="DE 11.")]
+BatchNumber = Annotated[str, Meta(pattern="^[0-9]{6}$", description="DE 60.")]
+PaymentId = Annotated[str, Meta(pattern="^pay_[0-9a-f]{32}$")]
+MovementId = Annotated[str, Meta(pattern="^mov_[0-9a-f]{32}$")]
+ConfirmationNumber = Annotated[
+    str, Meta(pattern="^[0-9]{12}$", description="What the shopper keeps.")
+]
+
+
 class CardAnswer(msgspec.Struct, frozen=True):
     """
     All that is ever shown of a card.
     """
 
     brand: str
-    last4: str
+    last4: Annotated[str, Meta(pattern="^[0-9]{4}$")]
 
 
 class Decline(msgspec.Struct, frozen=True):
@@ -176,13 +185,13 @@ class MovementAnswer(msgspec.Struct, frozen=True):
     A capture, void or refund.
     """
 
-    id: str
+    id: MovementId
     kind: Literal["capture", "void", "refund"]
     state: Literal["pending", "batched", "settled", "funded", "done", "undone", "failed"]
     amount_minor: int
     currency: str
-    rrn: str
-    batch_number: str
+    rrn: Rrn
+    batch_number: BatchNumber
     created_at: datetime
     idempotency_key: str | None
     object: Literal["movement"] = "movement"
@@ -197,7 +206,7 @@ class StateAnswer(msgspec.Struct, frozen=True):
     at: datetime
     cause: str
     actor: str
-    movement: str | None
+    movement: MovementId | None
     movement_state: str | None
 
 
@@ -235,7 +244,7 @@ class PaymentAnswer(msgspec.Struct, frozen=True, kw_only=True):
     approval.
     """
 
-    id: str
+    id: PaymentId
     object: Literal["payment"] = "payment"
     mode: Literal["test", "live"]
     kind: Literal["sale", "authorization"]
@@ -249,10 +258,10 @@ class PaymentAnswer(msgspec.Struct, frozen=True, kw_only=True):
     description: str | None
     customer_email: str | None
     card: CardAnswer
-    rrn: str
-    stan: str
+    rrn: Rrn
+    stan: Stan
     terminal_id: str
-    batch_number: str
+    batch_number: BatchNumber
     approval_code: str | None
     response_code: str | None
     avs_result: str | None
@@ -261,7 +270,7 @@ class PaymentAnswer(msgspec.Struct, frozen=True, kw_only=True):
     acknowledge_by: datetime | None
     acknowledged_at: datetime | None
     acknowledged_on_session: bool | None
-    confirmation_number: str | None
+    confirmation_number: ConfirmationNumber | None
     idempotency_key: str
     created_at: datetime
     updated_at: datetime
@@ -276,7 +285,7 @@ class PageAnswer(msgspec.Struct, frozen=True):
     """
 
     data: list[PaymentAnswer]
-    next_cursor: str | None
+    next_cursor: PaymentId | None
     object: Literal["list"] = "list"
 
 
@@ -288,6 +297,14 @@ class ResolutionAnswer(msgspec.Struct, frozen=True):
     status: Literal["never_seen", "seen"]
     payment: PaymentAnswer | None
     object: Literal["resolution"] = "resolution"
+
+
+class Health(msgspec.Struct, frozen=True):
+    """
+    Said by a process that runs, whatever else is down.
+    """
+
+    status: Literal["alive"] = "alive"
 
 
 class Readiness(msgspec.Struct, frozen=True):

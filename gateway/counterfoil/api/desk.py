@@ -11,6 +11,8 @@ from starlette.requests import Request
 from counterfoil.api.authenticate import authenticate
 from counterfoil.api.problems import Problem
 from counterfoil.payments.road import Road
+from counterfoil.store.batches import BatchStore
+from counterfoil.store.deposits import DepositStore
 from counterfoil.store.merchants import ApiKey, KeyCache
 
 RETRY_SECONDS = 1
@@ -28,12 +30,16 @@ class Desk:
         *,
         road: Road,
         keys: KeyCache,
+        batches: BatchStore,
+        deposits: DepositStore,
         mode: Literal["test", "live"],
         body_bytes_max: int,
         payments_at_once_max: int,
     ) -> None:
         self.road = road
         self.keys = keys
+        self.batches = batches
+        self.deposits = deposits
         self.mode = mode
         self.body_bytes_max = body_bytes_max
         self._at_once_max = payments_at_once_max

@@ -6,12 +6,13 @@ know a call that the other does not.
 """
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from counterfoil.api import payments
+from counterfoil.api import batches, payments, settlement
 from counterfoil.api.bodies import (
     AmountRequest,
     Nothing,
@@ -23,6 +24,7 @@ from counterfoil.api.bodies import (
 )
 from counterfoil.api.desk import Desk
 from counterfoil.api.paging import PageQuery
+from counterfoil.settlement.explained import DepositAnswer
 
 Endpoint = Callable[[Request, Desk], Awaitable[Response]]
 
@@ -31,10 +33,11 @@ PAYMENT_PATH = "/v1/payments/{payment_id}"
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """
-    One call. `problems` are the codes it may answer beside those that every call may.
+    One call. `problems` are all the codes that it may answer.
     """
 
     name: str
+    tag: str
     method: str
     path: str
     endpoint: Endpoint
@@ -42,46 +45,93 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     answers: dict[int, type[msgspec.Struct]]
     body: type[msgspec.Struct] | None = None
     query: type[msgspec.Struct] | None = None
+    examples: dict[str, dict[str, Any]] = {}
     keyed: bool = False
     problems: tuple[str, ...] = ()
 
 
-_READ = ("key_missing", "internal_error", "database_away")
+_READ = (
+    "key_missing",
+    "key_unknown",
+    "key_revoked",
+    "key_expired",
+    "key_of_other_mode",
+    "internal_error",
+    "database_away",
+)
+_QUERY = (*_READ, "query_invalid", "currency_unknown")
 _BODY = (
     *_READ,
     "body_malformed",
     "field_unknown",
+    "field_doubled",
+    "field_missing",
+    "field_wrong_type",
+    "field_out_of_range",
+    "body_timeout",
     "body_too_large",
     "media_type_unsupported",
     "busy",
     "stopping",
 )
-_KEYED = (*_BODY, "idempotency_key_missing", "idempotency_key_reused", "key_fenced")
+_KEYED = (
+    *_BODY,
+    "idempotency_key_missing",
+    "idempotency_key_invalid",
+    "idempotency_key_reused",
+    "key_fenced",
+)
+_CARD = ("currency_unknown", "card_number_invalid", "card_expired", "email_invalid")
+
+_CARD_KEYED = {
+    "number": "4111111111111111",
+    "expiry_month": 12,
+    "expiry_year": 2039,
+    "cvv": "123",
+}
+_SALE = {
+    "amount_minor": 4200,
+    "currency": "USD",
+    "card": _CARD_KEYED,
+    "order": "1001",
+    "customer_email": "ada@shopper.example",
+    "billing": {"postal_code": "97201"},
+}
+_PAYMENTS: dict[str, dict[str, Any]] = {
+    "sale": _SALE,
+    "authorization": {**_SALE, "capture": "manual"},
+    "decline": {**_SALE, "card": {**_CARD_KEYED, "number": "4000000000009995"}},
+}
+_NOTHING: dict[str, dict[str, Any]] = {"nothing": {}}
 
 OPERATIONS: tuple[Operation, ...] = (
     Operation(
         name="createPayment",
+        tag="payments",
         method="POST",
         path="/v1/payments",
         endpoint=payments.create,
         summary="Take a payment. An approval waits to be acknowledged, else it is reversed.",
         body=PaymentRequest,
+        examples=_PAYMENTS,
         answers={200: PaymentAnswer, 201: PaymentAnswer, 202: PaymentAnswer},
         keyed=True,
-        problems=(*_KEYED, "not_sent", "merchant_without_terminal"),
+        problems=(*_KEYED, *_CARD, "merchant_without_terminal", "not_sent", "outcome_pending"),
     ),
     Operation(
         name="listPayments",
+        tag="payments",
         method="GET",
         path="/v1/payments",
         endpoint=payments.list_page,
         summary="List payments, newest first.",
         query=PageQuery,
         answers={200: PageAnswer},
-        problems=(*_READ, "query_invalid"),
+        problems=_QUERY,
     ),
     Operation(
         name="getPayment",
+        tag="payments",
         method="GET",
         path=PAYMENT_PATH,
         endpoint=payments.get,
@@ -91,65 +141,133 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         name="acknowledgePayment",
+        tag="payments",
         method="POST",
         path=f"{PAYMENT_PATH}/acknowledge",
         endpoint=payments.acknowledge,
         summary="Claim an approval and get its confirmation number. May be repeated for ever.",
         body=Nothing,
+        examples=_NOTHING,
         answers={200: PaymentAnswer},
-        problems=(*_BODY, "not_found", "payment_reversed"),
+        problems=(*_BODY, "not_found", "payment_reversed", "state_conflict"),
     ),
     Operation(
         name="refusePayment",
+        tag="payments",
         method="POST",
         path=f"{PAYMENT_PATH}/refuse",
         endpoint=payments.refuse,
         summary="Turn an approval down: it is reversed at once.",
         body=Nothing,
+        examples=_NOTHING,
         answers={200: PaymentAnswer},
         problems=(*_BODY, "not_found", "state_conflict"),
     ),
     Operation(
         name="capturePayment",
+        tag="movements",
         method="POST",
         path=f"{PAYMENT_PATH}/capture",
         endpoint=payments.capture,
         summary="Take what an authorization holds.",
         body=AmountRequest,
+        examples={"everything": {}, "amount": {"amount_minor": 4200}},
         answers={200: PaymentAnswer, 201: PaymentAnswer},
         keyed=True,
         problems=(*_KEYED, "not_found", "state_conflict", "partial_not_supported"),
     ),
     Operation(
         name="voidPayment",
+        tag="movements",
         method="POST",
         path=f"{PAYMENT_PATH}/void",
         endpoint=payments.void,
         summary="Undo a payment before its batch closes.",
         body=Nothing,
+        examples=_NOTHING,
         answers={200: PaymentAnswer, 201: PaymentAnswer},
         keyed=True,
         problems=(*_KEYED, "not_found", "state_conflict"),
     ),
     Operation(
         name="refundPayment",
+        tag="movements",
         method="POST",
         path=f"{PAYMENT_PATH}/refund",
         endpoint=payments.refund,
         summary="Give captured money back.",
         body=AmountRequest,
+        examples={"everything": {}, "amount": {"amount_minor": 4200}},
         answers={200: PaymentAnswer, 201: PaymentAnswer},
         keyed=True,
         problems=(*_KEYED, "not_found", "state_conflict", "partial_not_supported", "not_sent"),
     ),
     Operation(
         name="resolveKey",
+        tag="payments",
         method="POST",
         path="/v1/resolve",
         endpoint=payments.resolve_key,
         summary="Learn what became of an idempotency key; one never seen is closed from now on.",
         body=ResolveRequest,
+        examples={"key": {"idempotency_key": "order-1001-attempt-1"}},
         answers={200: ResolutionAnswer},
         problems=_BODY,
+    ),
+    Operation(
+        name="listBatches",
+        tag="batches",
+        method="GET",
+        path="/v1/batches",
+        endpoint=batches.list_batches,
+        summary="List batches with both sides' totals, newest first, at most a hundred.",
+        query=batches.BatchQuery,
+        answers={200: batches.BatchesAnswer},
+        problems=_QUERY,
+    ),
+    Operation(
+        name="closeBatches",
+        tag="batches",
+        method="POST",
+        path="/v1/batches/close",
+        endpoint=batches.close_batches,
+        summary="Close every open batch that holds anything; the acquirer's word comes later.",
+        body=Nothing,
+        answers={200: batches.BatchesAnswer},
+        examples=_NOTHING,
+        problems=_BODY,
+    ),
+    Operation(
+        name="listDeposits",
+        tag="deposits",
+        method="GET",
+        path="/v1/deposits",
+        endpoint=settlement.list_deposits,
+        summary="List what the acquirer announced and the bank received, newest first.",
+        query=settlement.DepositsQuery,
+        answers={200: settlement.DepositsAnswer},
+        problems=_QUERY,
+    ),
+    Operation(
+        name="getDeposit",
+        tag="deposits",
+        method="GET",
+        path="/v1/deposits/{reference}",
+        endpoint=settlement.get_deposit,
+        summary="Explain one deposit: its payments, refunds, fees, adjustments and bank entries.",
+        query=settlement.LinesQuery,
+        answers={200: DepositAnswer},
+        problems=(*_READ, "not_found", "query_invalid"),
+    ),
+    Operation(
+        name="listFindings",
+        tag="deposits",
+        method="GET",
+        path="/v1/findings",
+        endpoint=settlement.list_findings,
+        summary="List what does not agree, with the next step, newest first.",
+        query=settlement.FindingsQuery,
+        answers={200: settlement.FindingsAnswer},
+        problems=(*_READ, "query_invalid"),
     ),
 )

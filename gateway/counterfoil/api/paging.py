@@ -2,8 +2,9 @@
 The query of the list: filters, limit and cursor, read strictly.
 """
 
-from datetime import datetime
-from typing import Annotated
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -14,12 +15,16 @@ from counterfoil import ids
 from counterfoil.api.bodies import PRINTABLE, CurrencyCode, StateName
 from counterfoil.api.problems import Problem
 from counterfoil.api.reading import explained, shown_name
-from counterfoil.ids import UnreadableId
+from counterfoil.money import CURRENCIES
 from counterfoil.store.payments import PAGE_MAX, Filters
 
 LIMIT_DEFAULT = 20
+_NUMBERS = ("limit", "after_line")
+_NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
 
-Word = Annotated[str, Meta(min_length=1, max_length=64)]
+Query = TypeVar("Query", bound=msgspec.Struct)
+
+Digits12 = Annotated[str, Meta(pattern=r"^[0-9]{12}\Z")]
 
 
 class PageQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -27,15 +32,33 @@ class PageQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Which payments, how many, and where the page begins (`cursor` of the page before).
     """
 
-    limit: Annotated[int, Meta(ge=1, le=PAGE_MAX)] = LIMIT_DEFAULT
-    cursor: Annotated[str, Meta(pattern="^pay_[0-9a-f]{32}$")] | None = None
-    state: StateName | None = None
-    order: Word | None = None
-    currency: Annotated[str, Meta(pattern="^[A-Z]{3}$")] | None = None
-    created_from: Annotated[datetime, Meta(tz=True)] | None = None
-    created_to: Annotated[datetime, Meta(tz=True)] | None = None
-    confirmation_number: Annotated[str, Meta(pattern="^[0-9]{12}$")] | None = None
-    rrn: Annotated[str, Meta(pattern="^[0-9]{12}$")] | None = None
+    limit: Annotated[int, Meta(ge=1, le=PAGE_MAX, description="Payments on a page.")] = (
+        LIMIT_DEFAULT
+    )
+    cursor: (
+        Annotated[
+            str,
+            Meta(pattern=r"^pay_[0-9a-f]{32}\Z", description="`next_cursor` of the page before."),
+        ]
+        | UnsetType
+    ) = UNSET
+    state: StateName | UnsetType = UNSET
+    order: (
+        Annotated[
+            str,
+            Meta(min_length=1, max_length=64, pattern=PRINTABLE, description="The order number."),
+        ]
+        | UnsetType
+    ) = UNSET
+    currency: CurrencyCode | UnsetType = UNSET
+    created_from: (
+        Annotated[datetime, Meta(tz=True, description="At or after this time.")] | UnsetType
+    ) = UNSET
+    created_to: Annotated[datetime, Meta(tz=True, description="Before this time.")] | UnsetType = (
+        UNSET
+    )
+    confirmation_number: Digits12 | UnsetType = UNSET
+    rrn: Digits12 | UnsetType = UNSET
 
 
 def page_request(request: Request) -> tuple[Filters, int]:
@@ -45,47 +68,73 @@ def page_request(request: Request) -> tuple[Filters, int]:
     Raises:
         Problem: A parameter is unknown, doubled or not of its kind.
     """
-    pairs = request.query_params.multi_items()
-    names = [name for name, _ in pairs]
-    for name in names:
-        if name not in PageQuery.__struct_fields__:
-            raise Problem("query_invalid", "This list has no such parameter.", param=name[:64])
-        if names.count(name) > 1:
-            raise Problem("query_invalid", "Send each parameter once.", param=name)
-        if "\x00" in request.query_params[name]:
-            raise Problem("query_invalid", "A parameter holds no NUL character.", param=name)
-    query = _converted(dict(pairs))
+    query = query_of(request, PageQuery)
     return (
         Filters(
             before=_cursor(query.cursor),
-            state=query.state,
-            order_number=query.order,
-            currency=query.currency,
-            created_from=query.created_from,
-            created_to=query.created_to,
-            confirmation_number=query.confirmation_number,
-            rrn=query.rrn,
+            state=query.state or None,
+            order_number=query.order or None,
+            currency=known_currency(query.currency),
+            created_from=_moment(query.created_from, "created_from"),
+            created_to=_moment(query.created_to, "created_to"),
+            confirmation_number=query.confirmation_number or None,
+            rrn=query.rrn or None,
         ),
         query.limit,
     )
 
 
-def _converted(values: dict[str, str]) -> PageQuery:
+def query_of(request: Request, kind: type[Query]) -> Query:
+    """
+    Return the query of a request as *kind*.
+
+    Raises:
+        Problem: A parameter is unknown, doubled or not of its kind.
+    """
+    values = _each_once(request.query_params.multi_items(), kind.__struct_fields__)
+    for name in _NUMBERS:
+        if _NUMBER.fullmatch(values.get(name, "")):
+            values[name] = int(values[name])
     try:
-        return msgspec.convert(values, PageQuery, strict=False)
+        return msgspec.convert(values, kind)
     except msgspec.ValidationError as error:
-        sentence, _, path = str(error).partition(" - at `$.")
+        found = explained(str(error))
+        raise Problem("query_invalid", found.detail, param=found.param) from None
+
+
+def _each_once(pairs: list[tuple[str, str]], names: tuple[str, ...]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name, value in pairs:
+        if name not in names:
+            raise Problem(
+                "query_invalid", "This list has no such parameter.", param=shown_name(name)
+            )
+        if name in values:
+            raise Problem("query_invalid", "Send each parameter once.", param=name)
+        values[name] = value
+    return values
+
+
+def _cursor(cursor: str | UnsetType) -> UUID | None:
+    return ids.read(ids.PAYMENT, cursor) if cursor else None
+
+
+def known_currency(code: str | UnsetType) -> str | None:
+    """
+    Return the currency that is asked for, if one is.
+
+    Raises:
+        Problem: There is no such currency.
+    """
+    if code is not UNSET and code not in CURRENCIES:
         raise Problem(
-            "query_invalid", f"{sentence.replace('`', '')}.", param=path.rstrip("`") or None
-        ) from None
+            "currency_unknown", "Use three capital letters of ISO 4217: USD.", param="currency"
+        )
+    return code or None
 
 
-def _cursor(cursor: str | None) -> UUID | None:
-    if cursor is None:
-        return None
+def _moment(at: datetime | UnsetType, param: str) -> datetime | None:
     try:
-        return ids.read(ids.PAYMENT, cursor)
-    except UnreadableId:
-        raise Problem(
-            "cursor_invalid", "Use next_cursor of the page before.", param="cursor"
-        ) from None
+        return at.astimezone(UTC) if at else None
+    except OverflowError:
+        raise Problem("query_invalid", "A time beyond the calendar.", param=param) from None

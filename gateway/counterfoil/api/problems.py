@@ -5,9 +5,13 @@ Errors as RFC 9457 problem details: what happened, what was expected, what to do
 from typing import Any
 
 import msgspec
+from msgspec import UNSET, UnsetType
 from starlette.responses import Response
 
+from counterfoil.api.bodies import PaymentAnswer, StateName
+
 MEDIA_TYPE = "application/problem+json"
+UNAUTHORIZED = 401
 TYPE_BASE = "https://counterfoil.example/problems/"
 
 
@@ -50,6 +54,16 @@ class ProblemBody(msgspec.Struct, frozen=True, kw_only=True):
     request_id: str
 
 
+class ConflictBody(ProblemBody, frozen=True, kw_only=True):
+    """
+    A conflict with a payment's state also says the state, what is possible, and the payment.
+    """
+
+    state: StateName | UnsetType = UNSET
+    possible: list[str] | UnsetType = UNSET
+    payment: PaymentAnswer | UnsetType = UNSET
+
+
 class Kind(msgspec.Struct, frozen=True):
     """
     One kind of problem: its status, its title, and whether the same request may be sent again.
@@ -65,28 +79,40 @@ def answer(problem: Problem, request_id: str) -> Response:
     Return the response that says *problem*.
     """
     kind = KINDS[problem.code]
-    body = {
-        "type": TYPE_BASE + problem.code,
-        "title": kind.title,
-        "status": kind.status,
-        "detail": problem.detail,
-        "code": problem.code,
-        "param": problem.param,
-        "retryable": kind.retryable,
-        "request_id": request_id,
-        **problem.members,
-    }
-    headers = dict(problem.headers)
+    body = _members(problem.code, problem.detail, problem.param, request_id) | problem.members
+    headers = {"Cache-Control": "no-store"} | problem.headers
     if problem.retry_after_seconds is not None:
         headers["Retry-After"] = str(problem.retry_after_seconds)
-    if kind.status == 401:
+    if kind.status == UNAUTHORIZED:
         headers["WWW-Authenticate"] = 'Bearer realm="counterfoil"'
     return Response(msgspec.json.encode(body), kind.status, headers, MEDIA_TYPE)
+
+
+def example(code: str) -> dict[str, Any]:
+    """
+    Return what a problem with *code* looks like, for the description.
+    """
+    return _members(code, "What is wrong, and what to do.", None, f"req_{'0' * 32}")
+
+
+def _members(code: str, detail: str, param: str | None, request_id: str) -> dict[str, Any]:
+    kind = KINDS[code]
+    return {
+        "type": TYPE_BASE + code,
+        "title": kind.title,
+        "status": kind.status,
+        "detail": detail,
+        "code": code,
+        "param": param,
+        "retryable": kind.retryable,
+        "request_id": request_id,
+    }
 
 
 KINDS: dict[str, Kind] = {
     "body_malformed": Kind(400, "The body is not JSON"),
     "field_unknown": Kind(400, "A field that this call does not have"),
+    "field_doubled": Kind(400, "A field stands twice"),
     "field_missing": Kind(400, "A field is missing"),
     "field_wrong_type": Kind(400, "A field has the wrong type"),
     "field_out_of_range": Kind(400, "A value is out of range"),
@@ -97,8 +123,6 @@ KINDS: dict[str, Kind] = {
     "idempotency_key_missing": Kind(400, "The Idempotency-Key header is missing"),
     "idempotency_key_invalid": Kind(400, "The Idempotency-Key header is not valid"),
     "query_invalid": Kind(400, "A query parameter is not valid"),
-    "cursor_invalid": Kind(400, "The cursor is not one of ours"),
-    "merchant_without_terminal": Kind(409, "The merchant has no terminal"),
     "key_missing": Kind(401, "No API key"),
     "key_unknown": Kind(401, "Unknown API key"),
     "key_revoked": Kind(401, "This API key was revoked"),
@@ -106,6 +130,8 @@ KINDS: dict[str, Kind] = {
     "key_of_other_mode": Kind(401, "An API key of the other mode"),
     "not_found": Kind(404, "Not found"),
     "method_not_allowed": Kind(405, "This path does not take that method"),
+    "body_timeout": Kind(408, "The body did not arrive in time", retryable=True),
+    "merchant_without_terminal": Kind(409, "The merchant has no terminal"),
     "state_conflict": Kind(409, "The payment's state does not allow this"),
     "payment_reversed": Kind(409, "The payment is reversed: nobody is charged"),
     "key_fenced": Kind(409, "The idempotency key was resolved and is closed"),

@@ -23,7 +23,8 @@ Body = TypeVar("Body", bound=msgspec.Struct)
 _DECODERS: dict[type[msgspec.Struct], "msgspec.json.Decoder[msgspec.Struct]"] = {}
 _PATH = re.compile(r" - at `(?:key in )?\$\.?([^`]*)`$")
 _QUOTED = re.compile(r"`([^`]{1,64})`")
-_NAME = re.compile(r"[A-Za-z_][A-Za-z_-]{0,63}")  # No digits: a name could be a card number.
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
+_NAME_DIGITS_MAX = 8  # With more of them it could be a card number.
 _KEY_MAX = 255
 
 
@@ -177,7 +178,8 @@ def shown_name(name: str) -> str | None:
     """
     Return a name that a client made up, if it can be nothing but a name.
     """
-    return name if _NAME.fullmatch(name) else None
+    digits = sum(each.isdigit() for each in name)
+    return name if _NAME.fullmatch(name) and digits <= _NAME_DIGITS_MAX else None
 
 
 def _pattern_words(said: str) -> tuple[str, str]:

@@ -3,10 +3,12 @@ The gateway process: HTTPS in front, the road behind, a clean end.
 """
 
 import asyncio
+import contextlib
 import json
 import os
+import signal
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import structlog
@@ -61,6 +63,23 @@ async def serve(
         await desk.road.store.drain()
 
 
+class _Server(uvicorn.Server):
+    """
+    Stops at a signal and returns. Uvicorn's own would then raise the signal once more, and
+    the process would end before our own end: the payments under way, the lease, the link.
+    """
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """
+        Listen for SIGINT and SIGTERM from now on, until the process has ended.
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        yield
+
+
 def _server(app: object, identity: Identity) -> uvicorn.Server:
     config = uvicorn.Config(
         app,  # type: ignore[arg-type]
@@ -83,7 +102,7 @@ def _server(app: object, identity: Identity) -> uvicorn.Server:
     )
     config.load()
     config.ssl = server_context(identity)
-    return uvicorn.Server(config)
+    return _Server(config)
 
 
 def _bind(host: str, port: int) -> socket.socket:

@@ -30,6 +30,7 @@ from counterfoil.store.merchants import MerchantStore
 
 SECRET_BYTES = 32
 DAYS_MAX = 3650
+NAME_CHARACTERS_MAX = 64
 
 app = cyclopts.App(name="key", help="Secret API keys: shown once, kept only as a hash.")
 
@@ -48,6 +49,8 @@ def create(
     """
     if days is not None and not 1 <= days <= DAYS_MAX:
         raise CommandRefused(f"--days takes 1 to {DAYS_MAX}")
+    if not (name.isprintable() and 1 <= len(name) <= NAME_CHARACTERS_MAX):
+        raise CommandRefused(f"--name takes 1 to {NAME_CHARACTERS_MAX} characters of one line")
     settings = configuration(config)
     secret = PREFIXES[settings.mode] + secrets.token_urlsafe(SECRET_BYTES)
     clock = SystemClock()

@@ -28,6 +28,8 @@ _OWN = {
     "migrate": "counterfoil.cli.migrate:migrate",
     "merchant": "counterfoil.cli.merchant:app",
     "key": "counterfoil.cli.key:app",
+    "batch": "counterfoil.cli.batch:app",
+    "settlement": "counterfoil.cli.settlement:app",
     "iso8583": "counterfoil.cli.iso8583:app",
     "doctor": "counterfoil.cli.doctor:doctor",
 }
@@ -42,6 +44,8 @@ def main() -> None:
     """
     Run the command that the words on the command line ask for.
     """
+    if sys.argv[1:2] in ([], ["--help"], ["-h"]):
+        _load_all()
     try:
         app()
     except Exception as error:
@@ -49,6 +53,14 @@ def main() -> None:
             raise
         sys.stderr.write(f"counterfoil: {error}\n")
         sys.exit(EXIT_REFUSED)
+
+
+def _load_all() -> None:
+    """
+    Import every command: the overview says what each one does.
+    """
+    for name in app:
+        app[name]
 
 
 def _is_refusal(error: Exception) -> bool:

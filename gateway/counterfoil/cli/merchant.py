@@ -2,6 +2,7 @@
 `counterfoil merchant`: add, list and show merchants and their terminals.
 """
 
+import re
 import zoneinfo
 from datetime import time
 from typing import Annotated, Any
@@ -11,6 +12,7 @@ import asyncpg
 import cyclopts
 
 from counterfoil import ids
+from counterfoil.api.bodies import EMAIL
 from counterfoil.app import open_database
 from counterfoil.cli.console import (
     CommandRefused,
@@ -28,6 +30,19 @@ from counterfoil.store.merchants import MerchantStore, NewMerchant, Terminal
 
 LISTED_MAX = 10_000
 PAGE = 100
+ACKNOWLEDGE_SECONDS = range(5, 3601)
+
+# What each value looks like, and the words for it.
+FORMS = {
+    "name": (r".{1,64}", "1 to 64 characters of one line"),
+    "city": (r".{1,64}", "1 to 64 characters of one line"),
+    "region": (r"[A-Za-z0-9]{0,3}", "up to 3 letters or digits: OR"),
+    "country": (r"[A-Z]{2}", "the two letters of ISO 3166: US"),
+    "category_code": (r"[0-9]{4}", "the four digits of the MCC: 5999"),
+    "email": (rf"(?=.{{6,254}}\Z){EMAIL}", "a bare address, such as owner@shop.example"),
+    "terminal_id": (r"[ -~]{8}", "eight printable ASCII characters (DE 41)"),
+    "card_acceptor_id": (r"[ -~]{1,15}", "1 to 15 printable ASCII characters (DE 42)"),
+}
 
 app = cyclopts.App(name="merchant", help="Merchants and their terminals.")
 
@@ -63,6 +78,10 @@ def add(
     """
     settings = configuration(config)
     clock = SystemClock()
+    _check(name=name, city=city, region=region, country=country.upper(), email=email)
+    _check(category_code=category_code, terminal_id=terminal_id, card_acceptor_id=card_acceptor_id)
+    if acknowledge_seconds not in ACKNOWLEDGE_SECONDS:
+        raise CommandRefused("--acknowledge-seconds takes 5 to 3600")
     merchant = NewMerchant(
         merchant_id=ids.Ids(clock).new(),
         name=name,
@@ -140,6 +159,7 @@ def terminal(
     Give a merchant one more terminal (DE 41 and DE 42, both from the acquirer).
     """
     settings = configuration(config)
+    _check(terminal_id=terminal_id, card_acceptor_id=card_acceptor_id)
     added = Terminal(_acquirer(settings, acquirer), terminal_id, card_acceptor_id)
     run(_add_terminal(settings, merchant_id_of(merchant), added))
     say(f"Added terminal {terminal_id} at {added.acquirer}.")
@@ -180,8 +200,6 @@ async def _add(
                 f"terminal {terminal.terminal_id} of {acquirer} belongs to another merchant: "
                 "choose another --terminal-id"
             ) from error
-        except asyncpg.CheckViolationError as error:
-            raise CommandRefused(_violated(error)) from error
         return terminal
 
 
@@ -193,8 +211,6 @@ async def _add_terminal(settings: Configuration, merchant_id: UUID, terminal: Te
             raise CommandRefused("that terminal is taken at this acquirer") from error
         except asyncpg.ForeignKeyViolationError as error:
             raise CommandRefused("there is no such merchant") from error
-        except asyncpg.CheckViolationError as error:
-            raise CommandRefused(_violated(error)) from error
 
 
 async def _list(settings: Configuration) -> list[asyncpg.Record]:
@@ -245,11 +261,17 @@ def _timezone(name: str) -> str:
 
 
 def _time(text: str) -> time:
-    try:
-        return time.fromisoformat(text)
-    except ValueError as error:
-        raise CommandRefused(f"{text!r} is no time of day; write HH:MM") from error
+    if not re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", text):
+        raise CommandRefused(f"{text!r} is no time of day; write HH:MM")
+    return time.fromisoformat(text)
 
 
-def _violated(error: asyncpg.CheckViolationError) -> str:
-    return f"a value is out of range ({error.constraint_name}); see `counterfoil merchant add -h`"
+def _check(**values: str | None) -> None:
+    """
+    Refuse a value that the database, the acquirer's message or a receipt could not carry.
+    """
+    for name, value in values.items():
+        pattern, words = FORMS[name]
+        if value is not None and not (value.isprintable() and re.fullmatch(pattern, value)):
+            option = "NAME" if name == "name" else f"--{name.replace('_', '-')}"
+            raise CommandRefused(f"{option} takes {words}")

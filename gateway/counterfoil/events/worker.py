@@ -8,25 +8,16 @@ others. Any number of workers may run: rows are claimed by lease.
 import asyncio
 import signal
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
 
 import asyncpg
 import msgspec
 import structlog
 
-from counterfoil.payments.advices import Forwarder
-from counterfoil.payments.recovery import sweep
-from counterfoil.payments.road import Road
-from counterfoil.receipts.mail import Mailer
 from counterfoil.routing.routes import NoRoute
 from counterfoil.store.database import DatabaseAway
-from counterfoil.store.processes import ProcessStore
 from counterfoil.vault import VaultClosed
 
-IDLE_SECONDS = 0.1
 FAULT_SECONDS = 1.0
-TIDY_SECONDS = 3600.0
-PROCESSES_KEPT = timedelta(days=7)
 
 # What a round may meet and survive; anything else is a defect and ends the worker loudly.
 FAULTS = (DatabaseAway, asyncpg.PostgresError, NoRoute, VaultClosed)
@@ -56,34 +47,6 @@ async def work(duties: list[Duty]) -> None:
         loop.add_signal_handler(number, stopping.set)
     log.info("working", duties=[each.name for each in duties])
     await asyncio.gather(*(_rounds(each, stopping) for each in duties))
-
-
-def duties(
-    *,
-    road: Road,
-    forwarder: Forwarder,
-    mailer: Mailer,
-    lease: ProcessStore,
-    sweep_seconds: float,
-) -> list[Duty]:
-    """
-    Return everything that a worker does.
-    """
-
-    async def swept() -> int:
-        await sweep(road)
-        return 0
-
-    async def tidied() -> int:
-        await lease.forget(road.clock.now() - PROCESSES_KEPT)
-        return 0
-
-    return [
-        Duty("sweep", swept, sweep_seconds),
-        Duty("forward", forwarder.forward, IDLE_SECONDS),
-        Duty("mail", mailer.send_due, IDLE_SECONDS),
-        Duty("tidy", tidied, TIDY_SECONDS),
-    ]
 
 
 async def _rounds(duty: Duty, stopping: asyncio.Event) -> None:

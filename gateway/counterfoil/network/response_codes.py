@@ -39,10 +39,12 @@ class Meaning(msgspec.Struct, frozen=True):
 
 APPROVALS = frozenset({"00", "08", "11"})
 PARTIAL_APPROVAL = "10"
+VERIFIED_ONLY = "85"  # "No reason to decline": says nothing about an amount.
 
 # A reversal or void that ends here is finished: accepted, nothing booked, already reversed.
 REVERSAL_FINISHED = frozenset({"00", "21", "79"})
 REVERSAL_ORIGINAL_UNKNOWN = "25"
+REVERSAL_TOO_LATE = "40"  # The host's batch is closed: only a refund gives the money back.
 ADVICE_ACCEPTED = frozenset({"00", "94"})
 ADVICE_TRY_AGAIN = frozenset({"06", "19", "22", "28", "68", "90", "91", "92", "96"})
 
@@ -76,7 +78,7 @@ _TABLE: dict[str, Meaning] = {
     "00": _YES,
     "08": _YES,
     "11": _YES,
-    "85": _YES,
+    "85": _no(Retry.NEVER, _SHOP, "The card was verified only; nothing was authorized."),
     "10": _no(
         Retry.OTHER_CARD, _TRY_OTHER, "Approved for a part only; this shop takes all or nothing."
     ),
@@ -92,7 +94,10 @@ _TABLE: dict[str, Meaning] = {
     "14": _no(Retry.AFTER_CORRECTION, _CHECK, "Invalid card number."),
     "15": _no(Retry.NEVER, _TRY_OTHER, "No such issuer."),
     "19": _no(Retry.SOON, _LATER, "Re-enter the transaction, once."),
+    "21": _no(Retry.NEVER, _SHOP, "The host took no action."),
     "22": _no(Retry.SOON, _LATER, "Suspected malfunction at the host."),
+    "25": _no(Retry.NEVER, _SHOP, "The host does not find the original."),
+    "28": _no(Retry.SOON, _LATER, "The host's files are being updated."),
     "30": _no(
         Retry.NEVER, _SHOP, "The host could not read the message: report this to the operator."
     ),
@@ -125,7 +130,10 @@ _TABLE: dict[str, Meaning] = {
     "68": _no(Retry.SOON, _LATER, "The answer came too late at the host."),
     "70": _no(Retry.AFTER_CORRECTION, _CHECK, "The issuer asks for a PIN."),
     "75": _no(Retry.LATER, _ASK_BANK, "PIN tries exceeded."),
+    "76": _no(Retry.NEVER, _SHOP, "The host finds another original than the one named."),
+    "77": _no(Retry.NEVER, _SHOP, "The message does not agree with its original."),
     "78": _no(Retry.OTHER_CARD, _ASK_BANK, "The card is blocked, or not yet in use."),
+    "79": _no(Retry.NEVER, _SHOP, "Already reversed at the host."),
     "80": _no(Retry.SOON, _LATER, "A date was wrong at the host."),
     "81": _no(Retry.SOON, _LATER, "A cryptographic error at the host."),
     "82": _no(
@@ -139,6 +147,7 @@ _TABLE: dict[str, Meaning] = {
     "92": _no(Retry.NEVER, _SHOP, "The host finds no route for this card."),
     "93": _no(Retry.NEVER, _TRY_OTHER, "Cannot be completed: against the law."),
     "94": _no(Retry.NEVER, _SHOP, "The host saw this trace number before."),
+    "95": _no(Retry.NEVER, _SHOP, "The host's totals differ from ours."),
     "96": _no(Retry.SOON, _LATER, "The host has a malfunction. At most two retries."),
     "1A": _no(
         Retry.AFTER_CORRECTION, _ASK_BANK, "The issuer wants strong customer authentication."

@@ -12,11 +12,13 @@ from uuid import UUID
 import structlog
 
 from counterfoil.network.requests import REASON_VOID
-from counterfoil.payments.lifecycle import NOT_CHARGED, Cause, State
+from counterfoil.payments.lifecycle import Cause, State
 from counterfoil.payments.payment import Merchant, Payment
 from counterfoil.payments.refusals import NotChargedAnyMore, NotNow, PaymentUnknown
 from counterfoil.payments.road import Road
 from counterfoil.store.payments import Acknowledgment, Reversal
+
+REVERSED = (State.REVERSING, State.REVERSED)
 
 log = structlog.get_logger("payments")
 
@@ -67,9 +69,9 @@ async def _why_not(merchant: Merchant, payment_id: UUID, road: Road) -> Payment:
     if payment.state is State.APPROVED:
         # Its time is over and the sweep has not come by yet: end it here.
         payment = await _reverse_unclaimed(payment, road)
-    if payment.confirmation_number and payment.state not in NOT_CHARGED:
+    if payment.confirmation_number:
         return payment
-    if payment.state in NOT_CHARGED:
+    if payment.state in REVERSED:
         raise NotChargedAnyMore(
             f"the payment is {payment.state}: the cardholder is not charged", payment
         )
@@ -101,7 +103,7 @@ async def refuse(merchant: Merchant, payment_id: UUID, *, actor: str, road: Road
         moved = await road.store.reverse(reversal)
         payment = moved or await road.store.payment(merchant.merchant_id, payment_id)
         assert payment is not None
-    if payment.state in (State.REVERSING, State.REVERSED):
+    if payment.state in REVERSED:
         return payment
     raise NotNow(f"the payment is {payment.state}: only an approval can be refused", payment)
 

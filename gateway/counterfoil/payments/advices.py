@@ -10,6 +10,7 @@ Advices of one payment keep their order; no payment's trouble holds up another's
 import asyncio
 import random
 from datetime import datetime, timedelta
+from uuid import UUID
 
 import structlog
 
@@ -25,8 +26,11 @@ from counterfoil.payments.road import Road
 from counterfoil.routing.routes import Link, NoRoute
 from counterfoil.store.advices import Advice, AdviceStore
 from counterfoil.store.merchants import MerchantStore
+from counterfoil.store.numbers import TerminalUsedUp
+from counterfoil.vault import VaultClosed
 
-CLAIMED_AT_ONCE_MAX = 200
+UNDER_WAY_MAX = 200
+ROUND_SECONDS_MAX = 0.5
 SPACING_SECONDS = (5, 15, 30, 60, 300)  # protocols 1.7: the last one for ever.
 SPACING_JITTER = 0.2
 ALARM_TRIES = 10
@@ -49,25 +53,38 @@ class Forwarder:
         self._advices = advices
         self._merchants = merchants
         self._acquirers = acquirers
+        self._under_way: dict[UUID, asyncio.Task[None]] = {}
 
     async def forward(self) -> int:
         """
         Send everything that is due and whose link is up; return how much was tried.
+
+        Waits for answers a moment only: one that does not come holds up nobody else.
         """
         ready = [name for name in self._acquirers if self._road.routes.link(name).ready]
-        if not ready:
-            return 0
+        room = UNDER_WAY_MAX - len(self._under_way)
+        claimed = await self._claim(ready, room) if ready and room else []
+        for each in claimed:
+            self._under_way[each.advice_id] = asyncio.create_task(self._send_safely(each))
+        if self._under_way:
+            await asyncio.wait(self._under_way.values(), timeout=ROUND_SECONDS_MAX)
+        ended = [key for key, task in self._under_way.items() if task.done()]
+        faults = [self._under_way.pop(key).exception() for key in ended]
+        for fault in filter(None, faults):
+            raise fault
+        return len(claimed)
+
+    async def _claim(self, ready: list[str], room: int) -> list[Advice]:
         now = self._road.clock.now()
         lease = timedelta(seconds=self._road.timers.advice_answer_seconds + LEASE_MARGIN_SECONDS)
-        claimed = await self._advices.claim(ready, now, now + lease, CLAIMED_AT_ONCE_MAX)
-        await asyncio.gather(*(self._send_safely(each) for each in claimed))
-        return len(claimed)
+        return await self._advices.claim(ready, now, now + lease, room, self._under_way.keys())
 
     async def _send_safely(self, advice: Advice) -> None:
         try:
             await self._send(advice)
-        except NoRoute as error:
-            log.error("advice_without_route", advice=advice.advice_id.hex, reason=str(error))
+        except (NoRoute, TerminalUsedUp, VaultClosed) as error:
+            # This one's trouble: no other payment waits for it.
+            log.error("advice_not_sendable", advice=advice.advice_id.hex, reason=str(error))
             await self._again(advice, None)
 
     async def _send(self, advice: Advice) -> None:
@@ -130,6 +147,9 @@ class Forwarder:
 
     async def _settle(self, advice: Advice, answer: Answered) -> None:
         code = answer.response_code
+        if advice.kind in ("reversal", "void") and code == response_codes.REVERSAL_TOO_LATE:
+            await self._refund_instead(advice, answer)
+            return
         state = verdict(advice, code, self._road.clock.now())
         if state is None:
             await self._again(advice, code)
@@ -147,6 +167,34 @@ class Forwarder:
             answer.mti,
             shown(answer.fields),
             self._road.clock.now(),
+        )
+
+    async def _refund_instead(self, advice: Advice, answer: Answered) -> None:
+        """
+        The host closed its batch by itself: what cannot be reversed any more is refunded.
+        """
+        ids, now = self._road.ids, self._road.clock.now()
+        stan = await self._road.stans.take(
+            advice.merchant_id, advice.acquirer, advice.terminal_id, now.date()
+        )
+        log.error("refund_owed_instead", payment=advice.payment_id.hex, kind=advice.kind)
+        await self._advices.batch_closed_by_host(advice, now, ids.new())
+        await self._advices.refund_instead(
+            advice,
+            answer.response_code,
+            ids.new(),
+            ids.new(),
+            answer.mti,
+            shown(answer.fields),
+            ids.new(),
+            ids.new(),
+            requests.retrieval_reference(stan, now),
+            now.date(),
+            stan,
+            [ids.new(), ids.new(), ids.new()],
+            ids.new(),
+            now + timedelta(seconds=self._road.timers.late_seconds),
+            now,
         )
 
     async def _again(self, advice: Advice, code: str | None) -> None:

@@ -22,7 +22,7 @@ from counterfoil.network.masking import masked
 from counterfoil.network.message import Fields, MessageError
 from counterfoil.network.outcome import Answered, BadAnswer, NotSent, Outcome, OutcomeUnknown
 from counterfoil.network.requests import Trace
-from counterfoil.network.response_codes import APPROVALS, PARTIAL_APPROVAL
+from counterfoil.network.response_codes import APPROVALS, PARTIAL_APPROVAL, VERIFIED_ONLY
 from counterfoil.network.tlv import decode_tlv
 from counterfoil.payments.lifecycle import Cause, Kind, State, check_move
 from counterfoil.payments.payment import Merchant, Payment
@@ -257,9 +257,13 @@ async def _repeat(order: Order, fingerprint: bytes, plan: _Plan, road: Road) -> 
         return Taken(payment, first=False)
     plan = msgspec.structs.replace(plan, payment_id=payment.payment_id)
     check_move(payment.state, State.PROCESSING)
-    if await road.store.intend_again(_second_intent(order, plan, road)):
+    intent = _second_intent(order, plan, road)
+    if await road.store.intend_again(intent):
         return Taken(await _ask(order, plan, road), first=True)
-    return Taken(await _read(plan, order, road), first=False)
+    payment = await _read(plan, order, road)
+    if payment.changed_by == intent.event_id:  # The COMMIT was in doubt, and it was ours.
+        return Taken(await _ask(order, plan, road), first=True)
+    return Taken(payment, first=False)
 
 
 async def known_payment(order: Order, fingerprint: bytes, road: Road) -> Payment | None:
@@ -423,6 +427,11 @@ def _answered(base: Conclusion, answer: Answered, order: Order) -> Conclusion:
         # This version takes all or nothing: the part that is held goes back.
         return _changed(
             base, State.REVERSING, Cause.REFUSED, reason_code=requests.REASON_VOID, **said
+        )
+    if code == VERIFIED_ONLY:
+        # Neither yes nor no to an amount: whatever the host holds goes back.
+        return _changed(
+            base, State.REVERSING, Cause.ANSWER_BAD, reason_code=requests.REASON_BAD_ANSWER, **said
         )
     return _changed(base, State.DECLINED, Cause.ISSUER_DECLINED, reason_code=None, **said)
 

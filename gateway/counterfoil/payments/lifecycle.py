@@ -60,8 +60,10 @@ class Cause(StrEnum):
     CAPTURED = "captured"
     VOIDED = "voided"
     REFUNDED = "refunded"
+    CAPTURE_REFUSED = "capture_refused"
     REFUND_REFUSED = "refund_refused"
     HOST_ACCEPTED = "host_accepted"
+    HOST_BATCH_CLOSED = "host_batch_closed"
     TRIED_AGAIN = "tried_again"
 
 

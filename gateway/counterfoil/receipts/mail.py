@@ -8,6 +8,7 @@ row, so that a repeat, after a crash between "taken" and "noted", is recognisabl
 
 import asyncio
 from datetime import datetime, timedelta
+from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -20,15 +21,20 @@ import structlog
 from counterfoil.clock import Clock
 from counterfoil.config import Mail
 from counterfoil.receipts.receipt import Receipt, as_html, as_text, receipt
+from counterfoil.store.database import DatabaseAway
 from counterfoil.store.outbox import OutboxStore, OwedMail
 
 CLAIMED_AT_ONCE_MAX = 50
 SENT_AT_ONCE_MAX = 5
 LEASE_SECONDS = 120.0
 SEND_SECONDS_MAX = 30.0
+NOTE_SECONDS_MAX = 60.0  # With SEND_SECONDS_MAX well below the lease.
+NOTE_AGAIN_SECONDS = 0.5
+AWAY_SECONDS = 5.0  # After the mail server could not be reached, nobody tries for so long.
 SPACING_SECONDS = (2, 5, 15, 60, 300, 900, 3600)
 PERMANENT_REFUSALS = range(500, 600)
 ERROR_TEXT_MAX = 200
+UNREACHABLE = (aiosmtplib.SMTPConnectError, aiosmtplib.SMTPTimeoutError, OSError, TimeoutError)
 
 log = structlog.get_logger("mail")
 
@@ -44,29 +50,61 @@ class Mailer:
         self._clock = clock
         self._test = test
         self._at_once = asyncio.Semaphore(SENT_AT_ONCE_MAX)
+        self._away_until = 0.0
         self._password = _secret(settings.password_file)
 
     async def send_due(self) -> int:
         """
         Send every e-mail that is due; return how many were tried.
         """
+        if self._away():
+            return 0
         now = self._clock.now()
         lease_until = now + timedelta(seconds=LEASE_SECONDS)
         owed = await self._outbox.claim_mail(now, lease_until, CLAIMED_AT_ONCE_MAX)
-        await asyncio.gather(*(self._send(each) for each in owed))
+        # All of them end before the round does, whatever befalls one: the next round counts on it.
+        ended = await asyncio.gather(*(self._send(each) for each in owed), return_exceptions=True)
+        for fault in filter(None, ended):
+            raise fault
         return len(owed)
 
     async def _send(self, owed: OwedMail) -> None:
         shown = receipt(owed.facts, test=self._test)
-        message = compose(owed, shown, self._settings.sender, self._clock.now())
+        try:
+            message = compose(owed, shown, self._settings.sender, self._clock.now())
+        except (ValueError, MessageError) as error:  # An address that is none.
+            await self._failed(owed, error)
+            return
         async with self._at_once:
             try:
+                if self._away():
+                    raise ConnectionError("the mail server could not be reached just now")
                 await self._deliver(message)
             except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
+                if isinstance(error, UNREACHABLE) and not self._away():
+                    self._away_until = self._clock.monotonic() + AWAY_SECONDS
                 await self._failed(owed, error)
                 return
-        await self._outbox.mail_sent(owed, self._clock.now())
+        await self._note_sent(owed)
         log.info("mail_sent", outbox=owed.outbox_id.hex, kind=owed.kind)
+
+    def _away(self) -> bool:
+        return self._clock.monotonic() < self._away_until
+
+    async def _note_sent(self, owed: OwedMail) -> None:
+        """
+        Note that the mail server took it; wait for a database that is away, not to send it twice.
+        """
+        until = self._clock.monotonic() + NOTE_SECONDS_MAX
+        while True:
+            try:
+                await self._outbox.mail_sent(owed, self._clock.now())
+            except DatabaseAway:
+                if self._clock.monotonic() > until:
+                    raise
+                await asyncio.sleep(NOTE_AGAIN_SECONDS)
+            else:
+                return
 
     async def _deliver(self, message: EmailMessage) -> None:
         settings = self._settings
@@ -88,7 +126,11 @@ class Mailer:
         ) or (
             isinstance(error, aiosmtplib.SMTPResponseException) and error.code in PERMANENT_REFUSALS
         )
-        gives_up = refused or owed.attempts >= self._settings.attempts_max
+        gives_up = (
+            refused
+            or isinstance(error, (ValueError, MessageError))
+            or owed.attempts >= self._settings.attempts_max
+        )
         pause = SPACING_SECONDS[min(owed.attempts - 1, len(SPACING_SECONDS) - 1)]
         next_try = self._clock.now() + timedelta(seconds=pause)
         reason = f"{type(error).__name__}: {error}"[:ERROR_TEXT_MAX]

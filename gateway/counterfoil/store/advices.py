@@ -2,6 +2,7 @@
 Advices in the database: what is owed to an acquirer, leased, tried, answered.
 """
 
+from collections.abc import Collection
 from datetime import date, datetime
 from itertools import groupby
 from typing import Any
@@ -56,12 +57,21 @@ class AdviceStore:
         self._owner = owner
 
     async def claim(
-        self, acquirers: list[str], now: datetime, lease_until: datetime, limit: int
+        self,
+        acquirers: list[str],
+        now: datetime,
+        lease_until: datetime,
+        limit: int,
+        under_way: Collection[UUID] = (),
     ) -> list[Advice]:
         """
         Take leases on up to *limit* advices that are due, merchant by merchant.
+
+        What an earlier claim of ours took is taken again unless it is still *under_way*.
         """
-        due = await self._database.rows("due_advices", now, limit, acquirers)
+        due = await self._database.rows(
+            "due_advices", now, limit, acquirers, self._owner, list(under_way)
+        )
         claimed: list[Advice] = []
         by_merchant = sorted((row["merchant_id"], row["advice_id"]) for row in due)
         for merchant_id, group in groupby(by_merchant, key=lambda pair: pair[0]):
@@ -109,6 +119,36 @@ class AdviceStore:
         """
         row = await self._database.row(
             "advice_answered", advice.merchant_id, advice.advice_id, self._owner, *arguments
+        )
+        return row is not None
+
+    async def batch_closed_by_host(self, advice: Advice, at: datetime, event_id: UUID) -> None:
+        """
+        Close our side of a batch that the host closed by itself, so that the next number opens.
+        """
+        await self._database.rows(
+            "begin_close",
+            advice.merchant_id,
+            advice.acquirer,
+            advice.terminal_id,
+            advice.currency,
+            advice.batch_number,
+            at,
+            "closed_by_host",
+            "acquirer",
+            event_id,
+        )
+
+    async def refund_instead(self, advice: Advice, *arguments: Any) -> bool:
+        """
+        Commit that a refund is owed instead of a reversal that the host refused; False if too late.
+        """
+        row = await self._database.row(
+            "owe_refund_instead",
+            advice.merchant_id,
+            advice.advice_id,
+            self._owner,
+            *arguments,
         )
         return row is not None
 

@@ -154,13 +154,13 @@ class MerchantStore:
         """
         Keep a new key's hash, and its last four characters so that people can tell keys apart.
         """
-        head, _, _ = secret.rpartition("_")
+        kind, mode, _ = secret.split("_", 2)  # The random part may hold underscores itself.
         await self._database.rows(
             "add_key",
             key_id,
             merchant_id,
             hash_of(secret),
-            f"{head}_...{secret[-4:]}",
+            f"{kind}_{mode}_...{secret[-4:]}",
             name,
             self._clock.now(),
             expires_at,
@@ -200,6 +200,7 @@ class KeyCache:
         self._database = database
         self._clock = clock
         self._kept: OrderedDict[bytes, tuple[float, ApiKey]] = OrderedDict()
+        self._revocations = 0
         self._listening = False
 
     async def key(self, secret: str) -> ApiKey | None:
@@ -210,8 +211,10 @@ class KeyCache:
         kept = self._kept.get(digest)
         if kept and kept[0] > self._clock.monotonic():
             return kept[1]
+        revocations = self._revocations
         found = await self._store.key(secret)
-        if found and self._listening:
+        # What was read before a revocation that we have heard of since is not remembered.
+        if found and self._listening and revocations == self._revocations:
             self._kept[digest] = (self._clock.monotonic() + KEY_SECONDS_MAX, found)
             if len(self._kept) > KEYS_KEPT_MAX:
                 self._kept.popitem(last=False)
@@ -228,7 +231,7 @@ class KeyCache:
                 log.warning("key_listener_lost", reason=type(error).__name__)
             finally:
                 self._listening = False
-                self._kept.clear()
+                self._heard()
             await asyncio.sleep(LISTEN_AGAIN_SECONDS)
 
     async def _listen_once(self) -> None:
@@ -244,6 +247,7 @@ class KeyCache:
                     await connection.remove_listener("api_keys", self._heard)
 
     def _heard(self, *_: object) -> None:
+        self._revocations += 1
         self._kept.clear()
 
 

@@ -37,8 +37,10 @@ class OutboxStore:
     async def claim_mail(self, now: datetime, lease_until: datetime, limit: int) -> list[OwedMail]:
         """
         Take leases on up to *limit* e-mails that are due, merchant by merchant.
+
+        Nothing of an earlier claim may still be worked on: what it left is taken again.
         """
-        due = await self._database.rows("due_mail", now, limit)
+        due = await self._database.rows("due_mail", now, limit, self._owner)
         claimed: list[OwedMail] = []
         by_merchant = sorted((row["merchant_id"], row["outbox_id"]) for row in due)
         for merchant_id, group in groupby(by_merchant, key=lambda pair: pair[0]):

@@ -283,12 +283,17 @@ class PaymentStore:
 
     async def history(self, payment: Payment) -> list[Change]:
         """
-        Return every change of *payment*, oldest first.
+        Return every change of *payment* and of its movements, oldest first.
         """
         rows = await self._database.rows(
             "history_of_payment", payment.merchant_id, payment.payment_id
         )
-        return [Change(**row) for row in rows]
+        changes = [Change(**row) for row in rows]
+        later = await self._database.rows(
+            "movement_history_of_payment", payment.merchant_id, payment.payment_id
+        )
+        changes += [_later_change(row, payment) for row in later]
+        return sorted(changes, key=lambda change: change.at)
 
     async def movements(self, payment: Payment) -> list[Movement]:
         """
@@ -376,6 +381,22 @@ def seal_columns(sealed: Sealed) -> dict[str, Any]:
         "ciphertext": sealed.ciphertext,
         "card_fingerprint": sealed.fingerprint,
     }
+
+
+def _later_change(row: asyncpg.Record, payment: Payment) -> Change:
+    """
+    Return a movement's change as a row of its payment's history.
+    """
+    return Change(
+        version=payment.version,
+        at=row["at"],
+        from_state=payment.state,
+        to_state=payment.state,
+        cause=row["cause"],
+        actor=row["actor"],
+        movement_id=row["movement_id"],
+        movement_state=row["to_state"],
+    )
 
 
 def _payment(row: asyncpg.Record | None) -> Payment | None:

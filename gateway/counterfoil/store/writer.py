@@ -124,7 +124,12 @@ class GroupWriter:
         while group := self._take_group():
             if self._on_group:
                 self._on_group(self._step, len(group))
-            await self._write_group(group)
+            try:
+                await self._write_group(group)
+            finally:
+                # Nobody waits for ever, whatever ended the group: a defect, or the process.
+                for each in group:
+                    _refuse(each, DatabaseAway(f"{self._step} is in doubt: its group was ended"))
 
     def _take_group(self) -> list[_Waiting]:
         """

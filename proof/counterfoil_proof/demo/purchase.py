@@ -7,6 +7,8 @@ import json
 import re
 import sys
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -59,7 +61,7 @@ async def buy(sandbox: Sandbox, card: str) -> Purchase:
     Raises:
         PurchaseFailed: The shop refused the form, or did not decide in time.
     """
-    async with httpx2.AsyncClient(base_url=sandbox.shop_url, timeout=PAGE_SECONDS_MAX) as browser:
+    async with _visiting("the shop", sandbox.shop_url) as browser:
         form = await _form(browser)
         began = time.monotonic()
         placed = await browser.post(
@@ -93,6 +95,15 @@ async def look(sandbox: Sandbox, bought: Purchase) -> None:
     bought.emails = await _emails(sandbox, bought.order, expected)
     compared = await _compared(sandbox, bought, payment)
     bought.faults = [*compared, *_mail_faults(bought, expected)]
+
+
+@asynccontextmanager
+async def _visiting(whom: str, url: str) -> AsyncIterator[httpx2.AsyncClient]:
+    try:
+        async with httpx2.AsyncClient(base_url=url, timeout=PAGE_SECONDS_MAX) as browser:
+            yield browser
+    except httpx2.HTTPError as error:
+        raise PurchaseFailed(f"{whom} does not answer as it should: {error}") from error
 
 
 async def _form(browser: httpx2.AsyncClient) -> dict[str, str]:
@@ -163,7 +174,7 @@ async def _emails(sandbox: Sandbox, order: str, expected: int) -> dict[str, int]
     Count the receipts for *order*: wait for those expected, and a moment more for any too many.
     """
     deadline = time.monotonic() + MAIL_SECONDS_MAX
-    async with httpx2.AsyncClient(base_url=sandbox.mailbox_url) as browser:
+    async with _visiting("the mailbox", sandbox.mailbox_url) as browser:
         while time.monotonic() < deadline:
             if all(count >= expected for count in (await _count(browser, order)).values()):
                 break

@@ -22,6 +22,7 @@ from counterfoil.api.authenticate import PREFIXES
 from counterfoil.app import open_database
 from counterfoil.clock import SystemClock
 from counterfoil.config import Configuration, load
+from counterfoil.installation import Serving
 from counterfoil.installation import programs as gateway_programs
 from counterfoil.store.merchants import MerchantStore, NewMerchant, Terminal
 from counterfoil.supervisor import Program
@@ -43,11 +44,14 @@ class FolderInUse(Exception):
 class Sandbox(msgspec.Struct, frozen=True):
     """
     One sandbox: its folder, its ports, and how slow its issuers are.
+
+    *settings* are further sections of the gateway's configuration (TOML), such as timers.
     """
 
     folder: Path
     ports: Ports
     issuer_delay_ms: str
+    settings: str = ""
 
     @property
     def gateway_url(self) -> str:
@@ -167,25 +171,9 @@ def _program(
         argv=[sys.executable, "-m", *words],
         env={**_clean_environment(), "PYTHONUNBUFFERED": "1"},
         log_path=sandbox.folder / party / "log" / f"{party}.log",
-        ready=_Serving(sandbox.folder / party / "serving.json"),
+        ready=Serving(sandbox.folder / party / "serving.json"),
         after=after,
     )
-
-
-class _Serving:
-    """
-    Asks whether a party listens: it says so in a file with its process id.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    async def __call__(self) -> bool:
-        try:
-            os.kill(json.loads(self._path.read_text())["pid"], 0)
-        except (OSError, ValueError):
-            return False
-        return True
 
 
 def _clean_environment() -> dict[str, str]:
@@ -267,7 +255,7 @@ def _write_private(path: Path, content: str) -> None:
 
 
 def _toml(sandbox: Sandbox) -> str:
-    state = json.dumps(str(sandbox.folder / "gateway"))  # A JSON string is a TOML string.
+    state = _quoted(sandbox.folder / "gateway")
     return f"""\
 # Written anew by every start of the demo; change the demo's options instead.
 mode = "test"
@@ -283,6 +271,11 @@ host = "{LOOPBACK}"
 port = {sandbox.ports.smtp}
 sender = "receipts@counterfoil.example"
 
+[settlement]
+reports = {_quoted(sandbox.folder / "rail" / "files" / "reports")}
+statements = {_quoted(sandbox.folder / "rail" / "files" / "statements")}
+look_seconds = 0.5
+
 [[acquirer]]
 name = "{ACQUIRER}"
 mode = "test"
@@ -290,4 +283,12 @@ host = "{LOOPBACK}"
 port = {sandbox.ports.rail}
 institution_id = "123456"
 forwarding_id = "987654"
-"""
+
+{sandbox.settings}"""
+
+
+def _quoted(path: Path) -> str:
+    """
+    Return *path* as a TOML string, which a JSON string is too.
+    """
+    return json.dumps(str(path))

@@ -22,6 +22,17 @@ ALTER TABLE batches
 CREATE INDEX batches_at_work ON batches (next_try_at)
     WHERE state IN ('closing', 'totalling', 'uploading');
 
+CREATE INDEX payments_in_flight ON payments (merchant_id, terminal_id, batch_number)
+    WHERE state IN ('processing', 'approved', 'reversing', 'voiding');
+CREATE INDEX payments_taken_back ON payments (merchant_id, terminal_id, batch_number)
+    WHERE state IN ('voided', 'reversed');
+CREATE INDEX payments_authorizations ON payments (merchant_id, terminal_id, batch_number)
+    WHERE kind = 'authorization';
+
+-- A terminal id is its acquirer's own: one merchant may have the same at two of them.
+ALTER TABLE payments DROP CONSTRAINT payments_merchant_id_terminal_id_rrn_key;
+ALTER TABLE payments ADD CONSTRAINT payments_rrn UNIQUE (merchant_id, acquirer, terminal_id, rrn);
+
 -- One row for every change of a batch, as payment_events for payments.
 CREATE TABLE batch_events (
     merchant_id  uuid NOT NULL,
@@ -104,35 +115,67 @@ ALTER TABLE transfers ADD CONSTRAINT transfers_about_something
     CHECK (payment_id IS NOT NULL OR reference IS NOT NULL);
 
 -- The hash chain over the journal, built by the worker: each block seals the transfers it names.
+-- `since` and `until` are the times of its earliest and latest transfer.
 CREATE TABLE transfer_blocks (
     merchant_id  uuid NOT NULL,
     block_number bigint NOT NULL CHECK (block_number > 0),
-    transfer_ids uuid[] NOT NULL,
-    previous     bytea NOT NULL,
+    transfer_ids uuid[] NOT NULL CHECK (cardinality(transfer_ids) BETWEEN 1 AND 10000),
+    digests      bytea[] NOT NULL CHECK (cardinality(digests) = cardinality(transfer_ids)),
+    since        timestamptz NOT NULL,
+    until        timestamptz NOT NULL,
+    previous     bytea NOT NULL CHECK (length(previous) = 32),
     hash         bytea NOT NULL CHECK (length(hash) = 32),
     at           timestamptz NOT NULL,
     PRIMARY KEY (merchant_id, block_number)
 );
+CREATE INDEX transfer_blocks_until ON transfer_blocks (until);
+-- The journal grows at its end only, so that a block range index finds its newest rows for nothing.
+CREATE INDEX transfers_at ON transfers USING brin (at)
+    WITH (pages_per_range = 16, autosummarize = on);
+
+-- The digest of a transfer: SHA-256 of its canonical text (ledger/chain.py says how it reads).
+CREATE FUNCTION transfer_digest(t transfers) RETURNS bytea LANGUAGE sql STABLE PARALLEL SAFE
+RETURN sha256(convert_to(ROW(
+    t.merchant_id, t.transfer_id, t.payment_id, t.movement_id, t.reference, t.debit_account,
+    t.credit_account, t.amount_minor, t.currency, t.cause,
+    (extract(epoch FROM t.at) * 1000000)::bigint)::text, 'UTF8'));
+
 CREATE TRIGGER transfer_blocks_append_only BEFORE UPDATE OR DELETE ON transfer_blocks
     FOR EACH ROW EXECUTE FUNCTION refuse_rewriting();
 
+-- The bank accounts whose statements are read, beside the sandbox's (card acceptor id + currency).
+CREATE TABLE bank_accounts (
+    merchant_id uuid NOT NULL REFERENCES merchants,
+    account     text NOT NULL CHECK (length(account) BETWEEN 1 AND 64),
+    currency    text NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
+    added_at    timestamptz NOT NULL,
+    PRIMARY KEY (merchant_id, account, currency),
+    UNIQUE (account, currency)
+);
+
 -- Every file that came, with its exact bytes; merchant_id is null while nobody knows whose it is.
+-- looks_again: what held it may change (a batch that is not closed yet), so it is tried again.
 CREATE TABLE incoming_files (
     digest      bytea PRIMARY KEY CHECK (length(digest) = 32),
-    kind        text NOT NULL CHECK (kind IN ('report', 'statement')),
+    kind        text NOT NULL CHECK (kind IN ('report', 'statement', 'unknown')),
     name        text NOT NULL,
     merchant_id uuid REFERENCES merchants,
     file_id     text,
     state       text NOT NULL CHECK (state IN ('read', 'held')),
     reason      text,
+    looks_again boolean NOT NULL DEFAULT false,
     content     bytea NOT NULL,
     received_at timestamptz NOT NULL,
     changed_at  timestamptz NOT NULL,
     CHECK ((state = 'held') = (reason IS NOT NULL)),
+    CHECK (state = 'held' OR NOT looks_again),
     CHECK (state = 'held' OR merchant_id IS NOT NULL)
 );
 CREATE UNIQUE INDEX incoming_files_once ON incoming_files (merchant_id, kind, file_id)
     WHERE state = 'read';
+CREATE INDEX incoming_files_held ON incoming_files (changed_at) WHERE state = 'held';
+CREATE INDEX incoming_files_newest ON incoming_files (received_at);
+CREATE INDEX batches_closed ON batches (closed_at) WHERE state = 'closed';
 
 -- One deposit of an acquirer, as its report announces it. Amounts in minor units.
 CREATE TABLE deposits (
@@ -159,6 +202,7 @@ CREATE TABLE deposits (
     CHECK (state = 'without_report' OR net_minor = gross_minor - refunds_minor
         - interchange_minor - scheme_minor - markup_minor + adjustments_minor)
 );
+CREATE INDEX deposits_newest ON deposits (merchant_id, value_date, acquirer, reference);
 
 CREATE TABLE deposit_events (
     merchant_id uuid NOT NULL,
@@ -172,6 +216,7 @@ CREATE TABLE deposit_events (
     actor       text NOT NULL,
     PRIMARY KEY (merchant_id, event_id)
 );
+CREATE INDEX deposit_events_deposit ON deposit_events (merchant_id, acquirer, reference);
 CREATE TRIGGER deposit_events_append_only BEFORE UPDATE OR DELETE ON deposit_events
     FOR EACH ROW EXECUTE FUNCTION refuse_rewriting();
 
@@ -187,7 +232,8 @@ CREATE TABLE deposit_adjustments (
     FOREIGN KEY (merchant_id, acquirer, reference) REFERENCES deposits
 );
 
--- Every line of a report and what it turned out to be.
+-- Every line of a report and what it turned out to be. Refunds are negative. An item of ours is
+-- settled by at most one line; movement_id of a duplicate names the item that it repeats.
 CREATE TABLE settlement_lines (
     merchant_id       uuid NOT NULL,
     acquirer          text NOT NULL,
@@ -210,11 +256,14 @@ CREATE TABLE settlement_lines (
     movement_id       uuid,
     outcome           text NOT NULL CHECK (outcome IN
         ('matched', 'missing_here', 'amount_differs', 'date_shifted', 'duplicate')),
-    PRIMARY KEY (merchant_id, file_digest, line)
+    PRIMARY KEY (merchant_id, file_digest, line),
+    CHECK ((movement_id IS NULL) = (outcome = 'missing_here'))
 );
-CREATE INDEX settlement_lines_deposit ON settlement_lines (merchant_id, acquirer, reference);
+CREATE INDEX settlement_lines_deposit ON settlement_lines (merchant_id, acquirer, reference, line);
+CREATE INDEX settlement_lines_batch
+    ON settlement_lines (merchant_id, acquirer, terminal_id, currency, batch_number);
 CREATE UNIQUE INDEX settlement_lines_movement ON settlement_lines (merchant_id, movement_id)
-    WHERE outcome IN ('matched', 'date_shifted');
+    WHERE outcome IN ('matched', 'amount_differs', 'date_shifted');
 
 -- The bank's words: each statement with its balances, each entry with what it turned out to be.
 CREATE TABLE bank_statements (
@@ -270,3 +319,6 @@ CREATE TABLE findings (
     PRIMARY KEY (merchant_id, finding_id)
 );
 CREATE UNIQUE INDEX findings_once ON findings (merchant_id, kind, subject) WHERE state = 'open';
+CREATE INDEX findings_movement ON findings (merchant_id, movement_id)
+    WHERE movement_id IS NOT NULL;
+CREATE INDEX findings_newest ON findings (merchant_id, opened_at, finding_id);

@@ -1,10 +1,13 @@
 -- name: due_advices
--- What is owed to an acquirer and due: of each payment only the oldest, so that order is kept.
+-- What is owed to an acquirer and due: of each payment only the oldest, so that order is kept. A
+-- lease is also over when its process has ended, and when it is ours and we are not at it ($5).
 SELECT a.merchant_id, a.advice_id FROM advices AS a JOIN payments AS p
     ON p.merchant_id = a.merchant_id AND p.payment_id = a.payment_id
 WHERE a.state = 'owed' AND a.next_try_at <= $1
-  AND (a.lease_until IS NULL OR a.lease_until <= $1)
-  AND p.acquirer = ANY($3::text[])
+  AND (a.lease_until IS NULL OR a.lease_until <= $1 OR a.lease_owner = $4 OR EXISTS (
+    SELECT 1 FROM processes AS ended
+    WHERE ended.process_id = a.lease_owner AND ended.lease_until <= $1))
+  AND p.acquirer = ANY($3::text[]) AND a.advice_id <> ALL($5::uuid[])
   AND NOT EXISTS (
     SELECT 1 FROM advices AS earlier
     WHERE earlier.merchant_id = a.merchant_id AND earlier.payment_id = a.payment_id
@@ -17,7 +20,9 @@ UPDATE advices AS a
 SET lease_owner = $3, lease_until = $4
 FROM payments AS p
 WHERE a.merchant_id = $1 AND a.advice_id = ANY($2::uuid[]) AND a.state = 'owed'
-  AND (a.lease_until IS NULL OR a.lease_until <= $5)
+  AND (a.lease_until IS NULL OR a.lease_until <= $5 OR a.lease_owner = $3 OR EXISTS (
+    SELECT 1 FROM processes AS ended
+    WHERE ended.process_id = a.lease_owner AND ended.lease_until <= $5))
   AND p.merchant_id = a.merchant_id AND p.payment_id = a.payment_id
 RETURNING a.*, p.kind AS payment_kind, p.currency, p.card_token, p.acquirer, p.terminal_id,
     p.stan AS original_stan, p.transmitted_at AS original_transmitted_at, p.rrn AS original_rrn,
@@ -67,6 +72,8 @@ WITH input AS MATERIALIZED (
     SET state = CASE
             WHEN a.kind = 'reversal' AND a.state = 'accepted' THEN 'reversed'
             WHEN a.kind = 'void' AND a.state = 'accepted' THEN 'voided'
+            WHEN a.kind = 'refund' AND a.state = 'accepted' AND p.state = 'voiding' THEN 'voided'
+            WHEN a.kind = 'refund' AND a.state = 'accepted' AND p.state = 'reversing' THEN 'reversed'
             ELSE p.state END,
         version = p.version + 1, changed_by = i.event_id, updated_at = i.at,
         released_minor = CASE
@@ -119,6 +126,99 @@ WITH input AS MATERIALIZED (
        OR (a.kind = 'refund' AND a.state = 'refused')
 )
 SELECT * FROM moved;
+
+-- name: owe_refund_instead
+-- The host's batch is closed, so it can not take the money back by a reversal: a refund is owed.
+WITH input AS MATERIALIZED (
+    SELECT $1::uuid AS merchant_id, $2::uuid AS advice_id, $3::uuid AS lease_owner,
+        $4::text AS response_code, $5::uuid AS event_id, $6::uuid AS message_id, $7::text AS mti,
+        $8::text AS content, $9::uuid AS refund_id, $10::uuid AS refund_advice_id,
+        $11::text AS rrn, $12::date AS business_day, $13::integer AS stan, $14::uuid[] AS transfer_ids,
+        $15::uuid AS capture_id, $16::timestamptz AS late_until, $17::timestamptz AS at
+), advice AS (
+    UPDATE advices AS a
+    SET state = 'refused', response_code = i.response_code, lease_until = NULL, lease_owner = NULL
+    FROM input AS i
+    WHERE a.merchant_id = i.merchant_id AND a.advice_id = i.advice_id AND a.state = 'owed'
+      AND a.lease_owner = i.lease_owner AND a.kind IN ('reversal', 'void')
+    RETURNING a.*
+), before AS MATERIALIZED (
+    SELECT p.* FROM payments AS p JOIN advice AS a USING (merchant_id, payment_id)
+), open_batch AS MATERIALIZED (
+    SELECT b.batch_number FROM batches AS b
+    WHERE (b.merchant_id, b.acquirer, b.terminal_id, b.currency)
+        IN (SELECT merchant_id, acquirer, terminal_id, currency FROM before)
+      AND b.state = 'open'
+    FOR SHARE OF b
+), moved AS (
+    UPDATE payments AS p
+    SET version = p.version + 1, changed_by = i.event_id, authorized_minor = p.amount_minor,
+        captured_minor = p.amount_minor, released_minor = 0, refunded_minor = p.amount_minor,
+        updated_at = i.at
+    FROM advice AS a, input AS i, open_batch
+    WHERE p.merchant_id = a.merchant_id AND p.payment_id = a.payment_id
+    RETURNING p.*
+), void AS (
+    UPDATE movements AS c SET state = 'failed', updated_at = i.at
+    FROM moved AS m, input AS i
+    WHERE c.merchant_id = m.merchant_id AND c.payment_id = m.payment_id AND c.kind = 'void'
+), capture_again AS (
+    UPDATE movements AS c SET state = 'pending', updated_at = i.at
+    FROM moved AS m, input AS i
+    WHERE c.merchant_id = m.merchant_id AND c.payment_id = m.payment_id AND c.kind = 'capture'
+      AND c.state = 'undone'
+), made AS (
+    INSERT INTO movements
+        (merchant_id, movement_id, payment_id, kind, state, amount_minor, currency, acquirer,
+         terminal_id, batch_number, rrn, created_at, updated_at)
+    SELECT m.merchant_id, i.capture_id, m.payment_id, 'capture', 'pending', m.amount_minor,
+        m.currency, m.acquirer, m.terminal_id, m.batch_number, m.rrn, i.at, i.at
+    FROM moved AS m, input AS i, advice AS a WHERE a.kind = 'reversal'
+    UNION ALL
+    SELECT m.merchant_id, i.refund_id, m.payment_id, 'refund', 'pending', m.amount_minor,
+        m.currency, m.acquirer, m.terminal_id, b.batch_number, i.rrn, i.at, i.at
+    FROM moved AS m, input AS i, open_batch AS b
+), history AS (
+    INSERT INTO payment_events
+        (merchant_id, payment_id, version, event_id, at, from_state, to_state, cause, actor,
+         movement_id, movement_state)
+    SELECT m.merchant_id, m.payment_id, m.version, i.event_id, i.at, m.state, m.state,
+        'host_batch_closed', 'acquirer', i.refund_id, 'pending'
+    FROM moved AS m, input AS i
+), message AS (
+    INSERT INTO network_messages
+        (merchant_id, message_id, payment_id, direction, mti, acquirer, terminal_id, business_day,
+         stan, transmitted_at, content, at)
+    SELECT m.merchant_id, i.message_id, m.payment_id, 'received', i.mti, m.acquirer, m.terminal_id,
+        a.business_day, a.stan, a.transmitted_at, i.content, i.at
+    FROM moved AS m, input AS i, advice AS a
+), posted AS (
+    INSERT INTO transfers
+        (merchant_id, transfer_id, payment_id, movement_id, debit_account, credit_account,
+         amount_minor, currency, cause, at)
+    SELECT m.merchant_id, i.transfer_ids[1], m.payment_id, NULL::uuid, 'held', 'issuer',
+        m.amount_minor, m.currency, 'host_batch_closed', i.at
+    FROM moved AS m, input AS i, before AS b WHERE b.authorized_minor = 0
+    UNION ALL
+    SELECT m.merchant_id, i.transfer_ids[2], m.payment_id, NULL::uuid, 'open',
+        CASE a.kind WHEN 'void' THEN 'released' ELSE 'held' END,
+        m.amount_minor, m.currency, 'host_batch_closed', i.at
+    FROM moved AS m, input AS i, advice AS a
+    UNION ALL
+    SELECT m.merchant_id, i.transfer_ids[3], m.payment_id, i.refund_id, 'refunded', 'open',
+        m.amount_minor, m.currency, 'host_batch_closed', i.at
+    FROM moved AS m, input AS i
+), owed AS (
+    INSERT INTO advices
+        (merchant_id, advice_id, payment_id, movement_id, position, kind, amount_minor,
+         batch_number, state, business_day, stan, transmitted_at, next_try_at, late_until,
+         created_at)
+    SELECT m.merchant_id, i.refund_advice_id, m.payment_id, i.refund_id, m.version, 'refund',
+        m.amount_minor, b.batch_number, 'owed', i.business_day, i.stan, i.at, i.at, i.late_until,
+        i.at
+    FROM moved AS m, input AS i, open_batch AS b
+)
+SELECT payment_id FROM moved;
 
 -- name: oldest_owed_advice
 -- How many advices are owed, and since when the oldest is.

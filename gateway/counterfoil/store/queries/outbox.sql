@@ -1,7 +1,11 @@
 -- name: due_mail
--- E-mails that are owed and due.
-SELECT merchant_id, outbox_id FROM outbox
-WHERE state = 'owed' AND next_try_at <= $1 AND (lease_until IS NULL OR lease_until <= $1)
+-- E-mails that are owed and due, and on which nobody works. A lease is also over when its process
+-- has ended, and when it is left from an earlier round of the one who asks.
+SELECT merchant_id, outbox_id FROM outbox AS o
+WHERE state = 'owed' AND next_try_at <= $1
+  AND (lease_until IS NULL OR lease_until <= $1 OR lease_owner = $3 OR EXISTS (
+    SELECT 1 FROM processes AS ended
+    WHERE ended.process_id = o.lease_owner AND ended.lease_until <= $1))
 ORDER BY next_try_at LIMIT $2;
 
 -- name: claim_mail
@@ -10,7 +14,9 @@ UPDATE outbox AS o
 SET lease_owner = $3, lease_until = $4, attempts = o.attempts + 1
 FROM payments AS p, merchants AS m
 WHERE o.merchant_id = $1 AND o.outbox_id = ANY($2::uuid[]) AND o.state = 'owed'
-  AND (o.lease_until IS NULL OR o.lease_until <= $5)
+  AND (o.lease_until IS NULL OR o.lease_until <= $5 OR o.lease_owner = $3 OR EXISTS (
+    SELECT 1 FROM processes AS ended
+    WHERE ended.process_id = o.lease_owner AND ended.lease_until <= $5))
   AND p.merchant_id = o.merchant_id AND p.payment_id = o.payment_id
   AND m.merchant_id = o.merchant_id
 RETURNING o.outbox_id, o.kind AS mail_kind, o.recipient, o.attempts, p.*,

@@ -278,6 +278,11 @@ RETURNING merchant_id;
 SELECT version, at, from_state, to_state, cause, actor, movement_id, movement_state
 FROM payment_events WHERE merchant_id = $1 AND payment_id = $2 ORDER BY version LIMIT 1000;
 
+-- name: movement_history_of_payment
+-- Every later change of a payment's movements, oldest first.
+SELECT movement_id, at, to_state, cause, actor FROM movement_events
+WHERE merchant_id = $1 AND payment_id = $2 ORDER BY at LIMIT 1000;
+
 -- name: movements_of_payment
 -- The captures, voids and refunds of a payment, oldest first.
 SELECT * FROM movements WHERE merchant_id = $1 AND payment_id = $2

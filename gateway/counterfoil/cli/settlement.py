@@ -1,0 +1,387 @@
+"""
+`counterfoil settlement`: what the acquirer and the bank said, and the deposits explained.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any
+from uuid import UUID
+
+import asyncpg
+import cyclopts
+import msgspec
+
+from counterfoil import ids
+from counterfoil.app import open_database
+from counterfoil.cli.console import (
+    CommandRefused,
+    ConfigOption,
+    JsonOption,
+    configuration,
+    run,
+    say,
+    say_json,
+    table,
+)
+from counterfoil.cli.merchant import merchant_id_of
+from counterfoil.clock import SystemClock
+from counterfoil.config import Configuration
+from counterfoil.ids import Ids
+from counterfoil.money import CURRENCIES, currency, decimal_text
+from counterfoil.settlement.explained import (
+    DepositAnswer,
+    DepositState,
+    FindingAnswer,
+    FindingKind,
+    explained,
+    finding,
+    summary,
+)
+from counterfoil.settlement.incoming import FILE_BYTES_MAX, Intake, Taken
+from counterfoil.store.database import Database
+from counterfoil.store.deposits import LINES_PAGE_MAX, PAGE_MAX, DepositStore
+from counterfoil.store.merchants import MerchantStore
+from counterfoil.store.settlement import SettlementStore
+
+LISTED_MAX = 10_000
+NOTE_CHARACTERS_MAX = 500
+
+app = cyclopts.App(name="settlement", help="Reports, bank statements and deposits.")
+
+MerchantOption = Annotated[
+    str | None, cyclopts.Parameter(name="--merchant", help="Without it all merchants.")
+]
+
+
+@app.command
+def read(
+    *files: Annotated[Path, cyclopts.Parameter(help="Reports, camt.053 or BAI2 statements.")],
+    json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """
+    Read files now. Each is booked whole, or held whole with the reason (exit code 1).
+
+    What was read before is known, and booked once; a held one is looked at again.
+    """
+    if not files:
+        raise CommandRefused("name at least one file")
+    contents = [(path.name, _content(path)) for path in files]
+    taken = run(_read(configuration(config), contents))
+    if json:
+        say_json([_taken(each) for each in taken])
+    else:
+        for each in taken:
+            say(f"{each.name}: {each.state}" + (f": {each.reason}" if each.reason else ""))
+    if any(each.state == "held" for each in taken):
+        raise SystemExit(1)
+
+
+@app.command
+def files(
+    *, merchant: MerchantOption = None, json: JsonOption = False, config: ConfigOption = None
+) -> None:
+    """
+    List the files that came, newest first.
+    """
+    chosen = merchant_id_of(merchant) if merchant else None
+    _print(run(_files(configuration(config), None, chosen)), _FILE_COLUMNS, json=json)
+
+
+@app.command
+def held(*, json: JsonOption = False, config: ConfigOption = None) -> None:
+    """
+    List the files that are held, and why.
+    """
+    _print(run(_files(configuration(config), "held", None)), _HELD_COLUMNS, json=json)
+
+
+@app.command
+def findings(
+    *,
+    merchant: MerchantOption = None,
+    kind: FindingKind | None = None,
+    all_: Annotated[
+        bool, cyclopts.Parameter(name="--all", negative="", help="Resolved ones too.")
+    ] = False,
+    json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """
+    List what does not agree, with the next step.
+    """
+    found = run(_findings(configuration(config), merchant, None if all_ else "open", kind))
+    if json:
+        say_json([_told(each) for each in found])
+        return
+    for each in found:
+        say(f"{each.id}  {each.kind}  {_text(each.amount_minor, each.currency)} {each.currency}")
+        say(f"    {each.subject}")
+        say(f"    {each.resolution or each.next_step}")
+    if not found:
+        say("Everything agrees.")
+
+
+@app.command
+def resolve(
+    found: Annotated[str, cyclopts.Parameter(help="Such as fnd_0198...")],
+    *,
+    note: Annotated[str, cyclopts.Parameter(help="What was agreed, and with whom.")],
+    config: ConfigOption = None,
+) -> None:
+    """
+    Take a finding off the list after a person has cleared it up. Nothing is booked.
+    """
+    if not 0 < len(note.strip()) <= NOTE_CHARACTERS_MAX:
+        raise CommandRefused("--note says what was agreed, and with whom, in 500 characters")
+    run(_resolve(configuration(config), found, note.strip()))
+    say(f"{found} is resolved.")
+
+
+@app.command
+def deposits(
+    *,
+    merchant: MerchantOption = None,
+    state: DepositState | None = None,
+    json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """
+    List deposits, newest first.
+    """
+    found = run(_deposits(configuration(config), merchant, state))
+    _print([_shown(each) for each in found], _DEPOSIT_COLUMNS, json=json)
+
+
+@app.command
+def deposit(
+    reference: str,
+    *,
+    merchant: MerchantOption = None,
+    json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """
+    Explain a deposit: these payments, these refunds, these fees, this net, on that day.
+    """
+    found = run(_deposit(configuration(config), reference, merchant))
+    if json:
+        say_json(_shown(found))
+    else:
+        _explain(_shown(found))
+
+
+@app.command
+def account(
+    merchant: str,
+    account: Annotated[str, cyclopts.Parameter(help="As the bank's statements name it.")],
+    *,
+    currency: str,
+    config: ConfigOption = None,
+) -> None:
+    """
+    Say whose a bank account is: its statements count as that merchant's from now on.
+    """
+    if currency.upper() not in CURRENCIES:
+        raise CommandRefused(f"{currency!r} is no currency of ISO 4217, such as USD")
+    run(_add_account(configuration(config), merchant_id_of(merchant), account, currency.upper()))
+    say(f"Statements of {account} in {currency.upper()} are {merchant}'s.")
+
+
+async def _read(settings: Configuration, contents: list[tuple[str, bytes]]) -> list[Taken]:
+    async with open_database(settings) as database:
+        clock = SystemClock()
+        intake = Intake(SettlementStore(database), settings.acquirer, clock, Ids(clock))
+        return [await intake.take_file(content, name) for name, content in contents]
+
+
+async def _files(
+    settings: Configuration, state: str | None, merchant_id: UUID | None
+) -> list[dict[str, Any]]:
+    async with open_database(settings) as database:
+        rows = await DepositStore(database).files(
+            state=state, merchant_id=merchant_id, limit=LISTED_MAX
+        )
+    return [_file(row) for row in rows]
+
+
+async def _findings(
+    settings: Configuration, merchant: str | None, state: str | None, kind: str | None
+) -> list[FindingAnswer]:
+    async with open_database(settings) as database:
+        store = DepositStore(database)
+        found: list[FindingAnswer] = []
+        for each in await _merchants(database, merchant):
+            rows = await store.findings(each, state=state, kind=kind, limit=LISTED_MAX)
+            found += [finding(row) for row in rows]
+        return found
+
+
+async def _resolve(settings: Configuration, found: str, note: str) -> None:
+    try:
+        finding_id = ids.read(ids.FINDING, found)
+    except ids.UnreadableId as error:
+        raise CommandRefused(f"{found!r} is no finding: {error}") from error
+    async with open_database(settings) as database:
+        merchant_id = await DepositStore(database).whose_finding(finding_id)
+        if merchant_id is None or not await SettlementStore(database).resolve_finding(
+            merchant_id, finding_id, SystemClock().now(), note
+        ):
+            raise CommandRefused("there is no such open finding: counterfoil settlement findings")
+
+
+async def _deposits(
+    settings: Configuration, merchant: str | None, state: str | None
+) -> list[DepositAnswer]:
+    async with open_database(settings) as database:
+        store = DepositStore(database)
+        return [
+            summary(row)
+            for each in await _merchants(database, merchant)
+            for row in await store.page(each, state=state, limit=LISTED_MAX)
+        ]
+
+
+async def _deposit(settings: Configuration, reference: str, merchant: str | None) -> DepositAnswer:
+    async with open_database(settings) as database:
+        store = DepositStore(database)
+        owners = [merchant_id_of(merchant)] if merchant else await store.merchants_of(reference)
+        if len(owners) > 1:
+            raise CommandRefused(f"several merchants have a deposit {reference}: use --merchant")
+        row = await store.deposit(owners[0], reference) if owners else None
+        if row is None:
+            raise CommandRefused(
+                f"there is no deposit {reference}: counterfoil settlement deposits"
+            )
+        whole = await explained(row, store, limit=LINES_PAGE_MAX)
+        lines = list(whole.lines or [])
+        while whole.next_line is not None:
+            assert isinstance(whole.next_line, int)
+            whole = await explained(row, store, after_line=whole.next_line, limit=LINES_PAGE_MAX)
+            lines += whole.lines or []
+        return msgspec.structs.replace(whole, lines=lines)
+
+
+async def _add_account(settings: Configuration, merchant_id: UUID, account: str, code: str) -> None:
+    async with open_database(settings) as database:
+        try:
+            await SettlementStore(database).add_account(
+                merchant_id, account, code, SystemClock().now()
+            )
+        except asyncpg.UniqueViolationError as error:
+            raise CommandRefused("that account is another merchant's") from error
+        except asyncpg.ForeignKeyViolationError as error:
+            raise CommandRefused("there is no such merchant: counterfoil merchant list") from error
+        except asyncpg.CheckViolationError as error:
+            raise CommandRefused("an account has 1 to 64 characters") from error
+
+
+async def _merchants(database: Database, merchant: str | None) -> list[UUID]:
+    if merchant:
+        return [merchant_id_of(merchant)]
+    store = MerchantStore(database, SystemClock())
+    found: list[UUID] = []
+    while page := await store.page(found[-1] if found else None, PAGE_MAX):
+        found += [row["merchant_id"] for row in page]
+    return found
+
+
+def _content(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            content = file.read(FILE_BYTES_MAX + 1)
+    except OSError as error:
+        raise CommandRefused(f"cannot read {path}: {error.strerror}") from error
+    if len(content) > FILE_BYTES_MAX:
+        raise CommandRefused(f"{path} has more than {FILE_BYTES_MAX} bytes")
+    return content
+
+
+def _taken(taken: Taken) -> dict[str, Any]:
+    return msgspec.structs.asdict(taken)
+
+
+def _told(found: FindingAnswer) -> dict[str, Any]:
+    told: dict[str, Any] = msgspec.to_builtins(found)
+    return {**told, "amount": _text(found.amount_minor, found.currency)}
+
+
+def _file(row: asyncpg.Record) -> dict[str, Any]:
+    merchant_id = row["merchant_id"]
+    return {
+        "received_at": f"{row['received_at']:%Y-%m-%dT%H:%M:%SZ}",
+        "kind": row["kind"],
+        "state": row["state"],
+        "name": row["name"],
+        "file_id": row["file_id"],
+        "merchant": ids.written(ids.MERCHANT, merchant_id) if merchant_id else None,
+        "reason": row["reason"],
+        "looks_again": row["looks_again"],
+        "bytes": row["bytes"],
+        "digest": row["digest"].hex(),
+    }
+
+
+def _shown(found: DepositAnswer) -> dict[str, Any]:
+    """
+    Return a deposit with every amount as people write it beside the one for programs.
+    """
+    shown: dict[str, Any] = msgspec.to_builtins(found)
+    code = found.currency
+    for part in (shown, *(each for name in _PARTS for each in shown.get(name, ()))):
+        part |= {
+            name.removesuffix("_minor"): _text(value, code)
+            for name, value in list(part.items())
+            if name.endswith("_minor")
+        }
+    return shown
+
+
+_PARTS = ("lines", "adjustment_lines", "entries")
+
+
+def _text(minor: int, code: str) -> str:
+    return decimal_text(minor, currency(code))
+
+
+def _print(found: list[dict[str, Any]], columns: tuple[str, ...], *, json: bool) -> None:
+    if json:
+        say_json(found)
+    elif found:
+        table(list(columns), [_cells(each, columns) for each in found])
+    else:
+        say("Nothing.")
+
+
+def _explain(shown: dict[str, Any]) -> None:
+    """
+    Print a deposit as a bill is printed: what it is made of, then the sums, then the bank.
+    """
+    code = shown["currency"]
+    say(f"Deposit {shown['reference']} of {shown['acquirer']}: {shown['state']}")
+    say(f"business day {shown['business_date']}, value date {shown['value_date']}")
+    if shown["lines"]:
+        table(list(_LINE_COLUMNS), [_cells(each, _LINE_COLUMNS) for each in shown["lines"]])
+    for each in shown["adjustment_lines"]:
+        say(f"{each['kind']}: {each['amount']} {code} {each['text']}".rstrip())
+    for name in _SUMS:
+        say(f"{name:<12} {shown[name]:>16} {code}")
+    for each in shown["entries"]:
+        say(
+            f"bank, {each['value_on']}: {each['amount']} {code} ({each['outcome']}, {each['text']})"
+        )
+    if not shown["entries"]:
+        say("The bank's statements do not have it yet.")
+
+
+def _cells(row: dict[str, Any], columns: tuple[str, ...]) -> list[str]:
+    return ["" if row[name] is None else str(row[name]) for name in columns]
+
+
+_FILE_COLUMNS = ("received_at", "kind", "state", "file_id", "name")
+_HELD_COLUMNS = ("received_at", "kind", "name", "reason")
+_DEPOSIT_COLUMNS = ("reference", "state", "net", "paid", "currency", "business_date", "value_date")
+_LINE_COLUMNS = (
+    *("line", "kind", "batch", "rrn", "brand", "last_four", "amount"),
+    *("interchange", "scheme", "markup", "outcome", "order"),
+)
+_SUMS = ("gross", "refunds", "interchange", "scheme", "markup", "adjustments", "net", "paid")

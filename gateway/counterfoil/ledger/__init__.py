@@ -1,0 +1,3 @@
+"""
+The books: the chart of accounts, the seal over the journal, and the audit that proves both.
+"""

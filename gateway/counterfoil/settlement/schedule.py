@@ -1,0 +1,78 @@
+"""
+The merchant's day ends at the merchant's cutoff, in the merchant's time zone.
+
+Run by every worker; a guarded UPDATE decides who keeps a cutoff. After an outage the
+cutoffs that were missed are kept at once, as one.
+"""
+
+from datetime import timedelta
+from uuid import UUID
+
+import structlog
+
+from counterfoil.payments.road import Road
+from counterfoil.settlement.close import begin
+from counterfoil.settlement.cutoff import next_cutoff
+from counterfoil.store.batches import BatchStore, Cutoff
+
+MERCHANTS_AT_ONCE_MAX = 500
+ITEMS_MAX = 9_000  # Below the 9,999 of a batch: what is in flight may still come in.
+OPEN_MAX = timedelta(hours=24)
+CLOSING_MAX = timedelta(minutes=5)
+
+log = structlog.get_logger("schedule")
+
+
+async def keep_cutoffs(batches: BatchStore, road: Road) -> int:
+    """
+    Begin to close the batches of every merchant whose cutoff has passed; return how many.
+    """
+    begun = 0
+    after: UUID | None = None
+    while page := await batches.cutoffs(after, MERCHANTS_AT_ONCE_MAX):
+        for merchant in page:
+            begun += await _keep(merchant, batches, road)
+        after = page[-1].merchant_id
+    return begun
+
+
+async def close_full(batches: BatchStore, road: Road) -> int:
+    """
+    Close batches that are nearly full; the next number takes what comes.
+    """
+    full = await batches.full(ITEMS_MAX)
+    return len(await begin(full, batches, road, cause="full", actor="worker"))
+
+
+async def watch(batches: BatchStore, road: Road) -> None:
+    """
+    Raise an alarm for batches that are open or closing for too long, or need a person.
+    """
+    now = road.clock.now()
+    for row in await batches.overdue(now - OPEN_MAX, now - CLOSING_MAX):
+        log.error(
+            "batch_overdue",
+            terminal=row["terminal_id"],
+            currency=row["currency"],
+            batch=row["batch_number"],
+            state=row["state"],
+            opened_at=row["opened_at"].isoformat(),
+        )
+
+
+async def _keep(merchant: Cutoff, batches: BatchStore, road: Road) -> int:
+    now = road.clock.now()
+    due = next_cutoff(merchant.last_cutoff_at, merchant.cutoff, merchant.timezone)
+    if due > now:
+        return 0
+    latest = due
+    while (following := next_cutoff(latest, merchant.cutoff, merchant.timezone)) <= now:
+        latest = following
+    # Closing comes first: after a crash in between it is done again, and finds only what was
+    # opened before the cutoff.
+    keys = await batches.to_close(merchant.merchant_id, latest)
+    begun = await begin(keys, batches, road, cause="cutoff", actor="worker")
+    await batches.keep_cutoff(merchant.merchant_id, merchant.last_cutoff_at, latest)
+    if begun:
+        log.info("cutoff", merchant=merchant.merchant_id.hex, batches=len(begun))
+    return len(begun)

@@ -1,0 +1,419 @@
+"""
+Batches in the database: opened, frozen, closed; every message about them committed first.
+"""
+
+from datetime import date, datetime, time
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from counterfoil.network.closing import Item, Totals
+from counterfoil.network.requests import Original
+from counterfoil.store.database import Database
+from counterfoil.store.payments import sealed_card
+from counterfoil.vault import KeptCard, Vault
+
+UPLOAD_AT_ONCE_MAX = 50
+
+
+Row = asyncpg.Record
+
+
+class BatchKey(msgspec.Struct, frozen=True, order=True):
+    """
+    What names a batch: a number of one terminal and currency.
+    """
+
+    merchant_id: UUID
+    acquirer: str
+    terminal_id: str
+    currency: str
+    batch_number: int
+
+    @property
+    def reference(self) -> str:
+        """
+        The batch as books and people name it: TERM0001/USD/000007.
+        """
+        return f"{self.terminal_id}/{self.currency}/{self.batch_number:06d}"
+
+
+class Batch(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    A batch that we hold the lease of.
+    """
+
+    key: BatchKey
+    state: str
+    closing_at: datetime | None
+    our_totals: Totals | None
+    host_totals: Totals | None
+
+
+class Sent(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    A message about a batch: the trace that it keeps, how often it was tried, what was answered.
+    """
+
+    stan: int
+    transmitted_at: datetime
+    attempts: int
+    response_code: str | None
+
+
+class Upload(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    An item to be uploaded, and the token of its card.
+    """
+
+    item: Item
+    card_token: UUID
+
+
+class Cutoff(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    When a merchant's day ends, and when it last did.
+    """
+
+    merchant_id: UUID
+    cutoff: time
+    timezone: str
+    last_cutoff_at: datetime
+
+
+class BatchStore:
+    """
+    The guarded steps of a close.
+    """
+
+    def __init__(self, database: Database, owner: UUID) -> None:
+        self._database = database
+        self._owner = owner
+
+    async def begin_close(
+        self, key: BatchKey, at: datetime, *, cause: str, actor: str, event_id: UUID
+    ) -> bool:
+        """
+        Close *key* to new traffic and open the next number; False when it was not open.
+        """
+        row = await self._database.row(
+            "begin_close", *msgspec.structs.astuple(key), at, cause, actor, event_id
+        )
+        return row is not None
+
+    async def to_close(self, merchant_id: UUID, opened_before: datetime) -> list[BatchKey]:
+        """
+        Return a merchant's open batches that hold anything and were opened before that moment.
+        """
+        rows = await self._database.rows("batches_to_close", merchant_id, opened_before)
+        return [
+            BatchKey(
+                merchant_id,
+                row["acquirer"],
+                row["terminal_id"],
+                row["currency"],
+                row["batch_number"],
+            )
+            for row in rows
+        ]
+
+    async def full(self, items_max: int) -> list[BatchKey]:
+        """
+        Return open batches that hold *items_max* items or more.
+        """
+        rows = await self._database.rows("full_batches", items_max)
+        return [BatchKey(*row.values()) for row in rows]
+
+    async def claim(
+        self, acquirers: list[str], now: datetime, lease_until: datetime, limit: int
+    ) -> list[Batch]:
+        """
+        Take leases on batches whose next step is due.
+        """
+        due = await self._database.rows("due_batches", now, limit, acquirers)
+        claimed = []
+        for key in (BatchKey(*row.values()) for row in due):
+            row = await self._database.row(
+                "claim_batch", *msgspec.structs.astuple(key), self._owner, lease_until, now
+            )
+            if row:
+                claimed.append(_batch(key, row))
+        return claimed
+
+    async def release(self, key: BatchKey, next_try_at: datetime) -> None:
+        """
+        Hand the lease back.
+        """
+        await self._database.rows(
+            "release_batch", *msgspec.structs.astuple(key), self._owner, next_try_at
+        )
+
+    async def in_flight(self, key: BatchKey) -> int:
+        """
+        Return how many payments and advices the batch still waits for.
+        """
+        row = await self._database.row("in_flight", *msgspec.structs.astuple(key))
+        assert row is not None
+        waiting: int = row["payments"] + row["advices"]
+        return waiting
+
+    async def totals(self, key: BatchKey) -> Totals:
+        """
+        Count what stands in the batch, gross, and what was taken out of it again.
+        """
+        words = msgspec.structs.astuple(key)
+        sums = await self._database.rows("batch_sums", *words)
+        captures = [row for row in sums if row["kind"] == "capture"]
+        refunds = [row for row in sums if row["kind"] == "refund"]
+        sales = await self._one("batch_reversals", words)
+        voided = await self._one("batch_capture_reversals", words)
+        authorizations = await self._one("batch_authorizations", words)
+        reversals = sales["number"] + voided["number"]
+        reversals_minor = sales["amount_minor"] + voided["amount_minor"]
+        return Totals(
+            debits=sum(row["number"] for row in captures) + reversals,
+            debits_minor=sum(row["amount_minor"] for row in captures) + reversals_minor,
+            debit_reversals=reversals,
+            debit_reversals_minor=reversals_minor,
+            credits=sum(row["number"] for row in refunds),
+            credits_minor=sum(row["amount_minor"] for row in refunds),
+            authorizations=authorizations["number"],
+        )
+
+    async def freeze(self, key: BatchKey, totals: Totals, at: datetime, event_id: UUID) -> bool:
+        """
+        Fix items and totals; False when somebody else did.
+        """
+        row = await self._database.row(
+            "freeze_batch",
+            *msgspec.structs.astuple(key),
+            at,
+            msgspec.json.encode(totals).decode(),
+            self._owner,
+            event_id,
+        )
+        return row is not None
+
+    async def sent(self, key: BatchKey, step: str, item_number: int) -> Sent | None:
+        """
+        Return the message that was committed for this step, if one was.
+        """
+        row = await self._database.row(
+            "batch_message", *msgspec.structs.astuple(key), step, item_number
+        )
+        return _sent(row) if row else None
+
+    async def about_to_send(
+        self,
+        key: BatchKey,
+        step: str,
+        item_number: int,
+        *,
+        business_day: date,
+        stan: int,
+        transmitted_at: datetime,
+    ) -> Sent:
+        """
+        Commit that a message is about to be written; return the trace that it keeps.
+        """
+        row = await self._database.row(
+            "try_batch_message",
+            *msgspec.structs.astuple(key),
+            step,
+            item_number,
+            business_day,
+            stan,
+            transmitted_at,
+        )
+        assert row is not None
+        return _sent(row)
+
+    async def answered(
+        self, key: BatchKey, step: str, item_number: int, code: str, at: datetime
+    ) -> None:
+        """
+        Commit what the host said.
+        """
+        await self._database.rows(
+            "batch_message_answered", *msgspec.structs.astuple(key), step, item_number, code, at
+        )
+
+    async def to_upload(self, key: BatchKey, limit: int = UPLOAD_AT_ONCE_MAX) -> list[Upload]:
+        """
+        Return the next items without an answer.
+        """
+        rows = await self._database.rows("items_to_upload", *msgspec.structs.astuple(key), limit)
+        return [_upload(row) for row in rows]
+
+    async def count_items(self, key: BatchKey) -> int:
+        """
+        Return how many items a frozen batch has.
+        """
+        row = await self._one("count_items", msgspec.structs.astuple(key))
+        number: int = row["number"]
+        return number
+
+    async def card(self, key: BatchKey, token: UUID, vault: Vault) -> KeptCard:
+        """
+        Open the card of an item.
+        """
+        return await sealed_card(self._database, vault, key.merchant_id, token)
+
+    async def move(
+        self,
+        key: BatchKey,
+        before: str,
+        after: str,
+        *,
+        host: Totals | None,
+        at: datetime,
+        event_id: UUID,
+        cause: str,
+        actor: str,
+        note: str | None = None,
+    ) -> bool:
+        """
+        Move a batch that we hold to its next state.
+        """
+        row = await self._database.row(
+            "move_batch",
+            *msgspec.structs.astuple(key),
+            before,
+            after,
+            _text(host),
+            at,
+            self._owner,
+            event_id,
+            cause,
+            actor,
+            note,
+        )
+        return row is not None
+
+    async def closed(
+        self,
+        key: BatchKey,
+        before: str,
+        *,
+        at: datetime,
+        host: Totals | None,
+        settlement_date: str | None,
+        cause: str,
+        actor: str,
+        ids: tuple[UUID, UUID, UUID],
+        note: str | None = None,
+    ) -> int | None:
+        """
+        Close the batch on our side too; return its number of items, None when it was not *before*.
+        """
+        event_id, captures_id, refunds_id = ids
+        row = await self._database.row(
+            "batch_closed",
+            *msgspec.structs.astuple(key),
+            at,
+            _text(host),
+            settlement_date,
+            before,
+            cause,
+            actor,
+            event_id,
+            captures_id,
+            refunds_id,
+            note,
+        )
+        return row["items"] if row else None
+
+    async def page(
+        self, merchant_id: UUID, state: str | None = None, limit: int = 100
+    ) -> list[asyncpg.Record]:
+        """
+        Return a merchant's batches, newest first.
+        """
+        return await self._database.rows("batches_page", merchant_id, state, limit)
+
+    async def row(self, key: BatchKey) -> asyncpg.Record | None:
+        """
+        Return one batch's whole row.
+        """
+        return await self._database.row("batch_by_number", *msgspec.structs.astuple(key))
+
+    async def items(self, key: BatchKey) -> list[asyncpg.Record]:
+        """
+        Return the items of a batch as a report shows them.
+        """
+        return await self._database.rows("items_of_batch", *msgspec.structs.astuple(key))
+
+    async def cutoffs(self, after: UUID | None, limit: int) -> list[Cutoff]:
+        """
+        Return merchants with their cutoffs.
+        """
+        rows = await self._database.rows("merchants_at_cutoff", after, limit)
+        return [Cutoff(**row) for row in rows]
+
+    async def keep_cutoff(self, merchant_id: UUID, before: datetime, at: datetime) -> bool:
+        """
+        Note that the cutoff at *at* is being kept; False when somebody else keeps it.
+        """
+        return bool(await self._database.rows("keep_cutoff", merchant_id, before, at))
+
+    async def overdue(
+        self, opened_before: datetime, closing_before: datetime
+    ) -> list[asyncpg.Record]:
+        """
+        Return batches that have been open or closing for too long, or need a person.
+        """
+        return await self._database.rows("long_open_batches", opened_before, closing_before)
+
+    async def _one(self, name: str, words: tuple[Any, ...]) -> asyncpg.Record:
+        row = await self._database.row(name, *words)
+        assert row is not None
+        return row
+
+
+def totals_of(text: str | None) -> Totals | None:
+    """
+    Return the totals kept as *text*.
+    """
+    return msgspec.json.decode(text, type=Totals) if text else None
+
+
+def _batch(key: BatchKey, row: asyncpg.Record) -> Batch:
+    return Batch(
+        key=key,
+        state=row["state"],
+        closing_at=row["closing_at"],
+        our_totals=totals_of(row["our_totals"]),
+        host_totals=totals_of(row["host_totals"]),
+    )
+
+
+def _sent(row: asyncpg.Record) -> Sent:
+    return Sent(
+        stan=row["stan"],
+        transmitted_at=row["transmitted_at"],
+        attempts=row["attempts"],
+        response_code=row["response_code"],
+    )
+
+
+def _upload(row: asyncpg.Record) -> Upload:
+    if row["advice_stan"] is not None:
+        original = Original("0220", row["advice_stan"], row["advice_transmitted_at"])
+    else:
+        original = Original("0200", row["payment_stan"], row["payment_transmitted_at"])
+    item = Item(
+        item_number=row["item_number"],
+        kind=row["kind"],
+        amount_minor=row["amount_minor"],
+        rrn=row["rrn"],
+        local_time=row["local_time"],
+        approval_code=row["approval_code"],
+        original=original,
+    )
+    return Upload(item=item, card_token=row["card_token"])
+
+
+def _text(totals: Totals | None) -> str | None:
+    return msgspec.json.encode(totals).decode() if totals else None

@@ -1,0 +1,92 @@
+-- name: newest_sealed
+-- The time of the latest transfer that is sealed.
+SELECT max(until) AS until FROM transfer_blocks;
+
+-- name: loose_transfers
+-- Transfers dated between two moments that no block names, the oldest first, with their digests.
+WITH sealed AS MATERIALIZED (
+    SELECT merchant_id, unnest(transfer_ids) AS transfer_id FROM transfer_blocks WHERE until >= $1
+), loose AS MATERIALIZED (
+    SELECT t.merchant_id, t.transfer_id, t.at FROM transfers AS t
+    WHERE t.at >= $1 AND t.at <= $2 AND NOT EXISTS (
+        SELECT 1 FROM sealed AS s
+        WHERE s.merchant_id = t.merchant_id AND s.transfer_id = t.transfer_id)
+    ORDER BY t.at LIMIT $3
+)
+SELECT t.merchant_id, t.transfer_id, t.at, transfer_digest(t) AS digest
+FROM loose AS l
+JOIN transfers AS t ON t.merchant_id = l.merchant_id AND t.transfer_id = l.transfer_id;
+
+-- name: chain_heads
+-- Where the chains of these merchants end.
+SELECT h.merchant_id, h.block_number, h.hash FROM unnest($1::uuid[]) AS m (merchant_id)
+CROSS JOIN LATERAL (
+    SELECT b.merchant_id, b.block_number, b.hash FROM transfer_blocks AS b
+    WHERE b.merchant_id = m.merchant_id ORDER BY b.block_number DESC LIMIT 1
+) AS h;
+
+-- name: keep_block
+-- One block more; its number is taken when another worker was quicker.
+INSERT INTO transfer_blocks
+    (merchant_id, block_number, transfer_ids, digests, since, until, previous, hash, at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9);
+
+-- name: audit_chains
+-- How long each merchant's chain is, and the hash at its end.
+SELECT b.merchant_id, b.block_number AS blocks, s.transfers, b.hash FROM transfer_blocks AS b
+JOIN (
+    SELECT merchant_id, max(block_number) AS block_number,
+        sum(cardinality(transfer_ids))::bigint AS transfers
+    FROM transfer_blocks WHERE $1::uuid IS NULL OR merchant_id = $1 GROUP BY merchant_id
+) AS s ON s.merchant_id = b.merchant_id AND s.block_number = b.block_number
+ORDER BY b.merchant_id;
+
+-- name: audit_chain_links
+-- Blocks whose number, link to the block before, or own hash is not what it must be.
+SELECT merchant_id, NULL::text AS currency, 'block ' || block_number AS subject,
+    to_jsonb(left(encode(due, 'hex'), 16)) AS expected,
+    to_jsonb(left(encode(hash, 'hex'), 16)) AS found, NULL::bigint AS difference_minor
+FROM (
+    SELECT b.merchant_id, b.block_number, b.hash, b.previous,
+        lag(b.block_number, 1, 0::bigint) OVER chain AS number_before,
+        lag(b.hash, 1, decode(repeat('00', 32), 'hex')) OVER chain AS hash_before,
+        (SELECT sha256(b.previous || int8send(b.block_number) || string_agg(d.digest, ''
+            ORDER BY d.n)) FROM unnest(b.digests) WITH ORDINALITY AS d (digest, n)) AS due
+    FROM transfer_blocks AS b WHERE $1::uuid IS NULL OR b.merchant_id = $1
+    WINDOW chain AS (PARTITION BY b.merchant_id ORDER BY b.block_number)
+) AS links
+WHERE block_number <> number_before + 1 OR previous <> hash_before OR due <> hash
+ORDER BY merchant_id, block_number LIMIT $2;
+
+-- name: audit_sealed_transfers
+-- Transfers that are not as sealed: changed, removed, or slipped in long after their date ($3).
+WITH blocks AS (
+    SELECT *, max(until) OVER (PARTITION BY merchant_id ORDER BY block_number
+        ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS until_before
+    FROM transfer_blocks WHERE $1::uuid IS NULL OR merchant_id = $1
+), sealed AS (
+    SELECT b.merchant_id, b.block_number, b.until_before, s.transfer_id, s.digest FROM blocks AS b
+    CROSS JOIN LATERAL unnest(b.transfer_ids, b.digests) AS s (transfer_id, digest)
+), ends AS (
+    SELECT merchant_id, max(until) AS until FROM blocks GROUP BY merchant_id
+), judged AS (
+    SELECT COALESCE(s.merchant_id, t.merchant_id) AS merchant_id,
+        COALESCE(s.transfer_id, t.transfer_id) AS transfer_id, s.block_number, t.currency,
+        t.amount_minor, t.debit_account, t.credit_account,
+        CASE WHEN t.transfer_id IS NULL THEN 'removed'
+            WHEN s.transfer_id IS NULL THEN CASE WHEN t.at < e.until - $3::interval
+                THEN 'in no block, though younger ones are' END
+            WHEN transfer_digest(t.journal) <> s.digest THEN 'changed'
+            WHEN t.at < s.until_before - $3::interval THEN 'sealed after younger ones' END AS fault
+    FROM sealed AS s
+    FULL JOIN (SELECT journal, journal.* FROM transfers AS journal
+        WHERE $1::uuid IS NULL OR merchant_id = $1) AS t
+        ON t.merchant_id = s.merchant_id AND t.transfer_id = s.transfer_id
+    LEFT JOIN ends AS e ON e.merchant_id = t.merchant_id
+)
+SELECT merchant_id, currency, 'transfer ' || transfer_id AS subject,
+    to_jsonb(COALESCE('as sealed in block ' || block_number, 'sealed in its time')) AS expected,
+    to_jsonb(fault || COALESCE(': ' || amount_minor || ' from ' || credit_account || ' to '
+        || debit_account, '')) AS found,
+    amount_minor AS difference_minor
+FROM judged WHERE fault IS NOT NULL ORDER BY merchant_id, transfer_id LIMIT $2;

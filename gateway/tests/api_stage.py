@@ -1,0 +1,140 @@
+"""
+The HTTP application on a stage: requests go in as ASGI messages, without a socket.
+"""
+
+import asyncio
+import json
+from typing import Any, Literal
+from uuid import uuid4
+
+from counterfoil.api.application import application
+from counterfoil.api.bodies import Readiness
+from counterfoil.api.desk import Desk
+from counterfoil.store.batches import BatchStore
+from counterfoil.store.deposits import DepositStore
+from counterfoil.store.merchants import KeyCache
+from payment_stage import KEYS, Stage
+
+CLIENT = ("192.0.2.1", 40000)
+CARD = {"number": "4111111111111111", "expiry_month": 12, "expiry_year": 2030, "cvv": "927"}
+SALE = {"amount_minor": 4200, "currency": "USD", "card": CARD, "order": "1001"}
+
+
+class Reply:
+    """
+    What came back.
+    """
+
+    def __init__(self, status: int, headers: dict[str, str], content: bytes) -> None:
+        self.status = status
+        self.headers = headers
+        self.content = content
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.content)
+
+
+class Api:
+    """
+    The gateway's application as the stage's merchant calls it.
+    """
+
+    def __init__(
+        self, stage: Stage, secret: str, *, mode: Literal["test", "live"] = "test"
+    ) -> None:
+        self.stage = stage
+        self.secret = secret
+        self.ready = Readiness(True, {"database": "ok"})
+        self.desk = Desk(
+            road=stage.road,
+            keys=KeyCache(stage.merchants, stage.database, stage.clock),
+            batches=BatchStore(stage.database, uuid4()),
+            deposits=DepositStore(stage.database),
+            mode=mode,
+            body_bytes_max=65_536,
+            payments_at_once_max=50,
+        )
+        self.app = application(self.desk, self._checks)
+
+    @classmethod
+    async def of(cls, stage: Stage, **more: Any) -> "Api":
+        """Give the stage's merchant a key, and return the application."""
+        secret = f"sk_test_{uuid4().hex}{uuid4().hex[:11]}"
+        await stage.merchants.add_key(
+            uuid4(), stage.merchant.merchant_id, secret, "test", more.pop("expires_at", None)
+        )
+        return cls(stage, secret, **more)
+
+    async def _checks(self) -> Readiness:
+        return self.ready
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        query: str = "",
+        client: tuple[str, int] = CLIENT,
+        **headers: str | None,
+    ) -> Reply:
+        """
+        Send one request. *body* is sent as JSON unless it is bytes; a header that is None is left out.
+        """
+        content = body if isinstance(body, bytes) else b"" if body is None else encoded(body)
+        named = {
+            "authorization": f"Bearer {self.secret}",
+            "content-type": "application/json" if content else None,
+            **{name.replace("_", "-"): value for name, value in headers.items()},
+        }
+        return await self._send(method, path, query, client, named, content)
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        query: str,
+        client: tuple[str, int],
+        headers: dict[str, str | None],
+        content: bytes,
+    ) -> Reply:
+        scope = {
+            "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "scheme": "https",
+            "method": method, "path": path, "raw_path": path.encode(), "root_path": "",
+            "query_string": query.encode(), "client": client, "server": ("127.0.0.1", 8443),
+            "headers": [
+                (name.encode(), value.encode("latin-1"))
+                for name, value in headers.items() if value is not None
+            ],
+        }  # fmt: skip
+        messages = [{"type": "http.request", "body": content, "more_body": False}]
+        sent: list[dict[str, Any]] = []
+
+        async def receive() -> dict[str, Any]:
+            if messages:
+                return messages.pop()
+            await asyncio.Event().wait()
+            raise AssertionError
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        await self.app(scope, receive, send)  # type: ignore[arg-type]
+        start = sent[0]
+        found = {name.decode(): value.decode() for name, value in start["headers"]}
+        return Reply(start["status"], found, b"".join(each.get("body", b"") for each in sent[1:]))
+
+    async def sale(self, body: Any = None, *, key: str | None = None, **more: Any) -> Reply:
+        """Send POST /v1/payments."""
+        return await self.call(
+            "POST",
+            "/v1/payments",
+            SALE if body is None else body,
+            idempotency_key=key or next(KEYS),
+            **more,
+        )
+
+
+def encoded(body: Any) -> bytes:
+    return json.dumps(body).encode()

@@ -1,0 +1,401 @@
+"""
+The HTTP application: statuses, headers, and every fault as a problem that says what to do.
+"""
+
+import asyncio
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from api_stage import Api
+from counterfoil.api.bodies import Readiness
+from counterfoil.api.problems import KINDS
+from counterfoil.network.message import Fields
+from counterfoil.network.outcome import Outcome
+from counterfoil.payments import authorize
+from counterfoil.store.database import DatabaseAway
+from counterfoil.store.writer import QueueFull
+from payment_stage import Stage
+from scripted_link import approve, not_sent, says, unknown
+
+
+@pytest.fixture
+async def api(stage: Stage) -> Api:
+    return await Api.of(stage)
+
+
+def is_problem(reply: Any, status: int, code: str) -> bool:
+    """Say whether *reply* is that problem, with every member it must have."""
+    body = reply.json
+    return (
+        reply.status == status == body["status"] == KINDS[code].status
+        and body["code"] == code
+        and body["type"].endswith(f"/problems/{code}")
+        and reply.headers["content-type"] == "application/problem+json"
+        and body["request_id"] == reply.headers["request-id"]
+        and {"title", "detail", "param", "retryable"} <= set(body)
+    )
+
+
+async def test_a_sale_and_its_acknowledgment(api: Api) -> None:
+    """201 without a number, then 200 with it; the session is recorded."""
+    sale = await api.sale()
+    confirmed = await api.call("POST", f"/v1/payments/{sale.json['id']}/acknowledge", {})
+
+    assert (sale.status, sale.json["state"], sale.json["charged"]) == (201, "approved", None)
+    assert sale.json["confirmation_number"] is None
+    assert (confirmed.status, confirmed.json["state"]) == (200, "captured")
+    assert len(confirmed.json["confirmation_number"]) == 12
+    assert confirmed.json["acknowledged_on_session"] is True
+    assert confirmed.json["charged"] is True
+
+
+async def test_a_repeat_is_a_200_with_the_same_payment(api: Api) -> None:
+    """And another request under its key a 422."""
+    first = await api.sale(key="one")
+    again = await api.sale(key="one")
+    other = await api.sale({**_sale(), "amount_minor": 1}, key="one")
+
+    assert (first.status, again.status) == (201, 200)
+    assert again.json == first.json
+    assert is_problem(other, 422, "idempotency_key_reused")
+
+
+def _sale() -> dict[str, Any]:
+    return {
+        "amount_minor": 4200,
+        "currency": "USD",
+        "card": {"number": "4111111111111111", "expiry_month": 12, "expiry_year": 2030},
+    }
+
+
+async def test_a_decline_is_a_201_with_words_for_both(api: Api) -> None:
+    """A decline is a result, not an error."""
+    api.stage.link.script.append(says("51"))
+
+    reply = await api.sale()
+
+    decline = reply.json["decline"]
+    assert (reply.status, reply.json["state"], reply.json["charged"]) == (201, "declined", False)
+    assert decline["response_code"] == "51"
+    assert decline["retryable"] is True
+    assert "enough money" in decline["shopper_message"]
+
+
+async def test_an_unknown_outcome_is_a_201_that_is_not_charged(api: Api) -> None:
+    """DESIGN 5.2: reversing is an answer."""
+    api.stage.link.script.append(unknown)
+
+    reply = await api.sale()
+
+    assert (reply.status, reply.json["state"], reply.json["charged"]) == (201, "reversing", False)
+    assert reply.json["decline"] is None
+
+
+async def test_what_was_not_sent_is_a_503_to_be_repeated(api: Api) -> None:
+    """With Retry-After, and the same key works."""
+    api.stage.link.script.append(not_sent)
+    reply = await api.sale(key="again")
+
+    assert is_problem(reply, 503, "not_sent")
+    assert reply.json["retryable"] is True
+    assert int(reply.headers["retry-after"]) >= 1
+    assert (await api.sale(key="again")).status == 201
+
+
+async def test_a_payment_that_is_under_way_is_a_202(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Answered before the client gives up; the payment goes on by itself."""
+    monkeypatch.setattr("counterfoil.api.payments.ANSWER_SECONDS_MAX", 0.05)
+    gate = asyncio.Event()
+
+    async def at_the_gate(mti: str, fields: Fields) -> Outcome:
+        await gate.wait()
+        return approve(mti, fields)
+
+    api.stage.link.script.append(at_the_gate)
+    early = await api.sale(key="slow")
+    repeated = await api.sale(key="slow")
+    gate.set()
+    await api.desk.finish(5)
+    done = await api.call("GET", f"/v1/payments/{early.json['id']}")
+
+    assert (early.status, early.json["state"], early.json["charged"]) == (202, "processing", None)
+    assert repeated.status == 202
+    assert done.json["state"] == "approved"
+
+
+async def test_a_client_that_hangs_up_does_not_stop_the_money(api: Api) -> None:
+    """F20: the request is cancelled, the payment is concluded."""
+    gate = asyncio.Event()
+
+    async def at_the_gate(mti: str, fields: Fields) -> Outcome:
+        await gate.wait()
+        return approve(mti, fields)
+
+    api.stage.link.script.append(at_the_gate)
+    request = asyncio.create_task(api.sale(key="hung-up"))
+    while not api.stage.link.asked:
+        await asyncio.sleep(0.005)
+    request.cancel()
+    await asyncio.gather(request, return_exceptions=True)
+    gate.set()
+    unfinished = await api.desk.finish(5)
+
+    (row,) = await api.stage.sql(
+        "SELECT state FROM payments WHERE merchant_id = $1", api.stage.merchant.merchant_id
+    )
+    assert unfinished == 0
+    assert row["state"] == "approved"
+
+
+async def test_an_acknowledgment_after_the_reversal_is_a_409_with_the_payment(api: Api) -> None:
+    """One unambiguous answer: nobody is charged."""
+    sale = await api.sale()
+    await api.call("POST", f"/v1/payments/{sale.json['id']}/refuse", {})
+
+    reply = await api.call("POST", f"/v1/payments/{sale.json['id']}/acknowledge", {})
+
+    assert is_problem(reply, 409, "payment_reversed")
+    assert reply.json["state"] == "reversing"
+    assert reply.json["payment"]["charged"] is False
+    assert reply.json["possible"] == []
+
+
+async def test_a_move_that_is_not_possible_is_a_409_that_says_what_is(api: Api) -> None:
+    """The state, and the calls that would work."""
+    sale = await api.sale()
+
+    reply = await api.call(
+        "POST", f"/v1/payments/{sale.json['id']}/refund", {}, idempotency_key="refund"
+    )
+
+    assert is_problem(reply, 409, "state_conflict")
+    assert reply.json["state"] == "approved"
+    assert reply.json["possible"] == ["acknowledge", "refuse"]
+
+
+@pytest.mark.parametrize("name", ["capture", "void", "refund"])
+async def test_a_command_is_a_201_and_its_repeat_a_200(api: Api, name: str) -> None:
+    """With the movement, and the whole history."""
+    manual = {"capture": "manual"} if name == "capture" else {}
+    sale = await api.sale({**_sale(), **manual})
+    path = f"/v1/payments/{sale.json['id']}"
+    await api.call("POST", f"{path}/acknowledge", {})
+
+    first = await api.call("POST", f"{path}/{name}", {}, idempotency_key="once")
+    again = await api.call("POST", f"{path}/{name}", {}, idempotency_key="once")
+
+    assert (first.status, again.status) == (201, 200)
+    assert first.json["movements"][-1]["kind"] == name
+    assert first.json["movements"][-1]["idempotency_key"] == "once"
+    assert len(again.json["movements"]) == len(first.json["movements"])
+
+
+async def test_a_part_is_a_422(api: Api) -> None:
+    """Whole amounts for now; the amount that would work is named."""
+    sale = await api.sale()
+    path = f"/v1/payments/{sale.json['id']}"
+    await api.call("POST", f"{path}/acknowledge", {})
+
+    reply = await api.call("POST", f"{path}/refund", {"amount_minor": 1}, idempotency_key="part")
+
+    assert is_problem(reply, 422, "partial_not_supported")
+    assert "4200" in reply.json["detail"]
+
+
+async def test_one_payment_is_shown_whole(api: Api) -> None:
+    """Movements, states and masked messages; lists leave them out."""
+    sale = await api.sale()
+    await api.call("POST", f"/v1/payments/{sale.json['id']}/acknowledge", {})
+
+    one = await api.call("GET", f"/v1/payments/{sale.json['id']}")
+    listed = await api.call("GET", "/v1/payments")
+
+    assert [each["state"] for each in one.json["states"]] == ["processing", "approved", "captured"]
+    assert [each["mti"] for each in one.json["messages"]] == ["0200", "0210"]
+    assert one.json["messages"][0]["fields"]["2"] == "************1111"
+    assert "4111111111111111" not in one.content.decode()
+    assert "states" not in listed.json["data"][0]
+    assert one.headers["cache-control"] == listed.headers["cache-control"] == "no-store"
+
+
+async def test_merchants_do_not_see_each_other(api: Api) -> None:
+    """ASVS 8: every call with somebody else's payment is a 404, as if it were not there."""
+    other = await Api.of(await Stage.set_up(api.stage.database))
+    sale = await api.sale()
+    path = f"/v1/payments/{sale.json['id']}"
+
+    replies = [await other.call("GET", path)]
+    for name in ("acknowledge", "refuse", "capture", "void", "refund"):
+        replies.append(await other.call("POST", f"{path}/{name}", {}, idempotency_key=f"x-{name}"))
+
+    assert all(is_problem(each, 404, "not_found") for each in replies)
+    assert (await other.call("GET", "/v1/payments")).json["data"] == []
+
+
+async def test_resolve_tells_and_fences(api: Api) -> None:
+    """Seen, with the payment; never seen, and closed from then on."""
+    sale = await api.sale(key="seen")
+
+    seen = await api.call("POST", "/v1/resolve", {"idempotency_key": "seen"})
+    never = await api.call("POST", "/v1/resolve", {"idempotency_key": "unseen"})
+    late = await api.sale(key="unseen")
+
+    assert (seen.json["status"], seen.json["payment"]["id"]) == ("seen", sale.json["id"])
+    assert (never.status, never.json["status"], never.json["payment"]) == (200, "never_seen", None)
+    assert is_problem(late, 409, "key_fenced")
+
+
+async def test_pages_lead_to_each_other(api: Api) -> None:
+    """Newest first, every payment once."""
+    made = [(await api.sale()).json["id"] for _ in range(5)]
+    found: list[str] = []
+    cursor = ""
+    while True:
+        page = (await api.call("GET", "/v1/payments", query=f"limit=2{cursor}")).json
+        found += [each["id"] for each in page["data"]]
+        if page["next_cursor"] is None:
+            break
+        cursor = f"&cursor={page['next_cursor']}"
+
+    assert found == made[::-1]
+
+
+@pytest.mark.parametrize(
+    ("query", "count"),
+    [
+        ("order=1001", 1),
+        ("order=9999", 0),
+        ("state=declined", 1),
+        ("currency=USD", 2),
+        ("currency=EUR", 0),
+        ("created_from=2026-11-23T06:30:00Z", 2),
+        ("created_to=2026-11-23T06:30:00Z", 0),
+        ("confirmation_number=000000000000", 0),
+    ],
+)
+async def test_lists_are_narrowed(api: Api, query: str, count: int) -> None:
+    """By every filter, alone."""
+    await api.sale()
+    api.stage.link.script.append(says("05"))
+    await api.sale(_sale())
+
+    page = (await api.call("GET", "/v1/payments", query=query)).json
+
+    assert len(page["data"]) == count
+
+
+@pytest.mark.parametrize(
+    "payment_id", ["pay_x", "pay_" + "0" * 31, "4111111111111111", "pay_" + "0" * 32]
+)
+async def test_an_id_that_leads_nowhere_is_a_404(api: Api, payment_id: str) -> None:
+    """Readable or not; and it is not repeated."""
+    reply = await api.call("GET", f"/v1/payments/{payment_id}")
+
+    assert is_problem(reply, 404, "not_found")
+    assert payment_id not in reply.content.decode()
+
+
+async def test_a_path_that_is_not_there_is_a_404_and_a_wrong_method_a_405(api: Api) -> None:
+    """The 405 says what there is; nothing is redirected."""
+    nowhere = await api.call("GET", "/v1/nothing")
+    slash = await api.call("GET", "/v1/payments/")
+    method = await api.call("DELETE", "/v1/payments")
+
+    assert is_problem(nowhere, 404, "not_found")
+    assert is_problem(slash, 404, "not_found")
+    assert is_problem(method, 405, "method_not_allowed")
+    assert {"GET", "POST"} <= set(method.headers["allow"].split(", "))
+
+
+async def test_every_answer_has_a_request_id_and_the_safe_headers(api: Api) -> None:
+    """Successes, problems and open pages alike; no two requests share an id."""
+    replies = [
+        await api.sale(),
+        await api.call("GET", "/v1/nothing"),
+        await api.call("GET", "/healthz"),
+        await api.call("GET", "/v1/payments", authorization=None),
+    ]
+
+    ids = [each.headers["request-id"] for each in replies]
+    assert len(set(ids)) == 4
+    assert all(each.startswith("req_") for each in ids)
+    for each in replies:
+        assert each.headers["x-content-type-options"] == "nosniff"
+        assert each.headers["strict-transport-security"].startswith("max-age=31536000")
+
+
+async def test_health_needs_no_key_and_no_database(api: Api) -> None:
+    """A balancer asks; readiness says what is missing."""
+    api.ready = Readiness(False, {"database": "does not answer"})
+
+    alive = await api.call("GET", "/healthz", authorization=None)
+    ready = await api.call("GET", "/readyz", authorization=None)
+
+    assert (alive.status, alive.json) == (200, {"status": "alive"})
+    assert ready.status == 503
+    assert ready.json["checks"] == {"database": "does not answer"}
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (QueueFull("4096 rows wait"), 503, "busy"),
+        (DatabaseAway("no answer to key_by_hash"), 503, "database_away"),
+        (RuntimeError("4111111111111111"), 500, "internal_error"),
+        (KeyError("927"), 500, "internal_error"),
+    ],
+)
+async def test_a_fault_is_a_problem_that_tells_no_secrets(
+    api: Api,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: Exception,
+    status: int,
+    code: str,
+) -> None:
+    """Retryable, with a request id to ask about; neither answer nor log repeats the message."""
+
+    async def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("counterfoil.api.payments.take_payment", fail)
+
+    reply = await api.sale()
+
+    logged = capsys.readouterr()
+    assert is_problem(reply, status, code)
+    assert reply.json["retryable"] is True
+    for secret in ("4111111111111111", "927", "4096", "key_by_hash"):
+        assert secret not in reply.content.decode().replace(reply.headers["request-id"], "")
+    assert "4111111111111111" not in logged.out + logged.err
+
+
+async def test_an_outcome_that_could_not_be_stored_is_under_way(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """202, never a guess."""
+
+    async def fail(*_: object) -> None:
+        raise authorize.OutcomeNotStored("the outcome is not durable yet")
+
+    first = await api.sale(key="known")
+    monkeypatch.setattr("counterfoil.api.payments.take_payment", fail)
+
+    known, unseen = await api.sale(key="known"), await api.sale(key=uuid4().hex)
+
+    assert known.status == 202
+    assert known.json["id"] == first.json["id"]
+    assert is_problem(unseen, 503, "outcome_pending")
+
+
+async def test_a_process_that_stops_takes_no_more_work(api: Api) -> None:
+    """503, to be repeated elsewhere; what was asked for is not begun."""
+    await api.desk.finish(1)
+
+    reply = await api.sale()
+
+    assert is_problem(reply, 503, "stopping")
+    assert api.stage.link.asked == []

@@ -1,0 +1,143 @@
+"""
+Card numbers: check digit, scheme, expiry, and what may be seen of them.
+"""
+
+import io
+import pprint
+import traceback
+from datetime import UTC, datetime
+
+import msgspec
+import pytest
+import structlog
+from counterfoil.cards import Card, brand, expired, luhn_holds, masked
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+NUMBERS = st.from_regex(r"[0-9]{11,18}", fullmatch=True)
+
+
+def with_check_digit(digits: str) -> str:
+    """Return *digits* and the one digit that makes them a card number."""
+    return next(digits + last for last in "0123456789" if luhn_holds(digits + last))
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        "4111111111111111",
+        "4242424242424242",
+        "5555555555554444",
+        "378282246310005",
+        "6011111111111117",
+        "30569309025904",
+        "3530111333300000",
+        "6759649826438453",
+    ],
+)
+def test_published_test_cards_have_the_right_check_digit(number: str) -> None:
+    """ISO/IEC 7812-1, annex B, for 14, 15 and 16 digits."""
+    assert luhn_holds(number)
+
+
+@given(NUMBERS, st.data())
+def test_one_wrong_digit_is_found(digits: str, data: st.DataObject) -> None:
+    """The check digit finds every single mistyped digit."""
+    number = with_check_digit(digits)
+    place = data.draw(st.integers(0, len(number) - 1))
+    wrong = data.draw(st.sampled_from([each for each in "0123456789" if each != number[place]]))
+
+    assert not luhn_holds(number[:place] + wrong + number[place + 1 :])
+
+
+@given(NUMBERS)
+def test_exactly_one_check_digit_fits(digits: str) -> None:
+    """One in ten, so that nine in ten typing mistakes never reach an acquirer."""
+    assert sum(luhn_holds(digits + last) for last in "0123456789") == 1
+
+
+@pytest.mark.parametrize(
+    ("number", "name"),
+    [
+        ("4111111111111111", "visa"),
+        ("5555555555554444", "mastercard"),
+        ("2221000000000009", "mastercard"),
+        ("2720990000000007", "mastercard"),
+        ("2720999999999999", "mastercard"),
+        ("2721000000000004", "other"),
+        ("2220999999999999", "other"),
+        ("378282246310005", "amex"),
+        ("341111111111111", "amex"),
+        ("6011111111111117", "discover"),
+        ("6500000000000002", "discover"),
+        ("6440000000000000", "discover"),
+        ("3530111333300000", "jcb"),
+        ("30569309025904", "diners"),
+        ("6200000000000005", "unionpay"),
+        ("5018000000000000", "maestro"),
+        ("9999999999999999", "other"),
+        ("", "other"),
+    ],
+)
+def test_the_scheme_is_read_from_the_first_digits(number: str, name: str) -> None:
+    """Both ends of every range, and what lies between them."""
+    assert brand(number) == name
+
+
+@given(st.text("0123456789", max_size=24))
+def test_a_mask_shows_the_last_four_and_nothing_else(number: str) -> None:
+    """Its length stays, so that people recognise what was masked."""
+    shown = masked(number)
+
+    assert len(shown) == len(number)
+    assert shown[-4:] == number[-4:]
+    assert set(shown[:-4]) <= {"*"}
+
+
+@given(NUMBERS, st.from_regex(r"[0-9]{3,4}", fullmatch=True))
+def test_no_representation_shows_a_card(digits: str, cvv: str) -> None:
+    """repr, str, format, pprint, rich, tracebacks and structlog: brand and last four at most."""
+    card = Card(with_check_digit(digits), 12, 2031, cvv)
+    page = io.StringIO()
+    Console(file=page, width=300).print(card, {"card": card})
+    try:
+        raise ValueError(card)
+    except ValueError:
+        trace = traceback.format_exc()
+    logged = structlog.processors.JSONRenderer()(None, "info", {"card": card})
+    seen = [repr(card), str(card), f"{card}", pprint.pformat([card]), page.getvalue(), trace]
+
+    for text in [*seen, str(logged)]:
+        assert card.number[:-4] not in text
+        assert "2031" not in text
+    assert repr(card) == f"Card({brand(card.number)} {card.number[-4:]})"
+
+
+def test_a_card_knows_what_may_be_kept_of_it() -> None:
+    """BIN and last four; a card cannot be changed."""
+    card = Card("4111111111111111", 12, 2031)
+
+    assert (card.bin, card.last_four) == ("411111", "1111")
+    with pytest.raises(AttributeError):
+        card.number = "4242424242424242"  # type: ignore[misc]
+    assert msgspec.structs.replace(card, cvv="123").cvv == "123"
+
+
+@pytest.mark.parametrize(
+    ("now", "gone"),
+    [
+        (datetime(2030, 12, 31, 23, 59, tzinfo=UTC), False),
+        (datetime(2031, 1, 1, 11, 59, tzinfo=UTC), False),
+        (datetime(2031, 1, 2, 0, 0, tzinfo=UTC), True),
+    ],
+)
+def test_a_card_expires_when_its_last_month_is_over_everywhere(now: datetime, gone: bool) -> None:
+    """On Baker Island it is still the 31st when London has had the 1st for twelve hours."""
+    assert expired(12, 2030, now) is gone
+
+
+def test_february_ends_when_it_ends() -> None:
+    """Leap years too."""
+    assert not expired(2, 2028, datetime(2028, 3, 1, 6, 0, tzinfo=UTC))
+    assert expired(2, 2027, datetime(2027, 3, 2, 6, 0, tzinfo=UTC))

@@ -1,0 +1,95 @@
+"""
+The connection to PostgreSQL: what is in doubt, what has failed, and who is told.
+"""
+
+import asyncio
+
+import asyncpg
+import pytest
+from counterfoil.store import database as connecting
+from counterfoil.store.database import Database, DatabaseAway
+
+
+async def test_nobody_there_is_said_in_a_sentence(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """With what to check, and what to start."""
+    with pytest.raises(DatabaseAway, match="is it running\\? Check DATABASE_URL"):
+        await Database.open(host=str(tmp_path_factory.mktemp("empty")), user="nobody")
+
+
+async def test_a_call_that_is_cut_is_in_doubt(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server's process is ended in the middle: nobody knows what became of it."""
+    monkeypatch.setattr(connecting, "query", lambda name: name)
+    waiting = asyncio.create_task(database.rows("SELECT pg_sleep(30)"))
+    await asyncio.sleep(0.1)
+    await database.rows(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE query = 'SELECT pg_sleep(30)' AND pid <> pg_backend_pid()"
+    )
+
+    with pytest.raises(DatabaseAway, match="no answer to"):
+        await waiting
+
+
+async def test_a_call_has_a_deadline_of_ours(
+    parameters: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F25: a COMMIT that waits for a standby is not cut by the server; it is by us."""
+    monkeypatch.setattr(connecting, "query", lambda name: name)
+    monkeypatch.setattr(connecting, "CALL_SECONDS_MAX", 0.1)
+    database = await Database.open(**parameters)
+
+    with pytest.raises(DatabaseAway):
+        await database.rows("SELECT pg_sleep(30)")
+    await database.close()
+
+
+async def test_a_pool_that_is_used_up_is_no_answer_either(
+    parameters: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Waiting for a connection has its maximum too."""
+    database = await Database.open(size_max=1, **parameters)
+    monkeypatch.setattr(connecting, "CONNECT_SECONDS_MAX", 0.1)
+
+    async with database.acquire():
+        with pytest.raises(DatabaseAway):
+            await database.row("database_time")
+    assert await database.row("database_time")
+    await database.close()
+
+
+async def test_a_statement_that_the_server_refuses_is_not_in_doubt(database: Database) -> None:
+    """It has failed, and whoever asked is told how."""
+    with pytest.raises(asyncpg.PostgresError) as caught:
+        await database.rows("add_vault_key", "key", "no such purpose", b"", None)
+
+    assert not isinstance(caught.value, connecting.IN_DOUBT)
+
+
+async def test_a_value_of_the_wrong_kind_is_not_in_doubt_either(database: Database) -> None:
+    """It never left this process."""
+    with pytest.raises(asyncpg.DataError):
+        await database.rows("payment_by_id", "no uuid", "no uuid")
+
+
+async def test_times_come_back_in_utc(database: Database) -> None:
+    """Whatever the server's zone is."""
+    row = await database.row("database_time")
+
+    assert row is not None
+    assert row["now"].utcoffset().total_seconds() == 0
+
+
+async def test_a_query_without_rows_has_no_first_one(database: Database) -> None:
+    """None, not an error."""
+    assert await database.row("key_by_hash", bytes(32)) is None
+
+
+async def test_a_database_that_was_closed_takes_no_more_calls(parameters: dict[str, str]) -> None:
+    """And says so as for any other silence."""
+    database = await Database.open(**parameters)
+    await database.close()
+
+    with pytest.raises(DatabaseAway):
+        await database.row("database_time")

@@ -1,0 +1,343 @@
+"""
+Receipts by e-mail: how they are made, and that each owed one is sent until it is taken.
+"""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import SMTP, default
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from aiosmtpd.smtp import SMTP as SmtpProtocol
+from counterfoil.api.bodies import PaymentRequest
+from counterfoil.config import Mail
+from counterfoil.receipts.mail import SPACING_SECONDS, Mailer, compose, subject
+from counterfoil.receipts.receipt import receipt
+from counterfoil.store.outbox import OutboxStore, OwedMail
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import ValidationError, convert
+from payment_stage import START, Stage
+from receipt_facts import FACTS
+
+SENDER = "receipts@pay.example"
+
+
+def owed(kind: str = "mail_customer", recipient: str = "shopper@example.com") -> OwedMail:
+    return OwedMail(
+        merchant_id=uuid4(),
+        outbox_id=uuid4(),
+        kind=kind,
+        recipient=recipient,
+        attempts=1,
+        facts=dict(FACTS),
+    )
+
+
+def composed(mail: OwedMail, *, test: bool = True, sender: str = SENDER) -> EmailMessage:
+    """Return the message as whoever receives it reads it."""
+    message = compose(mail, receipt(mail.facts, test=test), sender, START)
+    read = message_from_bytes(message.as_bytes(), policy=default)
+    assert isinstance(read, EmailMessage)
+    return read
+
+
+def test_a_receipt_is_text_with_html_beside_it() -> None:
+    """Every reader finds one it can show; both say the same."""
+    message = composed(owed())
+    text, html = message.get_body(("plain",)), message.get_body(("html",))
+
+    assert message.get_content_type() == "multipart/alternative"
+    assert text is not None
+    assert html is not None
+    for part in (text, html):
+        assert "5724 0000 0004" in part.get_content()
+
+
+def test_the_headers_name_shop_and_customer() -> None:
+    """From the gateway in the shop's name; answers go to the shop."""
+    message = composed(owed())
+
+    assert message["From"] == f"The Book Shop <{SENDER}>"
+    assert message["To"] == "shopper@example.com"
+    assert message["Reply-To"] == "The Book Shop <owner@bookshop.example>"
+    assert message["Date"].datetime == START
+    assert message["Auto-Submitted"] == "auto-generated"
+
+
+def test_a_repeat_is_recognised_by_its_message_id() -> None:
+    """A crash between "taken" and "noted" sends again: same id, so that programs drop it."""
+    mail, other = owed(), owed()
+
+    assert composed(mail)["Message-ID"] == composed(mail)["Message-ID"]
+    assert composed(mail)["Message-ID"] == f"<{mail.outbox_id.hex}@pay.example>"
+    assert composed(other)["Message-ID"] != composed(mail)["Message-ID"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "test", "line"),
+    [
+        ("mail_customer", False, "Your receipt from The Book Shop for order 1001"),
+        ("mail_customer", True, "[Test] Your receipt from The Book Shop for order 1001"),
+        ("mail_merchant", False, "Paid: 42.00 USD for order 1001"),
+    ],
+)
+def test_the_subject_says_what_it_is(kind: str, test: bool, line: str) -> None:
+    """To the customer, to the merchant, and that a test is one."""
+    assert composed(owed(kind), test=test)["Subject"] == line
+
+
+def test_a_payment_without_an_order_has_a_subject_too() -> None:
+    """And no half sentence."""
+    shown = receipt({**FACTS, "order_number": None}, test=False)
+
+    assert subject(shown, for_merchant=False) == "Your receipt from The Book Shop"
+
+
+@given(st.text(max_size=60), st.text(min_size=1, max_size=40))
+def test_nothing_that_anybody_types_becomes_a_header(order: str, name: str) -> None:
+    """Order, description or shop with line ends: refused or encoded, never another header."""
+    mail = owed()
+    mail.facts.update(order_number=order, description=order, merchant_name=name)
+    try:
+        message = compose(mail, receipt(mail.facts, test=False), SENDER, START)
+    except ValueError:
+        return
+    heads = message.as_bytes(policy=SMTP).split(b"\r\n\r\n")[0]
+    names = {line.split(b":")[0].lower() for line in re.split(rb"\r\n(?![ \t])", heads)}
+
+    assert names == {
+        b"message-id", b"date", b"from", b"to", b"reply-to", b"subject", b"auto-submitted",
+        b"content-type", b"mime-version",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("field", ["order_number", "merchant_name"])
+def test_an_injected_header_is_refused(field: str) -> None:
+    """Bcc after a line end."""
+    mail = owed()
+    mail.facts[field] = "1001\r\nBcc: thief@example.com"
+
+    with pytest.raises(ValueError, match="linefeed|CR or LF"):
+        compose(mail, receipt(mail.facts, test=False), SENDER, START)
+
+
+@given(
+    st.one_of(
+        st.emails(),
+        st.from_regex(r"[^\s@]{1,20}@[^\s@]{1,20}", fullmatch=True),
+        st.from_regex(
+            r"[a-z.\"!#%&'*+/=?^_`{|}~-]{1,12}@[a-z0-9.-]{1,12}\.[a-z]{2,4}", fullmatch=True
+        ),
+    )
+)
+def test_every_address_that_the_api_takes_can_be_written_to(address: str) -> None:
+    """A payment is not taken with an address that the mail would fail on afterwards."""
+    body = {
+        "amount_minor": 1,
+        "currency": "USD",
+        "card": {"number": "4111111111111111", "expiry_month": 1, "expiry_year": 2031},
+        "customer_email": address,
+    }
+    try:
+        convert(body, PaymentRequest)
+    except ValidationError:
+        return
+
+    message = composed(owed(recipient=address))
+
+    assert [each.addr_spec for each in message["To"].addresses] == [address]
+
+
+class Post:
+    """A mail server that takes, or answers with the next of its *replies*."""
+
+    def __init__(self) -> None:
+        self.replies: list[str] = []
+        self.taken: list[EmailMessage] = []
+        self.port = 0
+
+    async def handle_DATA(self, server: object, session: object, envelope: object) -> str:  # noqa: N802
+        if self.replies:
+            return self.replies.pop(0)
+        message = message_from_bytes(envelope.content, policy=default)  # type: ignore[attr-defined]
+        assert isinstance(message, EmailMessage)
+        self.taken.append(message)
+        return "250 taken"
+
+    def settings(self, **more: object) -> Mail:
+        return Mail(port=self.port, sender=SENDER, **more)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+async def post() -> AsyncIterator[Post]:
+    """A mail server on a port of its own."""
+    post = Post()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(
+        lambda: SmtpProtocol(post, hostname="post.example", loop=loop), "127.0.0.1", 0
+    )
+    post.port = server.sockets[0].getsockname()[1]
+    yield post
+    server.close()
+
+
+def mailer(stage: Stage, settings: Mail) -> Mailer:
+    return Mailer(OutboxStore(stage.database, uuid4()), settings, stage.clock, test=True)
+
+
+async def outbox(stage: Stage) -> dict[str, dict[str, object]]:
+    """Return what the outbox says of each mail of the stage's merchant."""
+    rows = await stage.sql(
+        "SELECT kind, state, attempts, last_error, sent_at, next_try_at FROM outbox "
+        "WHERE merchant_id = $1",
+        stage.merchant.merchant_id,
+    )
+    return {row["kind"]: dict(row) for row in rows}
+
+
+@pytest.fixture
+async def alone(stage: Stage) -> Stage:
+    """A stage whose mails are the only ones owed."""
+    await stage.sql("UPDATE outbox SET state = 'gave_up' WHERE state = 'owed'")
+    return stage
+
+
+async def test_customer_and_merchant_get_exactly_one_each(alone: Stage, post: Post) -> None:
+    """After the confirmation, with its number; a second round has nothing to do."""
+    payment = await alone.paid()
+    sender = mailer(alone, post.settings())
+
+    tried = [await sender.send_due(), await sender.send_due()]
+
+    found = sorted(post.taken, key=lambda each: str(each["To"]))
+    assert tried == [2, 0]
+    assert [each["To"] for each in found] == ["owner@bookshop.example", "shopper@example.com"]
+    number = payment.confirmation_number
+    assert number is not None
+    body = found[1].get_body(("plain",))
+    assert body is not None
+    assert f"{number[:4]} {number[4:8]} {number[8:]}" in body.get_content()
+    assert {each["state"] for each in (await outbox(alone)).values()} == {"sent"}
+
+
+async def test_a_customer_without_an_address_gets_none(alone: Stage, post: Post) -> None:
+    """The merchant still does."""
+    await alone.paid(customer_email=None)
+
+    assert await mailer(alone, post.settings()).send_due() == 1
+    assert [each["To"] for each in post.taken] == ["owner@bookshop.example"]
+
+
+async def test_an_approval_that_nobody_acknowledged_sends_nothing(alone: Stage, post: Post) -> None:
+    """No order, no receipt."""
+    await alone.take()
+
+    assert await mailer(alone, post.settings()).send_due() == 0
+
+
+async def test_a_mail_that_was_not_taken_is_tried_again_later(alone: Stage, post: Post) -> None:
+    """A busy server: the pause first, then it goes out, once."""
+    await alone.paid(customer_email=None)
+    sender = mailer(alone, post.settings())
+    post.replies = ["451 try later"]
+
+    first = await sender.send_due()
+    waiting = await outbox(alone)
+    too_soon = await sender.send_due()
+    alone.clock.move(SPACING_SECONDS[0] + 0.1)
+    again = await sender.send_due()
+
+    assert (first, too_soon, again) == (1, 0, 1)
+    assert waiting["mail_merchant"]["state"] == "owed"
+    assert "451" in str(waiting["mail_merchant"]["last_error"])
+    assert len(post.taken) == 1
+    assert (await outbox(alone))["mail_merchant"]["last_error"] is None
+
+
+async def test_pauses_grow_and_an_end_is_an_end(alone: Stage, post: Post) -> None:
+    """After `attempts_max` the mail is given up, and says so."""
+    await alone.paid(customer_email=None)
+    sender = mailer(alone, post.settings(attempts_max=3))
+    post.replies = ["451 no"] * 10
+    pauses = []
+    for _ in range(3):
+        await sender.send_due()
+        row = (await outbox(alone))["mail_merchant"]
+        pauses.append((row["next_try_at"] - alone.clock.now()).total_seconds())  # type: ignore[operator]
+        alone.clock.move(4000)
+
+    assert pauses == list(SPACING_SECONDS[:3])
+    assert row["state"] == "gave_up"
+    assert await sender.send_due() == 0
+
+
+async def test_a_permanent_refusal_is_not_repeated(alone: Stage, post: Post) -> None:
+    """There is no such mailbox: asking again every minute helps nobody."""
+    await alone.paid(customer_email=None)
+    post.replies = ["550 no such mailbox"]
+
+    await mailer(alone, post.settings()).send_due()
+
+    assert (await outbox(alone))["mail_merchant"]["state"] == "gave_up"
+
+
+async def test_a_mail_server_that_is_away_loses_nothing(alone: Stage) -> None:
+    """Nobody listens: tried again later."""
+    await alone.paid(customer_email=None)
+
+    await mailer(alone, Mail(port=1, sender=SENDER)).send_due()
+
+    assert (await outbox(alone))["mail_merchant"]["state"] == "owed"
+
+
+async def test_an_address_that_is_none_stops_nobody_elses_mail(alone: Stage, post: Post) -> None:
+    """It is given up with its reason; the worker and the other mail go on."""
+    await alone.paid(customer_email="shopper@example..com")
+
+    tried = await mailer(alone, post.settings()).send_due()
+
+    rows = await outbox(alone)
+    assert tried == 2
+    assert rows["mail_customer"]["state"] == "gave_up"
+    assert rows["mail_merchant"]["state"] == "sent"
+
+
+async def test_a_mail_is_sent_by_one_worker(alone: Stage, post: Post) -> None:
+    """Two workers at once: each mail goes out once."""
+    for _ in range(5):
+        await alone.paid()
+    workers = [mailer(alone, post.settings()) for _ in range(2)]
+
+    tried = await asyncio.gather(*(each.send_due() for each in workers))
+
+    assert sum(tried) == 10
+    assert len({each["Message-ID"] for each in post.taken}) == len(post.taken) == 10
+
+
+async def test_a_mail_of_a_worker_that_died_is_taken_over(alone: Stage, post: Post) -> None:
+    """It had the lease and said nothing more: when the lease is over, another one sends."""
+    await alone.paid(customer_email=None)
+    now = alone.clock.now()
+    dead = OutboxStore(alone.database, uuid4())
+    await dead.claim_mail(now, now.replace(hour=now.hour + 1), 10)
+
+    before = await mailer(alone, post.settings()).send_due()
+    alone.clock.move(3601)
+    after = await mailer(alone, post.settings()).send_due()
+
+    assert (before, after) == (0, 1)
+
+
+async def test_the_password_comes_from_its_own_file(tmp_path: Path, alone: Stage) -> None:
+    """Never from the configuration itself; blanks at its end do not count."""
+    path = tmp_path / "password"
+    path.write_text("secret\n")
+
+    found = mailer(alone, Mail(sender=SENDER, username="shop", password_file=str(path)))
+
+    assert found._password == "secret"

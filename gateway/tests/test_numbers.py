@@ -1,0 +1,182 @@
+"""
+Numbers leased in ranges: none twice, over any number of processes; and the open batch.
+"""
+
+import asyncio
+from datetime import date, timedelta
+from uuid import uuid4
+
+import pytest
+from counterfoil.receipts.confirmation import is_valid
+from counterfoil.store import numbers
+from counterfoil.store.database import Database
+from counterfoil.store.numbers import (
+    ConfirmationLeases,
+    OpenBatches,
+    StanLeases,
+    TerminalUsedUp,
+)
+from payment_stage import Stage, batch_key
+
+DAY = date(2026, 11, 23)
+KEY = bytes(range(32))
+
+
+async def used_up_to(stage: Stage, next_stan: int) -> None:
+    """Let the terminal's counter of the day stand at *next_stan*."""
+    await stage.sql(
+        "INSERT INTO stan_counters VALUES ($1, $2, 'TERM0001', $3, $4)",
+        stage.merchant.merchant_id,
+        stage.acquirer,
+        DAY,
+        next_stan,
+    )
+
+
+async def take(
+    leases: StanLeases, stage: Stage, day: date = DAY, terminal: str = "TERM0001"
+) -> int:
+    return await leases.take(stage.merchant.merchant_id, stage.acquirer, terminal, day)
+
+
+async def test_no_trace_number_is_given_twice_by_two_processes_at_once(stage: Stage) -> None:
+    """F21: 600 takers on two processes, with ranges of seven: 600 different numbers from 1."""
+    processes = [StanLeases(stage.database, 7) for _ in range(2)]
+
+    found = await asyncio.gather(*(take(processes[n % 2], stage) for n in range(600)))
+
+    assert len(set(found)) == 600
+    assert min(found) == 1
+    assert max(found) < 600 + 2 * 7
+
+
+async def test_a_process_that_starts_again_goes_on_behind_its_range(stage: Stage) -> None:
+    """The rest of the old range is lost: gaps are allowed, repeats are not."""
+    before = [await take(StanLeases(stage.database, 10), stage) for _ in range(3)]
+
+    assert before == [1, 11, 21]
+
+
+async def test_every_terminal_and_every_day_counts_for_itself(stage: Stage) -> None:
+    """DE 11 is unique per terminal and day."""
+    leases = StanLeases(stage.database, 10)
+    first = await take(leases, stage)
+
+    assert await take(leases, stage, day=DAY + timedelta(days=1)) == first == 1
+    assert await take(leases, stage, terminal="TERM0002") == 1
+    assert await take(leases, stage) == 2
+
+
+async def test_a_range_is_leased_once_for_all_who_wait(stage: Stage) -> None:
+    """A hundred payments at once ask the database once."""
+    leases = StanLeases(stage.database, 100)
+
+    found = await asyncio.gather(*(take(leases, stage) for _ in range(100)))
+
+    assert sorted(found) == list(range(1, 101))
+
+
+async def test_the_last_trace_number_of_a_day_is_999999(stage: Stage) -> None:
+    """DE 11 has six digits: the counter ends there, and 000000 never comes."""
+    await used_up_to(stage, 999_990)
+    leases = StanLeases(stage.database, 10)
+
+    found = [await take(leases, stage) for _ in range(10)]
+
+    assert found == list(range(999_990, 1_000_000))
+    with pytest.raises(TerminalUsedUp, match="terminal TERM0001 has used all trace numbers today"):
+        await take(leases, stage)
+
+
+async def test_a_terminal_that_is_used_up_stays_so_until_the_day_ends(stage: Stage) -> None:
+    """On every process; tomorrow begins at 1."""
+    await used_up_to(stage, 1_000_000)
+
+    for _ in range(2):
+        with pytest.raises(TerminalUsedUp):
+            await take(StanLeases(stage.database, 10), stage)
+    assert await take(StanLeases(stage.database, 10), stage, day=DAY + timedelta(days=1)) == 1
+
+
+async def test_confirmation_numbers_of_two_processes_never_meet(stage: Stage) -> None:
+    """600 at once over two processes, all valid, all different."""
+    processes = [ConfirmationLeases(stage.database, KEY, 7) for _ in range(2)]
+    merchant = stage.merchant.merchant_id
+
+    found = await asyncio.gather(*(processes[n % 2].take(merchant) for n in range(600)))
+
+    assert len(set(found)) == 600
+    assert all(map(is_valid, found))
+
+
+async def test_every_merchant_has_a_counter_of_its_own(database: Database) -> None:
+    """Nobody can tell from a number how much others sell."""
+    leases = ConfirmationLeases(database, KEY, 10)
+    one, other = uuid4(), uuid4()
+
+    assert await leases.take(one) != await leases.take(other)
+    async with database.acquire() as connection:
+        counters = await connection.fetch(
+            "SELECT next_number FROM confirmation_counters WHERE merchant_id = ANY($1)",
+            [one, other],
+        )
+    assert [each["next_number"] for each in counters] == [10, 10]
+
+
+async def test_memory_for_ranges_has_a_maximum(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The least recently used is forgotten; its rest is lost, nothing comes twice."""
+    monkeypatch.setattr(numbers, "COUNTERS_KEPT_MAX", 2)
+    leases = StanLeases(stage.database, 10)
+
+    found = [
+        await take(leases, stage, terminal=terminal)
+        for terminal in ("TERM000A", "TERM000B", "TERM000C", "TERM000A", "TERM000C")
+    ]
+
+    assert found == [1, 1, 1, 11, 2]
+
+
+async def test_the_first_batch_is_opened_for_the_first_payment(stage: Stage) -> None:
+    """By whoever comes first, once."""
+    batches = [OpenBatches(stage.database, stage.clock) for _ in range(5)]
+
+    found = await asyncio.gather(*(each.number(*batch_key(stage)) for each in batches))
+
+    assert found == [1] * 5
+    assert await stage.count("batches") == 1
+
+
+async def test_every_currency_has_a_batch_of_its_own(stage: Stage) -> None:
+    """Totals of different currencies do not add up."""
+    batches = OpenBatches(stage.database, stage.clock)
+    await batches.number(*batch_key(stage, "USD"))
+    await batches.number(*batch_key(stage, "EUR"))
+
+    assert await stage.count("batches") == 2
+
+
+async def test_a_closed_batch_is_forgotten_when_told(stage: Stage) -> None:
+    """Memory may be behind a close; then it is asked again."""
+    batches = OpenBatches(stage.database, stage.clock)
+    await batches.number(*batch_key(stage))
+    await next_batch(stage)
+
+    remembered = await batches.number(*batch_key(stage))
+    batches.forget(*batch_key(stage))
+
+    assert remembered == 1
+    assert await batches.number(*batch_key(stage)) == 2
+
+
+async def next_batch(stage: Stage) -> None:
+    """Close the open batch of the stage's terminal and open the next."""
+    await stage.sql(
+        "UPDATE batches SET state = 'closed' WHERE merchant_id = $1", stage.merchant.merchant_id
+    )
+    await stage.sql(
+        "INSERT INTO batches (merchant_id, acquirer, terminal_id, currency, batch_number, state, "
+        "opened_at) VALUES ($1, $2, $3, $4, 2, 'open', now())",
+        *batch_key(stage),
+    )

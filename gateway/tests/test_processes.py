@@ -1,0 +1,75 @@
+"""
+Processes and their leases.
+"""
+
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+from counterfoil.store.processes import ProcessStore
+from payment_stage import Stage
+
+HOUR = timedelta(hours=1)
+
+
+async def alive(stage: Stage) -> set[object]:
+    return {row["process_id"] for row in await stage.lease.alive(stage.clock.now())}
+
+
+async def test_a_process_lives_while_its_lease_holds(stage: Stage) -> None:
+    """And not a moment longer, unless it renews it."""
+    own = stage.lease.process_id
+    before = await alive(stage)
+    stage.clock.move(3601)
+    lapsed = await alive(stage)
+    renewed = await stage.lease.renew(stage.clock.now() + HOUR)
+
+    assert own in before
+    assert own not in lapsed
+    assert renewed
+    assert own in await alive(stage)
+
+
+async def test_a_process_that_stops_in_good_order_is_gone_at_once(stage: Stage) -> None:
+    """Nobody waits for its lease to run out."""
+    await stage.lease.end(stage.clock.now())
+
+    assert stage.lease.process_id not in await alive(stage)
+
+
+async def test_a_process_that_was_forgotten_is_told_when_it_renews(stage: Stage) -> None:
+    """It was suspended for a week: it must register anew."""
+    assert not await ProcessStore(stage.database, uuid4()).renew(stage.clock.now() + HOUR)
+
+
+async def test_a_process_that_ended_long_ago_is_forgotten(stage: Stage) -> None:
+    """Only those whose lease ended before."""
+    now = stage.clock.now()
+    old = ProcessStore(stage.database, uuid4())
+    await old.register("worker", now - 2 * HOUR, now - HOUR)
+
+    await stage.lease.forget(now)
+
+    assert not await old.renew(now)
+    assert await stage.lease.renew(now + HOUR)
+
+
+async def test_a_process_with_an_unanswered_intent_is_not_forgotten(stage: Stage) -> None:
+    """The sweep still needs to know that its lease has ended."""
+    payment = await stage.take()
+    await stage.sql("ALTER TABLE payments DISABLE TRIGGER payments_legal_moves")
+    await stage.sql(
+        "UPDATE payments SET state = 'processing' WHERE payment_id = $1", payment.payment_id
+    )
+    await stage.sql("ALTER TABLE payments ENABLE TRIGGER payments_legal_moves")
+    await stage.lease.end(stage.clock.now() - HOUR)
+
+    await stage.lease.forget(stage.clock.now())
+
+    assert await stage.lease.renew(stage.clock.now())
+
+
+async def test_the_databases_clock_can_be_compared(stage: Stage) -> None:
+    """DESIGN 5.8: a skew of over one second means "not ready"."""
+    skew = abs(await stage.lease.database_time() - datetime.now(UTC))
+
+    assert skew < timedelta(seconds=5)
