@@ -52,13 +52,15 @@ class Movement(msgspec.Struct, frozen=True, kw_only=True):
 
 class StateChange(msgspec.Struct, frozen=True, kw_only=True):
     """
-    One line of a payment's history.
+    One line of a payment's history. What moved one of its movements names it and its new state.
     """
 
     state: str
     at: datetime
     cause: str | None = None
     actor: str | None = None
+    movement: str | None = None
+    movement_state: str | None = None
 
 
 class Payment(msgspec.Struct, frozen=True, kw_only=True):

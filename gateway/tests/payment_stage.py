@@ -5,8 +5,9 @@ Each stage has a merchant and an acquirer of its own, so that tests which share 
 do not meet each other's payments.
 """
 
+import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from datetime import time as time_of_day
 from itertools import count
@@ -45,6 +46,13 @@ VAULT = Vault(
 SESSION = "192.0.2.1:40000"
 ACTOR = "key_of_the_test"
 KEYS: Iterator[str] = (f"key-{number}" for number in count(1))
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait until *condition* holds."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - what is waited for knows nothing of tests.
+            await asyncio.sleep(0.002)
 
 
 class HandClock:
@@ -123,7 +131,7 @@ class Stage:
                 self.merchants, {self.acquirer: settings}, {self.acquirer: self.link}, self.clock
             ),
             stans=StanLeases(self.database, range_size),
-            batches=OpenBatches(self.database, self.clock),
+            batches=OpenBatches(self.database, self.clock, Ids(self.clock)),
             confirmations=ConfirmationLeases(self.database, VAULT.confirmation_key, range_size),
             ids=Ids(self.clock),
             clock=self.clock,

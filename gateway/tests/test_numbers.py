@@ -7,6 +7,7 @@ from datetime import date, timedelta
 from uuid import uuid4
 
 import pytest
+from counterfoil.ids import Ids
 from counterfoil.receipts.confirmation import is_valid
 from counterfoil.store import numbers
 from counterfoil.store.database import Database
@@ -140,7 +141,7 @@ async def test_memory_for_ranges_has_a_maximum(
 
 async def test_the_first_batch_is_opened_for_the_first_payment(stage: Stage) -> None:
     """By whoever comes first, once."""
-    batches = [OpenBatches(stage.database, stage.clock) for _ in range(5)]
+    batches = [OpenBatches(stage.database, stage.clock, Ids(stage.clock)) for _ in range(5)]
 
     found = await asyncio.gather(*(each.number(*batch_key(stage)) for each in batches))
 
@@ -150,7 +151,7 @@ async def test_the_first_batch_is_opened_for_the_first_payment(stage: Stage) -> 
 
 async def test_every_currency_has_a_batch_of_its_own(stage: Stage) -> None:
     """Totals of different currencies do not add up."""
-    batches = OpenBatches(stage.database, stage.clock)
+    batches = OpenBatches(stage.database, stage.clock, Ids(stage.clock))
     await batches.number(*batch_key(stage, "USD"))
     await batches.number(*batch_key(stage, "EUR"))
 
@@ -159,7 +160,7 @@ async def test_every_currency_has_a_batch_of_its_own(stage: Stage) -> None:
 
 async def test_a_closed_batch_is_forgotten_when_told(stage: Stage) -> None:
     """Memory may be behind a close; then it is asked again."""
-    batches = OpenBatches(stage.database, stage.clock)
+    batches = OpenBatches(stage.database, stage.clock, Ids(stage.clock))
     await batches.number(*batch_key(stage))
     await next_batch(stage)
 
@@ -180,3 +181,21 @@ async def next_batch(stage: Stage) -> None:
         "opened_at) VALUES ($1, $2, $3, $4, 2, 'open', now())",
         *batch_key(stage),
     )
+
+
+async def test_a_batch_that_is_nearly_full_is_closed_and_the_next_takes_what_comes(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch holds at most 9,999 items; nobody waits for the cutoff to find out."""
+    monkeypatch.setattr(numbers, "ITEMS_COUNTED_EVERY", 1)
+    monkeypatch.setattr(numbers, "ITEMS_MAX", 2)
+    await stage.paid()
+    await stage.paid()
+    batches = OpenBatches(stage.database, stage.clock, Ids(stage.clock))
+
+    assert await batches.number(*batch_key(stage)) == 2
+    states = await stage.sql(
+        "SELECT state FROM batches WHERE merchant_id = $1 ORDER BY batch_number",
+        stage.merchant.merchant_id,
+    )
+    assert [row["state"] for row in states][:1] == ["closing"]

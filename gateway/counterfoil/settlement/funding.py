@@ -55,7 +55,8 @@ async def book_statement(
         NotBooked: It was read before, or pays a deposit in the wrong currency; the transaction
             must be given up.
     """
-    await _check_new(statement, booking)
+    if await _is_known(statement, booking):
+        return
     await booking.add_statement(
         (
             statement.account,
@@ -96,9 +97,12 @@ async def book_statement(
     await _tell_gaps(statement, booking, ids)
 
 
-async def _check_new(statement: Statement, booking: Booking) -> None:
+async def _is_known(statement: Statement, booking: Booking) -> bool:
     """
-    Hold a statement whose days were read before, under this id or another, in whatever format.
+    Return whether the same was said before in another format: same days, same balances.
+
+    Raises:
+        NotBooked: Something else was said before of one of these days, or under this id.
     """
     before = await booking.statement_before(
         statement.account,
@@ -107,11 +111,20 @@ async def _check_new(statement: Statement, booking: Booking) -> None:
         statement.booked_from,
         statement.booked_to,
     )
-    if before is not None:
-        raise NotBooked(
-            f"Statement {before['statement_id']} of this account was read before and covers "
-            f"{before['first_day']} to {before['last_day']}: nothing of it is booked twice."
-        )
+    if before is None:
+        return False
+    said = (before["first_day"], before["last_day"], before["opening_minor"])
+    if (*said, before["closing_minor"]) == (
+        statement.booked_from,
+        statement.booked_to,
+        statement.opening_minor,
+        statement.closing_minor,
+    ):
+        return True
+    raise NotBooked(
+        f"Statement {before['statement_id']} of this account was read before and covers "
+        f"{before['first_day']} to {before['last_day']}: no day is booked twice."
+    )
 
 
 async def _known(statement: Statement, booking: Booking) -> dict[str, list[_Known]]:

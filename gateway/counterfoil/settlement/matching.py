@@ -6,7 +6,7 @@ digits and the approval code do not contradict it. Then amount and currency say 
 
     matched         it agrees
     amount_differs  it is ours, with another amount or currency
-    date_shifted    it agrees, but comes with another batch or report than it belonged to
+    date_shifted    it agrees, but has another day, batch or report than it belonged to
     duplicate       our item has its line already
     missing_here    we have nothing that it could settle; `why` says what we know
 
@@ -32,7 +32,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """
     A capture or refund of ours as the report would name it; refunds are negative.
 
-    `has_line`: an earlier report has settled it. `was_missing`: an earlier report should have.
+    `transacted_on` is the day of the sale on the merchant's wall (DE 13, MMDD). `has_line`: an earlier report has settled it. `was_missing`: an earlier report should have.
     """
 
     movement_id: UUID
@@ -45,6 +45,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     amount_minor: int
     approval_code: str | None
     card_last_four: str
+    transacted_on: str
     has_line: bool
     was_missing: bool
 
@@ -138,7 +139,8 @@ def _contradiction(line: ReportLine, item: Item) -> str | None:
 def _outcome(line: ReportLine, item: Item) -> Outcome:
     if (line.amount_minor, line.currency) != (item.amount_minor, item.currency):
         return "amount_differs"
-    if item.was_missing or line.batch_number != item.batch_number:
+    other_day = item.kind == "capture" and f"{line.transaction_date:%m%d}" != item.transacted_on
+    if other_day or item.was_missing or line.batch_number != item.batch_number:
         return "date_shifted"
     return "matched"
 

@@ -16,7 +16,6 @@ from counterfoil.settlement.cutoff import next_cutoff
 from counterfoil.store.batches import BatchStore, Cutoff
 
 MERCHANTS_AT_ONCE_MAX = 500
-ITEMS_MAX = 9_000  # Below the 9,999 of a batch: what is in flight may still come in.
 OPEN_MAX = timedelta(hours=24)
 CLOSING_MAX = timedelta(minutes=5)
 
@@ -34,14 +33,6 @@ async def keep_cutoffs(batches: BatchStore, road: Road) -> int:
             begun += await _keep(merchant, batches, road)
         after = page[-1].merchant_id
     return begun
-
-
-async def close_full(batches: BatchStore, road: Road) -> int:
-    """
-    Close batches that are nearly full; the next number takes what comes.
-    """
-    full = await batches.full(ITEMS_MAX)
-    return len(await begin(full, batches, road, cause="full", actor="worker"))
 
 
 async def watch(batches: BatchStore, road: Road) -> None:

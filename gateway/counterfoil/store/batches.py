@@ -119,13 +119,6 @@ class BatchStore:
             for row in rows
         ]
 
-    async def full(self, items_max: int) -> list[BatchKey]:
-        """
-        Return open batches that hold *items_max* items or more.
-        """
-        rows = await self._database.rows("full_batches", items_max)
-        return [BatchKey(*row.values()) for row in rows]
-
     async def claim(
         self, acquirers: list[str], now: datetime, lease_until: datetime, limit: int
     ) -> list[Batch]:

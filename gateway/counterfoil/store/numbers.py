@@ -11,12 +11,18 @@ from datetime import date
 from uuid import UUID
 
 from counterfoil.clock import Clock
+from counterfoil.ids import Ids
 from counterfoil.receipts.confirmation import ConfirmationNumbers
 from counterfoil.store.database import Database
 
 STAN_RANGE = 500
 CONFIRMATION_RANGE = 500
 COUNTERS_KEPT_MAX = 20_000
+
+# A batch has at most 9,999 items (DE 71). Each process counts after every 500 of its own
+# and closes from 6,000 on: four processes and what is in flight stay below.
+ITEMS_COUNTED_EVERY = 500
+ITEMS_MAX = 6_000
 
 
 class TerminalUsedUp(Exception):
@@ -132,13 +138,15 @@ class OpenBatches:
     """
     The number of the open batch of each terminal and currency, remembered.
 
-    Memory may be behind a close; the intent's statement checks it and `forget` follows.
+    Memory may be behind a close; the intent's statement checks it and `forget` follows. A
+    batch that is nearly full is closed here, so that the next number takes what comes.
     """
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, ids: Ids) -> None:
         self._database = database
         self._clock = clock
-        self._numbers: OrderedDict[tuple[UUID, str, str, str], int] = OrderedDict()
+        self._ids = ids
+        self._known: OrderedDict[tuple[UUID, str, str, str], _Open] = OrderedDict()
 
     async def number(
         self, merchant_id: UUID, acquirer: str, terminal_id: str, currency: str
@@ -147,21 +155,50 @@ class OpenBatches:
         Return the open batch's number; the first batch of a terminal is opened here.
         """
         key = (merchant_id, acquirer, terminal_id, currency)
-        if (known := self._numbers.get(key)) is not None:
-            return known
+        known = self._known.get(key)
+        if known is None:
+            known = self._known[key] = _Open(await self._open_number(key))
+            if len(self._known) > COUNTERS_KEPT_MAX:
+                self._known.popitem(last=False)
+        known.used += 1
+        if known.used % ITEMS_COUNTED_EVERY == 0 and await self._is_full(key, known.number):
+            await self._close(key, known.number)
+            self.forget(*key)
+            return await self.number(*key)
+        return known.number
+
+    def forget(self, merchant_id: UUID, acquirer: str, terminal_id: str, currency: str) -> None:
+        """
+        Ask the database again next time: the batch was closed meanwhile.
+        """
+        self._known.pop((merchant_id, acquirer, terminal_id, currency), None)
+
+    async def _open_number(self, key: tuple[UUID, str, str, str]) -> int:
         row = await self._database.row("open_batch", *key)
         if row is None:
             await self._database.rows("open_first_batch", *key, self._clock.now())
             row = await self._database.row("open_batch", *key)
         assert row is not None, "a terminal without an open batch: the close must open the next"
         number: int = row["batch_number"]
-        self._numbers[key] = number
-        if len(self._numbers) > COUNTERS_KEPT_MAX:
-            self._numbers.popitem(last=False)
         return number
 
-    def forget(self, merchant_id: UUID, acquirer: str, terminal_id: str, currency: str) -> None:
-        """
-        Ask the database again next time: the batch was closed meanwhile.
-        """
-        self._numbers.pop((merchant_id, acquirer, terminal_id, currency), None)
+    async def _is_full(self, key: tuple[UUID, str, str, str], number: int) -> bool:
+        row = await self._database.row("items_in_batch", *key, number)
+        assert row is not None
+        return bool(row["items"] >= ITEMS_MAX)
+
+    async def _close(self, key: tuple[UUID, str, str, str], number: int) -> None:
+        now, event_id = self._clock.now(), self._ids.new()
+        await self._database.rows("begin_close", *key, number, now, "full", "gateway", event_id)
+
+
+class _Open:
+    """
+    A remembered number, and how often this process handed it out.
+    """
+
+    __slots__ = ("number", "used")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.used = 0

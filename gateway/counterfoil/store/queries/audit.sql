@@ -18,7 +18,8 @@ WITH booked AS (
     SELECT merchant_id, payment_id, currency,
         COALESCE(sum(CASE WHEN credit_account = 'issuer' THEN amount_minor
             WHEN debit_account = 'issuer' THEN -amount_minor END), 0)::bigint AS authorized,
-        COALESCE(sum(CASE WHEN debit_account = 'open' AND credit_account = 'held' THEN amount_minor
+        COALESCE(sum(CASE WHEN debit_account = 'open' AND credit_account IN ('held', 'released')
+                THEN amount_minor
             WHEN debit_account = 'released' AND credit_account = 'open' THEN -amount_minor
             END), 0)::bigint AS captured,
         COALESCE(sum(CASE WHEN debit_account = 'released' THEN amount_minor
@@ -120,10 +121,13 @@ FROM (
         p.state IN ('processing', 'not_sent', 'declined') AND p.authorized_minor <> 0,
         p.authorized_minor),
     ('something captured', p.state = 'captured' AND p.captured_minor = 0, -p.amount_minor),
-    ('nothing captured', p.state <> 'captured' AND p.captured_minor <> 0, p.captured_minor),
-    ('all of it released',
+    ('nothing captured that was not refunded',
+        p.state <> 'captured' AND p.captured_minor <> p.refunded_minor,
+        p.captured_minor - p.refunded_minor),
+    ('all of it released or refunded',
         p.state IN ('voiding', 'voided', 'reversed', 'expired')
-            AND p.released_minor <> p.authorized_minor, p.released_minor - p.authorized_minor),
+            AND p.released_minor + p.refunded_minor <> p.authorized_minor,
+        p.released_minor + p.refunded_minor - p.authorized_minor),
     ('nothing released before its end',
         p.state IN ('processing', 'not_sent', 'declined', 'approved') AND p.released_minor <> 0,
         p.released_minor),
@@ -183,7 +187,7 @@ WHERE ($1::uuid IS NULL OR p.merchant_id = $1)
 ORDER BY p.merchant_id, p.payment_id LIMIT $2;
 
 -- name: audit_not_charged_with_capture
--- Payments that were declined, reversed or voided and still have a capture: charged for nothing.
+-- Payments that were declined, reversed or voided and have a capture that nobody refunded.
 SELECT m.merchant_id, m.currency,
     'payment pay_' || replace(m.payment_id::text, '-', '') || ', ' || p.state AS subject,
     to_jsonb('no capture that stands'::text) AS expected,
@@ -194,6 +198,7 @@ JOIN payments AS p ON p.merchant_id = m.merchant_id AND p.payment_id = m.payment
 WHERE ($1::uuid IS NULL OR m.merchant_id = $1)
   AND m.kind = 'capture' AND p.state <> 'captured'
   AND (m.state <> 'undone' OR p.state NOT IN ('voiding', 'voided'))
+  AND (p.captured_minor = 0 OR p.captured_minor <> p.refunded_minor)
 ORDER BY m.merchant_id, m.payment_id LIMIT $2;
 
 -- name: audit_outbox

@@ -35,15 +35,17 @@ WHERE b.merchant_id = $1 AND b.state = 'open' AND b.opened_at < $2
           AND p.batch_number = b.batch_number AND p.state IN ('processing', 'approved')))
 ORDER BY b.acquirer, b.terminal_id, b.currency;
 
--- name: full_batches
--- Open batches that hold as many items as one batch may.
-SELECT merchant_id, acquirer, terminal_id, currency, batch_number FROM batches AS b
-WHERE state = 'open' AND (
-    SELECT count(*) FROM movements AS m
-    WHERE m.merchant_id = b.merchant_id AND m.acquirer = b.acquirer
-      AND m.terminal_id = b.terminal_id AND m.currency = b.currency
-      AND m.batch_number = b.batch_number) >= $1
-LIMIT 100;
+-- name: items_in_batch
+-- How many items a batch has or may still get.
+SELECT (
+    SELECT count(*) FROM movements
+    WHERE merchant_id = $1 AND acquirer = $2 AND terminal_id = $3 AND currency = $4
+      AND batch_number = $5
+) + (
+    SELECT count(*) FROM payments
+    WHERE merchant_id = $1 AND acquirer = $2 AND terminal_id = $3 AND currency = $4
+      AND batch_number = $5 AND state IN ('processing', 'approved', 'reversing', 'voiding')
+) AS items;
 
 -- name: due_batches
 -- Batches on their way to being closed whose next step is due.

@@ -94,7 +94,7 @@ ORDER BY n.terminal_id, n.currency, n.batch_number;
 -- What we have under the RRNs of a report's lines, refunds negative as there.
 SELECT m.movement_id, m.kind, m.state, m.terminal_id, m.batch_number, m.rrn, m.currency,
     CASE m.kind WHEN 'refund' THEN -m.amount_minor ELSE m.amount_minor END AS amount_minor,
-    p.approval_code, p.card_last_four,
+    p.approval_code, p.card_last_four, left(p.local_time, 4) AS transacted_on,
     EXISTS (SELECT 1 FROM settlement_lines AS s
         WHERE s.merchant_id = $1 AND s.movement_id = m.movement_id
           AND s.outcome IN ('matched', 'amount_differs', 'date_shifted')) AS has_line,
@@ -284,7 +284,8 @@ SELECT count(*) AS number FROM moved;
 
 -- name: statements_of_account
 -- Statements of an account that were read and cover one of these days, or have this id.
-SELECT statement_id, currency, first_day, last_day FROM bank_statements
+SELECT statement_id, currency, first_day, last_day, opening_minor, closing_minor
+FROM bank_statements
 WHERE merchant_id = $1 AND account = $2
   AND (statement_id = $3 OR (currency = $4 AND (last_day = $6
     OR (first_day < $6 AND last_day > $5))))
