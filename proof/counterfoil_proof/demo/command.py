@@ -13,7 +13,8 @@ import cyclopts
 import msgspec
 from counterfoil.supervisor import ProgramError, Supervisor
 
-from counterfoil_proof.demo import ports, sandbox
+from counterfoil_proof.demo import day, ports, sandbox
+from counterfoil_proof.demo.day import Day, DayFailed
 from counterfoil_proof.demo.narrator import Narrator
 from counterfoil_proof.demo.purchase import Purchase, PurchaseFailed, buy, look
 from counterfoil_proof.demo.sandbox import Sandbox
@@ -21,6 +22,23 @@ from counterfoil_proof.demo.sandbox import Sandbox
 CARD = "4242424242424242"
 EXIT_NOT_AS_IT_SHOULD = 1
 EXIT_REFUSED = 2
+REFUSALS = (
+    ProgramError,
+    PurchaseFailed,
+    DayFailed,
+    sandbox.FolderInUse,
+    ports.NoPortFree,
+    OSError,
+)
+
+
+class Told(msgspec.Struct, frozen=True):
+    """
+    The whole story: the purchase, and the day that ended after it.
+    """
+
+    purchase: Purchase
+    day: Day
 
 
 def demo(
@@ -43,10 +61,10 @@ def demo(
     ] = "300-800",
 ) -> None:
     """
-    Run shop, gateway, acquirer and mailbox on this machine, and buy something.
+    Run shop, gateway, acquirer and mailbox on this machine, buy something, close the day.
 
     Exit code 0: the purchase ended as the card's issuer wanted (paid or declined), and shop,
-    gateway and acquirer tell the same story. 1: they do not. 2: it could not be tried.
+    gateway, acquirer and bank tell the same story. 1: they do not. 2: it could not be tried.
     """
     if json and not once:
         _refuse("--json goes with --once")
@@ -55,16 +73,14 @@ def demo(
     folder = state.expanduser().absolute()
     try:
         with sandbox.alone(folder):
-            bought = asyncio.run(_run(folder, teller, once=once, card=card, delay=issuer_delay_ms))
-    except (ProgramError, PurchaseFailed, sandbox.FolderInUse, ports.NoPortFree, OSError) as error:
+            told = asyncio.run(_run(folder, teller, once=once, card=card, delay=issuer_delay_ms))
+    except REFUSALS as error:
         _refuse(str(error))
     if once:
-        _end(bought, json=json)
+        _end(told, json=json)
 
 
-async def _run(
-    folder: Path, teller: Narrator, *, once: bool, card: str, delay: str
-) -> Purchase | None:
+async def _run(folder: Path, teller: Narrator, *, once: bool, card: str, delay: str) -> Told | None:
     began = time.monotonic()
     chosen, stepped = ports.choose()
     box = Sandbox(folder, chosen, delay)
@@ -73,19 +89,22 @@ async def _run(
         teller.say(f"  port {usual} is busy: {name} takes {port}", "yellow")
     configuration = sandbox.prepare(box)
     supervisor = Supervisor(sandbox.programs(box, configuration), on_line=teller.on_line)
-    bought: list[Purchase] = []
+    told: list[Told] = []
 
     async def story() -> None:
         teller.say(f"Ready after {time.monotonic() - began:.1f} s.", "green")
-        bought.append(await _purchase(box, card, teller))
+        purchase = await _purchase(box, card, teller)
+        ended = await day.close(box, teller)
+        await look(box, purchase)  # Again: its road now runs on to the deposit.
+        told.append(Told(purchase, ended))
         if not once:
-            _invite(box, bought[0], teller)
+            _invite(box, purchase, teller)
             await asyncio.Event().wait()
 
     await supervisor.run(story)
     if not once:
         teller.say("Everything has stopped. `counterfoil demo` goes on from here.")
-    return bought[0] if bought else None
+    return told[0] if told else None
 
 
 async def _purchase(box: Sandbox, card: str, teller: Narrator) -> Purchase:
@@ -130,9 +149,11 @@ def _grouped(number: str) -> str:
     return " ".join(number[at : at + 4] for at in range(0, len(number), 4))
 
 
-def _end(bought: Purchase | None, *, json: bool) -> None:
-    if bought is None:
-        _refuse("stopped before the purchase was done")
+def _end(told: Told | None, *, json: bool) -> None:
+    if told is None:
+        _refuse("stopped before the day was done")
+    bought, ended = told.purchase, told.day
+    faults = [*bought.faults, *ended.faults]
     if json:
         said = {
             "order": bought.order,
@@ -143,10 +164,13 @@ def _end(bought: Purchase | None, *, json: bool) -> None:
             "emails": bought.emails,
             "payment_seconds": bought.payment_seconds,
             "status": bought.status,
-            "faults": bought.faults,
+            "batch": ended.batch,
+            "deposit": ended.deposit,
+            "audit": ended.audit,
+            "faults": faults,
         }
         sys.stdout.write(msgspec.json.encode(said).decode() + "\n")
-    sys.exit(EXIT_NOT_AS_IT_SHOULD if bought.faults else 0)
+    sys.exit(EXIT_NOT_AS_IT_SHOULD if faults else 0)
 
 
 def _refuse(sentence: str) -> NoReturn:

@@ -20,7 +20,6 @@ from counterfoil_proof.demo.sandbox import Sandbox
 
 COMMAND_SECONDS_MAX = 180.0
 DAYS_MAX = 10  # A long weekend with a holiday, and the day after it.
-FUNDED_SECONDS_MAX = 15.0
 READ_SECONDS_MAX = 10.0
 POLL_SECONDS = 0.3
 LINES_TOLD_MAX = 50
@@ -106,18 +105,37 @@ async def _until_funded(box: Sandbox, batches: set[str], teller: Narrator) -> di
     """
     Let the acquirer's business days pass until the deposit that pays *batches* is funded.
     """
-    for passed in range(1, DAYS_MAX + 1):
+    for _ in range(DAYS_MAX):
+        read = len(await _gateway(box, "settlement", "files", "--json"))
         told = (await _rail(box, "day", "advance", "--json"))[-1]
-        teller.step("acquirer", f"its business day is now {told['business_day']}")
-        deadline = time.monotonic() + (READ_SECONDS_MAX if passed == 1 else POLL_SECONDS * 8)
-        while time.monotonic() < deadline:
-            for deposit in await _gateway(box, "settlement", "deposits", "--json"):
-                if deposit["state"] != "funded":
-                    continue
-                whole = await _gateway(box, "settlement", "deposit", deposit["reference"], "--json")
-                if batches & {line["batch"] for line in whole["lines"]}:
-                    return dict(whole)
-            await asyncio.sleep(POLL_SECONDS)
+        teller.step(
+            "acquirer",
+            f"its business day is now {told['business_day']}; "
+            f"reports and statements written: {told['files']}",
+        )
+        await _until_read(box, read + told["files"])
+        if deposit := await _funded(box, batches):
+            return deposit
+    return None
+
+
+async def _until_read(box: Sandbox, files: int) -> None:
+    """
+    Wait until the gateway's worker has read what the acquirer and the bank have written.
+    """
+    deadline = time.monotonic() + READ_SECONDS_MAX
+    while time.monotonic() < deadline:
+        if len(await _gateway(box, "settlement", "files", "--json")) >= files:
+            return
+        await asyncio.sleep(POLL_SECONDS)
+
+
+async def _funded(box: Sandbox, batches: set[str]) -> dict[str, Any] | None:
+    for deposit in await _gateway(box, "settlement", "deposits", "--json"):
+        if deposit["state"] == "funded":
+            whole = await _gateway(box, "settlement", "deposit", deposit["reference"], "--json")
+            if batches & {line["batch"] for line in whole["lines"]}:
+                return dict(whole)
     return None
 
 

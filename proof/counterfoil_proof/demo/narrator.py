@@ -9,7 +9,8 @@ from typing import Any, TextIO
 from rich.console import Console
 from rich.text import Text
 
-FIELDS_SHOWN = ("2", "3", "4", "7", "11", "37", "38", "39", "41", "42", "49", "60", "90")
+_SHOWN = "2 3 4 7 11 37 38 39 41 42 49 50 60 66 74 76 77 86 88 89 90 97"
+FIELDS_SHOWN = tuple(_SHOWN.split())
 NETWORK_MANAGEMENT = ("0800", "0810")
 
 NAMES = {
@@ -23,6 +24,13 @@ NAMES = {
     "0420": "reversal",
     "0421": "reversal, repeated",
     "0430": "answer to the reversal",
+    "0500": "the batch's totals",
+    "0501": "the batch's totals, repeated",
+    "0510": "the host's own totals",
+    "0320": "an item of the batch",
+    "0330": "answer to the item",
+    "0520": "the batch's totals after the upload",
+    "0530": "the host's last word on the batch",
 }
 
 

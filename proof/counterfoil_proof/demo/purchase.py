@@ -21,6 +21,7 @@ from counterfoil_shop.books import read_all
 from counterfoil_proof.demo.sandbox import BUSINESS_EMAIL, Sandbox
 
 PRODUCT = "counterfoil-book"
+ENDS_OF_THE_DAY = ("batched", "settled", "funded")
 CUSTOMER = "ada@shopper.example"
 PAGE_SECONDS_MAX = 60.0
 UNDECIDED_SECONDS_MAX = 60.0
@@ -160,12 +161,16 @@ async def _payment(sandbox: Sandbox, bought: Purchase) -> Payment | None:
 
 def _states(payment: Payment) -> list[dict[str, str]]:
     """
-    Return each state once, with the time at which it was entered.
+    Return each state once, with the time it was entered: the payment's, then its capture's.
     """
+    captures = {each.id for each in payment.movements if each.kind == "capture"}
     states: list[dict[str, str]] = []
     for each in payment.states:
-        if not states or states[-1]["state"] != each.state:
-            states.append({"state": each.state, "at": each.at.isoformat().replace("+00:00", "Z")})
+        state = each.state
+        if each.movement in captures and each.movement_state in ENDS_OF_THE_DAY:
+            state = each.movement_state
+        if not states or state not in {known["state"] for known in states}:
+            states.append({"state": state, "at": each.at.isoformat().replace("+00:00", "Z")})
     return states
 
 
