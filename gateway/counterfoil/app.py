@@ -26,6 +26,7 @@ from counterfoil.events import worker
 from counterfoil.events.worker import Duty
 from counterfoil.ids import Ids
 from counterfoil.keyfile import load_key, make_key
+from counterfoil.ledger.chain import Sealer
 from counterfoil.network.dialect import load_dialect
 from counterfoil.network.link import AcquirerLink, LinkSettings
 from counterfoil.network.outcome import Answered, Late
@@ -42,6 +43,7 @@ from counterfoil.settlement.folders import Folders
 from counterfoil.settlement.incoming import Intake
 from counterfoil.store.advices import AdviceStore
 from counterfoil.store.batches import BatchStore
+from counterfoil.store.chain import ChainStore
 from counterfoil.store.database import Database, DatabaseAway
 from counterfoil.store.deposits import DepositStore
 from counterfoil.store.embedded import EmbeddedPostgres
@@ -60,6 +62,7 @@ LEASES_RENEWED_PER_LIFE = 4
 IDLE_SECONDS = 0.1
 CUTOFF_SECONDS = 5.0
 WATCH_SECONDS = 60.0
+SEAL_SECONDS = 30.0
 TIDY_SECONDS = 3600.0
 PROCESSES_KEPT = timedelta(days=7)
 
@@ -428,5 +431,6 @@ def _duties(running: Process) -> list[Duty]:
         Duty("close", closer.step, IDLE_SECONDS),
         Duty("read folders", folders.read_folders, settlement.look_seconds),
         Duty("watch", watched, WATCH_SECONDS),
+        Duty("seal", Sealer(ChainStore(running.database), running.clock).seal, SEAL_SECONDS),
         Duty("tidy", tidied, TIDY_SECONDS),
     ]

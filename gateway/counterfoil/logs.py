@@ -108,9 +108,8 @@ def _card_number_at(parts: list[str], at: int) -> tuple[str | None, int]:
     """
     for after in range(len(parts), at, -2):
         digits = "".join(parts[at:after:2])
-        if not PAN_DIGITS_SHORTEST <= len(digits) <= PAN_DIGITS_MAX or digits[0] == "0":
-            continue  # No issuer's number begins with 0; totals filled with zeros do.
-        if luhn_holds(digits):
+        number = digits.lstrip("0")  # No issuer's begins with 0; what is filled with zeros does.
+        if PAN_DIGITS_SHORTEST <= len(number) <= PAN_DIGITS_MAX and luhn_holds(number):
             return digits, after
     return None, at + 1
 

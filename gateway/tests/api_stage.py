@@ -80,7 +80,7 @@ class Api:
         **headers: str | None,
     ) -> Reply:
         """
-        Send one request. *body* is sent as JSON unless it is bytes; a header that is None is left out.
+        Send one request, *body* as JSON unless it is bytes; a header that is None is left out.
         """
         content = body if isinstance(body, bytes) else b"" if body is None else encoded(body)
         named = {

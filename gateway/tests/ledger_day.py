@@ -24,7 +24,7 @@ from counterfoil.store.chain import ChainStore
 from counterfoil.store.database import Database
 from counterfoil.store.settlement import SettlementStore
 from payment_stage import START, Stage
-from scripted_link import ScriptedLink, answered, approve
+from scripted_link import ScriptedLink, answered
 
 FEES = (60, 10, 30)  # Interchange, scheme fee and markup of each capture.
 VALUE_DAY = (START + timedelta(days=1)).date()
@@ -42,7 +42,9 @@ class ClosingLink(ScriptedLink):
         if mti in ("0500", "0501"):
             echo = {f"f{n}": fields[n] for n in (50, 60, *range(74, 78), 81, *range(86, 90), 97)}
             return answered(mti, fields, "00", f15="1123", f66="1", **echo)
-        return approve(mti, fields)
+        return await super().request(
+            mti, fields, send_before=send_before, answer_within=answer_within
+        )
 
 
 class Day:
@@ -107,11 +109,17 @@ class Day:
         for _ in range(3):
             stage.clock.move(1)
             await closer.step()
+        states = await self.stage.sql(
+            "SELECT state FROM batches WHERE merchant_id = $1 ORDER BY batch_number",
+            self.stage.merchant.merchant_id,
+        )
+        assert [row["state"] for row in states] == ["closed", "open"]
 
     async def items(self) -> list[Any]:
         """Return what stands in the closed batches, as an acquirer knows it."""
         return await self.stage.sql(
-            "SELECT i.kind, i.batch_number, i.amount_minor, m.rrn, p.approval_code "
+            "SELECT i.kind, i.batch_number, i.amount_minor, m.rrn, p.approval_code, p.card_brand, "
+            "p.card_last_four "
             "FROM batch_items AS i JOIN movements AS m USING (merchant_id, movement_id) "
             "JOIN payments AS p ON p.merchant_id = m.merchant_id AND p.payment_id = m.payment_id "
             "WHERE i.merchant_id = $1 ORDER BY m.rrn",
@@ -190,7 +198,7 @@ def report_of(
         code = "" if is_refund else item["approval_code"]
         records.append(
             f"P,{place},TERM0001,{item['batch_number']:06d},{'REFUND' if is_refund else 'SALE'},"
-            f"{item['rrn']},{code},************1111,visa,USD,{-amount if is_refund else amount},"
+            f"{item['rrn']},{code},************{item['card_last_four']},{item['card_brand']},USD,{-amount if is_refund else amount},"
             f"{','.join(map(str, own))},{reference},2026-11-23"
         )
     if chargeback_minor:

@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 from counterfoil.payments.acknowledge import acknowledge, refuse, reversal_of
 from counterfoil.payments.lifecycle import Cause, Kind, State
+from counterfoil.payments.movements import void
 from counterfoil.payments.payment import Payment
 from counterfoil.payments.recovery import sweep
 from counterfoil.payments.refusals import NotChargedAnyMore, NotNow, PaymentUnknown
@@ -160,13 +161,26 @@ async def test_an_acknowledgment_after_the_reversal_began_is_refused_for_ever(
 
 
 async def test_what_was_never_approved_cannot_be_acknowledged(stage: Stage) -> None:
-    """Declined, or of unknown outcome."""
+    """A decline has nothing to claim; an unknown outcome is reversed, and says so."""
     stage.link.script.extend([says("51"), unknown])
     declined, reversing = await stage.take(), await stage.take()
 
-    for payment in (declined, reversing):
-        with pytest.raises(NotChargedAnyMore):
-            await stage.acknowledge(payment)
+    with pytest.raises(NotNow, match="declined: there is nothing") as caught:
+        await stage.acknowledge(declined)
+    assert not isinstance(caught.value, NotChargedAnyMore)
+    with pytest.raises(NotChargedAnyMore):
+        await stage.acknowledge(reversing)
+
+
+async def test_what_was_acknowledged_keeps_its_number_whatever_follows(stage: Stage) -> None:
+    """Voided or refunded since: asked again, the acknowledgment is answered as before."""
+    payment = await stage.paid()
+    await void(stage.command(payment), stage.road)
+
+    again = await stage.acknowledge(payment)
+
+    assert again.confirmation_number == payment.confirmation_number
+    assert again.state is State.VOIDING
 
 
 async def test_what_is_still_under_way_cannot_be_acknowledged_yet(stage: Stage) -> None:

@@ -18,7 +18,8 @@ from counterfoil.payments.advices import SPACING_SECONDS, verdict
 from counterfoil.payments.lifecycle import Kind, State
 from counterfoil.payments.payment import Payment
 from counterfoil.store.advices import Advice, AdviceStore
-from payment_stage import ACTOR, START, Stage
+from counterfoil.store.processes import ProcessStore
+from payment_stage import ACTOR, START, Stage, until
 from scripted_link import approve, contradicts, not_sent, says, unknown
 
 CODES = ["00", "05", "06", "12", "19", "21", "22", "25", "28", "30", "40", "61", "68", "76", "79",
@@ -392,8 +393,7 @@ async def test_a_worker_that_died_after_its_try_is_followed_by_a_repeat(stage: S
 
     stage.link.script.append(never)
     dying = asyncio.create_task(stage.forwarder().forward())
-    while len(stage.link.asked) < 2:
-        await asyncio.sleep(0.005)
+    await until(lambda: len(stage.link.asked) == 2)
     dying.cancel()
     await asyncio.gather(dying, return_exceptions=True)
     early = await stage.forwarder().forward()
@@ -405,6 +405,22 @@ async def test_a_worker_that_died_after_its_try_is_followed_by_a_repeat(stage: S
     assert (first.mti, second.mti) == ("0420", "0421")
     assert first.fields == second.fields
     assert (await stage.read(payment)).state is State.REVERSED
+
+
+async def test_what_an_ended_process_held_is_free_at_once(stage: Stage) -> None:
+    """Nobody waits for the lease of a worker that has stopped."""
+    await refused(stage)
+    now, later = stage.clock.now(), stage.clock.now() + timedelta(seconds=45)
+    process = ProcessStore(stage.database, uuid4())
+    await process.register("worker", now, later)
+    await AdviceStore(stage.database, process.process_id).claim([stage.acquirer], now, later, 10)
+    heir = AdviceStore(stage.database, uuid4())
+
+    before = await heir.claim([stage.acquirer], now, later, 10)
+    await process.end(now)
+    after = await heir.claim([stage.acquirer], now, later, 10)
+
+    assert (len(before), len(after)) == (0, 1)
 
 
 async def test_nothing_is_claimed_while_the_link_is_down(stage: Stage) -> None:
@@ -421,7 +437,7 @@ async def test_nothing_is_claimed_while_the_link_is_down(stage: Stage) -> None:
     [
         "DELETE FROM terminals WHERE merchant_id = $1",
         "UPDATE stan_counters SET next_stan = 1000000 WHERE merchant_id = $1",
-        "UPDATE vault_cards SET fingerprint = fingerprint, ciphertext = '\\x00' WHERE merchant_id = $1",
+        "UPDATE vault_cards SET ciphertext = '\\x00' WHERE merchant_id = $1",
     ],
     ids=["terminal", "trace numbers", "card"],
 )

@@ -107,7 +107,7 @@ async def test_without_a_database_nothing_starts(tmp_path: Path) -> None:
 
 
 async def test_a_process_lives_in_the_database_while_it_runs(installation: Configuration) -> None:
-    """Its lease is there from the start and gone at the end; without an acquirer it is not ready."""
+    """Its lease is there until its end; without an acquirer it is not ready."""
     await prepared(installation)
     async with app.process(installation, "gateway") as running:
         alive = await running.lease.alive(running.clock.now())

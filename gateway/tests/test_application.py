@@ -15,7 +15,7 @@ from counterfoil.network.outcome import Outcome
 from counterfoil.payments import authorize
 from counterfoil.store.database import DatabaseAway
 from counterfoil.store.writer import QueueFull
-from payment_stage import Stage
+from payment_stage import Stage, until
 from scripted_link import approve, not_sent, says, unknown
 
 
@@ -136,8 +136,7 @@ async def test_a_client_that_hangs_up_does_not_stop_the_money(api: Api) -> None:
 
     api.stage.link.script.append(at_the_gate)
     request = asyncio.create_task(api.sale(key="hung-up"))
-    while not api.stage.link.asked:
-        await asyncio.sleep(0.005)
+    await until(lambda: api.stage.link.asked)
     request.cancel()
     await asyncio.gather(request, return_exceptions=True)
     gate.set()
@@ -228,8 +227,10 @@ async def test_merchants_do_not_see_each_other(api: Api) -> None:
     path = f"/v1/payments/{sale.json['id']}"
 
     replies = [await other.call("GET", path)]
-    for name in ("acknowledge", "refuse", "capture", "void", "refund"):
-        replies.append(await other.call("POST", f"{path}/{name}", {}, idempotency_key=f"x-{name}"))
+    replies += [
+        await other.call("POST", f"{path}/{name}", {}, idempotency_key=f"x-{name}")
+        for name in ("acknowledge", "refuse", "capture", "void", "refund")
+    ]
 
     assert all(is_problem(each, 404, "not_found") for each in replies)
     assert (await other.call("GET", "/v1/payments")).json["data"] == []

@@ -154,9 +154,9 @@ def test_a_value_from_the_environment_is_checked_as_one_from_the_file() -> None:
 
 def test_a_file_that_is_not_there_or_not_toml_is_refused(tmp_path: Path, written) -> None:
     """With its path."""
-    with pytest.raises(ConfigurationRefused, match="there is no configuration at .*missing.toml"):
+    with pytest.raises(ConfigurationRefused, match=r"there is no configuration at .*missing\.toml"):
         load(tmp_path / "missing.toml", {})
-    with pytest.raises(ConfigurationRefused, match="counterfoil.toml is not TOML"):
+    with pytest.raises(ConfigurationRefused, match=r"counterfoil\.toml is not TOML"):
         load(written("[api"), {})
     with pytest.raises(ConfigurationRefused, match="cannot read"):
         load(tmp_path, {})

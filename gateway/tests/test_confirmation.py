@@ -3,6 +3,7 @@ Confirmation numbers: no two alike, none to be guessed, no typing mistake unnoti
 """
 
 from collections import Counter
+from itertools import pairwise
 from uuid import UUID, uuid4
 
 import pytest
@@ -44,9 +45,7 @@ def test_numbers_look_like_chance() -> None:
 def test_neighbours_are_far_apart() -> None:
     """Whoever has two receipts in a row cannot guess the third."""
     found = [int(NUMBERS.number(counter)[:11]) for counter in range(2_000)]
-    steps = [
-        (after - before) % COUNTER_MAX for before, after in zip(found, found[1:], strict=False)
-    ]
+    steps = [(after - before) % COUNTER_MAX for before, after in pairwise(found)]
 
     assert len(set(steps)) > 1_990
     assert sum(step < COUNTER_MAX / 2 for step in steps) in range(850, 1_150)

@@ -115,10 +115,11 @@ def test_every_card_number_is_counted() -> None:
         "2026-11-23T06:30:00.123456Z",
         "411111",
         "0" * 42,
+        "0000000000000018",
     ],
 )
 def test_what_is_no_card_number_stays_as_it_is(text: str) -> None:
-    """A wrong check digit, an RRN, an id, a time, a BIN, a DE 90."""
+    """A wrong check digit, an RRN, an id, a time, a BIN, a DE 90, a total filled with zeros."""
     assert filtered(reason=text) == {"reason": text}
 
 

@@ -9,14 +9,17 @@ from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import SMTP, default
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
+import asyncpg
 import pytest
-from aiosmtpd.smtp import SMTP as SmtpProtocol
+from aiosmtpd import smtp
 from counterfoil.api.bodies import PaymentRequest
 from counterfoil.config import Mail
 from counterfoil.receipts.mail import SPACING_SECONDS, Mailer, compose, subject
 from counterfoil.receipts.receipt import receipt
+from counterfoil.store.database import Database, DatabaseAway
 from counterfoil.store.outbox import OutboxStore, OwedMail
 from hypothesis import given
 from hypothesis import strategies as st
@@ -122,7 +125,7 @@ def test_an_injected_header_is_refused(field: str) -> None:
     mail = owed()
     mail.facts[field] = "1001\r\nBcc: thief@example.com"
 
-    with pytest.raises(ValueError, match="linefeed|CR or LF"):
+    with pytest.raises(ValueError, match=r"linefeed|CR or LF"):
         compose(mail, receipt(mail.facts, test=False), SENDER, START)
 
 
@@ -179,7 +182,7 @@ async def post() -> AsyncIterator[Post]:
     post = Post()
     loop = asyncio.get_running_loop()
     server = await loop.create_server(
-        lambda: SmtpProtocol(post, hostname="post.example", loop=loop), "127.0.0.1", 0
+        lambda: smtp.SMTP(post, hostname="post.example", loop=loop), "127.0.0.1", 0
     )
     post.port = server.sockets[0].getsockname()[1]
     yield post
@@ -331,6 +334,31 @@ async def test_a_mail_of_a_worker_that_died_is_taken_over(alone: Stage, post: Po
     after = await mailer(alone, post.settings()).send_due()
 
     assert (before, after) == (0, 1)
+
+
+async def test_a_note_that_was_lost_is_written_again_and_no_mail_is_sent_twice(
+    database: Database, post: Post
+) -> None:
+    """The server took it and the database was away for a moment: exactly one e-mail each."""
+
+    class Losing(Database):
+        lost = True
+
+        async def rows(self, name: str, *arguments: Any) -> list[asyncpg.Record]:
+            if name == "mail_sent" and self.lost:
+                self.lost = False
+                raise DatabaseAway("no answer to mail_sent")
+            return await super().rows(name, *arguments)
+
+    stage = await Stage.set_up(Losing(database._pool))
+    await stage.sql("UPDATE outbox SET state = 'gave_up' WHERE state = 'owed'")
+    await stage.paid()
+    sender = mailer(stage, post.settings())
+    tried = [await sender.send_due(), await sender.send_due()]
+
+    assert tried == [2, 0]
+    assert {each["state"] for each in (await outbox(stage)).values()} == {"sent"}
+    assert len(post.taken) == 2
 
 
 async def test_the_password_comes_from_its_own_file(tmp_path: Path, alone: Stage) -> None:

@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 from counterfoil.store import merchants as remembering
 from counterfoil.store.merchants import ApiKey, KeyCache, MerchantStore, Terminal, hash_of
-from payment_stage import Stage, new_merchant
+from payment_stage import Stage, new_merchant, until
 
 SECRET = "sk_test_" + "x" * 43
 
@@ -150,20 +150,12 @@ class Listening:
         self.task = asyncio.create_task(self.cache.listen())
 
     async def __aenter__(self) -> "Listening":
-        async with asyncio.timeout(5):
-            while not self.cache._listening:
-                await asyncio.sleep(0.005)
+        await until(lambda: self.cache._listening)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self.task.cancel()
         await asyncio.gather(self.task, return_exceptions=True)
-
-
-async def until(condition: Any) -> None:
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 async def test_a_key_is_read_once_and_then_remembered(stage: Stage) -> None:

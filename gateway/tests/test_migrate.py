@@ -39,14 +39,14 @@ async def test_two_starts_at_once_apply_each_migration_once(fresh: Database) -> 
     """One waits for the other and then finds everything done."""
     applied = await asyncio.gather(*(migrate(fresh, mode="test", clock=CLOCK) for _ in range(3)))
 
-    assert sorted(sum(applied, [])) == sorted(NAMES)
+    assert sorted(name for names in applied for name in names) == sorted(NAMES)
 
 
 async def test_a_database_is_stamped_with_its_mode(fresh: Database) -> None:
     """Test data and live data never share one."""
     await migrate(fresh, mode="test", clock=CLOCK)
 
-    with pytest.raises(MigrationRefused, match="holds test data .* mode = 'live'"):
+    with pytest.raises(MigrationRefused, match=r"holds test data .* mode = 'live'"):
         await migrate(fresh, mode="live", clock=CLOCK)
     row = await fresh.row("installation")
     assert row is not None

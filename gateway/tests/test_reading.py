@@ -207,7 +207,8 @@ def test_a_value_out_of_range_is_named_and_not_repeated(path: str, value: Any) -
 
 @pytest.mark.parametrize(
     "address",
-    ["", "x", "@", "a@b", "a b@example.com", "a@example..com", "<a@example.com>", "a@b.com, c@d.com",
+    ["", "x", "@", "a@b", "a b@example.com", "a@example..com", "<a@example.com>",
+     "a@b.com, c@d.com",
      "a..b@example.com", "ü@example.com", "a@example.com\n", '"a"@example.com', "a@[127.0.0.1]"],
 )  # fmt: skip
 def test_an_address_that_is_none_is_told_apart(address: str) -> None:
@@ -269,6 +270,15 @@ def test_a_body_that_does_not_arrive_is_given_up(monkeypatch: pytest.MonkeyPatch
     assert caught.value.code == "body_timeout"
 
 
+def complaint(content: bytes) -> Problem | None:
+    """Return the problem that *content* is read as, if it is one."""
+    try:
+        asyncio.run(read(request_of(content), PaymentRequest, 65_536))
+    except Problem as problem:
+        return problem
+    return None
+
+
 JSON = st.recursive(
     st.none()
     | st.booleans()
@@ -287,22 +297,19 @@ JSON = st.recursive(
 @given(JSON)
 def test_whatever_is_sent_is_read_or_named(body: Any) -> None:
     """Nothing but a problem comes out, and none says a card number back."""
-    try:
-        asyncio.run(read(request_of(json.dumps(body).encode()), PaymentRequest, 65_536))
-    except Problem as problem:
-        said = f"{problem.detail} {problem.param} {problem.members}"
-        assert PAN not in said
-        assert problem.code in KINDS
+    problem = complaint(json.dumps(body).encode())
+
+    assert problem is None or problem.code in KINDS
+    assert problem is None or PAN not in f"{problem.detail} {problem.param} {problem.members}"
 
 
 @given(st.sampled_from(list(paths(FULL))), JSON)
 def test_whatever_stands_in_a_field_is_read_or_named(path: str, value: Any) -> None:
     """Every field, every kind of value; the card number itself is not sent back either."""
-    try:
-        asyncio.run(read(request_of(changed(path, value)), PaymentRequest, 65_536))
-    except Problem as problem:
-        assert PAN not in f"{problem.detail} {problem.param}"
-        assert problem.code in KINDS
+    problem = complaint(changed(path, value))
+
+    assert problem is None or problem.code in KINDS
+    assert problem is None or PAN not in f"{problem.detail} {problem.param}"
 
 
 async def test_no_error_ever_says_a_card_number_back(stage: Stage) -> None:
@@ -321,15 +328,14 @@ async def test_no_error_ever_says_a_card_number_back(stage: Stage) -> None:
         {PAN: PAN},
         f"\n{PAN}",
     ]
-    replies = []
-    for path in paths(FULL):
-        for value in wrong:
-            replies.append(await api.sale(changed(path, value)))
+    replies = [await api.sale(changed(path, value)) for path in paths(FULL) for value in wrong]
     for name in (PAN, f"pan{PAN}", "4111 1111 1111 1111", f"`{PAN}`"):
         replies.append(await api.sale(changed(name.replace(".", ""), 1)))
         replies.append(await api.call("GET", "/v1/payments", query=f"{name}=1"))
-    for name in ("limit", "state", "order", "currency", "cursor", "rrn", "created_from", "x"):
-        replies.append(await api.call("GET", "/v1/payments", query=f"{name}={PAN}"))
+    replies += [
+        await api.call("GET", "/v1/payments", query=f"{name}={PAN}")
+        for name in ("limit", "state", "order", "currency", "cursor", "rrn", "created_from", "x")
+    ]
     replies.append(await api.call("GET", f"/v1/payments/{PAN}"))
     replies.append(await api.call("GET", f"/{PAN}"))
     replies.append(await api.call("POST", "/v1/payments", SALE, idempotency_key=f"{PAN} "))

@@ -12,7 +12,7 @@ from counterfoil.payments.authorize import take_payment
 from counterfoil.payments.lifecycle import State
 from counterfoil.payments.payment import Payment
 from counterfoil.payments.recovery import sweep
-from payment_stage import Stage
+from payment_stage import Stage, until
 from scripted_link import approve
 
 
@@ -25,8 +25,7 @@ async def orphaned(stage: Stage) -> Payment:
 
     stage.link.script.append(never)
     dying = asyncio.create_task(take_payment(stage.order(), stage.road))
-    while not stage.link.asked:
-        await asyncio.sleep(0.005)
+    await until(lambda: stage.link.asked)
     dying.cancel()
     await asyncio.gather(dying, return_exceptions=True)
     (row,) = await stage.sql(
@@ -106,7 +105,7 @@ async def test_an_intent_that_is_older_than_any_answer_is_reversed(stage: Stage)
 
 async def test_an_answer_that_comes_while_the_sweep_runs_has_one_winner(stage: Stage) -> None:
     """Approved in time, or reversed: never both, and the client hears the winner."""
-    for _ in range(5):
+    for turn in range(5):
         gate = asyncio.Event()
 
         async def at_the_gate(mti: str, fields: Fields, gate: Any = gate) -> Outcome:
@@ -115,9 +114,7 @@ async def test_an_answer_that_comes_while_the_sweep_runs_has_one_winner(stage: S
 
         stage.link.script.append(at_the_gate)
         taking = asyncio.create_task(take_payment(stage.order(), stage.road))
-        asked = len(stage.link.asked)
-        while len(stage.link.asked) == asked:
-            await asyncio.sleep(0.002)
+        await until(lambda turn=turn: len(stage.link.asked) > turn)
         stage.clock.move(60)
         sweeping = asyncio.create_task(sweep(stage.another_process().road))
         gate.set()

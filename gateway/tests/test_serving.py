@@ -18,7 +18,7 @@ from counterfoil.api.bodies import Readiness
 from counterfoil.api.serving import PortTaken, serve
 from counterfoil.config import Api as ApiSettings
 from counterfoil.tls import Identity, own_identity
-from payment_stage import HandClock, Stage
+from payment_stage import HandClock, Stage, until
 
 
 @pytest.fixture
@@ -33,10 +33,8 @@ async def ready() -> Readiness:
 
 async def announced(path: Path) -> dict[str, Any]:
     """Wait for the announcement and return it."""
-    async with asyncio.timeout(10):
-        while not path.exists():
-            await asyncio.sleep(0.01)
-    said: dict[str, Any] = json.loads(path.read_text())
+    await until(path.exists)
+    said: dict[str, Any] = json.loads(path.read_text())  # noqa: ASYNC240 - a few bytes.
     return said
 
 

@@ -69,6 +69,12 @@ def row(number: int = 0, payment: Any = None) -> tuple[Any, ...]:
     return MERCHANT, payment or uuid4(), number
 
 
+async def once(groups: list[int]) -> None:
+    """Let other tasks run until a group has been taken."""
+    while not groups:  # noqa: ASYNC110 - it is there after a turn or two of the loop.
+        await asyncio.sleep(0)
+
+
 async def written(database: Database) -> list[asyncpg.Record]:
     async with database.acquire() as connection:
         rows: list[asyncpg.Record] = await connection.fetch("SELECT * FROM written")
@@ -116,8 +122,7 @@ async def test_what_comes_while_a_group_is_under_way_forms_the_next(table: Datab
     groups: list[int] = []
     writer = group_writer(table, groups_at_once=1, on_group=lambda _, rows: groups.append(rows))
     first = asyncio.create_task(writer.write(row(), seconds_max=SECONDS))
-    while not groups:
-        await asyncio.sleep(0)
+    await once(groups)
 
     rest = [asyncio.create_task(writer.write(row(), seconds_max=SECONDS)) for _ in range(30)]
     await asyncio.sleep(0)
@@ -294,8 +299,7 @@ async def test_who_hung_up_before_the_group_left_is_not_written(table: Database)
     groups: list[int] = []
     writer = group_writer(table, groups_at_once=1, on_group=lambda _, rows: groups.append(rows))
     first = asyncio.create_task(writer.write(row(1), seconds_max=SECONDS))
-    while not groups:
-        await asyncio.sleep(0)
+    await once(groups)
     second = asyncio.create_task(writer.write(row(2), seconds_max=SECONDS))
     await asyncio.sleep(0)
     second.cancel()

@@ -2,6 +2,7 @@
 /v1/deposits and /v1/findings: what reached the bank, what it is made of, what does not agree.
 """
 
+import re
 from typing import Annotated, Literal
 
 import msgspec
@@ -21,12 +22,13 @@ from counterfoil.settlement.explained import (
     FindingAnswer,
     FindingKind,
     explained,
-    finding,
+    finding_answer,
     summary,
 )
 from counterfoil.store.deposits import LINES_PAGE_MAX, PAGE_MAX
 
 LINE_MAX = 1_000_000
+_REFERENCE = re.compile(r"[A-Za-z0-9-]{1,35}")
 
 Limit = Annotated[int, Meta(ge=1, le=PAGE_MAX, description="How many on a page.")]
 Reference = Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]{1,35}\Z")]
@@ -126,7 +128,10 @@ async def get_deposit(request: Request, desk: Desk) -> Response:
     """
     key = await caller(request, desk)
     query = query_of(request, LinesQuery)
-    row = await desk.deposits.deposit(key.merchant.merchant_id, request.path_params["reference"])
+    reference = request.path_params["reference"]
+    row = None
+    if _REFERENCE.fullmatch(reference):
+        row = await desk.deposits.deposit(key.merchant.merchant_id, reference)
     if row is None:
         raise Problem("not_found", "This merchant has no deposit with this reference.")
     return as_json(
@@ -147,6 +152,6 @@ async def list_findings(request: Request, desk: Desk) -> Response:
         before=ids.read(ids.FINDING, query.cursor) if query.cursor else None,
         limit=query.limit + 1,
     )
-    found = [finding(row) for row in rows[: query.limit]]
+    found = [finding_answer(row) for row in rows[: query.limit]]
     more = found[-1].id if len(rows) > query.limit else None
     return as_json(FindingsAnswer(found, more))

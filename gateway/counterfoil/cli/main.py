@@ -30,6 +30,8 @@ _OWN = {
     "key": "counterfoil.cli.key:app",
     "batch": "counterfoil.cli.batch:app",
     "settlement": "counterfoil.cli.settlement:app",
+    "report": "counterfoil.cli.report:app",
+    "audit": "counterfoil.cli.audit:audit",
     "iso8583": "counterfoil.cli.iso8583:app",
     "doctor": "counterfoil.cli.doctor:doctor",
 }
@@ -47,7 +49,7 @@ def main() -> None:
     if sys.argv[1:2] in ([], ["--help"], ["-h"]):
         _load_all()
     try:
-        app()
+        app(sys.argv[1:])
     except Exception as error:
         if not _is_refusal(error):
             raise

@@ -33,7 +33,7 @@ from counterfoil.settlement.explained import (
     FindingAnswer,
     FindingKind,
     explained,
-    finding,
+    finding_answer,
     summary,
 )
 from counterfoil.settlement.incoming import FILE_BYTES_MAX, Intake, Taken
@@ -123,7 +123,7 @@ def findings(
 
 @app.command
 def resolve(
-    found: Annotated[str, cyclopts.Parameter(help="Such as fnd_0198...")],
+    finding: Annotated[str, cyclopts.Parameter(help="Such as fnd_0198...")],
     *,
     note: Annotated[str, cyclopts.Parameter(help="What was agreed, and with whom.")],
     config: ConfigOption = None,
@@ -133,8 +133,8 @@ def resolve(
     """
     if not 0 < len(note.strip()) <= NOTE_CHARACTERS_MAX:
         raise CommandRefused("--note says what was agreed, and with whom, in 500 characters")
-    run(_resolve(configuration(config), found, note.strip()))
-    say(f"{found} is resolved.")
+    run(_resolve(configuration(config), finding, note.strip()))
+    say(f"{finding} is resolved.")
 
 
 @app.command
@@ -212,15 +212,15 @@ async def _findings(
         found: list[FindingAnswer] = []
         for each in await _merchants(database, merchant):
             rows = await store.findings(each, state=state, kind=kind, limit=LISTED_MAX)
-            found += [finding(row) for row in rows]
+            found += [finding_answer(row) for row in rows]
         return found
 
 
-async def _resolve(settings: Configuration, found: str, note: str) -> None:
+async def _resolve(settings: Configuration, finding: str, note: str) -> None:
     try:
-        finding_id = ids.read(ids.FINDING, found)
+        finding_id = ids.read(ids.FINDING, finding)
     except ids.UnreadableId as error:
-        raise CommandRefused(f"{found!r} is no finding: {error}") from error
+        raise CommandRefused(f"{finding!r} is no finding: {error}") from error
     async with open_database(settings) as database:
         merchant_id = await DepositStore(database).whose_finding(finding_id)
         if merchant_id is None or not await SettlementStore(database).resolve_finding(

@@ -71,9 +71,10 @@ FLOWS: frozenset[Flow] = frozenset(
         Flow(Account.HELD, Account.ISSUER),  # approved
         Flow(Account.OPEN, Account.HELD),  # captured
         Flow(Account.RELEASED, Account.HELD),  # reversed, or voided before its capture
-        Flow(Account.RELEASED, Account.OPEN),  # voided after its capture
     }
 ).union(
+    # Voided after its capture; the other way: the host's batch was closed, a refund is owed.
+    _both_ways(Account.RELEASED, Account.OPEN),
     _both_ways(Account.REFUNDED, Account.OPEN),  # refunded; the other way: refused by the host
     _both_ways(Account.BATCHED, Account.OPEN),  # a batch closed: captures; the other way: refunds
     _both_ways(Account.IN_TRANSIT, Account.BATCHED),  # on a report: captures; refunds

@@ -141,13 +141,13 @@ class Books:
             currency=self.currency,
             authorized_minor=-balance[Account.ISSUER],
             captured_minor=flow(Account.OPEN, Account.HELD)
+            + flow(Account.OPEN, Account.RELEASED)
             - flow(Account.RELEASED, Account.OPEN),
             released_minor=balance[Account.RELEASED],
             held_minor=balance[Account.HELD],
             refunded_minor=balance[Account.REFUNDED],
             open_minor=balance[Account.OPEN],
-            batched_minor=flow(Account.BATCHED, Account.OPEN)
-            - flow(Account.OPEN, Account.BATCHED),
+            batched_minor=flow(Account.BATCHED, Account.OPEN) - flow(Account.OPEN, Account.BATCHED),
             in_transit_minor=balance[Account.BATCHED] + balance[Account.IN_TRANSIT],
             awaiting_report_minor=balance[Account.BATCHED],
             deposited_minor=balance[Account.DEPOSITED],

@@ -38,9 +38,7 @@ class Rule(msgspec.Struct, frozen=True):
 
 
 RULES = (
-    Rule(
-        "audit_payment_sums", "a payment's amounts are not the sums of its transfers", _BOOKS
-    ),
+    Rule("audit_payment_sums", "a payment's amounts are not the sums of its transfers", _BOOKS),
     Rule("audit_payment_states", "a payment is not where its history ends", _BOOKS),
     Rule("audit_payment_histories", "a payment's history has a gap", _BOOKS),
     Rule("audit_payment_facts", "a payment's amounts contradict its state", _BOOKS),
@@ -71,9 +69,7 @@ RULES = (
         "`counterfoil batch resolve`.",
     ),
     Rule("audit_movement_states", "a movement is not where its history ends", _BOOKS),
-    Rule(
-        "audit_settled_movements", "a movement's state is not what report and bank say", _DEPOSIT
-    ),
+    Rule("audit_settled_movements", "a movement's state is not what report and bank say", _DEPOSIT),
     Rule("audit_settlement_lines", "a line was matched with something else", _DEPOSIT),
     Rule("audit_untold_lines", "a line settles nothing here and nobody was told", _DEPOSIT),
     Rule("audit_deposit_sums", "a deposit is not the sum of its lines", _DEPOSIT),

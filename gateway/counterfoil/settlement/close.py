@@ -74,7 +74,12 @@ class Closer:
         now = self._road.clock.now()
         lease_until = now + timedelta(seconds=LEASE_SECONDS)
         claimed = await self._batches.claim(ready, now, lease_until, CLAIMED_AT_ONCE_MAX)
-        return sum(await asyncio.gather(*(self._one_step(each) for each in claimed)))
+        steps = (self._one_step(each) for each in claimed)
+        moved = await asyncio.gather(*steps, return_exceptions=True)
+        for fault in moved:  # Only now: no step of this round is still under way.
+            if isinstance(fault, BaseException):
+                raise fault
+        return sum(bool(each) for each in moved)
 
     async def _one_step(self, batch: Batch) -> bool:
         try:

@@ -201,7 +201,7 @@ def summary(row: asyncpg.Record) -> DepositAnswer:
     return DepositAnswer(**values, fees_minor=sum(row[name] for name in fees))
 
 
-def finding(row: asyncpg.Record) -> FindingAnswer:
+def finding_answer(row: asyncpg.Record) -> FindingAnswer:
     """
     Return one finding.
     """

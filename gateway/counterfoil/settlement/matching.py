@@ -32,7 +32,8 @@ class Item(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """
     A capture or refund of ours as the report would name it; refunds are negative.
 
-    `transacted_on` is the day of the sale on the merchant's wall (DE 13, MMDD). `has_line`: an earlier report has settled it. `was_missing`: an earlier report should have.
+    `transacted_on` is the day of the sale on the merchant's wall (DE 13, MMDD). `has_line`: an
+    earlier report has settled it. `was_missing`: an earlier report should have.
     """
 
     movement_id: UUID

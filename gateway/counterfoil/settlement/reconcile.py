@@ -53,11 +53,12 @@ async def book_report(
     matches = await _matched(report, acquirer, booking)
     lines = [_row(each) for each in matches]
     await booking.add_lines(acquirer, digest, lines)
-    settled = await booking.settle(digest)
-    expected = sum(each.outcome in SETTLING for each in matches)
-    if settled != expected:
+    settles = [
+        each.item.movement_id for each in matches if each.item and each.outcome in SETTLING
+    ]
+    if (settled := await booking.settle(settles)) != len(settles):
         raise NotBooked(
-            f"Its lines settle {expected} items, and here only {settled} are unsettled."
+            f"Its lines settle {len(settles)} items, and here only {settled} are unsettled."
         )
     await _announce(report, matches, acquirer, digest, set(known), booking, ids)
     transfers = _transfers(report, matches, known)
@@ -125,7 +126,7 @@ async def _matched(report: Report, acquirer: str, booking: Booking) -> list[Matc
     """
     Match the lines, and find out more about those that we have nothing for.
     """
-    keys = sorted({(line.terminal_id, line.rrn) for line in report.lines})
+    keys = list({(line.terminal_id, line.rrn) for line in report.lines})
     items = [Item(**row) for row in await booking.items(acquirer, keys)]
     try:
         matches = await asyncio.to_thread(match, report.lines, items)

@@ -31,13 +31,6 @@ class Snapshot:
             query(name), merchant_id, *more, timeout=AUDIT_SECONDS_MAX
         )
 
-    async def pages(self, name: str, merchant_id: UUID | None) -> AsyncIterator[asyncpg.Record]:
-        """
-        Yield the rows of the named query, however many there are.
-        """
-        async for row in self._connection.cursor(query(name), merchant_id, prefetch=5_000):
-            yield row
-
 
 @asynccontextmanager
 async def snapshot(database: Database) -> AsyncIterator[Snapshot]:

@@ -123,9 +123,9 @@ class BatchStore:
         self, acquirers: list[str], now: datetime, lease_until: datetime, limit: int
     ) -> list[Batch]:
         """
-        Take leases on batches whose next step is due.
+        Take leases on batches whose next step is due, also on those of a process that has ended.
         """
-        due = await self._database.rows("due_batches", now, limit, acquirers)
+        due = await self._database.rows("due_batches", now, limit, acquirers, self._owner)
         claimed = []
         for key in (BatchKey(*row.values()) for row in due):
             row = await self._database.row(

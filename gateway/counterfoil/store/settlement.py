@@ -324,11 +324,11 @@ class Booking:
             [(self.merchant_id, acquirer, digest, *line) for line in lines],
         )
 
-    async def settle(self, digest: bytes) -> int:
+    async def settle(self, movements: Sequence[UUID]) -> int:
         """
-        Settle what a report's lines matched; return how many movements.
+        Settle what a report's lines matched; return how many movements were not settled before.
         """
-        rows = await self.step("settle_movements", digest, self.at)
+        rows = await self.step("settle_movements", self.at, movements)
         number: int = rows[0]["number"]
         return number
 

@@ -640,3 +640,29 @@ ORDER BY received_at LIMIT $2;
 -- Memory and hands for one large reader, until its transaction ends.
 SELECT set_config('work_mem', '128MB', true), set_config('hash_mem_multiplier', '2', true),
     set_config('max_parallel_workers_per_gather', '2', true), set_config('jit', 'off', true);
+
+-- name: audit_terminals
+-- The terminals whose books are audited.
+SELECT terminal_id FROM terminals WHERE $1::uuid IS NULL OR merchant_id = $1
+ORDER BY terminal_id LIMIT $2;
+
+-- name: audit_listed_payments
+-- Every payment with its sums, for a comparison with other parties' books; and whether any
+-- message about it is still owed.
+SELECT p.merchant_id, p.payment_id, p.terminal_id, p.rrn, p.currency, p.state, p.amount_minor,
+    p.authorized_minor - p.captured_minor - p.released_minor AS held_minor, p.captured_minor,
+    p.refunded_minor, p.order_number, p.confirmation_number,
+    p.state IN ('processing', 'approved', 'reversing', 'voiding') OR EXISTS (
+        SELECT 1 FROM advices AS a
+        WHERE a.merchant_id = p.merchant_id AND a.payment_id = p.payment_id AND a.state = 'owed')
+        AS is_under_way
+FROM payments AS p WHERE $1::uuid IS NULL OR p.merchant_id = $1
+ORDER BY p.merchant_id, p.payment_id LIMIT $2;
+
+-- name: audit_listed_deposits
+-- Every deposit, for a comparison with other parties' books.
+SELECT merchant_id, reference, currency, state, gross_minor, refunds_minor,
+    interchange_minor + scheme_minor + markup_minor AS fees_minor, adjustments_minor, net_minor,
+    paid_minor
+FROM deposits WHERE $1::uuid IS NULL OR merchant_id = $1
+ORDER BY merchant_id, reference LIMIT $2;

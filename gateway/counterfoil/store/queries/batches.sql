@@ -48,18 +48,24 @@ SELECT (
 ) AS items;
 
 -- name: due_batches
--- Batches on their way to being closed whose next step is due.
-SELECT merchant_id, acquirer, terminal_id, currency, batch_number FROM batches
+-- Batches on their way to being closed whose next step is due. A lease is also over when its
+-- process has ended, and when it is ours: a round has nothing under way when it looks.
+SELECT merchant_id, acquirer, terminal_id, currency, batch_number FROM batches AS b
 WHERE state IN ('closing', 'totalling', 'uploading') AND next_try_at <= $1
-  AND (lease_until IS NULL OR lease_until <= $1) AND acquirer = ANY($3::text[])
+  AND (lease_until IS NULL OR lease_until <= $1 OR lease_owner = $4 OR EXISTS (
+    SELECT 1 FROM processes AS ended
+    WHERE ended.process_id = b.lease_owner AND ended.lease_until <= $1))
+  AND acquirer = ANY($3::text[])
 ORDER BY next_try_at LIMIT $2;
 
 -- name: claim_batch
 -- Take the lease on one batch; who comes second gets nothing.
-UPDATE batches SET lease_owner = $6, lease_until = $7
+UPDATE batches AS b SET lease_owner = $6, lease_until = $7
 WHERE merchant_id = $1 AND acquirer = $2 AND terminal_id = $3 AND currency = $4
   AND batch_number = $5 AND state IN ('closing', 'totalling', 'uploading')
-  AND (lease_until IS NULL OR lease_until <= $8)
+  AND (lease_until IS NULL OR lease_until <= $8 OR lease_owner = $6 OR EXISTS (
+    SELECT 1 FROM processes AS ended
+    WHERE ended.process_id = b.lease_owner AND ended.lease_until <= $8))
 RETURNING *;
 
 -- name: release_batch

@@ -48,7 +48,7 @@ WHERE state = 'held' AND looks_again AND ($2 OR EXISTS (
           AND (f.merchant_id IS NULL OR b.merchant_id = f.merchant_id))
     OR EXISTS (SELECT 1 FROM terminals AS t WHERE t.created_at > f.changed_at - $1::interval)
     OR EXISTS (SELECT 1 FROM bank_accounts AS a WHERE a.added_at > f.changed_at - $1::interval))
-ORDER BY received_at, digest LIMIT $3;
+ORDER BY changed_at, digest LIMIT $3;
 
 -- name: file_content
 -- The exact bytes of a file.
@@ -117,33 +117,38 @@ JOIN payments AS p
 -- name: settle_movements
 -- What a report's lines matched is settled.
 WITH settled AS (
-    UPDATE movements AS m SET state = 'settled', updated_at = $3
-    FROM settlement_lines AS s
-    WHERE s.merchant_id = $1 AND s.file_digest = $2 AND s.outcome IN ('matched', 'date_shifted')
-      AND m.merchant_id = $1 AND m.movement_id = s.movement_id AND m.state = 'batched'
+    UPDATE movements AS m SET state = 'settled', updated_at = $2
+    FROM unnest($3::uuid[]) AS n (movement_id)
+    WHERE m.merchant_id = $1 AND m.movement_id = n.movement_id AND m.state = 'batched'
     RETURNING m.movement_id, m.payment_id
 ), history AS (
     INSERT INTO movement_events
         (merchant_id, movement_id, event_id, payment_id, at, from_state, to_state, cause, actor)
-    SELECT $1, movement_id, gen_random_uuid(), payment_id, $3, 'batched', 'settled', 'reported',
+    SELECT $1, movement_id, gen_random_uuid(), payment_id, $2, 'batched', 'settled', 'reported',
         'acquirer'
     FROM settled
 )
 SELECT count(*) AS number FROM settled;
 
 -- name: items_without_line
--- Items of the batches that a report names for which no line has come so far.
-SELECT i.movement_id, i.kind, i.terminal_id, i.currency, i.batch_number, m.rrn,
-    CASE i.kind WHEN 'refund' THEN -i.amount_minor ELSE i.amount_minor END AS amount_minor
-FROM unnest($3::text[], $4::text[], $5::integer[]) AS n (terminal_id, currency, batch_number)
-JOIN batch_items AS i
-    ON i.merchant_id = $1 AND i.acquirer = $2 AND i.terminal_id = n.terminal_id
-    AND i.currency = n.currency AND i.batch_number = n.batch_number
-JOIN movements AS m ON m.merchant_id = i.merchant_id AND m.movement_id = i.movement_id
-WHERE NOT EXISTS (
-    SELECT 1 FROM settlement_lines AS s
-    WHERE s.merchant_id = $1 AND s.movement_id = i.movement_id
-      AND s.outcome IN ('matched', 'amount_differs', 'date_shifted'));
+-- Items of the batches that a report names for which no line has come so far. What is settled has
+-- one, so only the rest is looked up, one by one: right after a large COPY the planner guesses.
+WITH waiting AS MATERIALIZED (
+    SELECT i.movement_id, i.kind, i.terminal_id, i.currency, i.batch_number, m.rrn,
+        CASE i.kind WHEN 'refund' THEN -i.amount_minor ELSE i.amount_minor END AS amount_minor
+    FROM unnest($3::text[], $4::text[], $5::integer[]) AS n (terminal_id, currency, batch_number)
+    JOIN batch_items AS i
+        ON i.merchant_id = $1 AND i.acquirer = $2 AND i.terminal_id = n.terminal_id
+        AND i.currency = n.currency AND i.batch_number = n.batch_number
+    JOIN movements AS m
+        ON m.merchant_id = $1 AND m.movement_id = i.movement_id AND m.state = 'batched'
+)
+SELECT w.* FROM waiting AS w LEFT JOIN LATERAL (
+    SELECT s.line FROM settlement_lines AS s
+    WHERE s.merchant_id = $1 AND s.movement_id = w.movement_id
+      AND s.outcome IN ('matched', 'amount_differs', 'date_shifted')
+    LIMIT 1) AS l ON true
+WHERE l.line IS NULL;
 
 -- name: batches_not_reported
 -- Closed batches of a card acceptor that hold something and that no report has named so far.

@@ -1,0 +1,126 @@
+"""
+`counterfoil audit`: prove the books, or name what does not agree.
+"""
+
+import asyncio
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Annotated
+from uuid import UUID
+
+import cyclopts
+import msgspec
+
+from counterfoil.app import open_database
+from counterfoil.cli.console import (
+    CommandRefused,
+    ConfigOption,
+    JsonOption,
+    configuration,
+    run,
+    say,
+    say_json,
+    table,
+)
+from counterfoil.cli.merchant import merchant_id_of
+from counterfoil.config import Configuration
+from counterfoil.ledger import audit as ledger
+from counterfoil.ledger.audit import Audit, Difference
+from counterfoil.ledger.books import Sums
+from counterfoil.ledger.listing import GROUP, Comparison, TooManyToList, our_books
+from counterfoil.money import currency, decimal_text
+
+SHOWN_MAX = 100
+_COLUMNS = (
+    "authorized",
+    "captured",
+    "released",
+    "held",
+    "refunded",
+    "open",
+    "batched",
+    "in_transit",
+    "deposited",
+    "fees",
+    "adjustments",
+    "unexplained",
+)
+
+
+def audit(
+    *,
+    merchant: Annotated[
+        str | None, cyclopts.Parameter(name="--merchant", help="Without it all merchants.")
+    ] = None,
+    sandbox: Annotated[
+        Path | None,
+        cyclopts.Parameter(help="A demo's folder: compare with the rail's and the shop's books."),
+    ] = None,
+    json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """
+    Prove that payments, batches, the acquirer's reports and the bank agree to the cent.
+
+    Exit code 0: everything agrees. 1: it does not, and each difference is named with its amount.
+    """
+    chosen = merchant_id_of(merchant) if merchant else None
+    found = run(_audit(configuration(config), chosen, sandbox))
+    if json:
+        say_json(msgspec.to_builtins(found))
+    else:
+        _print(found)
+    if not found.agrees:
+        raise SystemExit(1)
+
+
+async def _audit(settings: Configuration, merchant_id: UUID | None, sandbox: Path | None) -> Audit:
+    async with open_database(settings) as database:
+        found = await ledger.audit(database, merchant_id)
+        if sandbox is None:
+            return found
+        comparisons = _comparisons()
+        try:
+            ours = await our_books(database, merchant_id)
+            for compare in comparisons:
+                more = await asyncio.to_thread(compare, sandbox.expanduser().absolute(), ours)
+                found = ledger.with_more(found, more)
+        except (TooManyToList, OSError) as error:
+            raise CommandRefused(str(error)) from error
+        return found
+
+
+def _comparisons() -> list[Comparison]:
+    found = list(entry_points(group=GROUP))
+    if not found:
+        raise CommandRefused("--sandbox needs the package counterfoil-proof: install it first")
+    return [each.load() for each in found]
+
+
+def _print(found: Audit) -> None:
+    for sums in found.merchants:
+        say(f"{sums.merchant} {sums.currency}")
+        table(list(_COLUMNS), [_amounts(sums)])
+    for chain in found.chains:
+        say(f"{chain.merchant}: {chain.transfers} transfers sealed, last hash {chain.hash}")
+    for difference in found.differences[:SHOWN_MAX]:
+        _tell(difference)
+    if len(found.differences) > SHOWN_MAX:
+        say(f"\nThese are the first {SHOWN_MAX}; --json lists them all.")
+    number = len(found.differences)
+    say("Everything agrees." if found.agrees else f"\nDifferences: {number}.")
+
+
+def _amounts(sums: Sums) -> list[str]:
+    money = currency(sums.currency)
+    return [decimal_text(getattr(sums, f"{name}_minor"), money) for name in _COLUMNS]
+
+
+def _tell(difference: Difference) -> None:
+    say(f"\n{difference.merchant or 'nobody yet'}: {difference.what}")
+    say(f"  {difference.subject}")
+    say(f"  expected {difference.expected}, found {difference.found}")
+    if difference.difference_minor is not None and difference.currency:
+        amount = decimal_text(difference.difference_minor, currency(difference.currency))
+        say(f"  difference {amount} {difference.currency}")
+    say(f"  next: {difference.next_step}")

@@ -1,0 +1,65 @@
+"""
+The chart of accounts: every name that any statement writes is in it, with its meaning.
+"""
+
+import re
+
+import pytest
+from counterfoil.ledger.accounts import FEES, FLOWS, MEANINGS, Account
+from counterfoil.settlement import funding, reconcile
+from counterfoil.store import queries
+from counterfoil.store.database import Database
+from ledger_day import Day
+
+# What else stands between quotes where transfers are written.
+NO_ACCOUNTS = {
+    "acknowledged", "approved", "batch_closed", "captured", "voided", "sale", "refund",
+    "host_accepted", "host_batch_closed", "refund_refused", "void",
+    "capture", "reversal", "accepted", "refused", "0",
+}  # fmt: skip
+
+
+def test_every_account_has_a_meaning() -> None:
+    """A name that no page explains is nobody's."""
+    assert set(MEANINGS) == set(Account)
+
+
+def test_every_account_is_reached_and_left() -> None:
+    """But the first, each stands on both ends of some flow: everything can be taken back."""
+    debited = {flow.debit for flow in FLOWS}
+    credited = {flow.credit for flow in FLOWS}
+
+    assert set(Account) - debited == {Account.ISSUER}
+    assert set(Account) - credited == set()
+
+
+def test_every_account_that_a_statement_writes_is_in_the_chart() -> None:
+    """A typing mistake in SQL would open an account of its own."""
+    written: set[str] = set()
+    for text in queries._all().values():
+        for insert in re.findall(r"INSERT INTO transfers\b(.*?)(?:\n\)|;)", text, re.DOTALL):
+            written |= set(re.findall(r"'([a-z_0-9]+)'", insert))
+
+    assert written - NO_ACCOUNTS <= {account.value for account in Account}
+    assert {"held", "issuer", "open", "batched", "refunded", "released"} <= written
+
+
+@pytest.mark.parametrize("module", [reconcile, funding])
+def test_every_account_that_the_settlement_names_is_in_the_chart(module: object) -> None:
+    """Transfers about deposits are put together in Python."""
+    assert isinstance(module.__file__, str)  # type: ignore[attr-defined]
+    with open(module.__file__, encoding="utf-8") as file:  # type: ignore[attr-defined]
+        text = file.read()
+    words = set(re.findall(r'_?signed\(\s*"(\w+)", "(\w+)"', text))
+
+    assert {word for pair in words for word in pair} <= {account.value for account in Account}
+
+
+async def test_a_whole_day_takes_only_ways_of_the_chart(database: Database) -> None:
+    """Each transfer of a day is one of the listed flows."""
+    day = await Day.whole(database)
+
+    taken = {(debit, credit) for debit, credit, _ in await day.stage.transfers()}
+
+    assert taken <= FLOWS
+    assert {fee.value for fee in FEES} <= {debit for debit, _ in taken}

@@ -1,0 +1,322 @@
+"""
+The audit agrees with books that are right, and names whatever is changed in them by its amount.
+"""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from counterfoil.ledger.audit import Audit
+from counterfoil.ledger.rules import RULES
+from counterfoil.payments.acknowledge import refuse
+from counterfoil.payments.movements import void
+from counterfoil.store.database import Database
+from ledger_day import Day
+from scripted_link import says, unknown
+
+ONE_SALE = (
+    "payment_id = (SELECT payment_id FROM payments WHERE merchant_id = $1 "
+    "AND state = 'captured' AND amount_minor = 4200)"
+)
+ONE_LINE = "merchant_id = $1 AND amount_minor = 4200"
+
+
+@pytest.fixture
+async def day(database: Database) -> AsyncIterator[Day]:
+    """A whole day: sold, refunded, voided, closed, settled, funded, sealed."""
+    return await Day.whole(database)
+
+
+def named(found: Audit) -> set[tuple[str, int | None]]:
+    """Return what differs, and by how much."""
+    return {(each.what, each.difference_minor) for each in found.differences}
+
+
+async def test_a_whole_day_agrees_to_the_cent(day: Day) -> None:
+    """Every amount is where it should be, and the sums are those of the day."""
+    found = await day.audit()
+
+    assert found.differences == []
+    assert found.agrees
+    (sums,) = found.merchants
+    assert sums.authorized_minor == 4200 + 2500 + 700 + 3000 + 900
+    assert sums.captured_minor == sums.authorized_minor - sums.released_minor - sums.held_minor
+    assert sums.captured_minor - sums.refunded_minor == sums.batched_minor == 4200 + 3000
+    assert (sums.open_minor, sums.in_transit_minor, sums.unexplained_minor) == (0, 0, 0)
+    assert (sums.fees_minor, sums.adjustments_minor) == (300, 500)
+    assert sums.deposited_minor == 4200 + 3000 - 300 - 500
+
+
+@pytest.mark.parametrize("until", ["begun", "closed", "settled", "funded"])
+async def test_books_agree_at_every_step_of_the_day(database: Database, until: str) -> None:
+    """What is open, batched or in transit is no difference."""
+    day = await Day.begun(database)
+    for step, name in ((day.close, "closed"), (day.settle, "settled"), (day.fund, "funded")):
+        if until == "begun":
+            break
+        await step()
+        if until == name:
+            break
+
+    found = await day.audit()
+
+    assert found.agrees, found.differences
+    (sums,) = found.merchants
+    where = {
+        "begun": sums.open_minor,
+        "closed": sums.awaiting_report_minor,
+        "settled": sums.in_transit_minor + sums.fees_minor + sums.adjustments_minor,
+        "funded": sums.deposited_minor + sums.fees_minor + sums.adjustments_minor,
+    }
+    assert where[until] == 4200 + 3000
+
+
+async def test_a_payment_under_way_is_no_difference(database: Database) -> None:
+    """Approved and unclaimed, or being reversed: its amount is held until it ends."""
+    day = await Day.begun(database)
+    await day.stage.take(amount_minor=5500)
+
+    found = await day.audit()
+
+    assert found.agrees, found.differences
+    assert found.merchants[0].held_minor == 900 + 5500
+
+
+@pytest.mark.parametrize("was", ["voided", "unclaimed", "unknown"])
+async def test_a_refund_instead_of_a_reversal_agrees(database: Database, was: str) -> None:
+    """The host had closed the batch: what it kept is given back by a refund, and adds up."""
+    day = await Day.begun(database)
+    if was == "unknown":
+        day.stage.link.script.append(unknown)
+    payment = await day.stage.take(amount_minor=5500)
+    if was == "voided":
+        await void(day.stage.command(await day.stage.acknowledge(payment)), day.stage.road)
+    elif was == "unclaimed":
+        await refuse(day.stage.merchant, payment.payment_id, actor="test", road=day.stage.road)
+    day.stage.clock.move(1)
+    day.stage.link.script.append(says("40"))
+    while await day.stage.forwarder().forward():
+        pass
+
+    found = await day.audit()
+
+    assert (await day.stage.read(payment)).refunded_minor == 5500
+    assert found.agrees, found.differences
+
+
+DAMAGES = [
+    # payments against their transfers, histories and themselves
+    ("UPDATE payments SET captured_minor = 4100 WHERE " + ONE_SALE,
+     "a payment's amounts are not the sums of its transfers", -100),
+    ("UPDATE payments SET amount_minor = 4300, authorized_minor = 4300 WHERE " + ONE_SALE,
+     "a payment's amounts are not the sums of its transfers", 100),
+    ("UPDATE payments SET released_minor = 700, authorized_minor = 4900, amount_minor = 4900 "
+     "WHERE " + ONE_SALE, "a payment's amounts are not the sums of its transfers", 700),
+    ("UPDATE payments SET refunded_minor = 1 WHERE " + ONE_SALE,
+     "a payment's amounts are not the sums of its transfers", 1),
+    ("UPDATE payments SET currency = 'EUR' WHERE " + ONE_SALE,
+     "a payment's amounts are not the sums of its transfers", 4200),
+    ("UPDATE payments SET state = 'authorized' WHERE " + ONE_SALE,
+     "a payment is not where its history ends", 4200),
+    ("UPDATE payments SET state = 'reversed' WHERE " + ONE_SALE,
+     "a payment that says not charged has a capture", 4200),
+    ("UPDATE payments SET version = 2 WHERE " + ONE_SALE,
+     "a payment is not where its history ends", 4200),
+    ("UPDATE payments SET changed_by = gen_random_uuid() WHERE " + ONE_SALE,
+     "a payment is not where its history ends", 4200),
+    ("UPDATE payments SET confirmation_number = NULL WHERE " + ONE_SALE,
+     "a payment's amounts contradict its state", 4200),
+    ("UPDATE payments SET acknowledged_at = NULL WHERE " + ONE_SALE,
+     "a payment's amounts contradict its state", 4200),
+    ("UPDATE payments SET amount_minor = 5000 WHERE " + ONE_SALE,
+     "a payment's amounts contradict its state", -800),
+    ("UPDATE payment_events SET to_state = 'declined' WHERE version = 2 AND " + ONE_SALE,
+     "a payment's history has a gap", 4200),
+    ("DELETE FROM payment_events WHERE version = 2 AND " + ONE_SALE,
+     "a payment's history has a gap", 4200),
+    ("DELETE FROM payment_events WHERE version = 3 AND " + ONE_SALE,
+     "a payment is not where its history ends", 4200),
+    ("DELETE FROM payments WHERE " + ONE_SALE,
+     "a payment's amounts are not the sums of its transfers", -4200),
+    # movements
+    ("UPDATE movements SET amount_minor = 4199 WHERE " + ONE_SALE,
+     "a payment's captures or refunds do not add up", -1),
+    ("UPDATE movements SET currency = 'EUR' WHERE " + ONE_SALE,
+     "a payment's captures or refunds do not add up", -4200),
+    ("UPDATE movements SET kind = 'refund' WHERE " + ONE_SALE,
+     "an acknowledged sale was never captured", -4200),
+    ("DELETE FROM movements WHERE " + ONE_SALE,
+     "an acknowledged sale was never captured", -4200),
+    ("UPDATE movements SET batch_number = 2 WHERE " + ONE_SALE,
+     "an item of a batch is not what its movement is", 4200),
+    ("UPDATE movements SET state = 'pending' WHERE " + ONE_SALE,
+     "an item of a batch is not what its movement is", 4200),
+    ("UPDATE movements SET state = 'batched' WHERE " + ONE_SALE,
+     "a movement's state is not what report and bank say", 4200),
+    ("UPDATE movements SET state = 'settled' WHERE " + ONE_SALE,
+     "a movement is not where its history ends", 4200),
+    ("UPDATE movements SET rrn = '000000000001' WHERE " + ONE_SALE,
+     "a line was matched with something else", 0),
+    ("DELETE FROM movement_events WHERE to_state = 'funded' AND " + ONE_SALE,
+     "a movement is not where its history ends", 4200),
+    ("DELETE FROM outbox WHERE kind = 'mail_customer' AND " + ONE_SALE,
+     "nobody was told of a confirmed payment", 4200),
+    # batches
+    ("UPDATE batch_items SET amount_minor = 4250 WHERE " + ONE_LINE,
+     "an item of a batch is not what its movement is", 50),
+    ("UPDATE batch_items SET kind = 'refund' WHERE " + ONE_LINE,
+     "a batch's totals are not the sum of its items", 8400),
+    ("DELETE FROM batch_items WHERE " + ONE_LINE,
+     "a movement is in no batch that holds it", -4200),
+    ("UPDATE batches SET our_totals = replace(our_totals, '\"debits_minor\":10400', "
+     "'\"debits_minor\":10300') WHERE merchant_id = $1",
+     "a batch's totals are not the sum of its items", -100),
+    ("UPDATE batches SET host_totals = NULL WHERE merchant_id = $1",
+     "a batch's totals are not the sum of its items", -7200),
+    ("UPDATE batches SET state = 'needs_a_person' WHERE merchant_id = $1 AND state = 'closed'",
+     "a batch has no agreed end", 7200),
+    ("DELETE FROM transfers WHERE merchant_id = $1 AND debit_account = 'batched'",
+     "a closed batch stands otherwise in the journal", -9700),
+    # the journal itself
+    ("UPDATE transfers SET amount_minor = 4000 WHERE credit_account = 'held' AND " + ONE_SALE,
+     "a payment's amounts are not the sums of its transfers", 200),
+    ("UPDATE transfers SET debit_account = 'released' WHERE debit_account = 'open' AND "
+     + ONE_SALE, "a payment's amounts are not the sums of its transfers", -4200),
+    ("UPDATE transfers SET debit_account = 'deposited' WHERE debit_account = 'open' AND "
+     + ONE_SALE, "the sums of the journal do not agree", 4200),
+    ("UPDATE transfers SET cause = 'other' WHERE debit_account = 'open' AND " + ONE_SALE,
+     "a transfer was changed, removed or slipped in after its time", 4200),
+    # report and deposit
+    ("UPDATE settlement_lines SET amount_minor = 4100 WHERE " + ONE_LINE,
+     "a line was matched with something else", -100),
+    ("UPDATE settlement_lines SET interchange_minor = 61 WHERE " + ONE_LINE,
+     "a deposit is not the sum of its lines", -1),
+    ("UPDATE settlement_lines SET outcome = 'duplicate' WHERE " + ONE_LINE,
+     "a line settles nothing here and nobody was told", 4200),
+    ("UPDATE settlement_lines SET reference = 'CF000000000000' WHERE " + ONE_LINE,
+     "a deposit is not the sum of its lines", 4200),
+    ("DELETE FROM settlement_lines WHERE " + ONE_LINE,
+     "a movement's state is not what report and bank say", 4200),
+    ("UPDATE deposits SET gross_minor = gross_minor + 7, net_minor = net_minor + 7 "
+     "WHERE merchant_id = $1", "a deposit is not the sum of its lines", 7),
+    ("UPDATE deposits SET markup_minor = markup_minor + 5, net_minor = net_minor - 5 "
+     "WHERE merchant_id = $1", "a deposit stands otherwise in the journal", -5),
+    ("UPDATE deposits SET paid_minor = paid_minor - 3 WHERE merchant_id = $1",
+     "a deposit was paid otherwise than the bank says", -3),
+    ("UPDATE deposits SET state = 'announced' WHERE merchant_id = $1",
+     "a deposit is not paid as it says, and nobody was told", 0),
+    ("UPDATE deposits SET state = 'returned' WHERE merchant_id = $1",
+     "a deposit is not paid as it says, and nobody was told", 0),
+    ("UPDATE deposit_adjustments SET amount_minor = -400 WHERE merchant_id = $1",
+     "a deposit is not the sum of its lines", -100),
+    # bank
+    ("UPDATE bank_entries SET amount_minor = amount_minor + 2 WHERE merchant_id = $1",
+     "a bank statement does not add up or leaves a gap", -2),
+    ("UPDATE bank_entries SET reference = 'CF000000000000' WHERE merchant_id = $1",
+     "a deposit was paid otherwise than the bank says", 6400),
+    ("DELETE FROM bank_entries WHERE merchant_id = $1",
+     "the bank paid otherwise than the journal says", 6400),
+    ("UPDATE bank_statements SET opening_minor = 10 WHERE merchant_id = $1",
+     "a bank statement does not add up or leaves a gap", -10),
+    ("UPDATE incoming_files SET content = content || '\\x20' WHERE merchant_id = $1",
+     "a file that came was changed afterwards", None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("damage", "what", "minor"), DAMAGES)
+async def test_whatever_is_changed_is_named_with_its_amount(
+    day: Day, damage: str, what: str, minor: int | None
+) -> None:
+    """One column of one row, changed behind the gateway's back."""
+    assert await day.damage(damage) not in ("UPDATE 0", "DELETE 0")
+
+    found = await day.audit()
+
+    assert not found.agrees
+    assert (what, minor) in named(found)
+    for each in found.differences:
+        assert each.next_step
+        assert each.subject
+
+
+async def test_a_line_that_differs_is_named_until_a_person_has_cleared_it(
+    database: Database,
+) -> None:
+    """The money stays visible as unexplained; the audit agrees once somebody has decided."""
+    day = await Day.begun(database)
+    await day.close()
+    await day.settle(first_more_minor=25)
+    found = await day.audit()
+
+    assert named(found) == {("something found at the end of a day is not resolved", 25)}
+    assert found.merchants[0].unexplained_minor == -4225
+
+    await day.damage(
+        "UPDATE findings SET state = 'resolved', resolved_at = now() WHERE merchant_id = $1"
+    )
+    assert (await day.audit()).agrees
+
+
+@pytest.mark.parametrize("parts", [(6300,), (6500,), (3000, 3000)])
+async def test_a_deposit_that_is_not_its_net_is_named(
+    database: Database, parts: tuple[int, ...]
+) -> None:
+    """Short, over, or in parts that do not add up."""
+    day = await Day.begun(database)
+    await day.close()
+    await day.settle()
+    await day.fund(*parts)
+    found = await day.audit()
+
+    assert named(found) == {
+        ("something found at the end of a day is not resolved", sum(parts) - 6400)
+    }
+
+
+async def test_a_deposit_in_two_parts_agrees(database: Database) -> None:
+    """What counts is what came in the end."""
+    day = await Day.begun(database)
+    await day.close()
+    await day.settle()
+    await day.fund(6000, 400)
+
+    assert (await day.audit()).agrees
+
+
+async def test_a_deposit_that_was_returned_is_named(database: Database) -> None:
+    """The money went back: the payments are settled again, and not funded."""
+    day = await Day.begun(database)
+    await day.close()
+    await day.settle()
+    await day.fund(6400, -6400)
+    found = await day.audit()
+
+    assert named(found) == {("something found at the end of a day is not resolved", 6400)}
+    assert found.merchants[0].in_transit_minor == 6400
+
+
+async def test_money_before_its_report_is_named_until_the_report_comes(database: Database) -> None:
+    """Without a report nobody knows what was paid for."""
+    day = await Day.begun(database)
+    await day.close()
+    await day.fund(6400)
+    found = await day.audit()
+
+    assert named(found) == {("something found at the end of a day is not resolved", 6400)}
+    assert found.merchants[0].unexplained_minor == -6400
+
+    await day.settle()
+    assert (await day.audit()).agrees
+
+
+async def test_other_merchants_are_no_matter(day: Day, database: Database) -> None:
+    """An audit of one merchant names nothing of another's; one of all names both."""
+    other = await Day.begun(database)
+    await day.damage("DELETE FROM outbox WHERE merchant_id = $1")
+
+    assert (await other.audit()).agrees
+    assert not (await day.audit()).agrees
+
+
+def test_every_rule_says_what_to_do() -> None:
+    """A difference without a next step is half an answer; findings bring their own."""
+    assert [rule.query for rule in RULES if not rule.next_step] == ["audit_findings"]

@@ -1,0 +1,317 @@
+"""
+The seal over the journal: nothing is left out, and nothing changes, goes or comes unnoticed.
+"""
+
+import asyncio
+import hashlib
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+from counterfoil.ledger import chain
+from counterfoil.ledger.audit import Difference, audit
+from counterfoil.ledger.chain import FIRST_PREVIOUS, LATE, SETTLE, Sealer
+from counterfoil.store.chain import ChainStore
+from counterfoil.store.database import Database
+from payment_stage import HandClock
+
+BEGIN = datetime(2026, 11, 23, 6, 30, tzinfo=UTC)
+FORGED = "a transfer was changed, removed or slipped in after its time"
+BROKEN = "the seal over the journal is broken"
+
+
+class Journal:
+    """
+    One merchant's transfers, written as a test likes.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.merchant_id = uuid4()
+        self.clock = HandClock(BEGIN)
+        self.sealer = Sealer(ChainStore(database), self.clock)
+
+    async def post(self, number: int = 1, *, at: datetime | None = None) -> None:
+        """Write *number* transfers, a second apart."""
+        first = at or self.clock.now()
+        await self.sql(
+            "INSERT INTO transfers (merchant_id, transfer_id, debit_account, credit_account, "
+            "amount_minor, currency, cause, at, reference) SELECT $1, gen_random_uuid(), 'held', "
+            "'issuer', 1000 + n, 'USD', 'test', $3::timestamptz + n * interval '1 second', "
+            "'it''s \"x\", (y)' FROM generate_series(0, $2::integer - 1) AS n",
+            self.merchant_id,
+            number,
+            first,
+        )
+
+    async def seal(self) -> None:
+        """Let everything settle, and seal it."""
+        self.clock.move(SETTLE.total_seconds() + 60)
+        while await self.sealer.seal():
+            pass
+
+    async def blocks(self) -> list[asyncpg.Record]:
+        """Return the merchant's blocks."""
+        return await self.sql(
+            "SELECT * FROM transfer_blocks WHERE merchant_id = $1 ORDER BY block_number",
+            self.merchant_id,
+        )
+
+    async def sealed(self) -> int:
+        """Return how many transfers the blocks name, each once."""
+        names = [name for block in await self.blocks() for name in block["transfer_ids"]]
+        assert len(names) == len(set(names))
+        return len(names)
+
+    async def verify(self) -> list[Difference]:
+        """Return what the audit says of the seal."""
+        found = await audit(self.database, self.merchant_id)
+        return [each for each in found.differences if each.what in (FORGED, BROKEN)]
+
+    async def damage(self, statement: str) -> None:
+        """Change rows behind the gateway's back; `$1` is the merchant."""
+        async with self.database.acquire() as connection, connection.transaction():
+            await connection.execute("SET LOCAL session_replication_role = replica")
+            assert (await connection.execute(statement, self.merchant_id)).rpartition(" ")[2] != "0"
+
+    async def sql(self, statement: str, *arguments: object) -> list[asyncpg.Record]:
+        """Run a statement."""
+        async with self.database.acquire() as connection:
+            rows: list[asyncpg.Record] = await connection.fetch(statement, *arguments)
+            return rows
+
+
+@pytest.fixture
+async def journal(database: Database) -> Journal:
+    """An empty journal; earlier tests' are gone, because their clocks went on further."""
+    async with database.acquire() as connection, connection.transaction():
+        await connection.execute("SET LOCAL session_replication_role = replica")
+        await connection.execute("DELETE FROM transfers")
+        await connection.execute("DELETE FROM transfer_blocks")
+    return Journal(database)
+
+
+async def test_everything_that_has_settled_is_sealed(journal: Journal) -> None:
+    """And what is younger waits: a transfer is dated before it is committed."""
+    await journal.post(5)
+    journal.clock.move(SETTLE.total_seconds() + 2)
+    await journal.sealer.seal()
+    assert await journal.sealed() == 3
+
+    await journal.seal()
+    assert await journal.sealed() == 5
+    assert await journal.verify() == []
+
+
+async def test_a_block_is_what_the_description_says(journal: Journal) -> None:
+    """Whoever knows the page can check the chain without our code."""
+    await journal.post(3)
+    await journal.seal()
+    await journal.post(2)
+    await journal.seal()
+
+    previous = FIRST_PREVIOUS
+    for number, block in enumerate(await journal.blocks(), start=1):
+        digests = [
+            await canonical_digest(journal, transfer_id) for transfer_id in block["transfer_ids"]
+        ]
+        whole = previous + number.to_bytes(8, "big") + b"".join(digests)
+        assert block["digests"] == digests
+        assert block["previous"] == previous
+        assert block["hash"] == hashlib.sha256(whole).digest()
+        previous = block["hash"]
+
+
+async def canonical_digest(journal: Journal, transfer_id: UUID) -> bytes:
+    """Return a row's digest, made from the manual's rules for the text of a row."""
+    (row,) = await journal.sql(
+        "SELECT * FROM transfers WHERE merchant_id = $1 AND transfer_id = $2",
+        journal.merchant_id,
+        transfer_id,
+    )
+    microseconds = (row["at"] - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    names = ("merchant_id", "transfer_id", "payment_id", "movement_id", "reference",
+             "debit_account", "credit_account", "amount_minor", "currency", "cause")  # fmt: skip
+    values = [*(row[name] for name in names), microseconds]
+    return hashlib.sha256(f"({','.join(map(quoted, values))})".encode()).digest()
+
+
+def quoted(value: object) -> str:
+    """Return a value as it stands in the text of a row."""
+    if value is None:
+        return ""
+    text = str(value)
+    if text and not any(each in '(),"\\' or each.isspace() for each in text):
+        return text
+    return '"' + text.replace("\\", "\\\\").replace('"', '""') + '"'
+
+
+async def test_blocks_are_bounded_and_linked(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A day with many transfers is many blocks, in order."""
+    monkeypatch.setattr(chain, "BLOCK_TRANSFERS_MAX", 4)
+    monkeypatch.setattr(chain, "SEALED_AT_ONCE_MAX", 10)
+    await journal.post(25)
+    journal.clock.move(60)
+
+    await journal.seal()
+
+    blocks = await journal.blocks()
+    assert [block["block_number"] for block in blocks] == list(range(1, len(blocks) + 1))
+    assert max(len(block["transfer_ids"]) for block in blocks) == 4
+    assert await journal.sealed() == 25
+    assert await journal.verify() == []
+
+
+async def test_a_transfer_that_commits_late_is_sealed_too(journal: Journal) -> None:
+    """Dated before a block that is kept already, visible only after it."""
+    at = journal.clock.now()
+    async with journal.database.acquire() as connection:
+        slow = connection.transaction()
+        await slow.start()
+        await connection.execute(
+            "INSERT INTO transfers (merchant_id, transfer_id, debit_account, credit_account, "
+            "amount_minor, currency, cause, at, reference) "
+            "VALUES ($1, gen_random_uuid(), 'held', 'issuer', 7, 'USD', 'test', $2, 'r')",
+            journal.merchant_id,
+            at,
+        )
+        await journal.post(3, at=at + timedelta(seconds=1))
+        await journal.seal()
+        assert await journal.sealed() == 3
+        await slow.commit()
+
+    await journal.seal()
+
+    assert await journal.sealed() == 4
+    assert await journal.verify() == []
+
+
+async def test_a_worker_that_starts_looks_at_everything(journal: Journal) -> None:
+    """What became visible later than the ordinary rounds look back is found, and named."""
+    await journal.post(2)
+    await journal.seal()
+    journal.clock.move(2 * LATE.total_seconds())
+    await journal.post()
+    await journal.seal()
+    await journal.post(at=BEGIN + timedelta(seconds=3))
+    await journal.seal()
+    assert await journal.sealed() == 3
+
+    await Sealer(ChainStore(journal.database), journal.clock).seal()
+
+    assert await journal.sealed() == 4
+    (found,) = await journal.verify()
+    assert found.found == "sealed after younger ones: 1000 from issuer to held"
+
+
+async def test_two_workers_seal_each_transfer_once(journal: Journal) -> None:
+    """The second one's block has a number that is taken."""
+    await journal.post(50)
+    journal.clock.move(100)
+    sealers = [Sealer(ChainStore(journal.database), journal.clock) for _ in range(6)]
+
+    await asyncio.gather(*(each.seal() for each in sealers))
+    await journal.seal()
+
+    assert await journal.sealed() == 50
+    assert await journal.verify() == []
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("amount_minor", "1003"),
+        ("debit_account", "'open'"),
+        ("credit_account", "'open'"),
+        ("currency", "'EUR'"),
+        ("cause", "'other'"),
+        ("reference", "'other'"),
+        ("payment_id", "gen_random_uuid()"),
+        ("movement_id", "gen_random_uuid()"),
+        ("at", "at - interval '1 microsecond'"),
+    ],
+)
+async def test_a_changed_transfer_is_named(journal: Journal, column: str, value: str) -> None:
+    """Whatever column it is, of one row in many."""
+    await journal.post(20)
+    await journal.seal()
+    (row,) = await journal.sql(
+        "SELECT transfer_id FROM transfers WHERE merchant_id = $1 AND amount_minor = 1007",
+        journal.merchant_id,
+    )
+    await journal.damage(
+        f"UPDATE transfers SET {column} = {value} WHERE merchant_id = $1 AND amount_minor = 1007"
+    )
+
+    (found,) = await journal.verify()
+
+    assert found.what == FORGED
+    assert found.subject == f"transfer {row['transfer_id']}"
+    assert str(found.found).startswith("changed: ")
+    assert found.difference_minor in (1003, 1007)
+
+
+async def test_a_removed_transfer_is_named(journal: Journal) -> None:
+    """Its amount is gone with it; its name is not."""
+    await journal.post(20)
+    await journal.seal()
+    (row,) = await journal.sql(
+        "SELECT transfer_id FROM transfers WHERE merchant_id = $1 AND amount_minor = 1007",
+        journal.merchant_id,
+    )
+    await journal.damage("DELETE FROM transfers WHERE merchant_id = $1 AND amount_minor = 1007")
+
+    (found,) = await journal.verify()
+
+    assert (found.subject, found.found) == (f"transfer {row['transfer_id']}", "removed")
+    assert found.difference_minor is None
+
+
+async def test_an_inserted_transfer_is_named(journal: Journal) -> None:
+    """Dated into the past, where everything is sealed."""
+    await journal.post(20)
+    await journal.seal()
+    journal.clock.move(2 * LATE.total_seconds())
+    await journal.post()
+    await journal.seal()
+    await journal.post(at=BEGIN + timedelta(seconds=5))
+
+    (found,) = await journal.verify()
+
+    assert found.found == "in no block, though younger ones are: 1000 from issuer to held"
+    assert found.difference_minor == 1000
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE transfer_blocks SET hash = sha256(hash) WHERE merchant_id = $1 "
+        "AND block_number = 2",
+        "UPDATE transfer_blocks SET previous = sha256(previous) WHERE merchant_id = $1 "
+        "AND block_number = 2",
+        "UPDATE transfer_blocks SET digests[1] = sha256(digests[1]) WHERE merchant_id = $1 "
+        "AND block_number = 2",
+        "DELETE FROM transfer_blocks WHERE merchant_id = $1 AND block_number = 2",
+    ],
+)
+async def test_a_damaged_block_is_named(journal: Journal, damage: str) -> None:
+    """A chain is as good as each of its links."""
+    for _ in range(3):
+        await journal.post(2)
+        await journal.seal()
+    await journal.damage(damage)
+
+    found = await journal.verify()
+
+    assert {"block 2", "block 3"} & {each.subject for each in found if each.what == BROKEN}
+
+
+async def test_an_idle_round_is_quick_and_says_so(journal: Journal) -> None:
+    """Nothing to seal means a pause for the worker."""
+    await journal.post(3)
+    await journal.seal()
+
+    assert await journal.sealer.seal() == 0
