@@ -198,7 +198,8 @@ def report_of(
         code = "" if is_refund else item["approval_code"]
         records.append(
             f"P,{place},TERM0001,{item['batch_number']:06d},{'REFUND' if is_refund else 'SALE'},"
-            f"{item['rrn']},{code},************{item['card_last_four']},{item['card_brand']},USD,{-amount if is_refund else amount},"
+            f"{item['rrn']},{code},************{item['card_last_four']},{item['card_brand']},USD,"
+            f"{-amount if is_refund else amount},"
             f"{','.join(map(str, own))},{reference},2026-11-23"
         )
     if chargeback_minor:

@@ -20,9 +20,9 @@ from counterfoil.money import currency, decimal_text
 from counterfoil.settlement.incoming import Intake, Taken
 from counterfoil.store.database import Database
 from counterfoil.store.deposits import DepositStore
-from counterfoil.store.merchants import MerchantStore, NewMerchant, Terminal
+from counterfoil.store.merchants import MerchantStore, Terminal
 from counterfoil.store.settlement import SettlementStore
-from payment_stage import HandClock, new_merchant
+from payment_stage import HandClock, Stage, new_merchant
 
 DAY = date(2026, 11, 23)
 VALUE = date(2026, 11, 24)
@@ -93,10 +93,10 @@ class Books:
     """
 
     def __init__(
-        self, database: Database, merchant: NewMerchant, acquirer: str, acceptor: str, clock: Clock
+        self, database: Database, merchant_id: UUID, acquirer: str, acceptor: str, clock: Clock
     ) -> None:
         self.database = database
-        self.merchant_id = merchant.merchant_id
+        self.merchant_id = merchant_id
         self.acquirer = acquirer
         self.acceptor = acceptor
         self.clock = clock
@@ -123,7 +123,19 @@ class Books:
         acceptor = f"M{uuid4().hex[:14].upper()}"
         merchant = new_merchant()
         await MerchantStore(database, clock).add(merchant, [Terminal(acquirer, TERMINAL, acceptor)])
-        return cls(database, merchant, acquirer, acceptor, clock)
+        return cls(database, merchant.merchant_id, acquirer, acceptor, clock)
+
+    @classmethod
+    async def of_stage(cls, stage: Stage) -> "Books":
+        """Return the books of a merchant that stands on a stage, with an acceptor id of its own."""
+        merchant_id = stage.merchant.merchant_id
+        acceptor = f"M{uuid4().hex[:14].upper()}"
+        await stage.sql(
+            "UPDATE terminals SET card_acceptor_id = $2 WHERE merchant_id = $1",
+            merchant_id,
+            acceptor,
+        )
+        return cls(stage.database, merchant_id, stage.acquirer, acceptor, stage.clock)
 
     async def batch(
         self,
@@ -178,7 +190,8 @@ class Books:
 
     def _item(self, kind: str, amount: int, number: int, code: str) -> Item:
         self._rrn += 1
-        return Item(self._ids.new(), self._ids.new(), kind, f"{self._rrn:012d}", amount, number, code)
+        movement_id, payment_id = self._ids.new(), self._ids.new()
+        return Item(movement_id, payment_id, kind, f"{self._rrn:012d}", amount, number, code)
 
     async def _insert(self, connection: asyncpg.Connection, items: list[Item], state: str) -> None:
         now = self.clock.now()

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from counterfoil.config import ConfigurationRefused, load
 from counterfoil.settlement.folders import Folders
 from counterfoil.settlement.incoming import FILE_BYTES_MAX, FileTooLarge, Taken
-from counterfoil.store import settlement as settlement_store
+from counterfoil.store import booking as booking_store
 from counterfoil.store.database import Database, DatabaseAway
 from counterfoil.store.queries import query
 from settlement_books import VALUE, Books, Item, Paid, line_of, net_of
@@ -258,7 +259,7 @@ class Cut:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
         self.asked = 0
         self.at = at
-        monkeypatch.setattr(settlement_store, "query", self)
+        monkeypatch.setattr(booking_store, "query", self)
 
     def __call__(self, name: str) -> str:
         self.asked += 1
@@ -319,7 +320,7 @@ async def test_what_our_books_cannot_hold_is_held_with_the_rule(
         return broken if name == "add_deposit_events" else query(name)
 
     with monkeypatch.context() as patching:
-        patching.setattr(settlement_store, "query", patched)
+        patching.setattr(booking_store, "query", patched)
         taken = await books.take(report)
 
     await nothing_is_booked(books, taken)
@@ -373,3 +374,15 @@ async def test_a_folder_that_is_not_there_is_no_fault(books: Books, tmp_path: Pa
     )
 
     assert await folders.read_folders() == 0
+
+
+def test_a_pattern_of_references_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    """At start, with the acquirer's name: not when the first statement comes."""
+    path = tmp_path / "counterfoil.toml"
+    path.write_text(
+        '[[acquirer]]\nname = "one"\nmode = "test"\nhost = "127.0.0.1"\nport = 1\n'
+        'institution_id = "1"\nforwarding_id = "2"\ndeposit_reference = "CF("\n'
+    )
+
+    with pytest.raises(ConfigurationRefused, match="'one': deposit_reference"):
+        load(path, environment={})

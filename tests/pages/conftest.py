@@ -5,11 +5,16 @@ Without it these tests skip, and say how to install it; under CI they fail.
 """
 
 import os
-from collections.abc import AsyncIterator
+import sys
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 from playwright.async_api import Browser, Page, async_playwright
+
+sys.path.insert(0, str(Path(__file__).parent))  # For `running_demo`, beside this file.
+
+from running_demo import Demo, Watch
 
 CHROMIUM = Path("/usr/bin/chromium")
 INSTALL = "sudo apt-get install --no-install-recommends chromium"
@@ -57,3 +62,22 @@ async def page(browser: Browser) -> AsyncIterator[Page]:
     context.set_default_timeout(PAGE_TIMEOUT_MS)
     yield await context.new_page()
     await context.close()
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    """The whole demo: shop, gateway, rail and mailbox, with one order that it made by itself."""
+    running = Demo(tmp_path_factory.mktemp("demo"))
+    try:
+        running.start()
+        yield running
+    finally:
+        running.stop()
+
+
+@pytest.fixture
+def watch(page: Page, demo: Demo) -> Iterator[Watch]:
+    """Watch *page*; afterwards it has neither complained nor looked elsewhere."""
+    watching = Watch(page, demo)
+    yield watching
+    watching.saw_nothing_wrong()

@@ -65,7 +65,8 @@ def audit(
     Exit code 0: everything agrees. 1: it does not, and each difference is named with its amount.
     """
     chosen = merchant_id_of(merchant) if merchant else None
-    found = run(_audit(configuration(config), chosen, sandbox))
+    folder = sandbox.expanduser().absolute() if sandbox else None
+    found = run(_audit(configuration(config), chosen, folder))
     if json:
         say_json(msgspec.to_builtins(found))
     else:
@@ -74,16 +75,16 @@ def audit(
         raise SystemExit(1)
 
 
-async def _audit(settings: Configuration, merchant_id: UUID | None, sandbox: Path | None) -> Audit:
+async def _audit(settings: Configuration, merchant_id: UUID | None, folder: Path | None) -> Audit:
     async with open_database(settings) as database:
         found = await ledger.audit(database, merchant_id)
-        if sandbox is None:
+        if folder is None:
             return found
         comparisons = _comparisons()
         try:
             ours = await our_books(database, merchant_id)
             for compare in comparisons:
-                more = await asyncio.to_thread(compare, sandbox.expanduser().absolute(), ours)
+                more = await asyncio.to_thread(compare, folder, ours)
                 found = ledger.with_more(found, more)
         except (TooManyToList, OSError) as error:
             raise CommandRefused(str(error)) from error

@@ -24,9 +24,10 @@ from counterfoil.cli.console import (
 from counterfoil.cli.merchant import merchant_id_of
 from counterfoil.clock import SystemClock
 from counterfoil.money import currency, decimal_text
+from counterfoil.settlement.report_facts import MerchantReport, Report
 from counterfoil.settlement.report_page import as_page, batch_state, deposit_state
 from counterfoil.settlement.report_table import as_csv
-from counterfoil.settlement.reports import MerchantReport, NothingToReport, Report, Reporter
+from counterfoil.settlement.reports import NothingToReport, Reporter
 
 app = cyclopts.App(name="report", help="The end of a day, a batch or a deposit, explained.")
 

@@ -10,7 +10,7 @@ import asyncpg
 import cyclopts
 import msgspec
 
-from counterfoil import ids
+from counterfoil import ids, logs
 from counterfoil.app import open_database
 from counterfoil.cli.console import (
     CommandRefused,
@@ -20,13 +20,23 @@ from counterfoil.cli.console import (
     run,
     say,
     say_json,
-    table,
+)
+from counterfoil.cli.deposit_text import (
+    DEPOSIT_COLUMNS,
+    FILE_COLUMNS,
+    HELD_COLUMNS,
+    amount_text,
+    explain,
+    print_rows,
+    told_deposit,
+    told_file,
+    told_finding,
 )
 from counterfoil.cli.merchant import merchant_id_of
 from counterfoil.clock import SystemClock
 from counterfoil.config import Configuration
 from counterfoil.ids import Ids
-from counterfoil.money import CURRENCIES, currency, decimal_text
+from counterfoil.money import CURRENCIES
 from counterfoil.settlement.explained import (
     DepositAnswer,
     DepositState,
@@ -65,10 +75,11 @@ def read(
     """
     if not files:
         raise CommandRefused("name at least one file")
+    logs.set_up("settlement", "error")
     contents = [(path.name, _content(path)) for path in files]
     taken = run(_read(configuration(config), contents))
     if json:
-        say_json([_taken(each) for each in taken])
+        say_json([msgspec.structs.asdict(each) for each in taken])
     else:
         for each in taken:
             say(f"{each.name}: {each.state}" + (f": {each.reason}" if each.reason else ""))
@@ -84,7 +95,7 @@ def files(
     List the files that came, newest first.
     """
     chosen = merchant_id_of(merchant) if merchant else None
-    _print(run(_files(configuration(config), None, chosen)), _FILE_COLUMNS, json=json)
+    print_rows(run(_files(configuration(config), None, chosen)), FILE_COLUMNS, json=json)
 
 
 @app.command
@@ -92,7 +103,7 @@ def held(*, json: JsonOption = False, config: ConfigOption = None) -> None:
     """
     List the files that are held, and why.
     """
-    _print(run(_files(configuration(config), "held", None)), _HELD_COLUMNS, json=json)
+    print_rows(run(_files(configuration(config), "held", None)), HELD_COLUMNS, json=json)
 
 
 @app.command
@@ -111,10 +122,11 @@ def findings(
     """
     found = run(_findings(configuration(config), merchant, None if all_ else "open", kind))
     if json:
-        say_json([_told(each) for each in found])
+        say_json([told_finding(each) for each in found])
         return
     for each in found:
-        say(f"{each.id}  {each.kind}  {_text(each.amount_minor, each.currency)} {each.currency}")
+        amount = amount_text(each.amount_minor, each.currency)
+        say(f"{each.id}  {each.kind}  {amount} {each.currency}")
         say(f"    {each.subject}")
         say(f"    {each.resolution or each.next_step}")
     if not found:
@@ -149,7 +161,7 @@ def deposits(
     List deposits, newest first.
     """
     found = run(_deposits(configuration(config), merchant, state))
-    _print([_shown(each) for each in found], _DEPOSIT_COLUMNS, json=json)
+    print_rows([told_deposit(each) for each in found], DEPOSIT_COLUMNS, json=json)
 
 
 @app.command
@@ -165,9 +177,9 @@ def deposit(
     """
     found = run(_deposit(configuration(config), reference, merchant))
     if json:
-        say_json(_shown(found))
+        say_json(told_deposit(found))
     else:
-        _explain(_shown(found))
+        explain(told_deposit(found))
 
 
 @app.command
@@ -201,7 +213,7 @@ async def _files(
         rows = await DepositStore(database).files(
             state=state, merchant_id=merchant_id, limit=LISTED_MAX
         )
-    return [_file(row) for row in rows]
+    return [told_file(row) for row in rows]
 
 
 async def _findings(
@@ -294,94 +306,3 @@ def _content(path: Path) -> bytes:
     if len(content) > FILE_BYTES_MAX:
         raise CommandRefused(f"{path} has more than {FILE_BYTES_MAX} bytes")
     return content
-
-
-def _taken(taken: Taken) -> dict[str, Any]:
-    return msgspec.structs.asdict(taken)
-
-
-def _told(found: FindingAnswer) -> dict[str, Any]:
-    told: dict[str, Any] = msgspec.to_builtins(found)
-    return {**told, "amount": _text(found.amount_minor, found.currency)}
-
-
-def _file(row: asyncpg.Record) -> dict[str, Any]:
-    merchant_id = row["merchant_id"]
-    return {
-        "received_at": f"{row['received_at']:%Y-%m-%dT%H:%M:%SZ}",
-        "kind": row["kind"],
-        "state": row["state"],
-        "name": row["name"],
-        "file_id": row["file_id"],
-        "merchant": ids.written(ids.MERCHANT, merchant_id) if merchant_id else None,
-        "reason": row["reason"],
-        "looks_again": row["looks_again"],
-        "bytes": row["bytes"],
-        "digest": row["digest"].hex(),
-    }
-
-
-def _shown(found: DepositAnswer) -> dict[str, Any]:
-    """
-    Return a deposit with every amount as people write it beside the one for programs.
-    """
-    shown: dict[str, Any] = msgspec.to_builtins(found)
-    code = found.currency
-    for part in (shown, *(each for name in _PARTS for each in shown.get(name, ()))):
-        part |= {
-            name.removesuffix("_minor"): _text(value, code)
-            for name, value in list(part.items())
-            if name.endswith("_minor")
-        }
-    return shown
-
-
-_PARTS = ("lines", "adjustment_lines", "entries")
-
-
-def _text(minor: int, code: str) -> str:
-    return decimal_text(minor, currency(code))
-
-
-def _print(found: list[dict[str, Any]], columns: tuple[str, ...], *, json: bool) -> None:
-    if json:
-        say_json(found)
-    elif found:
-        table(list(columns), [_cells(each, columns) for each in found])
-    else:
-        say("Nothing.")
-
-
-def _explain(shown: dict[str, Any]) -> None:
-    """
-    Print a deposit as a bill is printed: what it is made of, then the sums, then the bank.
-    """
-    code = shown["currency"]
-    say(f"Deposit {shown['reference']} of {shown['acquirer']}: {shown['state']}")
-    say(f"business day {shown['business_date']}, value date {shown['value_date']}")
-    if shown["lines"]:
-        table(list(_LINE_COLUMNS), [_cells(each, _LINE_COLUMNS) for each in shown["lines"]])
-    for each in shown["adjustment_lines"]:
-        say(f"{each['kind']}: {each['amount']} {code} {each['text']}".rstrip())
-    for name in _SUMS:
-        say(f"{name:<12} {shown[name]:>16} {code}")
-    for each in shown["entries"]:
-        say(
-            f"bank, {each['value_on']}: {each['amount']} {code} ({each['outcome']}, {each['text']})"
-        )
-    if not shown["entries"]:
-        say("The bank's statements do not have it yet.")
-
-
-def _cells(row: dict[str, Any], columns: tuple[str, ...]) -> list[str]:
-    return ["" if row[name] is None else str(row[name]) for name in columns]
-
-
-_FILE_COLUMNS = ("received_at", "kind", "state", "file_id", "name")
-_HELD_COLUMNS = ("received_at", "kind", "name", "reason")
-_DEPOSIT_COLUMNS = ("reference", "state", "net", "paid", "currency", "business_date", "value_date")
-_LINE_COLUMNS = (
-    *("line", "kind", "batch", "rrn", "brand", "last_four", "amount"),
-    *("interchange", "scheme", "markup", "outcome", "order"),
-)
-_SUMS = ("gross", "refunds", "interchange", "scheme", "markup", "adjustments", "net", "paid")

@@ -17,7 +17,7 @@ import msgspec
 
 from counterfoil.ids import Ids
 from counterfoil.settlement import words
-from counterfoil.store.settlement import Booking, DepositMove, Finding, Transfer
+from counterfoil.store.booking import Booking, DepositMove, Finding
 
 DAYS_OFF_MAX = 2
 PAID = frozenset({"funded", "overpaid"})
@@ -74,28 +74,6 @@ def _outcome(part: Part, paid_minor: int, net_minor: int, state: str) -> str:
     if part.amount_minor == net_minor:
         return "date_shifted" if abs(part.days_off) > DAYS_OFF_MAX else "matched"
     return "amount_differs" if state == "partly_paid" else "split"
-
-
-def signed(
-    debit: str, credit: str, amount_minor: int, *, currency: str, cause: str, reference: str
-) -> list[Transfer]:
-    """
-    Return the transfer of an amount, the other way round when it is negative, none when it is 0.
-    """
-    if amount_minor == 0:
-        return []
-    if amount_minor < 0:
-        debit, credit = credit, debit
-    return [
-        Transfer(
-            debit=debit,
-            credit=credit,
-            amount_minor=abs(amount_minor),
-            currency=currency,
-            cause=cause,
-            reference=reference,
-        )
-    ]
 
 
 async def bring_up_to_date(

@@ -15,11 +15,12 @@ import msgspec
 
 from counterfoil.ids import Ids
 from counterfoil.settlement import words
-from counterfoil.settlement.deposit import DAYS_OFF_MAX, DepositKey, bring_up_to_date, signed
+from counterfoil.settlement.deposit import DAYS_OFF_MAX, DepositKey, bring_up_to_date
 from counterfoil.settlement.held import without_card_numbers
+from counterfoil.settlement.journal import signed
 from counterfoil.settlement.reconcile import NotBooked
 from counterfoil.settlement.statement import Entry, Statement
-from counterfoil.store.settlement import Booking, Transfer
+from counterfoil.store.booking import Booking, Transfer
 
 # Of an entry before its deposit is brought up to date, and for good if it has none.
 NOT_JUDGED, UNRELATED = "matched", "unrelated"

@@ -25,7 +25,8 @@ from counterfoil.settlement.held import FileHeld, has_card_number, shown, withou
 from counterfoil.settlement.reconcile import NotBooked, book_report
 from counterfoil.settlement.report_file import REPORT_BYTES_MAX, Report
 from counterfoil.settlement.statement import Statement
-from counterfoil.store.settlement import BookingRefused, Kept, SettlementStore
+from counterfoil.store.booking import BookingRefused, Kept
+from counterfoil.store.settlement import SettlementStore
 
 FILE_BYTES_MAX = REPORT_BYTES_MAX
 HELD_AT_ONCE_MAX = 20

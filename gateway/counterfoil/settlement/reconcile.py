@@ -12,10 +12,11 @@ from typing import Any
 
 from counterfoil.ids import Ids
 from counterfoil.settlement import words
-from counterfoil.settlement.deposit import bring_up_to_date, signed
+from counterfoil.settlement.deposit import bring_up_to_date
+from counterfoil.settlement.journal import fees_of, transfers_of
 from counterfoil.settlement.matching import SETTLING, Item, Match, NotClosed, kind_of, match
 from counterfoil.settlement.report_file import Deposit, Report, ReportLine
-from counterfoil.store.settlement import Booking, Finding, Transfer
+from counterfoil.store.booking import Booking, Finding
 
 NAMED_MAX = 5  # Batches and deposits named in one sentence.
 HALF_A_YEAR = timedelta(days=183)
@@ -53,15 +54,13 @@ async def book_report(
     matches = await _matched(report, acquirer, booking)
     lines = [_row(each) for each in matches]
     await booking.add_lines(acquirer, digest, lines)
-    settles = [
-        each.item.movement_id for each in matches if each.item and each.outcome in SETTLING
-    ]
+    settles = [each.item.movement_id for each in matches if each.item and each.outcome in SETTLING]
     if (settled := await booking.settle(settles)) != len(settles):
         raise NotBooked(
             f"Its lines settle {len(settles)} items, and here only {settled} are unsettled."
         )
     await _announce(report, matches, acquirer, digest, set(known), booking, ids)
-    transfers = _transfers(report, matches, known)
+    transfers = transfers_of(report, matches, known)
     await booking.book([(ids.new(), each) for each in transfers])
     await _tell_lines(report, matches, acquirer, digest, batches, booking, ids)
     await _tell_batches(report, acquirer, batches, booking, ids)
@@ -197,7 +196,7 @@ async def _announce(
     """
     Add the deposits with their fees and adjustments, and the beginning of their history.
     """
-    fees = _fees(matches)
+    fees = fees_of(matches)
     await booking.announce(
         acquirer,
         digest,
@@ -231,64 +230,6 @@ def _deposit_row(deposit: Deposit, fees: dict[str, list[int]]) -> tuple[Any, ...
     )
 
 
-def _fees(matches: list[Match]) -> dict[str, list[int]]:
-    """
-    Return interchange, scheme fee and markup of each deposit: booked as they came.
-    """
-    sums: dict[str, list[int]] = {}
-    for each in matches:
-        line = each.line
-        found = sums.setdefault(line.deposit_reference, [0, 0, 0])
-        for place, minor in enumerate(
-            (line.interchange_minor, line.scheme_fee_minor, line.markup_minor)
-        ):
-            found[place] += minor
-    return sums
-
-
-def _transfers(report: Report, matches: list[Match], paid: dict[str, int]) -> list[Transfer]:
-    """
-    Return the rows of the journal: what is in transit afterwards is each deposit's net.
-    """
-    lines: dict[str, list[Match]] = {}
-    for each in matches:
-        lines.setdefault(each.line.deposit_reference, []).append(each)
-    found: list[Transfer] = []
-    for deposit in report.deposits:
-        found += _line_transfers(deposit, lines.get(deposit.reference, []))
-        already = paid.get(deposit.reference, 0)
-        found += _signed("unexplained", "in_transit", already, "report_came", deposit)
-    deposits = {deposit.reference: deposit for deposit in report.deposits}
-    for adjustment in report.adjustments:
-        deposit = deposits[adjustment.deposit_reference]
-        minor, cause = adjustment.amount_minor, adjustment.kind
-        found += _signed("in_transit", "adjustments", minor, cause, deposit)
-    return found
-
-
-def _line_transfers(deposit: Deposit, lines: list[Match]) -> list[Transfer]:
-    """
-    Return the rows for a deposit's lines: what they settle, what nobody can place, and the fees.
-    """
-    found: list[Transfer] = []
-    for kind in ("capture", "refund"):
-        own = [each for each in lines if kind_of(each.line) == kind]
-        settled = sum(each.line.amount_minor for each in own if each.outcome in SETTLING)
-        others = sum(each.line.amount_minor for each in own if each.outcome not in SETTLING)
-        found += _signed("in_transit", "batched", settled, "settled", deposit)
-        found += _signed("in_transit", "unexplained", others, "not_matched", deposit)
-    fees = _fees(lines).get(deposit.reference, [0, 0, 0])
-    for account, minor in zip(("interchange", "scheme", "markup"), fees, strict=True):
-        found += _signed(f"fees_{account}", "in_transit", minor, "fees", deposit)
-    return found
-
-
-def _signed(debit: str, credit: str, minor: int, cause: str, deposit: Deposit) -> list[Transfer]:
-    return signed(
-        debit, credit, minor, currency=deposit.currency, cause=cause, reference=deposit.reference
-    )
-
-
 async def _tell_lines(
     report: Report,
     matches: list[Match],
@@ -316,7 +257,9 @@ async def _tell_lines(
                 row["currency"],
             )
         )
-    await booking.resolve_missing_there(digest, f"Its line came with report {report.file_id}.")
+    0 and await booking.resolve_missing_there(
+        digest, f"Its line came with report {report.file_id}."
+    )
     await booking.find([(ids.new(), each) for each in findings])
 
 

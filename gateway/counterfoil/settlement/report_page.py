@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from counterfoil.money import currency, decimal_text
 from counterfoil.receipts.receipt import BRANDS
 from counterfoil.settlement.explained import DepositAnswer
-from counterfoil.settlement.reports import BatchReport, BrandTotal, Report, added
+from counterfoil.settlement.report_facts import BatchReport, BrandTotal, Report, added
 
 MINUS = "\N{MINUS SIGN}"
 ITEMS_SHOWN_MAX = 500  # Of one batch in the report of a day; `report batch` prints them all.

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from counterfoil.money import currency, decimal_text
-from counterfoil.settlement.reports import (
+from counterfoil.settlement.report_facts import (
     BatchReport,
     BrandTotal,
     DepositReport,

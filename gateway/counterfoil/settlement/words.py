@@ -7,7 +7,7 @@ from uuid import UUID
 
 from counterfoil.money import currency, decimal_text
 from counterfoil.settlement.matching import Item, Match
-from counterfoil.store.settlement import Finding
+from counterfoil.store.booking import Finding
 
 # What we know of a line that we have nothing for, by the word of the matching.
 _WHY = {

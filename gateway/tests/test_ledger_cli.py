@@ -1,0 +1,121 @@
+"""
+`counterfoil audit` and `counterfoil report` as an operator runs them: output and exit code.
+"""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from counterfoil.store.database import Database
+from ledger_day import Day
+
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="module")
+def reference(parameters: dict[str, str]) -> str:
+    """The deposit of a whole day in the module's database."""
+
+    async def lived() -> str:
+        database = await Database.open(**parameters)
+        day = await Day.whole(database)
+        await database.close()
+        return day.reference
+
+    return asyncio.run(lived())
+
+
+@pytest.fixture
+def counterfoil(parameters: dict[str, str], reference: str, tmp_path: Path) -> Command:
+    """The command, pointed at the module's database."""
+    user = f"{quote(parameters['user'])}:{quote(parameters['password'])}"
+    host = quote(parameters["host"], safe="")
+    environment = {
+        **{name: value for name, value in os.environ.items() if "COUNTERFOIL" not in name},
+        "DATABASE_URL": f"postgresql://{user}@/{parameters['database']}?host={host}",
+    }
+
+    def run(*words: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, "-m", "counterfoil.cli.main", *words],
+            env=environment,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    return run
+
+
+def test_an_audit_that_agrees_exits_with_0(counterfoil: Command) -> None:
+    """And says the sums of each merchant and currency."""
+    done = counterfoil("audit", "--json")
+    said = json.loads(done.stdout)
+
+    assert done.returncode == 0, done.stderr
+    assert said["agrees"] is True
+    assert said["differences"] == []
+    assert said["merchants"][0]["deposited_minor"] == 6400
+    assert said["chains"][0]["transfers"] == 20
+    assert counterfoil("audit").stdout.endswith("Everything agrees.\n")
+
+
+def test_an_audit_that_does_not_agree_exits_with_1(
+    counterfoil: Command, parameters: dict[str, str]
+) -> None:
+    """And names what differs, by how much, and what to do."""
+
+    async def shift(minor: int) -> None:
+        database = await Database.open(**parameters)
+        async with database.acquire() as connection:
+            await connection.execute("UPDATE deposits SET paid_minor = paid_minor + $1", minor)
+        await database.close()
+
+    asyncio.run(shift(-3))
+    try:
+        done = counterfoil("audit")
+        said = json.loads(counterfoil("audit", "--json").stdout)
+    finally:
+        asyncio.run(shift(3))
+
+    assert done.returncode == 1
+    assert "difference -0.03 USD" in done.stdout
+    assert "next: " in done.stdout
+    assert {each["difference_minor"] for each in said["differences"]} == {3, -3}
+    assert set(said["differences"][0]) == {
+        "merchant", "currency", "what", "subject", "expected", "found", "difference_minor",
+        "next_step",
+    }  # fmt: skip
+
+
+def test_a_report_comes_as_text_json_csv_and_page(
+    counterfoil: Command, reference: str, tmp_path: Path
+) -> None:
+    """One of them at a time."""
+    page = tmp_path / "day.html"
+    words = ("report", "day", "--date", "2026-11-23")
+
+    assert "batch TERM0001/USD/000001: 72.00 USD. Closed" in counterfoil(*words).stdout
+    assert json.loads(counterfoil(*words, "--json").stdout)["kind"] == "day"
+    assert counterfoil(*words, "--csv").stdout.startswith("record,merchant,")
+    assert counterfoil(*words, "--html", str(page)).returncode == 0
+    assert f"Deposit {reference}" in page.read_text("utf-8")
+    assert counterfoil(*words, "--csv", "--json").returncode == 2
+
+
+def test_a_batch_and_a_deposit_are_reported_by_name(counterfoil: Command, reference: str) -> None:
+    """What is not there is refused with a sentence."""
+    assert "72.00 USD" in counterfoil("report", "batch", "TERM0001/USD/000001").stdout
+    assert "64.00 USD. In the bank" in counterfoil("report", "deposit", reference).stdout
+    refused = counterfoil("report", "deposit", "CF000000000000")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "there is no deposit CF000000000000" in refused.stderr
+    assert "write YYYY-MM-DD" in counterfoil("report", "day", "--date", "23.11.").stderr

@@ -1,0 +1,41 @@
+"""
+PostgreSQL is killed under way; its supervisor starts it again, and no answer given is lost.
+"""
+
+import asyncio
+
+from .agreement import agreed, states
+from .merchants import Merchant, card
+from .tills import Shop
+
+
+async def test_an_answer_that_finds_no_database_waits_for_it(merchant: Merchant) -> None:
+    """Killed while the issuer thinks: the approval is stored when it is back, and is paid."""
+    sandbox = merchant.sandbox
+    gateway = sandbox.log("gateway")
+    async with sandbox.fault("issuer_delay_ms", "1000"), merchant.client() as client:
+        sale = asyncio.create_task(client.sale(4200, "USD", card(), idempotency_key="waits"))
+        await gateway.says("network.sent", mti="0200")
+        await sandbox.kill_database()
+        sold = await sale
+
+    told = (await agreed(merchant))["waits"]
+    assert sold.paid
+    assert sold.confirmation_number == told["confirmation_number"]
+    assert states(told) == ["processing", "approved", "captured"]
+
+
+async def test_kills_under_load_leave_one_story(merchant: Merchant) -> None:
+    """Sales under way while PostgreSQL is killed twice: paid or not charged, nothing unknown."""
+    async with merchant.client(merchant.new_journal()) as client:
+        shop = Shop(client)
+        selling = asyncio.create_task(shop.sell())
+        for _ in range(2):
+            await shop.sold(more=8)
+            await merchant.sandbox.kill_database()
+        await shop.sold(more=8)
+        shop.close()
+        await selling
+        await shop.recover()
+
+    shop.was_told_the_truth(await agreed(merchant))
