@@ -38,7 +38,7 @@ class Api(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     private_key: str | None = None
     names: tuple[str, ...] = ("localhost", "127.0.0.1", "::1")
     body_bytes_max: Annotated[int, Meta(ge=1024, le=1_048_576)] = 65_536
-    payments_at_once_max: Annotated[int, Meta(ge=1, le=100_000)] = 2_000
+    payments_at_once_max: Annotated[int, Meta(ge=1, le=4_000)] = 2_000
 
 
 class DatabaseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -52,6 +52,7 @@ def advice(kind: str, *, attempts: int = 0) -> Advice:
         local_time="1123003000",
         approval_code=None,
         movement_rrn=None,
+        was_captured=False,
     )
 
 
@@ -244,8 +245,10 @@ async def test_an_accepted_capture_or_refund_leaves_its_movement_in_the_batch(
     """It is settled with the batch, not by this answer."""
     payment = await stage.paid(kind=Kind.AUTHORIZATION)
     await movements.capture(stage.command(payment), stage.road)
-    await movements.refund(stage.command(payment), stage.road)
     forwarder = stage.forwarder()
+    while await forwarder.forward():
+        pass
+    await movements.refund(stage.command(payment), stage.road)
 
     while await forwarder.forward():
         pass
@@ -261,8 +264,10 @@ async def test_a_capture_names_its_authorization(stage: Stage) -> None:
     """DE 90 begins with 0100; a refund of it too."""
     payment = await stage.paid(kind=Kind.AUTHORIZATION)
     await movements.capture(stage.command(payment), stage.road)
-    await movements.refund(stage.command(payment), stage.road)
     forwarder = stage.forwarder()
+    while await forwarder.forward():
+        pass
+    await movements.refund(stage.command(payment), stage.road)
     while await forwarder.forward():
         pass
 
@@ -471,3 +476,34 @@ async def test_what_is_owed_can_be_counted(stage: Stage) -> None:
 
     assert after == before + 1
     assert oldest is not None
+
+
+async def test_a_refused_capture_gives_the_hold_back(stage: Stage) -> None:
+    """The payment is authorized again, its books too; nobody is told of money that never comes."""
+    payment = await stage.paid(kind=Kind.AUTHORIZATION)
+    await movements.capture(stage.command(payment), stage.road)
+    stage.link.script.append(says("61"))
+
+    await stage.forwarder().forward()
+
+    now = await stage.read(payment)
+    assert (now.state, now.captured_minor) == ("authorized", 0)
+    assert ("held", "open", 4200) in await stage.transfers()
+    assert [each.state for each in await stage.road.store.movements(payment)] == ["failed"]
+
+
+async def test_a_capture_for_a_batch_that_the_host_closed_goes_into_the_next(stage: Stage) -> None:
+    """Response 40 is no refusal of the money: a new number, a new trace, the same capture."""
+    payment = await stage.paid(kind=Kind.AUTHORIZATION)
+    await movements.capture(stage.command(payment), stage.road)
+    stage.link.script.append(says("40"))
+    forwarder = stage.forwarder()
+
+    while await forwarder.forward():
+        pass
+
+    first, second = stage.link.asked[-2:]
+    assert (first.fields[60], second.fields[60]) == ("000001", "000002")
+    assert first.fields[11] != second.fields[11]
+    assert [each["state"] for each in await stage.advices()] == ["accepted"]
+    assert [each.batch_number for each in await stage.road.store.movements(payment)] == [2]

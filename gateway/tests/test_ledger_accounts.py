@@ -14,7 +14,7 @@ from ledger_day import Day
 # What else stands between quotes where transfers are written.
 NO_ACCOUNTS = {
     "acknowledged", "approved", "batch_closed", "captured", "voided", "sale", "refund",
-    "host_accepted", "host_batch_closed", "refund_refused", "void",
+    "host_accepted", "host_batch_closed", "_refused", "void",
     "capture", "reversal", "accepted", "refused", "0",
 }  # fmt: skip
 

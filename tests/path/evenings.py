@@ -15,7 +15,9 @@ from typing import Any
 import httpx2
 from counterfoil import ids
 from counterfoil.app import open_database
-from counterfoil.ledger.audit import Audit, audit
+from counterfoil.ledger.audit import Audit, Difference, audit
+from counterfoil.ledger.listing import our_books
+from counterfoil_proof.books import against_charges
 from counterfoil_rail.control import ADVANCE_SECONDS_MAX, ask
 from counterfoil_rail.listing import charges
 from counterfoil_rail.settlement import listing
@@ -202,6 +204,14 @@ class Evening:
         """Audit the merchant's books."""
         async with open_database(self.sandbox.configuration) as database:
             return await audit(database, self.merchant.merchant_id)
+
+    async def nightly_differences(self) -> list[Difference]:
+        """Return what our books and the rail's charges disagree about."""
+        async with open_database(self.sandbox.configuration) as database:
+            found = await audit(database, self.number)
+            ours = await our_books(database, self.number)
+        theirs = self.acquirer.charges(self.merchant.terminal_id)
+        return [*found.differences, *against_charges(ours, theirs)]
 
     async def audit_with_everybody(self) -> tuple[int, Json]:
         """Audit by the operator's command, against the rail's books too; return its exit code."""

@@ -4,7 +4,13 @@ A shop that goes on selling while something dies, and what it was told of each s
 
 import asyncio
 
-from counterfoil_client import AsyncClient, NotSent, OutcomeUnknown, Payment, Recovered
+from counterfoil_client import (
+    AsyncClient,
+    CounterfoilError,
+    OutcomeUnknown,
+    Payment,
+    Recovered,
+)
 
 from .merchants import card
 from .sandboxes import Json, eventually
@@ -20,8 +26,7 @@ class Shop:
 
     def __init__(self, client: AsyncClient) -> None:
         self._client = client
-        self._heard: dict[str, Payment | Recovered] = {}
-        self._doubts: set[str] = set()
+        self._heard: dict[str, Payment | Recovered | CounterfoilError] = {}
         self._closed = asyncio.Event()
 
     async def sell(self) -> None:
@@ -58,17 +63,22 @@ class Shop:
 
     def was_told_the_truth(self, payments: dict[str, Json]) -> None:
         """Compare the last word about every sale with the gateway's *payments*."""
-        assert self._heard.keys() >= payments.keys() | self._doubts
+        assert self._heard.keys() >= payments.keys()
         for key, last in self._heard.items():
             payment = payments.get(key)
             charged = payment is not None and payment["charged"]
-            if isinstance(last, Recovered):
-                assert (last.outcome == "paid") == charged, (last, payment)
-            else:
-                assert payment is not None
-                assert last.paid == charged, (last, payment)
-                assert last.confirmation_number == payment["confirmation_number"]
-                assert last.amount_minor == payment["amount_minor"]
+            match last:
+                case OutcomeUnknown():
+                    raise AssertionError(f"{key} is still unknown: {last}")
+                case CounterfoilError():  # Every other one proves that nothing was charged.
+                    assert not charged, (last, payment)
+                case Recovered():
+                    assert (last.outcome == "paid") == charged, (last, payment)
+                case Payment():
+                    assert payment is not None
+                    assert last.paid == charged, (last, payment)
+                    assert last.confirmation_number == payment["confirmation_number"]
+                    assert last.amount_minor == payment["amount_minor"]
 
     async def _sell_at(self, till: int) -> None:
         number = 0
@@ -82,5 +92,5 @@ class Shop:
             self._heard[key] = await self._client.sale(
                 amount_minor, "USD", card(), idempotency_key=key
             )
-        except (OutcomeUnknown, NotSent):
-            self._doubts.add(key)
+        except CounterfoilError as error:
+            self._heard[key] = error

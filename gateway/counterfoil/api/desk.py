@@ -6,16 +6,24 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, Literal, TypeVar
 
+import structlog
 from starlette.requests import Request
 
 from counterfoil.api.authenticate import authenticate
 from counterfoil.api.problems import Problem
+from counterfoil.payments.refusals import Refused
 from counterfoil.payments.road import Road
+from counterfoil.routing.routes import NoRoute
 from counterfoil.store.batches import BatchStore
+from counterfoil.store.database import DatabaseAway
 from counterfoil.store.deposits import DepositStore
 from counterfoil.store.merchants import ApiKey, KeyCache
+from counterfoil.store.writer import QueueFull
 
 RETRY_SECONDS = 1
+EXPECTED = (Refused, Problem, DatabaseAway, QueueFull, NoRoute)
+
+log = structlog.get_logger("api")
 
 T = TypeVar("T")
 
@@ -77,8 +85,9 @@ class Desk:
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled():
-            task.exception()  # Its waiter may have hung up; the fault was logged where it happened.
+        if not task.cancelled() and (fault := task.exception()) and not isinstance(fault, EXPECTED):
+            # Its caller may have hung up, so it is told here too; type only, values may be secret.
+            log.error("money_task_failed", type=type(fault).__name__)
 
 
 async def caller(request: Request, desk: Desk) -> ApiKey:

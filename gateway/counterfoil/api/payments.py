@@ -75,7 +75,8 @@ async def _under_way(order: Order, desk: Desk) -> Response:
         )
     payment = await desk.road.store.payment(order.merchant.merchant_id, use.payment_id)
     assert payment is not None, "a key that was claimed has its payment"
-    return as_json(payment_answer(payment, desk.mode), 202)
+    status = 202 if payment.state is State.PROCESSING else 200
+    return as_json(payment_answer(payment, desk.mode), status)
 
 
 async def get(request: Request, desk: Desk) -> Response:

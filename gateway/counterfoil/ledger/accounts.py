@@ -69,10 +69,10 @@ def _both_ways(one: Account, other: Account) -> frozenset[Flow]:
 FLOWS: frozenset[Flow] = frozenset(
     {
         Flow(Account.HELD, Account.ISSUER),  # approved
-        Flow(Account.OPEN, Account.HELD),  # captured
         Flow(Account.RELEASED, Account.HELD),  # reversed, or voided before its capture
     }
 ).union(
+    _both_ways(Account.OPEN, Account.HELD),  # captured; the other way: the capture was refused
     # Voided after its capture; the other way: the host's batch was closed, a refund is owed.
     _both_ways(Account.RELEASED, Account.OPEN),
     _both_ways(Account.REFUNDED, Account.OPEN),  # refunded; the other way: refused by the host

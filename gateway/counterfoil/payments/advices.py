@@ -16,7 +16,7 @@ import structlog
 
 from counterfoil.money import currency
 from counterfoil.network import requests, response_codes
-from counterfoil.network.message import Fields
+from counterfoil.network.message import Fields, MessageError
 from counterfoil.network.outcome import Answered, BadAnswer, NotSent, OutcomeUnknown
 from counterfoil.network.requests import Original, Station, Trace
 from counterfoil.payments.authorize import MTI, shown
@@ -82,7 +82,7 @@ class Forwarder:
     async def _send_safely(self, advice: Advice) -> None:
         try:
             await self._send(advice)
-        except (NoRoute, TerminalUsedUp, VaultClosed) as error:
+        except (NoRoute, TerminalUsedUp, VaultClosed, MessageError) as error:
             # This one's trouble: no other payment waits for it.
             log.error("advice_not_sendable", advice=advice.advice_id.hex, reason=str(error))
             await self._again(advice, None)
@@ -147,8 +147,7 @@ class Forwarder:
 
     async def _settle(self, advice: Advice, answer: Answered) -> None:
         code = answer.response_code
-        if advice.kind in ("reversal", "void") and code == response_codes.REVERSAL_TOO_LATE:
-            await self._refund_instead(advice, answer)
+        if code == response_codes.BATCH_CLOSED and await self._batch_closed(advice, answer):
             return
         state = verdict(advice, code, self._road.clock.now())
         if state is None:
@@ -169,17 +168,30 @@ class Forwarder:
             self._road.clock.now(),
         )
 
-    async def _refund_instead(self, advice: Advice, answer: Answered) -> None:
+    async def _batch_closed(self, advice: Advice, answer: Answered) -> bool:
         """
-        The host closed its batch by itself: what cannot be reversed any more is refunded.
+        The host closed its batch by itself: what it holds is refunded, what is new goes on.
+
+        Returns False when that does not explain the answer, or when it must be tried again.
         """
+        now = self._road.clock.now()
+        taken = advice.was_captured or (
+            advice.kind == "reversal" and advice.payment_kind == Kind.SALE
+        )
+        if advice.kind in ("reversal", "void") and not taken:
+            return False
+        log.error("batch_closed_by_host", payment=advice.payment_id.hex, kind=advice.kind)
+        await self._advices.batch_closed_by_host(advice, now, self._road.ids.new())
+        if advice.kind in ("capture", "refund"):
+            return await self._advices.next_batch(advice, now, self._road.ids.new())
+        return await self._refund_instead(advice, answer)
+
+    async def _refund_instead(self, advice: Advice, answer: Answered) -> bool:
         ids, now = self._road.ids, self._road.clock.now()
         stan = await self._road.stans.take(
             advice.merchant_id, advice.acquirer, advice.terminal_id, now.date()
         )
-        log.error("refund_owed_instead", payment=advice.payment_id.hex, kind=advice.kind)
-        await self._advices.batch_closed_by_host(advice, now, ids.new())
-        await self._advices.refund_instead(
+        return await self._advices.refund_instead(
             advice,
             answer.response_code,
             ids.new(),

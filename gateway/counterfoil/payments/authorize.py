@@ -33,7 +33,7 @@ from counterfoil.payments.refusals import (
     OutcomeNotStored,
 )
 from counterfoil.payments.road import Road
-from counterfoil.routing.routes import LinkDown, Route
+from counterfoil.routing.routes import LinkDown, NoRoute, Route
 from counterfoil.store.database import DatabaseAway
 from counterfoil.store.numbers import TerminalUsedUp
 from counterfoil.store.payments import Conclusion, Intent, SecondIntent, seal_columns
@@ -44,6 +44,7 @@ RETRY_SOON_SECONDS = 2
 RETRY_LATER_SECONDS = 30
 
 MTI = {Kind.SALE: "0200", Kind.AUTHORIZATION: "0100"}
+ANSWER_MTI = {Kind.SALE: "0210", Kind.AUTHORIZATION: "0110"}
 
 log = structlog.get_logger("payments")
 
@@ -90,10 +91,22 @@ async def take_payment(order: Order, road: Road) -> Taken:
         OutcomeNotStored: It was sent, and what came of it is not durable; ask again.
     """
     fingerprint = request_fingerprint(order, road)
+    refusal: NothingWritten | NoRoute
     try:
-        route = await road.routes.choose(order.merchant)
+        return await _take(order, fingerprint, road)
     except LinkDown as error:
-        return await _known_or_nothing_written(order, fingerprint, road, str(error))
+        refusal = NothingWritten(str(error), retry_after_seconds=RETRY_SOON_SECONDS)
+    except (NothingWritten, NoRoute) as error:
+        refusal = error
+    # Whatever stands in the way of a new payment: a key that was used is answered from its own.
+    payment = await known_payment(order, fingerprint, road)
+    if payment is None or payment.state is State.NOT_SENT:
+        raise refusal
+    return Taken(payment, first=False)
+
+
+async def _take(order: Order, fingerprint: bytes, road: Road) -> Taken:
+    route = await road.routes.choose(order.merchant)
     for _ in range(BATCH_TRIES_MAX):
         plan = await _plan(order, route, road)
         if await _intend(order, fingerprint, plan, road):
@@ -104,7 +117,9 @@ async def take_payment(order: Order, road: Road) -> Taken:
             continue
         if use.payment_id == plan.payment_id:
             return Taken(await _ask(order, plan, road), first=True)
-        return await _repeat(order, fingerprint, plan, road)
+        if taken := await _repeat(order, fingerprint, plan, road):
+            return taken
+        road.batches.forget(*plan.batch_key(order))
     raise NothingWritten("the batch is being closed", retry_after_seconds=RETRY_SOON_SECONDS)
 
 
@@ -246,9 +261,11 @@ def _since(began: float, road: Road) -> float:
     return round((road.clock.monotonic() - began) * 1000, 1)
 
 
-async def _repeat(order: Order, fingerprint: bytes, plan: _Plan, road: Road) -> Taken:
+async def _repeat(order: Order, fingerprint: bytes, plan: _Plan, road: Road) -> Taken | None:
     """
     Answer a key that was seen before; try again what was never sent.
+
+    None: the batch of this try was closed meanwhile.
     """
     payment = await known_payment(order, fingerprint, road)
     if payment is None:
@@ -263,7 +280,7 @@ async def _repeat(order: Order, fingerprint: bytes, plan: _Plan, road: Road) -> 
     payment = await _read(plan, order, road)
     if payment.changed_by == intent.event_id:  # The COMMIT was in doubt, and it was ours.
         return Taken(await _ask(order, plan, road), first=True)
-    return Taken(payment, first=False)
+    return None if payment.state is State.NOT_SENT else Taken(payment, first=False)
 
 
 async def known_payment(order: Order, fingerprint: bytes, road: Road) -> Payment | None:
@@ -284,15 +301,6 @@ async def known_payment(order: Order, fingerprint: bytes, road: Road) -> Payment
         raise KeyReused("this idempotency key was used for another request")
     assert use.payment_id is not None
     return await road.store.payment(merchant_id, use.payment_id)
-
-
-async def _known_or_nothing_written(
-    order: Order, fingerprint: bytes, road: Road, why: str
-) -> Taken:
-    payment = await known_payment(order, fingerprint, road)
-    if payment is None or payment.state is State.NOT_SENT:
-        raise NothingWritten(why, retry_after_seconds=RETRY_SOON_SECONDS)
-    return Taken(payment, first=False)
 
 
 def _second_intent(order: Order, plan: _Plan, road: Road) -> SecondIntent:
@@ -339,7 +347,7 @@ async def _ask(order: Order, plan: _Plan, road: Road) -> Payment:
     began = road.clock.monotonic()
     try:
         concluded = await road.store.conclude(conclusion)
-    except DatabaseAway as error:
+    except (DatabaseAway, QueueFull) as error:
         # The sweep will reverse it; until then it is processing, and nobody was told otherwise.
         log.error("outcome_not_stored", payment=plan.payment_id.hex, state=conclusion.to_state)
         raise OutcomeNotStored("the outcome is not durable yet") from error
@@ -395,6 +403,8 @@ def conclude(outcome: Outcome, order: Order, payment_id: UUID, road: Road) -> Co
                 State.REVERSING,
                 Cause.ANSWER_BAD,
                 reason_code=requests.REASON_BAD_ANSWER,
+                mti=ANSWER_MTI[order.kind] if outcome.fields else None,
+                content=shown(outcome.fields) if outcome.fields else None,
             )
         case Answered():
             return _answered(base, outcome, order)

@@ -8,7 +8,7 @@ schema holds the same pairs, and a test compares the two.
     processing ─► not_sent · declined · approved · reversing
     approved   ─► authorized or captured (acknowledged) · reversing
     authorized ─► captured · voiding · expired
-    captured   ─► voiding
+    captured   ─► voiding · authorized (the acquirer refused the capture)
     voiding    ─► voided            reversing ─► reversed
 """
 
@@ -81,6 +81,7 @@ MOVES: frozenset[tuple[State, State]] = frozenset(
         (State.AUTHORIZED, State.VOIDING),
         (State.AUTHORIZED, State.EXPIRED),
         (State.CAPTURED, State.VOIDING),
+        (State.CAPTURED, State.AUTHORIZED),
         (State.VOIDING, State.VOIDED),
         (State.REVERSING, State.REVERSED),
         (State.REVERSED, State.REVERSING),

@@ -6,6 +6,7 @@ the advice that tells the acquirer, and the worker forwards that until it is
 accepted; nobody's silence undoes it. This version moves whole amounts.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
@@ -28,6 +29,8 @@ from counterfoil.payments.road import Road
 from counterfoil.store.numbers import TerminalUsedUp
 
 TRIES_MAX = 3
+CAPTURE_SECONDS_MAX = 10.0
+CAPTURE_POLL_SECONDS = 0.05
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
@@ -157,6 +160,7 @@ async def _refund(
         )
     if payment.refunded_minor:
         raise NotNow("all of the payment was refunded before", payment)
+    await _capture_is_there(payment, road)
     amount = _whole(command, payment.captured_minor, payment)
     at = road.clock.now()
     try:
@@ -176,6 +180,17 @@ async def _refund(
         at.date(),
         stan,
     )
+
+
+async def _capture_is_there(payment: Payment, road: Road) -> None:
+    """
+    Wait until the acquirer has the capture: what it may still refuse can not be given back.
+    """
+    until = road.clock.monotonic() + CAPTURE_SECONDS_MAX
+    while await road.store.capture_is_owed(payment):
+        if road.clock.monotonic() > until:
+            raise NotNow("its capture has not reached the acquirer yet: try again", payment)
+        await asyncio.sleep(CAPTURE_POLL_SECONDS)
 
 
 def _whole(command: Command, whole_minor: int, payment: Payment) -> int:

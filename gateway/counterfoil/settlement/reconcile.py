@@ -257,9 +257,7 @@ async def _tell_lines(
                 row["currency"],
             )
         )
-    0 and await booking.resolve_missing_there(
-        digest, f"Its line came with report {report.file_id}."
-    )
+    await booking.resolve_missing_there(digest, f"Its line came with report {report.file_id}.")
     await booking.find([(ids.new(), each) for each in findings])
 
 

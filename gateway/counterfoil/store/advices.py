@@ -44,6 +44,7 @@ class Advice(msgspec.Struct, frozen=True, kw_only=True):
     original_rrn: str
     local_time: str
     approval_code: str | None
+    was_captured: bool
     movement_rrn: str | None
 
 
@@ -138,6 +139,20 @@ class AdviceStore:
             "acquirer",
             event_id,
         )
+
+    async def next_batch(self, advice: Advice, at: datetime, event_id: UUID) -> bool:
+        """
+        Put a capture or refund into the open batch, under a new trace number; False if too late.
+        """
+        row = await self._database.row(
+            "move_advice_to_open_batch",
+            advice.merchant_id,
+            advice.advice_id,
+            self._owner,
+            at,
+            event_id,
+        )
+        return row is not None
 
     async def refund_instead(self, advice: Advice, *arguments: Any) -> bool:
         """

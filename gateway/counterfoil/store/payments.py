@@ -261,6 +261,13 @@ class PaymentStore:
         """
         return _payment(await self._certainly("refund", *arguments))
 
+    async def capture_is_owed(self, payment: Payment) -> bool:
+        """
+        Whether the acquirer has not answered a capture of *payment* yet.
+        """
+        row = await self._database.row("capture_is_owed", payment.merchant_id, payment.payment_id)
+        return row is not None
+
     async def payment(self, merchant_id: UUID, payment_id: UUID) -> Payment | None:
         """
         Return a merchant's payment.

@@ -46,7 +46,7 @@ def choose() -> tuple[Ports, dict[str, tuple[int, int]]]:
 
 def _free_from(first: int, taken: set[int]) -> int:
     for port in range(first, first + STEPS_MAX):
-        if port not in taken and _is_free(port):
+        if port not in taken and _is_free(port) and _reserve(port):
             return port
     raise NoPortFree(f"no port is free from {first} to {first + STEPS_MAX - 1}: stop something")
 
@@ -59,3 +59,22 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+def _reserve(port: int) -> bool:
+    """
+    Keep other demos from choosing *port* until we end, also before our program listens there.
+
+    The reservation is a name in Linux's abstract namespace, which the kernel frees with us.
+    """
+    name = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        name.bind(f"\0counterfoil-demo-port-{port}")
+    except OSError:
+        name.close()
+        return False
+    _RESERVED.append(name)
+    return True
+
+
+_RESERVED: list[socket.socket] = []

@@ -189,7 +189,7 @@ CREATE TRIGGER payments_legal_moves BEFORE UPDATE OF state ON payments FOR EACH 
         'processing>not_sent', 'processing>declined', 'processing>approved',
         'processing>reversing', 'not_sent>processing', 'approved>authorized',
         'approved>captured', 'approved>reversing', 'authorized>captured',
-        'authorized>voiding', 'authorized>expired', 'captured>voiding',
+        'authorized>voiding', 'authorized>expired', 'captured>voiding', 'captured>authorized',
         'voiding>voided', 'reversing>reversed', 'reversed>reversing'))
     EXECUTE FUNCTION refuse_illegal_move();
 

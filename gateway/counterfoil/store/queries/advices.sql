@@ -27,6 +27,9 @@ WHERE a.merchant_id = $1 AND a.advice_id = ANY($2::uuid[]) AND a.state = 'owed'
 RETURNING a.*, p.kind AS payment_kind, p.currency, p.card_token, p.acquirer, p.terminal_id,
     p.stan AS original_stan, p.transmitted_at AS original_transmitted_at, p.rrn AS original_rrn,
     p.local_time, p.approval_code,
+    EXISTS (SELECT 1 FROM movements AS taken
+        WHERE taken.merchant_id = a.merchant_id AND taken.payment_id = a.payment_id
+          AND taken.kind = 'capture') AS was_captured,
     (SELECT rrn FROM movements AS m
      WHERE m.merchant_id = a.merchant_id AND m.movement_id = a.movement_id) AS movement_rrn;
 
@@ -72,6 +75,8 @@ WITH input AS MATERIALIZED (
     SET state = CASE
             WHEN a.kind = 'reversal' AND a.state = 'accepted' THEN 'reversed'
             WHEN a.kind = 'void' AND a.state = 'accepted' THEN 'voided'
+            WHEN a.kind = 'capture' AND a.state = 'refused' AND p.state = 'captured'
+                THEN 'authorized'
             WHEN a.kind = 'refund' AND a.state = 'accepted' AND p.state = 'voiding' THEN 'voided'
             WHEN a.kind = 'refund' AND a.state = 'accepted' AND p.state = 'reversing' THEN 'reversed'
             ELSE p.state END,
@@ -79,6 +84,9 @@ WITH input AS MATERIALIZED (
         released_minor = CASE
             WHEN a.kind = 'reversal' AND a.state = 'accepted' THEN p.authorized_minor
             ELSE p.released_minor END,
+        captured_minor = CASE
+            WHEN a.kind = 'capture' AND a.state = 'refused' AND p.state = 'captured' THEN 0
+            ELSE p.captured_minor END,
         refunded_minor = p.refunded_minor - CASE
             WHEN a.kind = 'refund' AND a.state = 'refused' THEN a.amount_minor ELSE 0 END
     FROM advice AS a, input AS i
@@ -116,13 +124,14 @@ WITH input AS MATERIALIZED (
         (merchant_id, transfer_id, payment_id, movement_id, debit_account, credit_account,
          amount_minor, currency, cause, at)
     SELECT m.merchant_id, i.transfer_id, m.payment_id, a.movement_id,
-        CASE a.kind WHEN 'reversal' THEN 'released' ELSE 'open' END,
-        CASE a.kind WHEN 'reversal' THEN 'held' ELSE 'refunded' END,
+        CASE a.kind WHEN 'reversal' THEN 'released' WHEN 'capture' THEN 'held' ELSE 'open' END,
+        CASE a.kind WHEN 'reversal' THEN 'held' WHEN 'capture' THEN 'open' ELSE 'refunded' END,
         CASE a.kind WHEN 'reversal' THEN m.authorized_minor ELSE a.amount_minor END,
         m.currency,
-        CASE a.kind WHEN 'reversal' THEN 'host_accepted' ELSE 'refund_refused' END, i.at
-    FROM moved AS m, input AS i, advice AS a
+        CASE a.kind WHEN 'reversal' THEN 'host_accepted' ELSE a.kind || '_refused' END, i.at
+    FROM moved AS m, input AS i, advice AS a, before AS b
     WHERE (a.kind = 'reversal' AND a.state = 'accepted' AND m.authorized_minor > 0)
+       OR (a.kind = 'capture' AND a.state = 'refused' AND b.state = 'captured')
        OR (a.kind = 'refund' AND a.state = 'refused')
 )
 SELECT * FROM moved;
@@ -135,21 +144,25 @@ WITH input AS MATERIALIZED (
         $8::text AS content, $9::uuid AS refund_id, $10::uuid AS refund_advice_id,
         $11::text AS rrn, $12::date AS business_day, $13::integer AS stan, $14::uuid[] AS transfer_ids,
         $15::uuid AS capture_id, $16::timestamptz AS late_until, $17::timestamptz AS at
-), advice AS (
-    UPDATE advices AS a
-    SET state = 'refused', response_code = i.response_code, lease_until = NULL, lease_owner = NULL
-    FROM input AS i
-    WHERE a.merchant_id = i.merchant_id AND a.advice_id = i.advice_id AND a.state = 'owed'
-      AND a.lease_owner = i.lease_owner AND a.kind IN ('reversal', 'void')
-    RETURNING a.*
 ), before AS MATERIALIZED (
-    SELECT p.* FROM payments AS p JOIN advice AS a USING (merchant_id, payment_id)
+    SELECT p.* FROM payments AS p
+    JOIN advices AS a USING (merchant_id, payment_id)
+    JOIN input AS i ON a.merchant_id = i.merchant_id AND a.advice_id = i.advice_id
+    WHERE a.state = 'owed' AND a.lease_owner = i.lease_owner AND a.kind IN ('reversal', 'void')
 ), open_batch AS MATERIALIZED (
     SELECT b.batch_number FROM batches AS b
     WHERE (b.merchant_id, b.acquirer, b.terminal_id, b.currency)
         IN (SELECT merchant_id, acquirer, terminal_id, currency FROM before)
       AND b.state = 'open'
     FOR SHARE OF b
+), advice AS (
+    -- Only with an open batch in hand: a close that came between leaves the advice owed.
+    UPDATE advices AS a
+    SET state = 'refused', response_code = i.response_code, lease_until = NULL, lease_owner = NULL
+    FROM input AS i, open_batch
+    WHERE a.merchant_id = i.merchant_id AND a.advice_id = i.advice_id AND a.state = 'owed'
+      AND a.lease_owner = i.lease_owner AND a.kind IN ('reversal', 'void')
+    RETURNING a.*
 ), moved AS (
     UPDATE payments AS p
     SET version = p.version + 1, changed_by = i.event_id, authorized_minor = p.amount_minor,
@@ -162,11 +175,23 @@ WITH input AS MATERIALIZED (
     UPDATE movements AS c SET state = 'failed', updated_at = i.at
     FROM moved AS m, input AS i
     WHERE c.merchant_id = m.merchant_id AND c.payment_id = m.payment_id AND c.kind = 'void'
+    RETURNING c.merchant_id, c.movement_id, c.payment_id
 ), capture_again AS (
     UPDATE movements AS c SET state = 'pending', updated_at = i.at
     FROM moved AS m, input AS i
     WHERE c.merchant_id = m.merchant_id AND c.payment_id = m.payment_id AND c.kind = 'capture'
       AND c.state = 'undone'
+    RETURNING c.merchant_id, c.movement_id, c.payment_id
+), told AS (
+    INSERT INTO movement_events
+        (merchant_id, movement_id, event_id, payment_id, at, from_state, to_state, cause, actor)
+    SELECT merchant_id, movement_id, i.event_id, payment_id, i.at, 'undone', 'pending',
+        'host_batch_closed', 'acquirer'
+    FROM (SELECT * FROM capture_again) AS c CROSS JOIN (SELECT event_id, at FROM input) AS i
+    UNION ALL
+    SELECT merchant_id, movement_id, i.event_id, payment_id, i.at, 'pending', 'failed',
+        'host_batch_closed', 'acquirer'
+    FROM (SELECT * FROM void) AS v CROSS JOIN (SELECT event_id, at FROM input) AS i
 ), made AS (
     INSERT INTO movements
         (merchant_id, movement_id, payment_id, kind, state, amount_minor, currency, acquirer,
@@ -219,6 +244,39 @@ WITH input AS MATERIALIZED (
     FROM moved AS m, input AS i, open_batch AS b
 )
 SELECT payment_id FROM moved;
+
+-- name: move_advice_to_open_batch
+-- The host has closed the batch of a capture or refund by itself: it goes into the open one.
+WITH target AS MATERIALIZED (
+    SELECT a.merchant_id, a.advice_id, a.movement_id, p.payment_id, p.acquirer, p.terminal_id,
+        p.currency
+    FROM advices AS a JOIN payments AS p USING (merchant_id, payment_id)
+    WHERE a.merchant_id = $1 AND a.advice_id = $2 AND a.lease_owner = $3 AND a.state = 'owed'
+      AND a.kind IN ('capture', 'refund')
+), open_batch AS MATERIALIZED (
+    SELECT b.batch_number FROM batches AS b
+    WHERE (b.merchant_id, b.acquirer, b.terminal_id, b.currency)
+        IN (SELECT merchant_id, acquirer, terminal_id, currency FROM target)
+      AND b.state = 'open'
+    FOR SHARE OF b
+), moved AS (
+    UPDATE movements AS c SET batch_number = b.batch_number, updated_at = $4
+    FROM target AS t, open_batch AS b
+    WHERE c.merchant_id = t.merchant_id AND c.movement_id = t.movement_id AND c.state = 'pending'
+    RETURNING c.merchant_id, c.movement_id, c.payment_id, c.batch_number
+), told AS (
+    INSERT INTO movement_events
+        (merchant_id, movement_id, event_id, payment_id, at, from_state, to_state, cause, actor)
+    SELECT merchant_id, movement_id, $5, payment_id, $4, 'pending', 'pending',
+        'host_batch_closed', 'acquirer'
+    FROM moved
+)
+UPDATE advices AS a
+SET batch_number = m.batch_number, business_day = NULL, stan = NULL, transmitted_at = NULL,
+    attempts = 0, next_try_at = $4, lease_owner = NULL, lease_until = NULL
+FROM moved AS m
+WHERE a.merchant_id = $1 AND a.advice_id = $2 AND a.lease_owner = $3 AND a.state = 'owed'
+RETURNING a.advice_id;
 
 -- name: oldest_owed_advice
 -- How many advices are owed, and since when the oldest is.

@@ -100,6 +100,14 @@ WITH input AS MATERIALIZED (
     UPDATE movements AS c SET state = 'undone', updated_at = i.at
     FROM moved AS m, input AS i
     WHERE c.merchant_id = m.merchant_id AND c.payment_id = m.payment_id AND c.kind = 'capture'
+      AND c.state = 'pending'
+    RETURNING c.merchant_id, c.movement_id, c.payment_id
+), told AS (
+    INSERT INTO movement_events
+        (merchant_id, movement_id, event_id, payment_id, at, from_state, to_state, cause, actor)
+    SELECT u.merchant_id, u.movement_id, i.event_id, u.payment_id, i.at, 'pending', 'undone',
+        'voided', i.actor
+    FROM undone AS u, input AS i
 ), movement AS (
     INSERT INTO movements
         (merchant_id, movement_id, payment_id, kind, state, amount_minor, currency,
@@ -143,6 +151,10 @@ WITH input AS MATERIALIZED (
 ), target AS MATERIALIZED (
     SELECT p.* FROM payments AS p JOIN input AS i USING (merchant_id, payment_id)
     WHERE p.state = 'captured' AND p.refunded_minor + i.amount_minor <= p.captured_minor
+      AND NOT EXISTS (
+        SELECT 1 FROM advices AS a
+        WHERE a.merchant_id = p.merchant_id AND a.payment_id = p.payment_id
+          AND a.kind = 'capture' AND a.state = 'owed')
     FOR UPDATE OF p
 ), open_batch AS MATERIALIZED (
     SELECT b.batch_number FROM batches AS b
@@ -196,3 +208,8 @@ WITH input AS MATERIALIZED (
     FROM moved AS m, input AS i, open_batch AS b
 )
 SELECT * FROM moved;
+
+-- name: capture_is_owed
+-- Whether a capture waits for the acquirer's word.
+SELECT advice_id FROM advices
+WHERE merchant_id = $1 AND payment_id = $2 AND kind = 'capture' AND state = 'owed' LIMIT 1;
