@@ -27,6 +27,7 @@ ADVICE = {
     "field_wrong_type": "Send `param` as `detail` says: amounts are integers, not texts.",
     "field_out_of_range": "Correct `param` as `detail` says.",
     "currency_unknown": "Use three capital letters of ISO 4217.",
+    "card_number_misplaced": "Send the number in `card.number` only: every other field is stored.",
     "card_number_invalid": "Have the shopper correct the number; nothing was asked of the issuer.",
     "card_expired": "Have the shopper correct the date, or take another card.",
     "email_invalid": "Send a bare address, or leave it out: then no receipt goes to the customer.",

@@ -149,9 +149,17 @@ def _keep_the_number_out(card: Card, key: str, terms: Terms) -> None:
     """
     Refuse a card number where it would be written down.
     """
-    texts = (key, terms.order, terms.description, terms.customer_email)
+    billing = terms.billing or Billing()
+    texts = (
+        key,
+        terms.order,
+        terms.description,
+        terms.customer_email,
+        billing.postal_code,
+        billing.street,
+    )
     if any(card.number in re.sub(r"[ -]", "", text) for text in texts if text):
-        raise InvalidRequest("the card number stands in the key, order, description or e-mail")
+        raise InvalidRequest("the card number stands in a field that is written down")
 
 
 def _fingerprint(shown: Body) -> str:

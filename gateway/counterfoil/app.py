@@ -58,6 +58,8 @@ from counterfoil.tls import Identity
 from counterfoil.vault import PURPOSES, Vault, WrappedKey, new_data_key
 
 SKEW_SECONDS_MAX = 1.0
+DATABASE_AWAITED_SECONDS = 45.0  # Less than a supervisor gives a program to get ready.
+DATABASE_AGAIN_SECONDS = 1.0
 LEASES_RENEWED_PER_LIFE = 4
 IDLE_SECONDS = 0.1
 CUTOFF_SECONDS = 5.0
@@ -138,6 +140,28 @@ async def open_database(configuration: Configuration) -> AsyncIterator[Database]
         await database.close()
 
 
+@asynccontextmanager
+async def _awaited_database(configuration: Configuration) -> AsyncIterator[Database]:
+    """
+    Lend the database, once it is there: after a crash it recovers first, and that takes its time.
+
+    Raises:
+        DatabaseAway: Not within DATABASE_AWAITED_SECONDS.
+    """
+    until = asyncio.get_running_loop().time() + DATABASE_AWAITED_SECONDS
+    async with AsyncExitStack() as stack:
+        while True:
+            try:
+                database = await stack.enter_async_context(open_database(configuration))
+                break
+            except DatabaseAway as error:
+                if asyncio.get_running_loop().time() > until:
+                    raise
+                log.warning("database_awaited", reason=str(error))
+                await asyncio.sleep(DATABASE_AGAIN_SECONDS)
+        yield database
+
+
 async def prepare_database(database: Database, configuration: Configuration) -> list[str]:
     """
     Migrate, and give a new installation its keys; return the migrations applied.
@@ -183,7 +207,7 @@ async def process(configuration: Configuration, kind: str) -> AsyncIterator[Proc
     clock = SystemClock()
     ids = Ids(clock)
     async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(open_database(configuration))
+        database = await stack.enter_async_context(_awaited_database(configuration))
         if missing := await pending(database):
             raise MigrationRefused(
                 f"the database lacks {len(missing)} migration(s) of this version: "

@@ -81,7 +81,13 @@ _KEYED = (
     "idempotency_key_reused",
     "key_fenced",
 )
-_CARD = ("currency_unknown", "card_number_invalid", "card_expired", "email_invalid")
+_CARD = (
+    "currency_unknown",
+    "card_number_invalid",
+    "card_number_misplaced",
+    "card_expired",
+    "email_invalid",
+)
 
 _CARD_KEYED = {
     "number": "4111111111111111",

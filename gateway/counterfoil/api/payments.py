@@ -203,7 +203,30 @@ async def _move(
     return as_json(await _whole(done.payment, desk), 201 if done.first else 200)
 
 
+def _refuse_misplaced_number(body: PaymentRequest, reference: str) -> None:
+    """
+    Refuse a card number outside `card`: every other field is stored and shown.
+    """
+    billing = body.billing or Billing()
+    texts = {
+        "order": body.order,
+        "description": body.description,
+        "customer_email": body.customer_email,
+        "billing.postal_code": billing.postal_code,
+        "billing.street": billing.street,
+        "Idempotency-Key": reference,
+    }
+    for param, text in texts.items():
+        if text and body.card.number in text.replace(" ", "").replace("-", ""):
+            raise Problem(
+                "card_number_misplaced",
+                "The card number stands in a field that is stored: send it in card.number only.",
+                param=param,
+            )
+
+
 def _order(body: PaymentRequest, key: ApiKey, reference: str, session_id: str, desk: Desk) -> Order:
+    _refuse_misplaced_number(body, reference)
     try:
         currency = money.currency(body.currency)
     except money.UnknownCurrency:

@@ -118,6 +118,7 @@ KINDS: dict[str, Kind] = {
     "field_out_of_range": Kind(400, "A value is out of range"),
     "currency_unknown": Kind(400, "Unknown currency"),
     "card_number_invalid": Kind(400, "The card number is not valid"),
+    "card_number_misplaced": Kind(400, "A card number outside the card"),
     "card_expired": Kind(400, "The card has expired"),
     "email_invalid": Kind(400, "The e-mail address is not valid"),
     "idempotency_key_missing": Kind(400, "The Idempotency-Key header is missing"),

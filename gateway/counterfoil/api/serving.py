@@ -13,6 +13,7 @@ from pathlib import Path
 
 import structlog
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from counterfoil.api.application import application
 from counterfoil.api.bodies import Readiness
@@ -25,6 +26,8 @@ KEEP_ALIVE_SECONDS = 75
 GRACE_SECONDS = 30
 CONNECTIONS_MAX = 10_000
 HEADER_BYTES_MAX = 16_384
+HEADER_SECONDS_MAX = 20.0
+READ_BYTES = 262_144  # What one read may bring of the body that follows the headers.
 
 log = structlog.get_logger("api")
 
@@ -63,6 +66,66 @@ async def serve(
         await desk.road.store.drain()
 
 
+class _Bounded(HttpToolsProtocol):
+    """
+    HTTP with an end to what a stranger may send before the request begins: bytes and seconds.
+    """
+
+    _header_bytes = 0
+    _in_headers = True
+    _patience: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """
+        Begin to count.
+        """
+        super().connection_made(transport)
+        self._patience = self.loop.call_later(HEADER_SECONDS_MAX, self._give_up)
+
+    def data_received(self, data: bytes) -> None:
+        """
+        Count what comes before the end of the headers.
+        """
+        if self._in_headers:
+            if self._header_bytes == 0 and self._patience is None:
+                self._patience = self.loop.call_later(HEADER_SECONDS_MAX, self._give_up)
+            self._header_bytes += len(data)
+            if self._header_bytes > HEADER_BYTES_MAX + READ_BYTES:
+                self._give_up()
+                return
+        super().data_received(data)
+
+    def on_headers_complete(self) -> None:
+        """
+        The headers are whole: from here on the body has its own limits.
+        """
+        self._in_headers = False
+        self._stop_waiting()
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """
+        The next request on this connection begins with its own headers.
+        """
+        super().on_message_complete()
+        self._in_headers, self._header_bytes = True, 0
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """
+        Nothing is waited for any more.
+        """
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def _stop_waiting(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
+    def _give_up(self) -> None:
+        self.transport.abort()
+
+
 class _Server(uvicorn.Server):
     """
     Stops at a signal and returns. Uvicorn's own would then raise the signal once more, and
@@ -84,7 +147,7 @@ def _server(app: object, identity: Identity) -> uvicorn.Server:
     config = uvicorn.Config(
         app,  # type: ignore[arg-type]
         loop="none",
-        http="httptools",
+        http=_Bounded,
         ws="none",
         lifespan="off",
         interface="asgi3",
