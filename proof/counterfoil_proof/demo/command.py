@@ -11,6 +11,7 @@ from typing import Annotated, NoReturn
 
 import cyclopts
 import msgspec
+from counterfoil.cards import luhn_holds
 from counterfoil.supervisor import ProgramError, Supervisor
 
 from counterfoil_proof.demo import day, ports, sandbox
@@ -22,13 +23,15 @@ from counterfoil_proof.demo.sandbox import Sandbox
 CARD = "4242424242424242"
 EXIT_NOT_AS_IT_SHOULD = 1
 EXIT_REFUSED = 2
+PORT_TRIES_MAX = 5
+PORT_TAKEN = "address already in use"
+CARD_DIGITS = range(12, 20)
 REFUSALS = (
     ProgramError,
     PurchaseFailed,
     DayFailed,
     sandbox.FolderInUse,
     ports.NoPortFree,
-    OSError,
 )
 
 
@@ -68,12 +71,22 @@ def demo(
     """
     if json and not once:
         _refuse("--json goes with --once")
+    number = card.replace(" ", "").replace("-", "")
+    if not (number.isascii() and number.isdigit() and len(number) in CARD_DIGITS):
+        _refuse("--card takes a card number of 12 to 19 digits; see `counterfoil-rail cards`")
+    if not luhn_holds(number):
+        _refuse("the check digit of --card does not fit: no shop would take it")
     os.umask(0o077)
     teller = Narrator(sys.stderr if json else sys.stdout)
     folder = state.expanduser().absolute()
     try:
         with sandbox.alone(folder):
-            told = asyncio.run(_run(folder, teller, once=once, card=card, delay=issuer_delay_ms))
+            told = asyncio.run(_run(folder, teller, once=once, card=number, delay=issuer_delay_ms))
+    except OSError as error:
+        _refuse(
+            f"cannot use {folder} ({error.strerror}: {error.filename or 'a file below it'}): "
+            "choose a folder that you may write to with --state"
+        )
     except REFUSALS as error:
         _refuse(str(error))
     if once:
@@ -81,30 +94,59 @@ def demo(
 
 
 async def _run(folder: Path, teller: Narrator, *, once: bool, card: str, delay: str) -> Told | None:
-    began = time.monotonic()
-    chosen, stepped = ports.choose()
-    box = Sandbox(folder, chosen, delay)
     teller.say(f"Counterfoil demo: test mode, no money moves. Everything is below {folder}", "bold")
-    for name, (usual, port) in stepped.items():
-        teller.say(f"  port {usual} is busy: {name} takes {port}", "yellow")
-    configuration = sandbox.prepare(box)
-    supervisor = Supervisor(sandbox.programs(box, configuration), on_line=teller.on_line)
-    told: list[Told] = []
+    for _ in range(PORT_TRIES_MAX):
+        chosen, stepped = ports.choose()
+        for name, (usual, port) in stepped.items():
+            teller.say(f"  port {usual} is busy: {name} takes {port}", "yellow")
+        show = _Show(Sandbox(folder, chosen, delay), teller, card=card, once=once)
+        await show.run()
+        if not show.port_lost:
+            return show.told
+        teller.say("  a port was taken by somebody else meanwhile: choosing again", "yellow")
+    raise ports.NoPortFree(f"ports were taken {PORT_TRIES_MAX} times in a row: try again")
 
-    async def story() -> None:
-        teller.say(f"Ready after {time.monotonic() - began:.1f} s.", "green")
-        purchase = await _purchase(box, card, teller)
+
+class _Show:
+    """
+    One run of the whole sandbox, from the first program started to the last one stopped.
+    """
+
+    def __init__(self, box: Sandbox, teller: Narrator, *, card: str, once: bool) -> None:
+        self.told: Told | None = None
+        self.port_lost = False
+        self._box = box
+        self._teller = teller
+        self._card = card
+        self._once = once
+        self._began = time.monotonic()
+        programs = sandbox.programs(box, sandbox.prepare(box))
+        self._supervisor = Supervisor(programs, on_line=self._on_line)
+
+    async def run(self) -> None:
+        """
+        Start everything, tell the story, stop everything.
+        """
+        await self._supervisor.run(self._story)
+        if not self._once and not self.port_lost:
+            self._teller.say("Everything has stopped. `counterfoil demo` goes on from here.")
+
+    async def _story(self) -> None:
+        box, teller = self._box, self._teller
+        teller.say(f"Ready after {time.monotonic() - self._began:.1f} s.", "green")
+        purchase = await _purchase(box, self._card, teller)
         ended = await day.close(box, teller)
         await look(box, purchase)  # Again: its road now runs on to the deposit.
-        told.append(Told(purchase, ended))
-        if not once:
+        self.told = Told(purchase, ended)
+        if not self._once:
             _invite(box, purchase, teller)
             await asyncio.Event().wait()
 
-    await supervisor.run(story)
-    if not once:
-        teller.say("Everything has stopped. `counterfoil demo` goes on from here.")
-    return told[0] if told else None
+    def _on_line(self, program: str, line: str) -> None:
+        if PORT_TAKEN in line.lower() and self.told is None:
+            self.port_lost = True
+            self._supervisor.ask_to_stop()
+        self._teller.on_line(program, line)
 
 
 async def _purchase(box: Sandbox, card: str, teller: Narrator) -> Purchase:
