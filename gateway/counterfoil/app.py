@@ -41,6 +41,7 @@ from counterfoil.settlement import schedule
 from counterfoil.settlement.close import Closer
 from counterfoil.settlement.folders import Folders
 from counterfoil.settlement.incoming import Intake
+from counterfoil.settlement.missing_reports import ask_for_reports
 from counterfoil.store.advices import AdviceStore
 from counterfoil.store.batches import BatchStore
 from counterfoil.store.chain import ChainStore
@@ -64,6 +65,7 @@ LEASES_RENEWED_PER_LIFE = 4
 IDLE_SECONDS = 0.1
 CUTOFF_SECONDS = 5.0
 WATCH_SECONDS = 60.0
+MISSING_REPORTS_SECONDS = 3600.0
 SEAL_SECONDS = 30.0
 TIDY_SECONDS = 3600.0
 PROCESSES_KEPT = timedelta(days=7)
@@ -146,16 +148,17 @@ async def _awaited_database(configuration: Configuration) -> AsyncIterator[Datab
     Lend the database, once it is there: after a crash it recovers first, and that takes its time.
 
     Raises:
-        DatabaseAway: Not within DATABASE_AWAITED_SECONDS.
+        DatabaseAway: Not within DATABASE_AWAITED_SECONDS; at once if there never was one.
     """
-    until = asyncio.get_running_loop().time() + DATABASE_AWAITED_SECONDS
+    known = configuration.database.url or (configuration.folder / "postgres").exists()
+    until = asyncio.get_running_loop().time() + (DATABASE_AWAITED_SECONDS if known else 0.0)
     async with AsyncExitStack() as stack:
         while True:
             try:
                 database = await stack.enter_async_context(open_database(configuration))
                 break
             except DatabaseAway as error:
-                if asyncio.get_running_loop().time() > until:
+                if asyncio.get_running_loop().time() >= until:
                     raise
                 log.warning("database_awaited", reason=str(error))
                 await asyncio.sleep(DATABASE_AGAIN_SECONDS)
@@ -443,6 +446,10 @@ def _duties(running: Process) -> list[Duty]:
         await schedule.watch(batches, road)
         return 0
 
+    async def asked() -> int:
+        await ask_for_reports(files, running.clock, road.ids)
+        return 0
+
     async def tidied() -> int:
         await running.lease.forget(running.clock.now() - PROCESSES_KEPT)
         return 0
@@ -452,8 +459,9 @@ def _duties(running: Process) -> list[Duty]:
         Duty("forward", forwarder.forward, IDLE_SECONDS),
         Duty("mail", mailer.send_due, IDLE_SECONDS),
         Duty("cutoffs", partial(schedule.keep_cutoffs, batches, road), CUTOFF_SECONDS),
-        Duty("close", closer.step, IDLE_SECONDS),
+        Duty("close", closer.step, IDLE_SECONDS, closer.finish),
         Duty("read folders", folders.read_folders, settlement.look_seconds),
+        Duty("missing reports", asked, MISSING_REPORTS_SECONDS),
         Duty("watch", watched, WATCH_SECONDS),
         Duty("seal", Sealer(ChainStore(running.database), running.clock).seal, SEAL_SECONDS),
         Duty("tidy", tidied, TIDY_SECONDS),

@@ -166,7 +166,8 @@ class Day:
 
     async def audit(self) -> Audit:
         """Audit the merchant's books."""
-        return await audit(self.stage.database, self.stage.merchant.merchant_id)
+        stage = self.stage
+        return await audit(stage.database, stage.merchant.merchant_id, now=stage.clock.now())
 
     async def damage(self, statement: str) -> str:
         """Change rows behind the gateway's back; `$1` is the merchant."""

@@ -3,6 +3,7 @@ The audit agrees with books that are right, and names whatever is changed in the
 """
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import pytest
 from counterfoil.ledger.audit import Audit
@@ -10,6 +11,7 @@ from counterfoil.ledger.rules import RULES
 from counterfoil.payments.acknowledge import refuse
 from counterfoil.payments.movements import void
 from counterfoil.store.database import Database
+from counterfoil.store.queries import query
 from ledger_day import Day
 from scripted_link import says, unknown
 
@@ -184,7 +186,7 @@ DAMAGES = [
     ("UPDATE transfers SET debit_account = 'deposited' WHERE debit_account = 'open' AND "
      + ONE_SALE, "the sums of the journal do not agree", 4200),
     ("UPDATE transfers SET cause = 'other' WHERE debit_account = 'open' AND " + ONE_SALE,
-     "a transfer was changed, removed or slipped in after its time", 4200),
+     "a transfer was changed or removed after it was sealed", 4200),
     # report and deposit
     ("UPDATE settlement_lines SET amount_minor = 4100 WHERE " + ONE_LINE,
      "a line was matched with something else", -100),
@@ -236,6 +238,105 @@ async def test_whatever_is_changed_is_named_with_its_amount(
     for each in found.differences:
         assert each.next_step
         assert each.subject
+
+
+STRANDED = "nobody does anything about a payment any more"
+ANY_STATE = "UPDATE payments SET state = '{}' WHERE " + ONE_SALE
+
+
+@pytest.mark.parametrize(
+    ("state", "kept"),
+    [("reversing", "reversal"), ("voiding", "void"), ("reversing", None), ("voiding", None)],
+)
+async def test_a_payment_that_is_taken_back_by_nobody_is_named(
+    day: Day, state: str, kept: str | None
+) -> None:
+    """Being reversed or voided means that an advice is owed."""
+    await day.damage(ANY_STATE.format(state))
+    if kept:
+        await day.damage(
+            "INSERT INTO advices (merchant_id, advice_id, payment_id, position, kind, "
+            "amount_minor, batch_number, state, next_try_at, late_until, created_at) SELECT merchant_id, "
+            f"gen_random_uuid(), payment_id, 9, '{kept}', 4200, 1, 'owed', "
+            "now(), now(), now() "
+            "FROM payments WHERE merchant_id = $1 AND amount_minor = 4200"
+        )
+
+    found = await day.audit()
+
+    assert ((STRANDED, 4200) in named(found)) == (kept is None)
+
+
+@pytest.mark.parametrize(
+    ("minutes", "is_named", "change"),
+    [
+        (11, True, "state = 'processing', updated_at = $2"),
+        (9, False, "state = 'processing', updated_at = $2"),
+        (11, True, "state = 'approved', acknowledge_by = $2"),
+        (9, False, "state = 'approved', acknowledge_by = $2"),
+    ],
+)
+async def test_a_payment_that_waits_for_longer_than_the_sweep_takes_is_named(
+    day: Day, minutes: int, *, is_named: bool, change: str
+) -> None:
+    """The time is the audit's, not the database's."""
+    since = day.stage.clock.now() - timedelta(minutes=minutes)
+    written = f"'{since.isoformat()}'::timestamptz"
+    await day.damage(f"UPDATE payments SET {change.replace('$2', written)} WHERE {ONE_SALE}")
+
+    found = await day.audit()
+
+    assert ((STRANDED, 4200) in named(found)) == is_named
+
+
+@pytest.mark.parametrize(("kind", "minor"), [("capture", 3000), ("refund", 2500)])
+async def test_a_movement_of_which_the_acquirer_never_hears_is_named(
+    database: Database, kind: str, minor: int
+) -> None:
+    """A capture of an authorization, or a refund, without an advice."""
+    day = await Day.begun(database)
+    assert (await day.audit()).agrees
+    await day.damage(f"DELETE FROM advices WHERE merchant_id = $1 AND kind = '{kind}'")
+
+    found = await day.audit()
+
+    assert named(found) == {(STRANDED, minor)}
+    (one,) = found.differences
+    assert one.subject.startswith("payment pay_")
+
+
+async def test_rules_read_large_tables_without_statistics_in_one_pass(database: Database) -> None:
+    """Right after a load, before anybody has counted: no rule loops over a table."""
+    rows = 30_000
+    async with database.acquire() as connection, connection.transaction():
+        await connection.execute("SET LOCAL session_replication_role = replica")
+        await connection.execute(MANY_MOVEMENTS, rows)
+        await connection.execute(MANY_LINES)
+        plan = query("audit_settled_movements")
+        await connection.fetch(query("audit_settings"))
+        merchant = await connection.fetchval("SELECT merchant_id FROM movements WHERE rrn = '9'")
+        explained = await connection.fetch(
+            "EXPLAIN " + plan.replace("$1", f"'{merchant}'").replace("$2", "100")
+        )
+        text = "\n".join(row[0] for row in explained)
+        assert "Nested Loop" not in text, text
+        found = await connection.fetch(plan, merchant, 100, timeout=20)
+        assert len(found) == 0
+
+
+MANY_MOVEMENTS = """
+INSERT INTO movements (merchant_id, movement_id, payment_id, kind, state, amount_minor, currency,
+    acquirer, terminal_id, batch_number, rrn, created_at, updated_at)
+SELECT '00000000-0000-0000-0000-000000000009', md5(n::text)::uuid, md5(n::text)::uuid, 'capture',
+    'settled', 100, 'USD', 'many', 'TERM0001', 1, CASE n WHEN 1 THEN '9' ELSE 'x' || n END,
+    now(), now() FROM generate_series(1, $1::integer) AS n
+"""
+MANY_LINES = """
+INSERT INTO settlement_lines
+SELECT merchant_id, acquirer, '\\x00', row_number() OVER (), 'R', terminal_id, 1, kind, rrn, NULL,
+    '1111', 'visa', currency, amount_minor, 0, 0, 0, '2026-11-23', movement_id, 'matched'
+FROM movements WHERE acquirer = 'many'
+"""
 
 
 async def test_a_line_that_differs_is_named_until_a_person_has_cleared_it(

@@ -11,13 +11,22 @@ import asyncpg
 import pytest
 from counterfoil.ledger import chain
 from counterfoil.ledger.audit import Difference, audit
-from counterfoil.ledger.chain import FIRST_PREVIOUS, LATE, SETTLE, Sealer
+from counterfoil.ledger.chain import (
+    BEGINNING,
+    FIRST_PREVIOUS,
+    LATE,
+    SETTLE,
+    THOROUGH_EVERY,
+    Sealer,
+)
 from counterfoil.store.chain import ChainStore
-from counterfoil.store.database import Database
+from counterfoil.store.database import Database, DatabaseAway
 from payment_stage import HandClock
 
+TWO_DAYS = 2 * 86_400.0
 BEGIN = datetime(2026, 11, 23, 6, 30, tzinfo=UTC)
-FORGED = "a transfer was changed, removed or slipped in after its time"
+FORGED = "a transfer was changed or removed after it was sealed"
+LATER = "a transfer is sealed late"
 BROKEN = "the seal over the journal is broken"
 
 
@@ -66,8 +75,8 @@ class Journal:
 
     async def verify(self) -> list[Difference]:
         """Return what the audit says of the seal."""
-        found = await audit(self.database, self.merchant_id)
-        return [each for each in found.differences if each.what in (FORGED, BROKEN)]
+        found = await audit(self.database, self.merchant_id, now=self.clock.now())
+        return [each for each in found.differences if each.what in (FORGED, BROKEN, LATER)]
 
     async def damage(self, statement: str) -> None:
         """Change rows behind the gateway's back; `$1` is the merchant."""
@@ -190,7 +199,7 @@ async def test_a_transfer_that_commits_late_is_sealed_too(journal: Journal) -> N
 
 
 async def test_a_worker_that_starts_looks_at_everything(journal: Journal) -> None:
-    """What became visible later than the ordinary rounds look back is found, and named."""
+    """What became visible later than the ordinary rounds look back is sealed, and no forgery."""
     await journal.post(2)
     await journal.seal()
     journal.clock.move(2 * LATE.total_seconds())
@@ -203,8 +212,71 @@ async def test_a_worker_that_starts_looks_at_everything(journal: Journal) -> Non
     await Sealer(ChainStore(journal.database), journal.clock).seal()
 
     assert await journal.sealed() == 4
-    (found,) = await journal.verify()
-    assert found.found == "sealed after younger ones: 1000 from issuer to held"
+    assert await journal.verify() == []
+
+
+async def test_a_clock_that_jumps_ahead_and_back_stops_nothing(journal: Journal) -> None:
+    """Honest rows are sealed while others are dated into the future; nobody is named."""
+    await journal.post(2)
+    await journal.seal()
+    journal.clock.move(TWO_DAYS)
+    await journal.post(2)
+    await journal.seal()
+    assert await journal.sealed() == 4
+    journal.clock.move(-TWO_DAYS)
+
+    for _ in range(3):
+        await journal.post(2)
+        await journal.post(at=journal.clock.now() + timedelta(days=2))
+        await journal.seal()
+        assert await journal.verify() == []
+    assert await journal.sealed() == 10
+
+    journal.clock.move(TWO_DAYS + LATE.total_seconds())
+    await journal.seal()
+    assert await journal.sealed() == 13
+    assert await journal.verify() == []
+
+
+async def test_the_daily_look_comes_though_the_clock_jumped_back(journal: Journal) -> None:
+    """A look that was kept in the future does not put off the next one for days."""
+    journal.clock.move(TWO_DAYS)
+    await journal.seal()
+    journal.clock.move(-TWO_DAYS)
+    await journal.post()
+    await journal.seal()
+    journal.clock.move(2 * LATE.total_seconds())
+    await journal.post(at=BEGIN)
+    journal.clock.move(THOROUGH_EVERY.total_seconds())
+    await journal.seal()
+
+    assert await journal.sealed() == 2
+
+
+async def test_a_daily_look_that_fails_waits_for_the_next_day(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ordinary rounds go on meanwhile."""
+    asked = []
+
+    async def round_(since: datetime, now: datetime) -> int:
+        asked.append(since)
+        if since == BEGINNING:
+            raise DatabaseAway("too slow")
+        return 0
+
+    await journal.post()
+    await journal.seal()
+    sealer = Sealer(ChainStore(journal.database), journal.clock)
+    monkeypatch.setattr(sealer, "_round", round_)
+    with pytest.raises(DatabaseAway):
+        await sealer.seal()
+    await sealer.seal()
+    assert asked.count(BEGINNING) == 1
+
+    journal.clock.move(THOROUGH_EVERY.total_seconds())
+    with pytest.raises(DatabaseAway):
+        await sealer.seal()
 
 
 async def test_two_workers_seal_each_transfer_once(journal: Journal) -> None:
@@ -270,19 +342,42 @@ async def test_a_removed_transfer_is_named(journal: Journal) -> None:
     assert found.difference_minor is None
 
 
-async def test_an_inserted_transfer_is_named(journal: Journal) -> None:
-    """Dated into the past, where everything is sealed."""
+async def test_a_transfer_that_is_sealed_late_is_named_until_it_is_sealed(journal: Journal) -> None:
+    """Dated into the past, where everything is sealed; the daily look heals it."""
     await journal.post(20)
     await journal.seal()
     journal.clock.move(2 * LATE.total_seconds())
     await journal.post()
     await journal.seal()
     await journal.post(at=BEGIN + timedelta(seconds=5))
+    assert await journal.verify() == []
+    journal.clock.move((THOROUGH_EVERY + LATE).total_seconds())
 
     (found,) = await journal.verify()
 
-    assert found.found == "in no block, though younger ones are: 1000 from issuer to held"
+    assert found.what == LATER
+    assert found.found == "in no block: 1000 from issuer to held"
     assert found.difference_minor == 1000
+    await journal.seal()
+    assert await journal.verify() == []
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "payment_events",
+        "network_messages",
+        "transfers",
+        "transfer_blocks",
+        "batch_events",
+        "movement_events",
+        "deposit_events",
+    ],
+)
+async def test_what_only_grows_is_never_emptied(journal: Journal, table: str) -> None:
+    """Not by one row, and not by all at once."""
+    with pytest.raises(asyncpg.RestrictViolationError, match=f"{table} is append-only"):
+        await journal.sql(f"TRUNCATE {table}")
 
 
 @pytest.mark.parametrize(

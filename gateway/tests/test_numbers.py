@@ -199,3 +199,60 @@ async def test_a_batch_that_is_nearly_full_is_closed_and_the_next_takes_what_com
         stage.merchant.merchant_id,
     )
     assert [row["state"] for row in states][:1] == ["closing"]
+
+
+async def test_a_batch_is_counted_when_a_process_learns_of_it(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Processes that come and go after a few items each do not fill a batch beyond its maximum."""
+    monkeypatch.setattr(numbers, "ITEMS_MAX", 2)
+    await stage.paid()
+    await stage.paid()
+
+    assert (
+        await OpenBatches(stage.database, stage.clock, Ids(stage.clock)).number(*batch_key(stage))
+        == 2
+    )
+
+
+async def test_who_counts_a_batch_that_was_closed_meanwhile_learns_the_next(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that only captures and refunds never meets the intent's check."""
+    monkeypatch.setattr(numbers, "ITEMS_COUNTED_EVERY", 3)
+    batches = OpenBatches(stage.database, stage.clock, Ids(stage.clock))
+    await batches.number(*batch_key(stage))
+    await next_batch(stage)
+
+    found = [await batches.number(*batch_key(stage)) for _ in range(4)]
+
+    assert found == [1, 1, 2, 2]
+
+
+async def test_the_batch_that_was_least_recently_asked_for_is_forgotten(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory has a maximum, and who is busy stays in it."""
+    monkeypatch.setattr(numbers, "COUNTERS_KEPT_MAX", 2)
+    batches = OpenBatches(stage.database, stage.clock, Ids(stage.clock))
+    for code in ("USD", "EUR", "USD", "GBP"):  # EUR goes.
+        await batches.number(*batch_key(stage, code))
+    await stage.sql(
+        "UPDATE batches SET state = 'closed' WHERE merchant_id = $1", stage.merchant.merchant_id
+    )
+
+    assert await batches.number(*batch_key(stage, "USD")) == 1
+    with pytest.raises(AssertionError, match="a terminal without an open batch"):
+        await batches.number(*batch_key(stage, "EUR"))
+
+
+async def test_the_opening_of_a_batch_stands_in_its_history(stage: Stage) -> None:
+    """Once, whoever comes first."""
+    batches = [OpenBatches(stage.database, stage.clock, Ids(stage.clock)) for _ in range(5)]
+    await asyncio.gather(*(each.number(*batch_key(stage)) for each in batches))
+
+    rows = await stage.sql(
+        "SELECT from_state, to_state, cause FROM batch_events WHERE merchant_id = $1",
+        stage.merchant.merchant_id,
+    )
+    assert [tuple(row.values()) for row in rows] == [(None, "open", "opened")]

@@ -12,11 +12,13 @@ from typing import Any
 
 import msgspec
 import pytest
+from counterfoil.settlement import reports
 from counterfoil.settlement.report_facts import BrandTotal, Report, added
 from counterfoil.settlement.report_page import as_page, batch_state, deposit_state, grouped
 from counterfoil.settlement.report_table import COLUMNS, as_csv, safe
 from counterfoil.settlement.reports import NothingToReport, Reporter
 from counterfoil.store.database import Database
+from counterfoil.store.deposits import DepositStore
 from hypothesis import given
 from hypothesis import strategies as st
 from ledger_day import VALUE_DAY, Day
@@ -323,3 +325,27 @@ def test_totals_are_added_by_currency_and_brand() -> None:
     assert eur == three
     assert (usd.captures, usd.captures_minor, usd.refunds_minor) == (1, 100, 30)
     assert (usd.net_minor, usd.fees_minor) == (70, 2)
+
+
+async def test_a_long_deposit_is_read_page_by_page_and_counted_once(
+    day: Day, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only its lines are many: whatever else belongs to it is read once."""
+    whole = (await of_day(day)).merchants[0].deposits[0]
+    counted = []
+    line_counts = DepositStore.line_counts
+
+    async def noted(store: DepositStore, deposit: Any) -> dict[str, int]:
+        counted.append(deposit["reference"])
+        return await line_counts(store, deposit)
+
+    monkeypatch.setattr(DepositStore, "line_counts", noted)
+    for size in (1, 2, 3, 4):
+        monkeypatch.setattr(reports, "LINES_PAGE_MAX", size)
+        counted.clear()
+
+        (found,) = (await of_day(day)).merchants[0].deposits
+
+        assert found == whole
+        assert [line.line for line in found.deposit.lines or []] == [1, 2, 3, 4]
+        assert counted == [day.reference]

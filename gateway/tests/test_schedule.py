@@ -12,6 +12,7 @@ from counterfoil.settlement.schedule import keep_cutoffs
 from counterfoil.store.batches import BatchStore, Cutoff
 from counterfoil.store.database import Database
 from payment_stage import Stage
+from structlog.testing import capture_logs
 
 NEW_YORK = "America/New_York"
 # Half past two does not exist on the first, half past one exists twice on the second.
@@ -177,3 +178,48 @@ async def test_two_workers_keep_a_cutoff_once(wall: Wall) -> None:
         wall.stage.merchant.merchant_id,
     )
     assert [row["state"] for row in rows] == ["closing", "open"]
+
+
+class AllOf(OwnBatches):
+    """
+    The batches of several merchants of one test, in this order.
+    """
+
+    def __init__(self, *walls: Wall) -> None:
+        super().__init__(walls[0].stage.database, walls[0].stage.merchant.merchant_id)
+        self._walls = walls
+
+    async def cutoffs(self, after: UUID | None, limit: int) -> list[Cutoff]:
+        if after is not None:
+            return []
+        return [row for each in self._walls for row in await each.batches.cutoffs(after, limit)]
+
+
+async def test_one_merchants_fault_stops_no_other_merchants_day(
+    wall: Wall, database: Database
+) -> None:
+    """A zone that is none, and a terminal whose numbers are used up: both are told, none waits."""
+    nowhere, full = Wall(await Stage.set_up(database)), Wall(await Stage.set_up(database))
+    for each in (nowhere, full, wall):
+        await each.day_ends(time(17), SPRING - timedelta(hours=3))
+        each.go_to(SPRING)
+        await each.stage.paid()
+        each.go_to(SPRING + timedelta(days=1))
+    await wall.stage.sql(
+        "UPDATE merchants SET timezone = 'Nowhere/Land' WHERE merchant_id = $1",
+        nowhere.stage.merchant.merchant_id,
+    )
+    for table in ("batches", "movements", "payments"):
+        await wall.stage.sql(
+            f"UPDATE {table} SET batch_number = 999999 WHERE merchant_id = $1",
+            full.stage.merchant.merchant_id,
+        )
+
+    with capture_logs() as logs:
+        kept = await keep_cutoffs(AllOf(nowhere, full, wall), wall.stage.road)
+
+    assert kept == 1
+    assert len(await wall.closes()) == 1
+    assert [each["merchant"] for each in logs if each["event"] == "cutoff_not_kept"] == [
+        each.stage.merchant.merchant_id.hex for each in (nowhere, full)
+    ]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from counterfoil.config import ConfigurationRefused, load
+from counterfoil.settlement import folders as folders_module
 from counterfoil.settlement.folders import Folders
 from counterfoil.settlement.incoming import FILE_BYTES_MAX, FileTooLarge, Taken
 from counterfoil.store import booking as booking_store
@@ -345,7 +346,7 @@ async def test_files_in_a_folder_are_read_once_and_when_they_are_complete(
 
     rounds = [await folders.read_folders() for _ in range(3)]
 
-    assert rounds == [0, 2, 0]
+    assert rounds == [0, 0, 0]
     assert (await books.deposit(REFERENCE))["state"] == "funded"
     assert (reports / "1.csv").read_bytes() == report
     files = await books.sql(
@@ -363,8 +364,82 @@ async def test_a_file_that_grows_waits(books: Books, tmp_path: Path) -> None:
     await folders.read_folders()
     path.write_bytes(report)
 
-    assert await folders.read_folders() == 0
-    assert await folders.read_folders() == 1
+    await folders.read_folders()
+    assert await books.of("deposits") == []
+    await folders.read_folders()
+    assert len(await books.of("deposits")) == 1
+
+
+async def test_a_full_folder_is_worked_through_without_a_pause(
+    books: Books, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A round says how many files wait; known ones are asked after at once and hashed once."""
+    monkeypatch.setattr(folders_module, "FILES_AT_ONCE_MAX", 3)
+    monkeypatch.setattr(folders_module, "FILES_LOOKED_AT_MAX", 8)
+    hashed = []
+
+    def content(path: Path) -> bytes:
+        hashed.append(path.name)
+        return path.read_bytes()
+
+    monkeypatch.setattr(folders_module, "_content", content)
+    for number in range(10):
+        (tmp_path / f"{number}.csv").write_bytes(f"{books.acceptor} {number}".encode())
+    for number in range(5, 10):
+        await books.take((tmp_path / f"{number}.csv").read_bytes(), f"{number}.csv")
+    asked = []
+    known = books.store.known
+
+    async def noted(digests: Any) -> set[bytes]:
+        asked.append(len(digests))
+        return await known(digests)
+
+    monkeypatch.setattr(books.store, "known", noted)
+    folders = Folders(books.intake, books.store, reports=str(tmp_path), statements=None)
+
+    rounds = [await folders.read_folders() for _ in range(4)]
+
+    assert rounds == [0, 2, 0, 0]
+    assert asked == [0, 8, 2, 0]
+    assert hashed[:8] == [f"{number}.csv" for number in range(9, 1, -1)]
+    assert hashed[8:] == ["2.csv", "3.csv", "4.csv", "1.csv", "0.csv", "0.csv", "1.csv"]
+
+
+async def plans_of(books: Books, content: bytes) -> dict[str, Any]:
+    """Take a file, and return what its transaction knew before it ended."""
+    seen: dict[str, Any] = {}
+    settle = booking_store.Booking.settle
+
+    async def noted(booking: booking_store.Booking, movements: Any) -> int:
+        connection = booking._connection
+        seen["nestloop"] = await connection.fetchval("SHOW enable_nestloop")
+        seen["lines"] = await connection.fetchval(
+            "SELECT reltuples FROM pg_class WHERE relname = 'settlement_lines'"
+        )
+        return await settle(booking, movements)
+
+    with pytest.MonkeyPatch.context() as patching:
+        patching.setattr(booking_store.Booking, "settle", noted)
+        assert (await books.take(content)).state == "read"
+    return seen
+
+
+async def test_a_small_report_is_not(books: Books) -> None:
+    """A few rows are looked up one by one, however large the tables are."""
+    _, report = await a_report(books)
+    assert (await plans_of(books, report))["nestloop"] == "on"
+
+
+async def test_a_large_report_is_planned_for(books: Books) -> None:
+    """Thousands of rows that nobody has analyzed: no statement loops over them."""
+    number = 3_000
+    items = await books.batch(*[("capture", 100)] * number)
+    seen = await plans_of(books, books.report((REFERENCE, [line_of(each) for each in items])))
+
+    assert set(await books.movement_states(items)) == {"settled"}
+    assert seen["nestloop"] == "off"
+    assert seen["lines"] > 0
+    assert await books.sql("SHOW enable_nestloop") == [("on",)]
 
 
 async def test_a_folder_that_is_not_there_is_no_fault(books: Books, tmp_path: Path) -> None:

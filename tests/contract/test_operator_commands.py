@@ -178,9 +178,11 @@ def test_a_database_that_is_away_is_said(tmp_path: Path, command: str):
     url = f"postgresql://gateway:hidden@127.0.0.1:{free_port()}/gateway"
 
     embedded = counterfoil(*command.split(), config=path)
-    other = counterfoil(*command.split(), config=path, DATABASE_URL=url)
 
     refused(embedded, "the embedded database is not running: .*`counterfoil up`")
+    if command == "serve":
+        return  # A configured one may be recovering from a crash: it is waited for.
+    other = counterfoil(*command.split(), config=path, DATABASE_URL=url)
     refused(other, "cannot reach PostgreSQL")
     assert "hidden" not in other.stderr
 

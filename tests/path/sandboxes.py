@@ -110,10 +110,14 @@ class Sandbox:
     async def kill_database(self) -> None:
         """SIGKILL PostgreSQL itself, not the program that holds it, and wait until it is back."""
         program = self.pid("database")
-        server = EmbeddedPostgres(self.configuration.folder / "postgres").server_pid()
-        assert server is not None, "PostgreSQL does not run"
-        os.kill(server, signal.SIGKILL)
+        os.kill(self.postgres_pid(), signal.SIGKILL)
         await self.is_back("database", program)
+
+    def postgres_pid(self) -> int:
+        """Return the process id of PostgreSQL itself, which runs."""
+        pid = EmbeddedPostgres(self.configuration.folder / "postgres").server_pid()
+        assert pid is not None, "PostgreSQL does not run"
+        return pid
 
     async def is_back(self, program: str, killed: int) -> None:
         """Wait until another process than *killed* is ready as *program*."""

@@ -3,6 +3,8 @@ PostgreSQL is killed under way; its supervisor starts it again, and no answer gi
 """
 
 import asyncio
+import os
+import signal
 
 from .agreement import agreed, states
 from .merchants import Merchant, card
@@ -23,6 +25,27 @@ async def test_an_answer_that_finds_no_database_waits_for_it(merchant: Merchant)
     assert sold.paid
     assert sold.confirmation_number == told["confirmation_number"]
     assert states(told) == ["processing", "approved", "captured"]
+
+
+async def test_a_gateway_that_finds_no_database_waits_for_it(merchant: Merchant) -> None:
+    """Both die, and PostgreSQL takes long to recover: the gateway is not given up meanwhile."""
+    sandbox = merchant.sandbox
+    gateway = sandbox.log("gateway")
+    holder, killed = sandbox.pid("database"), sandbox.pid("gateway")
+    os.kill(holder, signal.SIGSTOP)  # It does not notice, so nobody starts PostgreSQL again.
+    try:
+        os.kill(sandbox.postgres_pid(), signal.SIGKILL)
+        os.kill(killed, signal.SIGKILL)
+        await gateway.says("database_awaited", times=3)
+    finally:
+        os.kill(holder, signal.SIGCONT)
+    await sandbox.is_back("gateway", killed)
+    await sandbox.takes_payments()
+    async with merchant.client() as client:
+        sold = await client.sale(4200, "USD", card())
+
+    assert sold.paid
+    await agreed(merchant)
 
 
 async def test_kills_under_load_leave_one_story(merchant: Merchant) -> None:

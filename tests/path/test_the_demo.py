@@ -33,6 +33,12 @@ DECLINED = "4000000000000002"
 BOTH_MAILED = {"customer": 1, "merchant": 1}
 NONE_MAILED = {"customer": 0, "merchant": 0}
 DEEP = "/".join(["a folder whose name is long"] * 10)
+CHOOSE = """
+import sys, msgspec
+from counterfoil_proof.demo import ports
+print(*msgspec.structs.astuple(ports.choose()[0]), flush=True)
+sys.stdin.read()
+"""
 BOUGHT = " is paid after "
 PROGRAMS = 6
 
@@ -95,6 +101,22 @@ async def test_the_readme_leads_to_a_first_payment_and_nothing_stays(home: Path)
     charges = await _listed("counterfoil-rail", "books", home / ".demo")
     assert [(each["state"], each["amount_minor"]) for each in charges][1:] == [("captured", 4200)]
     no_card_data_below(home / ".demo")
+
+
+def test_two_demos_that_start_at_once_choose_different_ports() -> None:
+    """A port is taken by whoever chose it, also while nobody listens there yet."""
+    with ExitStack() as stack:
+        chosen: list[str] = []
+        for _ in range(2):
+            demo = stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-c", CHOOSE], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+                )
+            )
+            assert demo.stdout is not None
+            chosen += demo.stdout.readline().decode().split()
+
+    assert len(chosen) == len(set(chosen)) == 2 * len(msgspec.structs.fields(USUAL))
 
 
 async def _once(state: Path, *words: str) -> tuple[Json, str, set[Process]]:

@@ -23,6 +23,7 @@ from counterfoil.cli.console import (
     table,
 )
 from counterfoil.cli.merchant import merchant_id_of
+from counterfoil.clock import SystemClock
 from counterfoil.config import Configuration
 from counterfoil.ledger import audit as ledger
 from counterfoil.ledger.audit import Audit, Difference
@@ -77,7 +78,7 @@ def audit(
 
 async def _audit(settings: Configuration, merchant_id: UUID | None, folder: Path | None) -> Audit:
     async with open_database(settings) as database:
-        found = await ledger.audit(database, merchant_id)
+        found = await ledger.audit(database, merchant_id, now=SystemClock().now())
         if folder is None:
             return found
         comparisons = _comparisons()

@@ -106,6 +106,22 @@ def show(
 
 
 @app.command
+def retry(
+    batch: str,
+    *,
+    merchant: MerchantOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """
+    Let a batch that needs a person go on where it stopped; the worker asks the acquirer again.
+
+    Its messages keep their trace numbers; their tries are counted anew.
+    """
+    state = run(_retry(configuration(config), batch, merchant))
+    say(f"{batch} is {state} again.")
+
+
+@app.command
 def resolve(
     batch: str,
     *,
@@ -179,11 +195,25 @@ async def _show(settings: Configuration, batch: str, merchant: str | None) -> di
         return {**shown_batch(row), "items_listed": listed}
 
 
+async def _retry(settings: Configuration, batch: str, merchant: str | None) -> str:
+    async with open_database(settings) as database:
+        key, row = await _one(database, batch, merchant)
+        made = Ids(SystemClock())
+        state = await BatchStore(database, made.new()).retry(
+            key, at=datetime.now(UTC), actor="cli", event_id=made.new()
+        )
+        if state is None:
+            raise CommandRefused(f"{batch} is {row['state']}: only one that needs a person goes on")
+        return state
+
+
 async def _resolve(settings: Configuration, batch: str, merchant: str | None, note: str) -> None:
     async with open_database(settings) as database:
         key, row = await _one(database, batch, merchant)
         if row["state"] != "needs_a_person":
             raise CommandRefused(f"{batch} is {row['state']}: only one that needs a person ends so")
+        if row["frozen_at"] is None:
+            raise CommandRefused(f"{batch} holds too many items to be closed as one; nothing done")
         made = Ids(SystemClock())
         await BatchStore(database, made.new()).closed(
             key,

@@ -85,7 +85,24 @@ async def _database(database: Database, settings: Configuration) -> list[Finding
     findings.append(await _vault(database, settings))
     findings += _alive(await processes.alive(clock.now()))
     findings.append(await _owed(AdviceStore(database, processes.process_id), clock))
+    findings.append(await _end_of_day(database))
     return findings
+
+
+async def _end_of_day(database: Database) -> Finding:
+    row = await database.row("end_of_day_troubles")
+    assert row is not None
+    troubles = [
+        f"{row['held']} file(s) held: `counterfoil settlement held`" if row["held"] else "",
+        f"{row['batches']} batch(es) need a person: `counterfoil batch list`"
+        if row["batches"]
+        else "",
+        f"{row['findings']} open finding(s): `counterfoil settlement findings`"
+        if row["findings"]
+        else "",
+    ]
+    said = "; ".join(filter(None, troubles))
+    return Finding("end of the day", not said, said or "nothing held, nothing open")
 
 
 async def _clock(processes: ProcessStore, clock: SystemClock) -> Finding:

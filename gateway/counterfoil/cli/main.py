@@ -74,6 +74,7 @@ def _is_refusal(error: Exception) -> bool:
     from counterfoil.config import ConfigurationRefused
     from counterfoil.keyfile import KeyFileRefused
     from counterfoil.store.database import DatabaseAway
+    from counterfoil.store.merchants import AcceptorTaken
     from counterfoil.store.migrate import MigrationRefused
     from counterfoil.store.postgres_user import EmbeddedPostgresError
     from counterfoil.vault import VaultClosed
@@ -81,6 +82,7 @@ def _is_refusal(error: Exception) -> bool:
     return isinstance(
         error,
         PortTaken
+        | AcceptorTaken
         | CommandRefused
         | ConfigurationRefused
         | KeyFileRefused

@@ -30,11 +30,15 @@ Round = Callable[[], Awaitable[int]]
 class Duty(msgspec.Struct, frozen=True):
     """
     One thing to do again and again: a round returns how much it did; 0 means pause.
+
+    Attributes:
+        finish: Ends what rounds left under way, once there are no more rounds.
     """
 
     name: str
     round: Round
     pause_seconds: float
+    finish: Callable[[], Awaitable[None]] | None = None
 
 
 async def work(duties: list[Duty]) -> None:
@@ -60,3 +64,5 @@ async def _rounds(duty: Duty, stopping: asyncio.Event) -> None:
             await asyncio.wait_for(stopping.wait(), pause)
         except TimeoutError:
             continue
+    if duty.finish:
+        await duty.finish()

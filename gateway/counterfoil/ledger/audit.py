@@ -11,6 +11,7 @@ and behind these sums every payment, movement, batch, deposit and statement agai
 other, a query for each rule (rules.py), all in one snapshot.
 """
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -64,9 +65,9 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
     chains: list[Chain]
 
 
-async def audit(database: Database, merchant_id: UUID | None = None) -> Audit:
+async def audit(database: Database, merchant_id: UUID | None = None, *, now: datetime) -> Audit:
     """
-    Audit one merchant's books, or everybody's.
+    Audit one merchant's books, or everybody's, as they must be at *now*.
 
     Raises:
         DatabaseAway: The database does not answer.
@@ -75,7 +76,7 @@ async def audit(database: Database, merchant_id: UUID | None = None) -> Audit:
         books = await _books(view, merchant_id)
         differences = [each for book in books for each in _identities(book)]
         for rule in RULES:
-            differences += await _broken(view, rule, merchant_id)
+            differences += await _broken(view, rule, merchant_id, now)
         chains = [
             Chain(
                 merchant=_merchant(row["merchant_id"]) or "",
@@ -125,8 +126,10 @@ def _identities(books: Books) -> list[Difference]:
     ]
 
 
-async def _broken(view: Snapshot, rule: Rule, merchant_id: UUID | None) -> list[Difference]:
-    more = [] if rule.late is None else [rule.late]
+async def _broken(
+    view: Snapshot, rule: Rule, merchant_id: UUID | None, now: datetime
+) -> list[Difference]:
+    more = [] if rule.after is None else [now - rule.after]
     rows = await view.rows(rule.query, merchant_id, DIFFERENCES_MAX, *more)
     found = [_difference(rule, dict(row)) for row in rows]
     if len(found) == DIFFERENCES_MAX:

@@ -13,8 +13,10 @@ changed, removed or slipped in later no longer fits, and `counterfoil audit` nam
 
 A transfer is dated before it is committed, so only what is older than the settle time is
 sealed, oldest first; what becomes visible later is found again by an anti-join over the last
-ten minutes, and once a day over everything. The log line of each block carries its hash:
-kept on another machine, it also shows a chain that somebody rebuilt whole.
+ten minutes, and once a day over everything: so a clock that jumps ahead and comes back stops
+nothing, and whatever was committed late or out of order is sealed all the same. The log line of
+each block carries its hash: kept on another machine, it also shows a chain that somebody
+rebuilt whole.
 """
 
 import hashlib
@@ -31,7 +33,7 @@ from counterfoil.store.chain import Block, ChainStore, Head, Loose
 BLOCK_TRANSFERS_MAX = 10_000
 SEALED_AT_ONCE_MAX = 50_000
 SETTLE = timedelta(seconds=15)  # Longer than any statement may take (store/database.py).
-LATE = timedelta(minutes=10)  # Dated that long before its neighbours: found once a day, and named.
+LATE = timedelta(minutes=10)  # Dated that long before its neighbours: found once a day.
 THOROUGH_EVERY = timedelta(hours=24)
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 FIRST_PREVIOUS = bytes(32)
@@ -57,15 +59,19 @@ class Sealer:
         """
         now = self._clock.now()
         newest = await self._store.newest()
+        if newest is not None:
+            newest = min(newest, now)  # A clock that ran ahead dated some rows into the future.
         sealed = await self._round(newest - LATE if newest else BEGINNING, now)
         if sealed == SEALED_AT_ONCE_MAX:
             return sealed
-        if now - self._thorough_at >= THOROUGH_EVERY:
+        if self._thorough_at <= now < self._thorough_at + THOROUGH_EVERY:
+            return 0
+        try:
             sealed = await self._round(BEGINNING, now)
-            if sealed == SEALED_AT_ONCE_MAX:
-                return sealed
-            self._thorough_at = now
-        return 0
+        finally:  # A look that fails is not tried again every half minute: it is a heavy one.
+            if sealed != SEALED_AT_ONCE_MAX:
+                self._thorough_at = now
+        return sealed if sealed == SEALED_AT_ONCE_MAX else 0
 
     async def _round(self, since: datetime, now: datetime) -> int:
         async with self._store.sealing() as step:

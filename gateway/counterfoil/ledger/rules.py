@@ -9,7 +9,9 @@ from datetime import timedelta
 
 import msgspec
 
-from counterfoil.ledger.chain import LATE
+from counterfoil.ledger.chain import LATE, THOROUGH_EVERY
+
+STRANDED = timedelta(minutes=10)  # The sweep ends whatever waits for it within a minute.
 
 _FORGED = (
     "No program of ours writes such a row: keep the database as it is, compare it with the last "
@@ -29,12 +31,14 @@ _BANK = "Compare with the bank's statement; ask the bank for what is missing."
 class Rule(msgspec.Struct, frozen=True):
     """
     One thing that must hold: the query of its name, its sentence, and the next step.
+
+    `after`: it must hold for what is older than this; younger rows are still on their way.
     """
 
     query: str
     what: str
     next_step: str
-    late: timedelta | None = None
+    after: timedelta | None = None
 
 
 RULES = (
@@ -52,6 +56,13 @@ RULES = (
         "audit_not_charged_with_capture",
         "a payment that says not charged has a capture",
         "The cardholder may be charged for nothing: refund it at the acquirer, and report it.",
+    ),
+    Rule(
+        "audit_stranded_payments",
+        "nobody does anything about a payment any more",
+        "See that a worker runs and audit again. If it stays, ask the acquirer what became of the "
+        "payment (its RRN is in GET /v1/payments/ID), and report the defect.",
+        STRANDED,
     ),
     Rule(
         "audit_outbox",
@@ -83,9 +94,16 @@ RULES = (
     Rule("audit_chain_links", "the seal over the journal is broken", _FORGED),
     Rule(
         "audit_sealed_transfers",
-        "a transfer was changed, removed or slipped in after its time",
+        "a transfer was changed or removed after it was sealed",
         _FORGED,
-        LATE,
+    ),
+    Rule(
+        "audit_late_transfers",
+        "a transfer is sealed late",
+        "A running worker looks once a day for what was committed late or dated by a wrong clock, "
+        "and seals it: see that one runs, then audit again. If the transfer belongs to no payment, "
+        "batch or deposit, find out who wrote it.",
+        THOROUGH_EVERY + LATE,
     ),
 )
 

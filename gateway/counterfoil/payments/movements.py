@@ -136,6 +136,7 @@ async def _capture(
             f"the payment is {payment.state}: only an authorization can be captured", payment
         )
     amount = _whole(command, payment.authorized_minor, payment)
+    await _announce(payment, road)
     return await road.store.capture(
         *_start(command, fingerprint, road), amount, *_end(command, road)
     )
@@ -162,6 +163,7 @@ async def _refund(
         raise NotNow("all of the payment was refunded before", payment)
     await _capture_is_there(payment, road)
     amount = _whole(command, payment.captured_minor, payment)
+    await _announce(payment, road)
     at = road.clock.now()
     try:
         stan = await road.stans.take(
@@ -191,6 +193,15 @@ async def _capture_is_there(payment: Payment, road: Road) -> None:
         if road.clock.monotonic() > until:
             raise NotNow("its capture has not reached the acquirer yet: try again", payment)
         await asyncio.sleep(CAPTURE_POLL_SECONDS)
+
+
+async def _announce(payment: Payment, road: Road) -> None:
+    """
+    Let the open batch count one item more: one that is nearly full makes room for it first.
+    """
+    await road.batches.number(
+        payment.merchant_id, payment.acquirer, payment.terminal_id, payment.currency
+    )
 
 
 def _whole(command: Command, whole_minor: int, payment: Payment) -> int:

@@ -164,7 +164,7 @@ async def explained(
     Return a deposit with everything that it is made of; *limit* lines from *after_line* on.
     """
     rows = await store.lines(row, after=after_line, limit=limit + 1)
-    lines = [_line(each) for each in rows[:limit]]
+    lines = [line_of(each) for each in rows[:limit]]
     return msgspec.structs.replace(
         summary(row),
         report=row["report_id"],
@@ -221,7 +221,10 @@ def finding_answer(row: asyncpg.Record) -> FindingAnswer:
     )
 
 
-def _line(row: asyncpg.Record) -> DepositLine:
+def line_of(row: asyncpg.Record) -> DepositLine:
+    """
+    Return one line of a deposit.
+    """
     return DepositLine(
         line=row["line"],
         kind=row["kind"],

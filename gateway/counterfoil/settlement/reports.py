@@ -16,7 +16,13 @@ import msgspec
 from counterfoil import ids
 from counterfoil.clock import Clock
 from counterfoil.settlement.batches import reference_of, side
-from counterfoil.settlement.explained import DepositLine, FindingAnswer, explained, finding_answer
+from counterfoil.settlement.explained import (
+    DepositLine,
+    FindingAnswer,
+    explained,
+    finding_answer,
+    line_of,
+)
 from counterfoil.settlement.report_facts import (
     BatchReport,
     BrandTotal,
@@ -194,13 +200,13 @@ class Reporter:
             return None
         whole = await explained(row, self._deposits, limit=LINES_PAGE_MAX)
         lines: list[DepositLine] = list(whole.lines or [])
-        while isinstance(whole.next_line, int):
-            whole = await explained(
-                row, self._deposits, after_line=whole.next_line, limit=LINES_PAGE_MAX
-            )
-            lines += whole.lines or []
+        is_more = isinstance(whole.next_line, int)
+        while is_more:  # Everything else was read with the first page.
+            page = await self._deposits.lines(row, after=lines[-1].line, limit=LINES_PAGE_MAX)
+            lines += map(line_of, page)
+            is_more = len(page) == LINES_PAGE_MAX
         return DepositReport(
-            deposit=msgspec.structs.replace(whole, lines=lines),
+            deposit=msgspec.structs.replace(whole, lines=lines, next_line=None),
             brands=added(_line_total(row["currency"], line) for line in lines),
         )
 

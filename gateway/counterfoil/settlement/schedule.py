@@ -8,6 +8,7 @@ cutoffs that were missed are kept at once, as one.
 from datetime import timedelta
 from uuid import UUID
 
+import asyncpg
 import structlog
 
 from counterfoil.payments.road import Road
@@ -16,7 +17,7 @@ from counterfoil.settlement.cutoff import next_cutoff
 from counterfoil.store.batches import BatchStore, Cutoff
 
 MERCHANTS_AT_ONCE_MAX = 500
-OPEN_MAX = timedelta(hours=24)
+OPEN_MAX = timedelta(hours=25)  # The longest day: the one on which summer time ends.
 CLOSING_MAX = timedelta(minutes=5)
 
 log = structlog.get_logger("schedule")
@@ -30,14 +31,14 @@ async def keep_cutoffs(batches: BatchStore, road: Road) -> int:
     after: UUID | None = None
     while page := await batches.cutoffs(after, MERCHANTS_AT_ONCE_MAX):
         for merchant in page:
-            begun += await _keep(merchant, batches, road)
+            begun += await _keep_safely(merchant, batches, road)
         after = page[-1].merchant_id
     return begun
 
 
 async def watch(batches: BatchStore, road: Road) -> None:
     """
-    Raise an alarm for batches that are open or closing for too long, or need a person.
+    Raise an alarm for batches whose items wait too long, that close too long, or need a person.
     """
     now = road.clock.now()
     for row in await batches.overdue(now - OPEN_MAX, now - CLOSING_MAX):
@@ -49,6 +50,21 @@ async def watch(batches: BatchStore, road: Road) -> None:
             state=row["state"],
             opened_at=row["opened_at"].isoformat(),
         )
+
+
+async def _keep_safely(merchant: Cutoff, batches: BatchStore, road: Road) -> int:
+    """
+    Keep one merchant's cutoff; a zone or a number that cannot be is that merchant's trouble.
+    """
+    try:
+        return await _keep(merchant, batches, road)
+    except (ValueError, asyncpg.CheckViolationError) as error:
+        log.error(
+            "cutoff_not_kept",
+            merchant=merchant.merchant_id.hex,
+            reason=f"{type(error).__name__}: {error}",
+        )
+        return 0
 
 
 async def _keep(merchant: Cutoff, batches: BatchStore, road: Road) -> int:

@@ -2,6 +2,7 @@
 Batches in the database: opened, frozen, closed; every message about them committed first.
 """
 
+from collections.abc import Collection
 from datetime import date, datetime, time
 from typing import Any
 from uuid import UUID
@@ -16,6 +17,7 @@ from counterfoil.store.payments import sealed_card
 from counterfoil.vault import KeptCard, Vault
 
 UPLOAD_AT_ONCE_MAX = 50
+WHOLE_BATCH_SECONDS_MAX = 120.0  # For statements that move up to 9,999 items at once.
 
 
 Row = asyncpg.Record
@@ -55,12 +57,23 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
 class Sent(msgspec.Struct, frozen=True, kw_only=True):
     """
     A message about a batch: the trace that it keeps, how often it was tried, what was answered.
+
+    Attributes:
+        forgiven: Tries that do not count any more, since a person let the batch go on.
     """
 
     stan: int
     transmitted_at: datetime
     attempts: int
+    forgiven: int
     response_code: str | None
+
+    @property
+    def tries(self) -> int:
+        """
+        How many tries count.
+        """
+        return self.attempts - self.forgiven
 
 
 class Upload(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,14 +133,24 @@ class BatchStore:
         ]
 
     async def claim(
-        self, acquirers: list[str], now: datetime, lease_until: datetime, limit: int
+        self,
+        acquirers: list[str],
+        now: datetime,
+        lease_until: datetime,
+        limit: int,
+        *,
+        under_way: Collection[BatchKey] = (),
     ) -> list[Batch]:
         """
         Take leases on batches whose next step is due, also on those of a process that has ended.
+
+        Those *under_way* in this process have their lease, and are left alone.
         """
-        due = await self._database.rows("due_batches", now, limit, acquirers, self._owner)
+        look_at = limit + len(under_way)
+        rows = await self._database.rows("due_batches", now, look_at, acquirers, self._owner)
+        due = [key for row in rows if (key := BatchKey(*row.values())) not in under_way]
         claimed = []
-        for key in (BatchKey(*row.values()) for row in due):
+        for key in due[:limit]:
             row = await self._database.row(
                 "claim_batch", *msgspec.structs.astuple(key), self._owner, lease_until, now
             )
@@ -179,15 +202,16 @@ class BatchStore:
         """
         Fix items and totals; False when somebody else did.
         """
-        row = await self._database.row(
+        rows = await self._database.rows(
             "freeze_batch",
             *msgspec.structs.astuple(key),
             at,
             msgspec.json.encode(totals).decode(),
             self._owner,
             event_id,
+            seconds_max=WHOLE_BATCH_SECONDS_MAX,
         )
-        return row is not None
+        return bool(rows)
 
     async def sent(self, key: BatchKey, step: str, item_number: int) -> Sent | None:
         """
@@ -222,6 +246,14 @@ class BatchStore:
         )
         assert row is not None
         return _sent(row)
+
+    async def not_sent(self, key: BatchKey, step: str, item_number: int) -> None:
+        """
+        Commit that the last try was not written, so that it does not count.
+        """
+        await self._database.rows(
+            "batch_message_not_sent", *msgspec.structs.astuple(key), step, item_number
+        )
 
     async def answered(
         self, key: BatchKey, step: str, item_number: int, code: str, at: datetime
@@ -261,6 +293,7 @@ class BatchStore:
         after: str,
         *,
         host: Totals | None,
+        settlement_date: str | None,
         at: datetime,
         event_id: UUID,
         cause: str,
@@ -282,8 +315,20 @@ class BatchStore:
             cause,
             actor,
             note,
+            settlement_date,
         )
         return row is not None
+
+    async def retry(self, key: BatchKey, *, at: datetime, actor: str, event_id: UUID) -> str | None:
+        """
+        Let a batch that needs a person go on where it stopped; return its state.
+
+        None: it needs no person. Tries are counted anew; trace numbers stay.
+        """
+        row = await self._database.row(
+            "retry_batch", *msgspec.structs.astuple(key), at, actor, event_id
+        )
+        return row["state"] if row else None
 
     async def closed(
         self,
@@ -302,7 +347,7 @@ class BatchStore:
         Close the batch on our side too; return its number of items, None when it was not *before*.
         """
         event_id, captures_id, refunds_id = ids
-        row = await self._database.row(
+        rows = await self._database.rows(
             "batch_closed",
             *msgspec.structs.astuple(key),
             at,
@@ -315,8 +360,9 @@ class BatchStore:
             captures_id,
             refunds_id,
             note,
+            seconds_max=WHOLE_BATCH_SECONDS_MAX,
         )
-        return row["items"] if row else None
+        return rows[0]["items"] if rows else None
 
     async def page(
         self, merchant_id: UUID, state: str | None = None, limit: int = 100
@@ -352,12 +398,12 @@ class BatchStore:
         return bool(await self._database.rows("keep_cutoff", merchant_id, before, at))
 
     async def overdue(
-        self, opened_before: datetime, closing_before: datetime
+        self, waiting_since: datetime, closing_since: datetime
     ) -> list[asyncpg.Record]:
         """
-        Return batches that have been open or closing for too long, or need a person.
+        Return batches whose items wait or that close for too long, and those that need a person.
         """
-        return await self._database.rows("long_open_batches", opened_before, closing_before)
+        return await self._database.rows("long_open_batches", waiting_since, closing_since)
 
     async def _one(self, name: str, words: tuple[Any, ...]) -> asyncpg.Record:
         row = await self._database.row(name, *words)
@@ -387,6 +433,7 @@ def _sent(row: asyncpg.Record) -> Sent:
         stan=row["stan"],
         transmitted_at=row["transmitted_at"],
         attempts=row["attempts"],
+        forgiven=row["forgiven"],
         response_code=row["response_code"],
     )
 

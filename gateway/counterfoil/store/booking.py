@@ -18,6 +18,7 @@ from counterfoil.store.queries import query
 STEP_SECONDS_MAX = 120.0  # One step of a large file; a payment's steps have their own deadline.
 NOT_REPORTED_MAX = 1_000
 GAPS_MAX = 100
+LARGE = 1_000  # Rows from which on a file is planned for, whatever statistics there are.
 NOT_PAID_MAX = 1_000
 
 Rows = list[asyncpg.Record]
@@ -127,6 +128,7 @@ class Booking:
         self._connection = connection
         self.merchant_id = merchant_id
         self.at = at
+        self._is_planned = False
 
     async def step(self, name: str, *arguments: Any) -> Rows:
         """
@@ -147,6 +149,14 @@ class Booking:
         return await self.step(
             name, *leading, *(list(column) for column in zip(*rows, strict=True))
         )
+
+    async def plan_for_many(self) -> None:
+        """
+        Let every later step of this transaction expect many rows.
+        """
+        if not self._is_planned:
+            await self._connection.fetch(query("plan_for_many"))
+            self._is_planned = True
 
     async def keep(self, file: Kept) -> bool:
         """
@@ -181,6 +191,9 @@ class Booking:
         """
         Return what we have under each terminal and RRN.
         """
+        if len(keys) >= LARGE:
+            await self.plan_for_many()
+            await self._connection.execute(query("analyze_items"), timeout=STEP_SECONDS_MAX)
         return await self.many("items_of_lines", [acquirer], keys)
 
     async def payments(self, acquirer: str, keys: Sequence[tuple[str, str]]) -> Rows:
@@ -200,6 +213,9 @@ class Booking:
             ("merchant_id", "acquirer", "file_digest", *_LINE_COLUMNS),
             [(self.merchant_id, acquirer, digest, *line) for line in lines],
         )
+        if len(lines) >= LARGE:
+            await self.plan_for_many()
+            await self._connection.execute(query("analyze_lines"), timeout=STEP_SECONDS_MAX)
 
     async def settle(self, movements: Sequence[UUID]) -> int:
         """
@@ -222,6 +238,12 @@ class Booking:
         Return closed batches that no report has named.
         """
         return await self.step("batches_not_reported", acquirer, card_acceptor_id, NOT_REPORTED_MAX)
+
+    async def batches_without_report(self, since: datetime, until: datetime, limit: int) -> Rows:
+        """
+        Return batches closed in that time that are on no report and no list.
+        """
+        return await self.step("batches_without_report", since, until, limit)
 
     async def find(self, findings: Sequence[tuple[UUID, Finding]]) -> None:
         """
@@ -325,6 +347,9 @@ class Booking:
         """
         if deposits:
             acquirers, references = (list(column) for column in zip(*deposits, strict=True))
+            rows = await self.step("lines_of_deposits", acquirers, references, LARGE)
+            if rows[0]["number"] >= LARGE:
+                await self.plan_for_many()
             await self.step(
                 "move_paid_movements", self.at, before, after, acquirers, references, cause
             )

@@ -95,7 +95,9 @@ class Database:
         except TimeoutError:
             self._pool.terminate()
 
-    async def rows(self, name: str, *arguments: Any) -> list[asyncpg.Record]:
+    async def rows(
+        self, name: str, *arguments: Any, seconds_max: float = CALL_SECONDS_MAX
+    ) -> list[asyncpg.Record]:
         """
         Run the named query and return its rows.
 
@@ -104,7 +106,7 @@ class Database:
         """
         try:
             async with self._pool.acquire(timeout=CONNECT_SECONDS_MAX) as connection:
-                return await connection.fetch(query(name), *arguments)
+                return await connection.fetch(query(name), *arguments, timeout=seconds_max)
         except IN_DOUBT as error:
             raise DatabaseAway(f"no answer to {name}: {type(error).__name__}") from error
 

@@ -25,6 +25,12 @@ LISTENING_LOST: tuple[type[BaseException], ...] = (*IN_DOUBT, asyncpg.PostgresEr
 log = structlog.get_logger("store")
 
 
+class AcceptorTaken(Exception):
+    """
+    A card acceptor id (DE 42) belongs to another merchant; the message names it.
+    """
+
+
 class Terminal(msgspec.Struct, frozen=True):
     """
     A terminal of a merchant at an acquirer (DE 41, DE 42).
@@ -84,8 +90,11 @@ class MerchantStore:
         Add a merchant with its terminals.
 
         Raises:
+            AcceptorTaken: A card acceptor id is another merchant's at that acquirer.
             asyncpg.UniqueViolationError: A terminal id is taken at that acquirer.
         """
+        for each in terminals:
+            await self._check_acceptor(merchant.merchant_id, each)
         now = self._clock.now()
         async with self._database.acquire() as connection, connection.transaction():
             await connection.execute(query("add_merchant"), *msgspec.structs.astuple(merchant), now)
@@ -102,10 +111,23 @@ class MerchantStore:
     async def add_terminal(self, merchant_id: UUID, terminal: Terminal) -> None:
         """
         Add one more terminal.
+
+        Raises:
+            AcceptorTaken: Its card acceptor id is another merchant's at that acquirer.
         """
+        await self._check_acceptor(merchant_id, terminal)
         await self._database.rows(
             "add_terminal", merchant_id, *msgspec.structs.astuple(terminal), self._clock.now()
         )
+
+    async def _check_acceptor(self, merchant_id: UUID, terminal: Terminal) -> None:
+        if await self._database.row(
+            "acceptor_of_another", terminal.acquirer, terminal.card_acceptor_id, merchant_id
+        ):
+            raise AcceptorTaken(
+                f"card acceptor {terminal.card_acceptor_id} is another merchant's at "
+                f"{terminal.acquirer}: its reports and deposits could not be told apart"
+            )
 
     async def next_terminal_number(self, acquirer: str) -> int:
         """

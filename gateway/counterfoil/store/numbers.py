@@ -19,9 +19,9 @@ STAN_RANGE = 500
 CONFIRMATION_RANGE = 500
 COUNTERS_KEPT_MAX = 20_000
 
-# A batch has at most 9,999 items (DE 71). Each process counts after every 500 of its own
-# and closes from 6,000 on: four processes and what is in flight stay below.
-ITEMS_COUNTED_EVERY = 500
+# A batch has at most 9,999 items (DE 71). Each process counts when it learns of a batch and after
+# every 100 items of its own, and closes from 6,000 on: thirty processes stay below.
+ITEMS_COUNTED_EVERY = 100
 ITEMS_MAX = 6_000
 
 
@@ -138,8 +138,9 @@ class OpenBatches:
     """
     The number of the open batch of each terminal and currency, remembered.
 
-    Memory may be behind a close; the intent's statement checks it and `forget` follows. A
-    batch that is nearly full is closed here, so that the next number takes what comes.
+    Memory may be behind a close; the intent's statement checks it and `forget` follows. Every
+    item of a batch is announced here by asking for its number, sales, captures and refunds
+    alike: a batch that is nearly full is closed here, and the next number takes what comes.
     """
 
     def __init__(self, database: Database, clock: Clock, ids: Ids) -> None:
@@ -155,14 +156,12 @@ class OpenBatches:
         Return the open batch's number; the first batch of a terminal is opened here.
         """
         key = (merchant_id, acquirer, terminal_id, currency)
-        known = self._known.get(key)
-        if known is None:
-            known = self._known[key] = _Open(await self._open_number(key))
-            if len(self._known) > COUNTERS_KEPT_MAX:
-                self._known.popitem(last=False)
+        known = self._known.get(key) or await self._learn(key)
+        if key in self._known:
+            self._known.move_to_end(key)
+        counts = known.used % ITEMS_COUNTED_EVERY == 0
         known.used += 1
-        if known.used % ITEMS_COUNTED_EVERY == 0 and await self._is_full(key, known.number):
-            await self._close(key, known.number)
+        if counts and not await self._has_room(key, known.number):
             self.forget(*key)
             return await self.number(*key)
         return known.number
@@ -173,6 +172,12 @@ class OpenBatches:
         """
         self._known.pop((merchant_id, acquirer, terminal_id, currency), None)
 
+    async def _learn(self, key: tuple[UUID, str, str, str]) -> "_Open":
+        known = self._known[key] = _Open(await self._open_number(key))
+        if len(self._known) > COUNTERS_KEPT_MAX:
+            self._known.popitem(last=False)
+        return known
+
     async def _open_number(self, key: tuple[UUID, str, str, str]) -> int:
         row = await self._database.row("open_batch", *key)
         if row is None:
@@ -182,14 +187,17 @@ class OpenBatches:
         number: int = row["batch_number"]
         return number
 
-    async def _is_full(self, key: tuple[UUID, str, str, str], number: int) -> bool:
+    async def _has_room(self, key: tuple[UUID, str, str, str], number: int) -> bool:
+        """
+        Count the batch and close it when it is nearly full; no room either in one closed before.
+        """
         row = await self._database.row("items_in_batch", *key, number)
         assert row is not None
-        return bool(row["items"] >= ITEMS_MAX)
-
-    async def _close(self, key: tuple[UUID, str, str, str], number: int) -> None:
+        if row["is_open"] and row["items"] < ITEMS_MAX:
+            return True
         now, event_id = self._clock.now(), self._ids.new()
         await self._database.rows("begin_close", *key, number, now, "full", "gateway", event_id)
+        return False
 
 
 class _Open:

@@ -15,6 +15,8 @@ import asyncpg
 from counterfoil.store.booking import Booking, BookingRefused, Kept
 from counterfoil.store.database import IN_DOUBT, Database, DatabaseAway
 
+BATCHES_ASKED_MAX = 1_000
+MERCHANTS_ASKED_MAX = 10_000
 COMMIT_SLACK = timedelta(seconds=60)  # A commit may come this much later than its time says.
 
 
@@ -94,6 +96,15 @@ class SettlementStore:
         """
         rows = await self._database.rows("acquirers_of_merchant", merchant_id, acquirers)
         return [row["acquirer"] for row in rows]
+
+    async def merchants_without_report(self, since: datetime, until: datetime) -> list[UUID]:
+        """
+        Return whose batches were closed in that time, and are on no report and no list.
+        """
+        rows = await self._database.rows(
+            "merchants_without_report", since, until, MERCHANTS_ASKED_MAX
+        )
+        return [row["merchant_id"] for row in rows]
 
     async def add_account(
         self, merchant_id: UUID, account: str, currency: str, at: datetime

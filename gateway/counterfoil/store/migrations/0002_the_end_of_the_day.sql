@@ -21,6 +21,8 @@ ALTER TABLE batches
     ADD COLUMN next_try_at timestamptz;
 CREATE INDEX batches_at_work ON batches (next_try_at)
     WHERE state IN ('closing', 'totalling', 'uploading');
+CREATE INDEX batches_for_a_person ON batches (opened_at) WHERE state = 'needs_a_person';
+CREATE INDEX advices_owed_in_batch ON advices (merchant_id, batch_number) WHERE state = 'owed';
 
 CREATE INDEX payments_in_flight ON payments (merchant_id, terminal_id, batch_number)
     WHERE state IN ('processing', 'approved', 'reversing', 'voiding');
@@ -72,6 +74,7 @@ CREATE TABLE batch_items (
 );
 
 -- Messages about a batch: its totals (item 0), its items when they are uploaded, its final totals.
+-- forgiven: of the attempts, those before a person let the batch go on.
 CREATE TABLE batch_messages (
     merchant_id    uuid NOT NULL,
     acquirer       text NOT NULL,
@@ -84,6 +87,7 @@ CREATE TABLE batch_messages (
     stan           integer NOT NULL,
     transmitted_at timestamptz NOT NULL,
     attempts       integer NOT NULL,
+    forgiven       integer NOT NULL DEFAULT 0,
     response_code  text,
     answered_at    timestamptz,
     PRIMARY KEY (merchant_id, acquirer, terminal_id, currency, batch_number, step, item_number)
@@ -322,3 +326,19 @@ CREATE UNIQUE INDEX findings_once ON findings (merchant_id, kind, subject) WHERE
 CREATE INDEX findings_movement ON findings (merchant_id, movement_id)
     WHERE movement_id IS NOT NULL;
 CREATE INDEX findings_newest ON findings (merchant_id, opened_at, finding_id);
+
+-- Nor may a whole table of theirs be emptied.
+CREATE TRIGGER payment_events_never_emptied BEFORE TRUNCATE ON payment_events
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_rewriting();
+CREATE TRIGGER network_messages_never_emptied BEFORE TRUNCATE ON network_messages
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_rewriting();
+CREATE TRIGGER transfers_never_emptied BEFORE TRUNCATE ON transfers
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_rewriting();
+CREATE TRIGGER batch_events_never_emptied BEFORE TRUNCATE ON batch_events
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_rewriting();
+CREATE TRIGGER movement_events_never_emptied BEFORE TRUNCATE ON movement_events
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_rewriting();
+CREATE TRIGGER deposit_events_never_emptied BEFORE TRUNCATE ON deposit_events
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_rewriting();
+CREATE TRIGGER transfer_blocks_never_emptied BEFORE TRUNCATE ON transfer_blocks
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_rewriting();

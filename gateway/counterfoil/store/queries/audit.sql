@@ -201,6 +201,49 @@ WHERE ($1::uuid IS NULL OR m.merchant_id = $1)
   AND (p.captured_minor = 0 OR p.captured_minor <> p.refunded_minor)
 ORDER BY m.merchant_id, m.payment_id LIMIT $2;
 
+-- name: audit_stranded_payments
+-- Payments and movements for which nobody does anything any more: no advice is owed, or the time
+-- within which the sweep ends them is over since before $3.
+WITH advised AS (
+    SELECT merchant_id, payment_id, movement_id, bool_or(state = 'owed') AS is_owed
+    FROM advices WHERE state IN ('owed', 'accepted') AND ($1::uuid IS NULL OR merchant_id = $1)
+    GROUP BY merchant_id, payment_id, movement_id
+), owing AS (
+    SELECT DISTINCT merchant_id, payment_id FROM advised WHERE is_owed
+), stranded AS (
+    SELECT p.merchant_id, p.payment_id, p.currency, p.state AS what, p.amount_minor,
+        CASE p.state WHEN 'processing' THEN 'an end within minutes'
+            WHEN 'approved' THEN 'an acknowledgment, or a reversal'
+            ELSE 'an advice that is owed' END AS due,
+        CASE p.state WHEN 'approved' THEN p.acknowledge_by ELSE p.updated_at END AS since
+    FROM payments AS p
+    LEFT JOIN owing AS o ON o.merchant_id = p.merchant_id AND o.payment_id = p.payment_id
+    WHERE ($1::uuid IS NULL OR p.merchant_id = $1) AND CASE p.state
+        WHEN 'processing' THEN p.updated_at < $3::timestamptz
+        WHEN 'approved' THEN p.acknowledge_by < $3
+        WHEN 'reversing' THEN o.payment_id IS NULL
+        WHEN 'voiding' THEN o.payment_id IS NULL
+        ELSE false END
+    UNION ALL
+    SELECT m.merchant_id, m.payment_id, m.currency, m.kind || ' mov_'
+        || replace(m.movement_id::text, '-', '') || ', pending', m.amount_minor,
+        'an advice that is owed or accepted', m.updated_at
+    FROM movements AS m
+    JOIN payments AS p ON p.merchant_id = m.merchant_id AND p.payment_id = m.payment_id
+    LEFT JOIN advised AS a ON a.merchant_id = m.merchant_id AND a.movement_id = m.movement_id
+    WHERE ($1::uuid IS NULL OR m.merchant_id = $1) AND m.state = 'pending'
+      AND a.movement_id IS NULL
+      AND (m.kind = 'refund'
+        OR (m.kind = 'capture' AND p.kind = 'authorization' AND p.state = 'captured'))
+)
+SELECT merchant_id, currency,
+    'payment pay_' || replace(payment_id::text, '-', '') || ', ' || what AS subject,
+    to_jsonb(due) AS expected,
+    to_jsonb('none since ' || to_char(since AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'))
+        AS found,
+    amount_minor AS difference_minor
+FROM stranded ORDER BY merchant_id, payment_id, what LIMIT $2;
+
 -- name: audit_outbox
 -- Confirmed payments of which merchant or customer was never to be told.
 SELECT p.merchant_id, p.currency,
@@ -361,8 +404,9 @@ SELECT j.merchant_id, j.currency,
 FROM judged AS j
 LEFT JOIN items AS i USING (merchant_id, acquirer, terminal_id, currency, batch_number)
 WHERE j.state = 'needs_a_person'
-   OR COALESCE(j.times_reached, 0) - COALESCE(j.times_left, 0)
-        <> CASE j.state WHEN 'open' THEN 0 ELSE 1 END
+   OR CASE j.state
+        WHEN 'open' THEN COALESCE(j.times_left, 0) <> 0
+        ELSE COALESCE(j.times_reached, 0) - COALESCE(j.times_left, 0) <> 1 END
 ORDER BY j.merchant_id, j.terminal_id, j.currency, j.batch_number LIMIT $2;
 
 -- name: audit_movement_states
@@ -383,8 +427,11 @@ SELECT m.merchant_id, m.currency,
 FROM movements AS m
 LEFT JOIN history AS h ON h.merchant_id = m.merchant_id AND h.movement_id = m.movement_id
 WHERE ($1::uuid IS NULL OR m.merchant_id = $1) AND m.kind IN ('capture', 'refund')
-  AND COALESCE(h.times, 0)
-    <> CASE WHEN m.state IN ('batched', 'settled', 'funded') THEN 1 ELSE 0 END
+  AND CASE
+    WHEN m.state IN ('batched', 'settled', 'funded') THEN COALESCE(h.times, 0) <> 1
+    WHEN m.state = 'pending' THEN COALESCE(h.times, 0) <> 0
+    -- What failed, or was undone, may be told by the payment's history instead.
+    ELSE COALESCE(h.times, 0) NOT IN (0, 1) END
 ORDER BY m.merchant_id, m.movement_id LIMIT $2;
 
 -- name: audit_settled_movements
@@ -637,9 +684,12 @@ WHERE ($1::uuid IS NULL OR merchant_id = $1) AND sha256(content) <> digest
 ORDER BY received_at LIMIT $2;
 
 -- name: audit_settings
--- Memory and hands for one large reader, until its transaction ends.
+-- Memory and hands for one large reader, until its transaction ends. Each rule reads whole tables:
+-- hashing them is never slow, and nested loops are, wherever statistics are missing or old.
 SELECT set_config('work_mem', '128MB', true), set_config('hash_mem_multiplier', '2', true),
-    set_config('max_parallel_workers_per_gather', '2', true), set_config('jit', 'off', true);
+    set_config('max_parallel_workers_per_gather', '2', true), set_config('jit', 'off', true),
+    set_config('enable_nestloop', 'off', true),
+    set_config('plan_cache_mode', 'force_custom_plan', true);
 
 -- name: audit_terminals
 -- The terminals whose books are audited.

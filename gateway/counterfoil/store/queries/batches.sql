@@ -10,7 +10,7 @@ WITH closing AS (
     INSERT INTO batches
         (merchant_id, acquirer, terminal_id, currency, batch_number, state, opened_at)
     SELECT merchant_id, acquirer, terminal_id, currency, batch_number + 1, 'open', $6 FROM closing
-    RETURNING batch_number
+    RETURNING merchant_id, acquirer, terminal_id, currency, batch_number
 ), history AS (
     INSERT INTO batch_events
         (merchant_id, event_id, acquirer, terminal_id, currency, batch_number, at, from_state,
@@ -18,6 +18,10 @@ WITH closing AS (
     SELECT merchant_id, $9, acquirer, terminal_id, currency, batch_number, $6, 'open', 'closing',
         $7, $8
     FROM closing
+    UNION ALL
+    SELECT merchant_id, gen_random_uuid(), acquirer, terminal_id, currency, batch_number, $6,
+        NULL, 'open', 'opened', $8
+    FROM opened
 )
 SELECT c.batch_number FROM closing AS c, opened AS o;
 
@@ -36,7 +40,7 @@ WHERE b.merchant_id = $1 AND b.state = 'open' AND b.opened_at < $2
 ORDER BY b.acquirer, b.terminal_id, b.currency;
 
 -- name: items_in_batch
--- How many items a batch has or may still get.
+-- How many items a batch has or may still get, and whether it takes more.
 SELECT (
     SELECT count(*) FROM movements
     WHERE merchant_id = $1 AND acquirer = $2 AND terminal_id = $3 AND currency = $4
@@ -45,11 +49,15 @@ SELECT (
     SELECT count(*) FROM payments
     WHERE merchant_id = $1 AND acquirer = $2 AND terminal_id = $3 AND currency = $4
       AND batch_number = $5 AND state IN ('processing', 'approved', 'reversing', 'voiding')
-) AS items;
+) AS items, EXISTS (
+    SELECT 1 FROM batches
+    WHERE merchant_id = $1 AND acquirer = $2 AND terminal_id = $3 AND currency = $4
+      AND batch_number = $5 AND state = 'open'
+) AS is_open;
 
 -- name: due_batches
 -- Batches on their way to being closed whose next step is due. A lease is also over when its
--- process has ended, and when it is ours: a round has nothing under way when it looks.
+-- process has ended, and when it is ours: who asks leaves out what it has under way.
 SELECT merchant_id, acquirer, terminal_id, currency, batch_number FROM batches AS b
 WHERE state IN ('closing', 'totalling', 'uploading') AND next_try_at <= $1
   AND (lease_until IS NULL OR lease_until <= $1 OR lease_owner = $4 OR EXISTS (
@@ -168,6 +176,12 @@ ON CONFLICT (merchant_id, acquirer, terminal_id, currency, batch_number, step, i
 DO UPDATE SET attempts = m.attempts + 1
 RETURNING *;
 
+-- name: batch_message_not_sent
+-- Not one byte of the last try was written: it is none.
+UPDATE batch_messages SET attempts = attempts - 1
+WHERE merchant_id = $1 AND acquirer = $2 AND terminal_id = $3 AND currency = $4
+  AND batch_number = $5 AND step = $6 AND item_number = $7 AND attempts > forgiven;
+
 -- name: batch_message_answered
 -- What the host said to it.
 UPDATE batch_messages SET response_code = $8, answered_at = $9
@@ -203,7 +217,8 @@ WHERE merchant_id = $1 AND acquirer = $2 AND terminal_id = $3 AND currency = $4
 -- A batch's next state, with the host's totals when they are known.
 WITH batch AS (
     UPDATE batches
-    SET state = $7, host_totals = COALESCE($8, host_totals), next_try_at = $9
+    SET state = $7, host_totals = COALESCE($8, host_totals), next_try_at = $9,
+        settlement_date = COALESCE($15, settlement_date)
     WHERE merchant_id = $1 AND acquirer = $2 AND terminal_id = $3 AND currency = $4
       AND batch_number = $5 AND state = $6 AND lease_owner = $10
     RETURNING *
@@ -217,12 +232,42 @@ WITH batch AS (
 )
 SELECT batch_number FROM batch;
 
+-- name: retry_batch
+-- A person lets a batch go on in the state in which it stopped; its tries are counted anew.
+WITH stopped AS (
+    SELECT from_state FROM batch_events
+    WHERE merchant_id = $1 AND acquirer = $2 AND terminal_id = $3 AND currency = $4
+      AND batch_number = $5 AND to_state = 'needs_a_person'
+    ORDER BY at DESC, event_id DESC LIMIT 1
+), batch AS (
+    UPDATE batches AS b
+    SET state = s.from_state, next_try_at = $6, lease_owner = NULL, lease_until = NULL
+    FROM stopped AS s
+    WHERE merchant_id = $1 AND acquirer = $2 AND terminal_id = $3 AND currency = $4
+      AND batch_number = $5 AND state = 'needs_a_person'
+    RETURNING b.*
+), forgiven AS (
+    UPDATE batch_messages AS m SET forgiven = m.attempts
+    FROM batch AS b
+    WHERE m.merchant_id = b.merchant_id AND m.acquirer = b.acquirer
+      AND m.terminal_id = b.terminal_id AND m.currency = b.currency
+      AND m.batch_number = b.batch_number
+), history AS (
+    INSERT INTO batch_events
+        (merchant_id, event_id, acquirer, terminal_id, currency, batch_number, at, from_state,
+         to_state, cause, actor)
+    SELECT merchant_id, $8, acquirer, terminal_id, currency, batch_number, $6, 'needs_a_person',
+        state, 'retried', $7
+    FROM batch
+)
+SELECT state FROM batch;
+
 -- name: batch_closed
 -- Both sides agree: the batch, its movements, their history and the books, in one commit.
 WITH batch AS (
     UPDATE batches
     SET state = 'closed', closed_at = $6, host_totals = COALESCE($7, host_totals),
-        settlement_date = $8, lease_owner = NULL, lease_until = NULL, next_try_at = NULL
+        settlement_date = COALESCE($8, settlement_date), lease_owner = NULL, lease_until = NULL, next_try_at = NULL
     WHERE merchant_id = $1 AND acquirer = $2 AND terminal_id = $3 AND currency = $4
       AND batch_number = $5 AND state = $9
     RETURNING *
@@ -306,14 +351,15 @@ WHERE merchant_id = $1 AND last_cutoff_at = $2
 RETURNING merchant_id;
 
 -- name: long_open_batches
--- Batches with items that have been open or closing for too long.
+-- Open batches with an item that waits too long, those that close for too long or need a person.
 SELECT merchant_id, acquirer, terminal_id, currency, batch_number, state, opened_at, closing_at
 FROM batches AS b
-WHERE (state = 'open' AND opened_at <= $1 AND EXISTS (
+WHERE (state = 'open' AND EXISTS (
         SELECT 1 FROM movements AS m
         WHERE m.merchant_id = b.merchant_id AND m.acquirer = b.acquirer
           AND m.terminal_id = b.terminal_id AND m.currency = b.currency
-          AND m.batch_number = b.batch_number AND m.state = 'pending'))
+          AND m.batch_number = b.batch_number AND m.kind IN ('capture', 'refund')
+          AND m.state = 'pending' AND m.created_at <= $1))
    OR (state IN ('closing', 'totalling', 'uploading') AND closing_at <= $2)
    OR state = 'needs_a_person'
 ORDER BY opened_at LIMIT 100;

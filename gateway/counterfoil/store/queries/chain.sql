@@ -59,34 +59,40 @@ WHERE block_number <> number_before + 1 OR previous <> hash_before OR due <> has
 ORDER BY merchant_id, block_number LIMIT $2;
 
 -- name: audit_sealed_transfers
--- Transfers that are not as sealed: changed, removed, or slipped in long after their date ($3).
-WITH blocks AS (
-    SELECT *, max(until) OVER (PARTITION BY merchant_id ORDER BY block_number
-        ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS until_before
-    FROM transfer_blocks WHERE $1::uuid IS NULL OR merchant_id = $1
-), sealed AS (
-    SELECT b.merchant_id, b.block_number, b.until_before, s.transfer_id, s.digest FROM blocks AS b
+-- Transfers that are no longer as they were sealed: changed, or removed.
+WITH sealed AS (
+    SELECT b.merchant_id, b.block_number, s.transfer_id, s.digest FROM transfer_blocks AS b
     CROSS JOIN LATERAL unnest(b.transfer_ids, b.digests) AS s (transfer_id, digest)
-), ends AS (
-    SELECT merchant_id, max(until) AS until FROM blocks GROUP BY merchant_id
+    WHERE $1::uuid IS NULL OR b.merchant_id = $1
 ), judged AS (
-    SELECT COALESCE(s.merchant_id, t.merchant_id) AS merchant_id,
-        COALESCE(s.transfer_id, t.transfer_id) AS transfer_id, s.block_number, t.currency,
-        t.amount_minor, t.debit_account, t.credit_account,
-        CASE WHEN t.transfer_id IS NULL THEN 'removed'
-            WHEN s.transfer_id IS NULL THEN CASE WHEN t.at < e.until - $3::interval
-                THEN 'in no block, though younger ones are' END
-            WHEN transfer_digest(t.journal) <> s.digest THEN 'changed'
-            WHEN t.at < s.until_before - $3::interval THEN 'sealed after younger ones' END AS fault
+    SELECT s.merchant_id, s.transfer_id, s.block_number, t.currency, t.amount_minor,
+        t.debit_account, t.credit_account,
+        CASE WHEN t.transfer_id IS NULL THEN 'removed' ELSE 'changed' END AS fault
     FROM sealed AS s
-    FULL JOIN (SELECT journal, journal.* FROM transfers AS journal
+    LEFT JOIN (SELECT journal, journal.* FROM transfers AS journal
         WHERE $1::uuid IS NULL OR merchant_id = $1) AS t
         ON t.merchant_id = s.merchant_id AND t.transfer_id = s.transfer_id
-    LEFT JOIN ends AS e ON e.merchant_id = t.merchant_id
+    WHERE t.transfer_id IS NULL OR transfer_digest(t.journal) <> s.digest
 )
 SELECT merchant_id, currency, 'transfer ' || transfer_id AS subject,
-    to_jsonb(COALESCE('as sealed in block ' || block_number, 'sealed in its time')) AS expected,
+    to_jsonb('as sealed in block ' || block_number) AS expected,
     to_jsonb(fault || COALESCE(': ' || amount_minor || ' from ' || credit_account || ' to '
         || debit_account, '')) AS found,
     amount_minor AS difference_minor
-FROM judged WHERE fault IS NOT NULL ORDER BY merchant_id, transfer_id LIMIT $2;
+FROM judged ORDER BY merchant_id, transfer_id LIMIT $2;
+
+-- name: audit_late_transfers
+-- Transfers dated before $3 that no block names, although the daily look at everything has passed.
+WITH sealed AS (
+    SELECT merchant_id, unnest(transfer_ids) AS transfer_id FROM transfer_blocks
+    WHERE $1::uuid IS NULL OR merchant_id = $1
+)
+SELECT t.merchant_id, t.currency, 'transfer ' || t.transfer_id AS subject,
+    to_jsonb('sealed within a day'::text) AS expected,
+    to_jsonb('in no block: ' || t.amount_minor || ' from ' || t.credit_account || ' to '
+        || t.debit_account) AS found,
+    t.amount_minor AS difference_minor
+FROM transfers AS t
+LEFT JOIN sealed AS s ON s.merchant_id = t.merchant_id AND s.transfer_id = t.transfer_id
+WHERE ($1::uuid IS NULL OR t.merchant_id = $1) AND t.at < $3 AND s.transfer_id IS NULL
+ORDER BY t.merchant_id, t.transfer_id LIMIT $2;

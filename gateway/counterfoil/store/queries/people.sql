@@ -27,6 +27,11 @@ ORDER BY merchant_id LIMIT $2;
 -- One merchant.
 SELECT * FROM merchants WHERE merchant_id = $1;
 
+-- name: acceptor_of_another
+-- Whether a card acceptor id is another merchant's at the same acquirer: its reports name only it.
+SELECT merchant_id FROM terminals
+WHERE acquirer = $1 AND card_acceptor_id = $2 AND merchant_id <> $3 LIMIT 1;
+
 -- name: terminals_of_merchant
 -- A merchant's terminals.
 SELECT acquirer, terminal_id, card_acceptor_id FROM terminals WHERE merchant_id = $1
@@ -76,3 +81,9 @@ ON CONFLICT DO NOTHING;
 -- name: sealed_card
 -- One sealed card.
 SELECT key_id, nonce, ciphertext FROM vault_cards WHERE merchant_id = $1 AND token = $2;
+
+-- name: end_of_day_troubles
+-- What waits for a person: files held, batches not agreed, findings open.
+SELECT (SELECT count(*) FROM incoming_files WHERE state = 'held') AS held,
+    (SELECT count(*) FROM batches WHERE state = 'needs_a_person') AS batches,
+    (SELECT count(*) FROM findings WHERE state = 'open') AS findings;

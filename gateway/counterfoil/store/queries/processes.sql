@@ -43,12 +43,21 @@ WHERE merchant_id = $1 AND acquirer = $2 AND terminal_id = $3 AND currency = $4 
 
 -- name: open_first_batch
 -- The first batch of a terminal and currency; later ones are opened by the close.
-INSERT INTO batches
-    (merchant_id, acquirer, terminal_id, currency, batch_number, state, opened_at)
-SELECT $1, $2, $3, $4, 1, 'open', $5
-WHERE NOT EXISTS (SELECT 1 FROM batches
-    WHERE merchant_id = $1 AND acquirer = $2 AND terminal_id = $3 AND currency = $4)
-ON CONFLICT DO NOTHING;
+WITH opened AS (
+    INSERT INTO batches
+        (merchant_id, acquirer, terminal_id, currency, batch_number, state, opened_at)
+    SELECT $1, $2, $3, $4, 1, 'open', $5
+    WHERE NOT EXISTS (SELECT 1 FROM batches
+        WHERE merchant_id = $1 AND acquirer = $2 AND terminal_id = $3 AND currency = $4)
+    ON CONFLICT DO NOTHING
+    RETURNING merchant_id, acquirer, terminal_id, currency, batch_number, opened_at
+)
+INSERT INTO batch_events
+    (merchant_id, event_id, acquirer, terminal_id, currency, batch_number, at, from_state,
+     to_state, cause, actor)
+SELECT merchant_id, gen_random_uuid(), acquirer, terminal_id, currency, batch_number, opened_at,
+    NULL, 'open', 'opened', 'gateway'
+FROM opened;
 
 -- name: database_time
 -- What the database's clock says.

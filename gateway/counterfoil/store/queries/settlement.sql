@@ -152,7 +152,10 @@ WHERE l.line IS NULL;
 
 -- name: batches_not_reported
 -- Closed batches of a card acceptor that hold something and that no report has named so far.
-SELECT b.terminal_id, b.currency, b.batch_number, b.settlement_date, (
+-- One that was ended by hand has no settlement date of the acquirer's: the day of its close counts.
+SELECT b.terminal_id, b.currency, b.batch_number,
+    COALESCE(b.settlement_date, to_char(b.closed_at AT TIME ZONE 'UTC', 'MMDD'))
+        AS settlement_date, (
     SELECT sum(CASE i.kind WHEN 'refund' THEN -i.amount_minor ELSE i.amount_minor END)::bigint
     FROM batch_items AS i
     WHERE i.merchant_id = $1 AND i.acquirer = $2 AND i.terminal_id = b.terminal_id
@@ -161,7 +164,6 @@ FROM batches AS b
 JOIN terminals AS t
     ON t.merchant_id = b.merchant_id AND t.acquirer = b.acquirer AND t.terminal_id = b.terminal_id
 WHERE b.merchant_id = $1 AND b.acquirer = $2 AND t.card_acceptor_id = $3 AND b.state = 'closed'
-  AND b.settlement_date IS NOT NULL
   AND EXISTS (SELECT 1 FROM batch_items AS i
         WHERE i.merchant_id = $1 AND i.acquirer = $2 AND i.terminal_id = b.terminal_id
           AND i.currency = b.currency AND i.batch_number = b.batch_number)
@@ -169,6 +171,67 @@ WHERE b.merchant_id = $1 AND b.acquirer = $2 AND t.card_acceptor_id = $3 AND b.s
         WHERE s.merchant_id = $1 AND s.acquirer = $2 AND s.terminal_id = b.terminal_id
           AND s.currency = b.currency AND s.batch_number = b.batch_number)
 ORDER BY b.closed_at, b.terminal_id, b.currency, b.batch_number LIMIT $4;
+
+-- name: merchants_without_report
+-- Whose batches were closed between two moments, hold something, and are on no report and no list.
+SELECT DISTINCT b.merchant_id FROM batches AS b
+WHERE b.state = 'closed' AND b.closed_at >= $1 AND b.closed_at < $2
+  AND EXISTS (SELECT 1 FROM batch_items AS i
+        WHERE i.merchant_id = b.merchant_id AND i.acquirer = b.acquirer
+          AND i.terminal_id = b.terminal_id AND i.currency = b.currency
+          AND i.batch_number = b.batch_number)
+  AND NOT EXISTS (SELECT 1 FROM settlement_lines AS s
+        WHERE s.merchant_id = b.merchant_id AND s.acquirer = b.acquirer
+          AND s.terminal_id = b.terminal_id AND s.currency = b.currency
+          AND s.batch_number = b.batch_number)
+  AND NOT EXISTS (SELECT 1 FROM findings AS f
+        WHERE f.merchant_id = b.merchant_id AND f.kind = 'batch_missing' AND f.subject =
+            b.terminal_id || '/' || b.currency || '/' || lpad(b.batch_number::text, 6, '0'))
+LIMIT $3;
+
+-- name: batches_without_report
+-- One merchant's batches of that kind, oldest first.
+SELECT b.terminal_id, b.currency, b.batch_number, b.settlement_date, b.closed_at, i.amount_minor
+FROM batches AS b
+CROSS JOIN LATERAL (
+    SELECT sum(CASE i.kind WHEN 'refund' THEN -i.amount_minor ELSE i.amount_minor END)::bigint
+        AS amount_minor
+    FROM batch_items AS i
+    WHERE i.merchant_id = $1 AND i.acquirer = b.acquirer AND i.terminal_id = b.terminal_id
+      AND i.currency = b.currency AND i.batch_number = b.batch_number) AS i
+WHERE b.merchant_id = $1 AND b.state = 'closed' AND b.closed_at >= $2 AND b.closed_at < $3
+  AND i.amount_minor IS NOT NULL
+  AND NOT EXISTS (SELECT 1 FROM settlement_lines AS s
+        WHERE s.merchant_id = $1 AND s.acquirer = b.acquirer
+          AND s.terminal_id = b.terminal_id AND s.currency = b.currency
+          AND s.batch_number = b.batch_number)
+  AND NOT EXISTS (SELECT 1 FROM findings AS f
+        WHERE f.merchant_id = $1 AND f.kind = 'batch_missing' AND f.subject =
+            b.terminal_id || '/' || b.currency || '/' || lpad(b.batch_number::text, 6, '0'))
+ORDER BY b.closed_at, b.terminal_id, b.currency, b.batch_number LIMIT $4;
+
+-- name: plan_for_many
+-- Until the transaction ends: whole sets are hashed. Where statistics are missing the planner takes
+-- a hundred thousand rows for a few, and loops over them once for each of them.
+SELECT set_config('enable_nestloop', 'off', true), set_config('jit', 'off', true),
+    set_config('plan_cache_mode', 'force_custom_plan', true);
+
+-- name: analyze_items
+-- What a large report is matched with; a table that somebody else is looking at is left to them.
+ANALYZE (SKIP_LOCKED) movements, payments;
+
+-- name: analyze_lines
+-- The lines that were just added, for the statements that follow.
+ANALYZE (SKIP_LOCKED) settlement_lines;
+
+-- name: lines_of_deposits
+-- How many lines these deposits have, as far as $4.
+SELECT count(*) AS number FROM (
+    SELECT 1 FROM unnest($2::text[], $3::text[]) AS n (acquirer, reference)
+    CROSS JOIN LATERAL (SELECT 1 FROM settlement_lines AS s
+        WHERE s.merchant_id = $1 AND s.acquirer = n.acquirer AND s.reference = n.reference
+        LIMIT $4) AS l
+    LIMIT $4) AS lines;
 
 -- name: open_findings
 -- Put what does not agree on the list; what stands there already is brought up to date.
