@@ -256,8 +256,8 @@ async def test_a_payment_that_is_taken_back_by_nobody_is_named(
     if kept:
         await day.damage(
             "INSERT INTO advices (merchant_id, advice_id, payment_id, position, kind, "
-            "amount_minor, batch_number, state, next_try_at, late_until, created_at) SELECT merchant_id, "
-            f"gen_random_uuid(), payment_id, 9, '{kept}', 4200, 1, 'owed', "
+            "amount_minor, batch_number, state, next_try_at, late_until, created_at) SELECT "
+            f"merchant_id, gen_random_uuid(), payment_id, 9, '{kept}', 4200, 1, 'owed', "
             "now(), now(), now() "
             "FROM payments WHERE merchant_id = $1 AND amount_minor = 4200"
         )
