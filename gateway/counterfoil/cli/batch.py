@@ -56,7 +56,7 @@ def close(
     """
     Close every open batch that holds anything; the worker compares it with the acquirer.
 
-    Exit code 1 when a batch needs a person, or is not closed when the time is up.
+    Batches that needed a person before are listed too, until somebody has seen to them. Exit code 1 when a batch needs a person, or is not closed when the time is up.
     """
     if not 0 <= wait_seconds <= WAIT_SECONDS_MAX:
         raise CommandRefused(f"--wait-seconds takes 0 to {WAIT_SECONDS_MAX:g}")
@@ -160,7 +160,14 @@ async def _close(
                 key, clock.now(), cause="operator", actor="cli", event_id=made.new()
             )
         ]
-        return await _wait(begun, batches, wait_seconds)
+        closed = await _wait(begun, batches, wait_seconds)
+        names = {each["batch"] for each in closed}
+        waiting = [
+            shown_batch(row)
+            for each in await _merchants(database, merchant_id)
+            for row in await batches.page(each, "needs_a_person")
+        ]
+        return closed + [each for each in waiting if each["batch"] not in names]
 
 
 async def _wait(
