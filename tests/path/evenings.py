@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Iterable
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -203,12 +203,12 @@ class Evening:
     async def audit(self) -> Audit:
         """Audit the merchant's books."""
         async with open_database(self.sandbox.configuration) as database:
-            return await audit(database, self.merchant.merchant_id)
+            return await audit(database, self.merchant.merchant_id, now=datetime.now(UTC))
 
     async def nightly_differences(self) -> list[Difference]:
         """Return what our books and the rail's charges disagree about."""
         async with open_database(self.sandbox.configuration) as database:
-            found = await audit(database, self.number)
+            found = await audit(database, self.number, now=datetime.now(UTC))
             ours = await our_books(database, self.number)
         theirs = self.acquirer.charges(self.merchant.terminal_id)
         return [*found.differences, *against_charges(ours, theirs)]

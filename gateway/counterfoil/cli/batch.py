@@ -56,7 +56,8 @@ def close(
     """
     Close every open batch that holds anything; the worker compares it with the acquirer.
 
-    Batches that needed a person before are listed too, until somebody has seen to them. Exit code 1 when a batch needs a person, or is not closed when the time is up.
+    Batches that needed a person before are listed too, until somebody has seen to them. Exit
+    code 1 when a batch needs a person, or is not closed when the time is up.
     """
     if not 0 <= wait_seconds <= WAIT_SECONDS_MAX:
         raise CommandRefused(f"--wait-seconds takes 0 to {WAIT_SECONDS_MAX:g}")
