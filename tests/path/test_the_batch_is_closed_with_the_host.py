@@ -146,11 +146,13 @@ async def test_every_payment_is_in_exactly_one_batch_whatever_closes_meanwhile(
     evening: Evening,
 ) -> None:
     """Intents race with three closes: each captured payment is in one batch, the same on both."""
-    selling = asyncio.create_task(_sell_on(evening))
-    names = []
-    for _ in range(3):
-        await asyncio.sleep(0.5)
+    closed_three = asyncio.Event()
+    selling = asyncio.create_task(_sell_on(evening, closed_three))
+    names: list[str] = []
+    while len(names) < 3 and not selling.done():
+        await asyncio.sleep(0.1)
         names += await evening.begin_close()
+    closed_three.set()
     sold = await selling
     names += await evening.begin_close()
     closed = [await evening.ended(each) for each in names]
@@ -267,9 +269,11 @@ def _messages(evening: Evening, rail: Log, *mtis: str) -> list[Json]:
     return [each for mti in mtis for each in evening.heard(rail, mti)]
 
 
-async def _sell_on(evening: Evening) -> list[Json]:
-    sold = []
-    for number in range(8):
+async def _sell_on(evening: Evening, enough: asyncio.Event) -> list[Json]:
+    sold: list[Json] = []
+    for number in range(40):
+        if enough.is_set():
+            break
         sold += await evening.sell(*range(1000 + 10 * number, 1010 + 10 * number))
     return sold
 
