@@ -454,3 +454,56 @@ async def test_an_outcome_that_comes_after_the_sweep_changes_nothing(stage: Stag
     assert payment.state is State.REVERSING
     assert payment.approval_code is None
     assert await stage.transfers() == []
+
+
+async def test_a_repeat_of_a_paid_key_is_answered_when_the_terminal_is_used_up(
+    stage: Stage,
+) -> None:
+    """What stands in the way of a new payment says nothing about one that was made."""
+    order = stage.order()
+    first = await take_payment(order, stage.road)
+    await stage.acknowledge(first.payment)
+    await stage.sql(
+        "UPDATE stan_counters SET next_stan = 1000000 WHERE merchant_id = $1",
+        stage.merchant.merchant_id,
+    )
+
+    again = await take_payment(order, stage.another_process().road)
+
+    assert again.payment.payment_id == first.payment.payment_id
+    assert (again.payment.state, again.first) == (State.CAPTURED, False)
+
+
+async def test_a_repeat_of_a_paid_key_is_answered_when_the_queue_is_full(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """503 "nothing was sent" would be a lie that makes the shop charge anew."""
+    order = stage.order()
+    first = await take_payment(order, stage.road)
+    monkeypatch.setattr("counterfoil.store.writer.QUEUE_ROWS_MAX", 0)
+
+    again = await take_payment(order, stage.road)
+
+    assert again.payment.payment_id == first.payment.payment_id
+
+
+async def test_a_payment_that_was_not_sent_is_tried_in_the_batch_that_is_open_now(
+    stage: Stage,
+) -> None:
+    """Another process closed the one we remember."""
+    stage.link.script.append(not_sent)
+    order = stage.order()
+    with pytest.raises(NothingWritten):
+        await take_payment(order, stage.road)
+    await stage.sql(
+        "UPDATE batches SET state = 'closed' WHERE merchant_id = $1", stage.merchant.merchant_id
+    )
+    await stage.sql(
+        "INSERT INTO batches (merchant_id, acquirer, terminal_id, currency, batch_number, state, "
+        "opened_at) VALUES ($1, $2, $3, $4, 2, 'open', now())",
+        *batch_key(stage),
+    )
+
+    taken = await take_payment(order, stage.road)
+
+    assert (taken.payment.state, taken.payment.batch_number) == (State.APPROVED, 2)
