@@ -78,7 +78,7 @@ class AcquirerHost:
         log: Log,
     ) -> None:
         self.counts: Counter[str] = Counter()
-        self.links: set[Link] = set()
+        self.links: dict[Link, None] = {}  # In the order in which they came.
         self._books = books
         self._closings = closings
         self._today = today  # The business day.
@@ -90,6 +90,7 @@ class AcquirerHost:
         self._inbox: deque[Received] = deque()
         self._at_issuers = 0
         self._turn_is_due = False
+        self._has_stopped = False
         self._echo_stan = 0
 
     # What links report.
@@ -100,7 +101,7 @@ class AcquirerHost:
         """
         if len(self.links) >= LINKS_MAX:
             return False
-        self.links.add(link)
+        self.links[link] = None
         self._log.event("link_opened", links=len(self.links))
         return True
 
@@ -108,7 +109,7 @@ class AcquirerHost:
         """
         Forget a link, and count why it went.
         """
-        self.links.discard(link)
+        self.links.pop(link, None)
         self.counts[reason] += 1
         self._log.event("link_closed", reason=reason, count=self.counts[reason])
 
@@ -125,6 +126,8 @@ class AcquirerHost:
         """
         Sort one message: answer it at once, or pass it to its issuer or to the next turn.
         """
+        if self._has_stopped:
+            return
         try:
             request = read(frame)
         except UnreadableError as error:
@@ -152,6 +155,13 @@ class AcquirerHost:
         """
         while self._inbox:
             self._turn()
+
+    def stop(self) -> None:
+        """
+        Take nothing more; what issuers still think about is lost, as if the host had died.
+        """
+        self._has_stopped = True
+        self._inbox.clear()
 
     def close_batches(self, name: tuple[str, str, str] | None) -> int:
         """
@@ -211,6 +221,8 @@ class AcquirerHost:
         self._take(received)
 
     def _take(self, received: Received) -> None:
+        if self._has_stopped:
+            return
         self._inbox.append(received)
         if not self._turn_is_due:
             self._turn_is_due = True
@@ -229,11 +241,10 @@ class AcquirerHost:
             self._turn_is_due = True
             asyncio.get_running_loop().call_soon(self._turn)
         moment = Moment.of(self._clock(), self._today())
-        links = set()
-        for received, answer in self._book_group(group, moment):
+        answered = self._book_group(group, moment)
+        for received, answer in answered:
             self._deliver(received, answer, moment)
-            links.add(received.link)
-        for link in links:
+        for link in dict.fromkeys(received.link for received, _ in answered):
             link.flush()
         self._log.flush()
 

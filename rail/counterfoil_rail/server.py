@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+import sqlite3
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from counterfoil_rail.books import Books
@@ -25,6 +26,7 @@ from counterfoil_rail.store import (
     locked,
     open_writable,
     prepare_folder,
+    rail_folder,
     write_private_json,
 )
 
@@ -37,6 +39,9 @@ class Settings:
     """
     How a rail is run. Port 0 takes a free one; a seed repeats delays and approval codes;
     *statements* None leaves the forms of bank statements as they were.
+
+    For simulations: *card_key* None keeps the folder's own key of the card references;
+    without *is_durable* commits are not synced to the disk.
     """
 
     state: Path
@@ -48,18 +53,45 @@ class Settings:
     idle_seconds: float = ECHO_IDLE_SECONDS
     clock: Clock = system_clock
     statements: str | None = None
+    card_key: bytes | None = None
+    is_durable: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Rail:
     """
-    A rail that is listening.
+    A rail that is open; with port 0 it has no socket, and `Link(rail.host)` connects to it.
     """
 
-    port: int
     host: AcquirerHost
     faults: Faults
     days: BusinessDays
+    port: int = 0
+
+
+@contextlib.contextmanager
+def opened(settings: Settings, log: Log) -> Iterator[Rail]:
+    """
+    Open a rail without any socket; at the end it stops as if its process had died.
+
+    All its time is the settings' clock and the loop's timers, all its chance their seed.
+
+    Raises:
+        StoreError: Its folder cannot be used.
+        FaultError: A fault of the settings is not one.
+    """
+    folder = prepare_folder(settings.state)
+    with locked(folder):
+        connection = open_writable(folder, is_durable=settings.is_durable)
+        books = Books(connection)
+        try:
+            rail = _assemble(settings, books, connection, folder, log)
+            try:
+                yield rail
+            finally:
+                rail.host.stop()
+        finally:
+            books.close()
 
 
 @contextlib.asynccontextmanager
@@ -72,35 +104,11 @@ async def running(settings: Settings, log: Log) -> AsyncIterator[Rail]:
         FaultError: A fault of the settings is not one.
         OSError: Its address cannot be had.
     """
-    folder = prepare_folder(settings.state)
-    with locked(folder):
-        connection = open_writable(folder)
-        books = Books(connection)
-        try:
-            faults = _faults(settings)
-            days = BusinessDays(
-                books,
-                connection,
-                folder,
-                faults=faults,
-                clock=settings.clock,
-                statements=settings.statements,
-            )
-            host = AcquirerHost(
-                books,
-                closings=Closings(connection),
-                today=lambda: days.today,
-                card_key=account_key(folder, connection),
-                issuers=Issuers(seed=settings.seed),
-                faults=faults,
-                clock=settings.clock,
-                log=log,
-            )
-            control = ControlPort(host, faults, days, log)
-            async with _listening(settings, host, control, folder, log) as port:
-                yield Rail(port, host, faults, days)
-        finally:
-            books.close()
+    folder = rail_folder(settings.state)
+    with opened(settings, log) as rail:
+        control = ControlPort(rail.host, rail.faults, rail.days, log)
+        async with _listening(settings, rail.host, control, folder, log) as port:
+            yield replace(rail, port=port)
 
 
 async def serve(settings: Settings, log: Log) -> None:
@@ -145,6 +153,31 @@ async def _listening(
         for link in list(host.links):
             link.close("stopping")
         await asyncio.sleep(0)  # Lets the links hear of their end before the books close.
+
+
+def _assemble(
+    settings: Settings, books: Books, connection: sqlite3.Connection, folder: Path, log: Log
+) -> Rail:
+    faults = _faults(settings)
+    days = BusinessDays(
+        books,
+        connection,
+        folder,
+        faults=faults,
+        clock=settings.clock,
+        statements=settings.statements,
+    )
+    host = AcquirerHost(
+        books,
+        closings=Closings(connection),
+        today=lambda: days.today,
+        card_key=settings.card_key or account_key(folder, connection),
+        issuers=Issuers(seed=settings.seed),
+        faults=faults,
+        clock=settings.clock,
+        log=log,
+    )
+    return Rail(host, faults, days)
 
 
 def _faults(settings: Settings) -> Faults:

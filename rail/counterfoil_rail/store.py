@@ -2,7 +2,7 @@
 The rail's folder on disk: its books, its key, and the files that say where it listens.
 
 Everything lies below `DIR/rail`. One process at a time may write: it holds `lock`.
-Commits are durable when they return (WAL, synchronous=FULL).
+Commits are durable when they return (WAL, synchronous=FULL), unless a simulation opens them.
 """
 
 import contextlib
@@ -81,9 +81,11 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def open_writable(folder: Path) -> sqlite3.Connection:
+def open_writable(folder: Path, *, is_durable: bool = True) -> sqlite3.Connection:
     """
     Open the books for writing, and make them when the folder has none.
+
+    Without *is_durable* a commit survives the process but not the machine: for simulations.
 
     Raises:
         StoreError: They are of a newer version, or SQLite refuses them.
@@ -92,7 +94,7 @@ def open_writable(folder: Path) -> sqlite3.Connection:
         books_path(folder).touch(mode=0o600)
         books = sqlite3.connect(books_path(folder), isolation_level=None, timeout=BUSY_SECONDS_MAX)
         books.execute("PRAGMA journal_mode = WAL")
-        books.execute("PRAGMA synchronous = FULL")
+        books.execute(f"PRAGMA synchronous = {'FULL' if is_durable else 'OFF'}")
         books.execute("PRAGMA foreign_keys = ON")
         books.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES_MAX}")
         _migrate(books)

@@ -9,6 +9,7 @@ import itertools
 import json
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -305,6 +306,13 @@ class Sandbox:
         return [line for line in lines if line["event"] == event]
 
 
+def monday() -> datetime:
+    """
+    Return the time of the tests' messages: a Monday, so that deposits are paid the day after.
+    """
+    return datetime(2026, 11, 23, 10, 15, tzinfo=UTC)
+
+
 Start = Callable[..., contextlib.AbstractAsyncContextManager[Sandbox]]
 
 
@@ -317,7 +325,7 @@ def start(tmp_path: Path) -> Start:
     @contextlib.asynccontextmanager
     async def _start(**settings: object) -> AsyncIterator[Sandbox]:
         stream = io.StringIO()
-        chosen = Settings(tmp_path, **settings)  # type: ignore[arg-type]
+        chosen = Settings(tmp_path, **({"clock": monday} | settings))  # type: ignore[arg-type]
         async with running(chosen, Log(chosen.clock, stream=stream)) as rail:
             yield Sandbox(tmp_path, rail, stream)
 

@@ -95,7 +95,7 @@ class BusinessDays:
         return Advanced(beginning.isoformat(), settled, statements, written)
 
 
-def advance_stopped(state: Path, days: int) -> list[Advanced]:
+def advance_stopped(state: Path, days: int, *, clock: Clock = system_clock) -> list[Advanced]:
     """
     Advance the business day of a rail that is not running.
 
@@ -107,9 +107,7 @@ def advance_stopped(state: Path, days: int) -> list[Advanced]:
         connection = open_writable(folder)
         books = Books(connection)
         try:
-            business_days = BusinessDays(
-                books, connection, folder, faults=Faults(), clock=system_clock
-            )
+            business_days = BusinessDays(books, connection, folder, faults=Faults(), clock=clock)
             return [business_days.advance() for _ in range(days)]
         except (OSError, sqlite3.Error) as error:
             raise StoreError(f"the day cannot be advanced: {error}") from error
