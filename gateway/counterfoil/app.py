@@ -418,7 +418,8 @@ def _duties(running: Process) -> list[Duty]:
     road, timers, owner = running.road, running.road.timers, running.lease.process_id
     configuration = running.configuration
     acquirers = list(running.links)
-    forwarder = Forwarder(road, AdviceStore(running.database, owner), running.merchants, acquirers)
+    advices = AdviceStore(running.database, owner, running.clock)
+    forwarder = Forwarder(road, advices, running.merchants, acquirers)
     mailer = Mailer(
         OutboxStore(running.database, owner),
         configuration.mail,
@@ -438,10 +439,6 @@ def _duties(running: Process) -> list[Duty]:
         statements=settlement.statements,
     )
 
-    async def swept() -> int:
-        await sweep(road)
-        return 0
-
     async def watched() -> int:
         await schedule.watch(batches, road)
         return 0
@@ -455,7 +452,7 @@ def _duties(running: Process) -> list[Duty]:
         return 0
 
     return [
-        Duty("sweep", swept, timers.sweep_seconds),
+        Duty("sweep", partial(sweep, road), timers.sweep_seconds),
         Duty("forward", forwarder.forward, IDLE_SECONDS),
         Duty("mail", mailer.send_due, IDLE_SECONDS),
         Duty("cutoffs", partial(schedule.keep_cutoffs, batches, road), CUTOFF_SECONDS),

@@ -192,7 +192,10 @@ class Stage:
     def forwarder(self) -> Forwarder:
         """Return a worker's forwarder, with a lease owner of its own."""
         return Forwarder(
-            self.road, AdviceStore(self.database, uuid4()), self.merchants, [self.acquirer]
+            self.road,
+            AdviceStore(self.database, uuid4(), self.clock),
+            self.merchants,
+            [self.acquirer],
         )
 
     async def read(self, payment: Payment) -> Payment:

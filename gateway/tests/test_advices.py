@@ -3,9 +3,9 @@ Store and forward: what is owed to the acquirer is sent, repeated and ended in o
 """
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
@@ -17,7 +17,7 @@ from counterfoil.payments.acknowledge import refuse
 from counterfoil.payments.advices import SPACING_SECONDS, verdict
 from counterfoil.payments.lifecycle import Kind, State
 from counterfoil.payments.payment import Payment
-from counterfoil.store.advices import Advice, AdviceStore
+from counterfoil.store.advices import Advice, AdviceStore, FinalWord, Try
 from counterfoil.store.processes import ProcessStore
 from payment_stage import ACTOR, START, Stage, until
 from scripted_link import approve, contradicts, not_sent, says, unknown
@@ -53,6 +53,9 @@ def advice(kind: str, *, attempts: int = 0) -> Advice:
         approval_code=None,
         movement_rrn=None,
         was_captured=False,
+        key_id="card-1",
+        nonce=b"",
+        ciphertext=b"",
     )
 
 
@@ -333,7 +336,7 @@ async def test_what_one_worker_holds_another_one_does_not_get(stage: Stage) -> N
     for _ in range(5):
         await refused(stage)
     now = stage.clock.now()
-    one, other = (AdviceStore(stage.database, uuid4()) for _ in range(2))
+    one, other = (AdviceStore(stage.database, uuid4(), stage.clock) for _ in range(2))
 
     async def claim(store: AdviceStore, at: Any) -> list[Advice]:
         return await store.claim([stage.acquirer], at, at + timedelta(seconds=45), 100)
@@ -356,36 +359,74 @@ async def test_two_workers_at_once_share_what_is_owed(stage: Stage) -> None:
     assert not any(each.mti == "0421" for each in stage.link.asked)
 
 
-async def test_a_worker_whose_lease_is_over_writes_nothing(stage: Stage) -> None:
-    """F22: it was frozen; another one has the work; its late word changes nothing."""
+async def test_f22_a_worker_whose_lease_is_over_writes_nothing(stage: Stage) -> None:
+    """It was frozen; another one has the work; its late word changes nothing."""
     payment = await refused(stage)
-    frozen, awake = (AdviceStore(stage.database, uuid4()) for _ in range(2))
+    frozen, awake = (AdviceStore(stage.database, uuid4(), stage.clock) for _ in range(2))
     now = stage.clock.now()
     (held,) = await frozen.claim([stage.acquirer], now, now + timedelta(seconds=1), 10)
     later = now + timedelta(seconds=2)
     (taken,) = await awake.claim([stage.acquirer], later, later + timedelta(seconds=45), 10)
-    trace = (
-        later.date(),
-        77,
-        later,
-        later,
-        uuid4(),
-        "0420",
-        stage.acquirer,
-        "TERM0001",
-        "{}",
-        later,
-    )
 
-    tried = await frozen.about_to_try(held, *trace)
+    tried = await frozen.about_to_try(attempt(held, frozen.owner, later))
     put_back = await frozen.unanswered(held, later, None)
-    ended = await frozen.answered(
-        held, "accepted", "00", uuid4(), uuid4(), uuid4(), "0430", "{}", later
-    )
+    ended = await frozen.answered(final_word(held, frozen.owner, later))
 
     assert (tried, put_back, ended) == (False, None, False)
     assert (await stage.read(payment)).state is State.REVERSING
     assert taken.advice_id == held.advice_id
+
+
+async def test_a_try_that_is_committed_again_counts_once(stage: Stage) -> None:
+    """A COMMIT in doubt is run again and refused: nothing is sent now, the repeat comes later."""
+    await refused(stage)
+    store, now = AdviceStore(stage.database, uuid4(), stage.clock), stage.clock.now()
+    (held,) = await store.claim([stage.acquirer], now, now + timedelta(seconds=45), 10)
+    again = attempt(held, store.owner, now)
+
+    tries = [await store.about_to_try(again) for _ in range(2)]
+
+    assert tries == [True, False]
+    assert (await one_advice(stage))["attempts"] == 1
+
+
+def attempt(held: Advice, owner: UUID, at: datetime) -> Try:
+    """Return the try that *owner* would commit."""
+    return Try(
+        merchant_id=held.merchant_id,
+        payment_id=held.payment_id,
+        advice_id=held.advice_id,
+        lease_owner=owner,
+        attempts=held.attempts,
+        business_day=at.date(),
+        stan=77,
+        transmitted_at=at,
+        next_try_at=at,
+        message_id=uuid4(),
+        mti="0420",
+        acquirer=held.acquirer,
+        terminal_id=held.terminal_id,
+        content="{}",
+        at=at,
+    )
+
+
+def final_word(held: Advice, owner: UUID, at: datetime) -> FinalWord:
+    """Return the acceptance that *owner* would commit."""
+    return FinalWord(
+        merchant_id=held.merchant_id,
+        payment_id=held.payment_id,
+        advice_id=held.advice_id,
+        lease_owner=owner,
+        to_state="accepted",
+        response_code="00",
+        event_id=uuid4(),
+        transfer_id=uuid4(),
+        message_id=uuid4(),
+        mti="0430",
+        content="{}",
+        at=at,
+    )
 
 
 async def test_a_worker_that_died_after_its_try_is_followed_by_a_repeat(stage: Stage) -> None:
@@ -418,8 +459,10 @@ async def test_what_an_ended_process_held_is_free_at_once(stage: Stage) -> None:
     now, later = stage.clock.now(), stage.clock.now() + timedelta(seconds=45)
     process = ProcessStore(stage.database, uuid4())
     await process.register("worker", now, later)
-    await AdviceStore(stage.database, process.process_id).claim([stage.acquirer], now, later, 10)
-    heir = AdviceStore(stage.database, uuid4())
+    await AdviceStore(stage.database, process.process_id, stage.clock).claim(
+        [stage.acquirer], now, later, 10
+    )
+    heir = AdviceStore(stage.database, uuid4(), stage.clock)
 
     before = await heir.claim([stage.acquirer], now, later, 10)
     await process.end(now)
@@ -468,7 +511,7 @@ async def test_an_advice_that_cannot_be_sent_is_put_back_and_ends_no_worker(
 
 async def test_what_is_owed_can_be_counted(stage: Stage) -> None:
     """For the operator: how much, and since when."""
-    store = AdviceStore(stage.database, uuid4())
+    store = AdviceStore(stage.database, uuid4(), stage.clock)
     before, _ = await store.owed()
     await refused(stage)
 

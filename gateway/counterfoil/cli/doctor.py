@@ -84,7 +84,7 @@ async def _database(database: Database, settings: Configuration) -> list[Finding
     findings.append(await _clock(processes, clock))
     findings.append(await _vault(database, settings))
     findings += _alive(await processes.alive(clock.now()))
-    findings.append(await _owed(AdviceStore(database, processes.process_id), clock))
+    findings.append(await _owed(AdviceStore(database, processes.process_id, clock), clock))
     findings.append(await _end_of_day(database))
     return findings
 

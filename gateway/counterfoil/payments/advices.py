@@ -8,8 +8,10 @@ Advices of one payment keep their order; no payment's trouble holds up another's
 """
 
 import asyncio
+import contextlib
 import random
 from datetime import datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 import structlog
@@ -24,12 +26,12 @@ from counterfoil.payments.lifecycle import Kind
 from counterfoil.payments.payment import Merchant
 from counterfoil.payments.road import Road
 from counterfoil.routing.routes import Link, NoRoute
-from counterfoil.store.advices import Advice, AdviceStore
+from counterfoil.store.advices import Advice, AdviceStore, FinalWord, Try
 from counterfoil.store.merchants import MerchantStore
 from counterfoil.store.numbers import TerminalUsedUp
 from counterfoil.vault import VaultClosed
 
-UNDER_WAY_MAX = 200
+UNDER_WAY_MAX = 400
 ROUND_SECONDS_MAX = 0.5
 SPACING_SECONDS = (5, 15, 30, 60, 300)  # protocols 1.7: the last one for ever.
 SPACING_JITTER = 0.2
@@ -54,50 +56,77 @@ class Forwarder:
         self._merchants = merchants
         self._acquirers = acquirers
         self._under_way: dict[UUID, asyncio.Task[None]] = {}
+        self._faults: list[BaseException] = []
+        self._fell = asyncio.Event()
+        self._awaited = 0  # How many may still be under way when a round ends.
 
     async def forward(self) -> int:
         """
         Send everything that is due and whose link is up; return how much was tried.
 
-        Waits for answers a moment only: one that does not come holds up nobody else.
+        Waits for answers a moment only: one that does not come holds up nobody else. While
+        there is more than may be under way, the next round begins when half of it has ended.
         """
         ready = [name for name in self._acquirers if self._road.routes.link(name).ready]
         room = UNDER_WAY_MAX - len(self._under_way)
         claimed = await self._claim(ready, room) if ready and room else []
-        for each in claimed:
-            self._under_way[each.advice_id] = asyncio.create_task(self._send_safely(each))
-        if self._under_way:
-            await asyncio.wait(self._under_way.values(), timeout=ROUND_SECONDS_MAX)
-        ended = [key for key, task in self._under_way.items() if task.done()]
-        faults = [self._under_way.pop(key).exception() for key in ended]
-        for fault in filter(None, faults):
+        for each, merchant in claimed:
+            task = asyncio.create_task(self._send_safely(each, merchant))
+            self._under_way[each.advice_id] = task
+            task.add_done_callback(partial(self._ended, each.advice_id))
+        await self._until_under_way(UNDER_WAY_MAX // 2 if len(claimed) == room else 0)
+        if self._faults:
+            fault, self._faults = self._faults[0], []
             raise fault
         return len(claimed)
 
-    async def _claim(self, ready: list[str], room: int) -> list[Advice]:
+    async def _until_under_way(self, at_most: int) -> None:
+        if len(self._under_way) <= at_most:
+            return
+        self._awaited = at_most
+        self._fell.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(ROUND_SECONDS_MAX):
+                await self._fell.wait()
+
+    def _ended(self, advice_id: UUID, task: asyncio.Task[None]) -> None:
+        del self._under_way[advice_id]
+        if not task.cancelled() and (fault := task.exception()) is not None:
+            self._faults.append(fault)
+        if len(self._under_way) <= self._awaited:
+            self._fell.set()
+
+    async def _claim(self, ready: list[str], room: int) -> list[tuple[Advice, Merchant]]:
+        """
+        Take leases on what is due; each merchant is read once.
+        """
         now = self._road.clock.now()
         lease = timedelta(seconds=self._road.timers.advice_answer_seconds + LEASE_MARGIN_SECONDS)
-        return await self._advices.claim(ready, now, now + lease, room, self._under_way.keys())
+        claimed = await self._advices.claim(ready, now, now + lease, room, self._under_way.keys())
+        merchants: dict[UUID, Merchant] = {}
+        for merchant_id in {each.merchant_id for each in claimed}:
+            merchant = await self._merchants.merchant(merchant_id)
+            assert merchant is not None, "a payment without its merchant"
+            merchants[merchant_id] = merchant
+        return [(each, merchants[each.merchant_id]) for each in claimed]
 
-    async def _send_safely(self, advice: Advice) -> None:
+    async def _send_safely(self, advice: Advice, merchant: Merchant) -> None:
         try:
-            await self._send(advice)
+            await self._send(advice, merchant)
         except (NoRoute, TerminalUsedUp, VaultClosed, MessageError) as error:
             # This one's trouble: no other payment waits for it.
             log.error("advice_not_sendable", advice=advice.advice_id.hex, reason=str(error))
             await self._again(advice, None)
 
-    async def _send(self, advice: Advice) -> None:
-        merchant = await self._merchants.merchant(advice.merchant_id)
-        assert merchant is not None, "a payment without its merchant"
+    async def _send(self, advice: Advice, merchant: Merchant) -> None:
         routes = self._road.routes
         station = await routes.station(merchant, advice.acquirer, advice.terminal_id)
         link = routes.link(advice.acquirer)
         trace = await self._trace(advice, merchant)
-        card = await self._advices.card(advice, self._road.vault)
+        card = self._advices.card(advice, self._road.vault)
         fields = message(advice, station, trace, card.number)
         mti = _mti(advice)
-        if await self._advices.about_to_try(advice, *self._try(advice, trace, mti, fields)):
+        if await self._advices.about_to_try(self._try(advice, trace, mti, fields)):
             await self._ask(advice, link, mti, fields)
 
     async def _trace(self, advice: Advice, merchant: Merchant) -> Trace:
@@ -115,19 +144,24 @@ class Forwarder:
         )
         return Trace(stan, now, advice.local_time, rrn)
 
-    def _try(self, advice: Advice, trace: Trace, mti: str, fields: Fields) -> tuple[object, ...]:
+    def _try(self, advice: Advice, trace: Trace, mti: str, fields: Fields) -> Try:
         now = self._road.clock.now()
-        return (
-            trace.transmitted_at.date(),
-            trace.stan,
-            trace.transmitted_at,
-            now + timedelta(seconds=self._pause(advice.attempts)),
-            self._road.ids.new(),
-            mti,
-            advice.acquirer,
-            advice.terminal_id,
-            shown(fields),
-            now,
+        return Try(
+            merchant_id=advice.merchant_id,
+            payment_id=advice.payment_id,
+            advice_id=advice.advice_id,
+            lease_owner=self._advices.owner,
+            attempts=advice.attempts,
+            business_day=trace.transmitted_at.date(),
+            stan=trace.stan,
+            transmitted_at=trace.transmitted_at,
+            next_try_at=now + timedelta(seconds=self._pause(advice.attempts)),
+            message_id=self._road.ids.new(),
+            mti=mti,
+            acquirer=advice.acquirer,
+            terminal_id=advice.terminal_id,
+            content=shown(fields),
+            at=now,
         )
 
     async def _ask(self, advice: Advice, link: Link, mti: str, fields: Fields) -> None:
@@ -156,17 +190,21 @@ class Forwarder:
         if state == "refused":
             log.error("advice_refused", advice=advice.advice_id.hex, kind=advice.kind, code=code)
         ids = self._road.ids
-        await self._advices.answered(
-            advice,
-            state,
-            code,
-            ids.new(),
-            ids.new(),
-            ids.new(),
-            answer.mti,
-            shown(answer.fields),
-            self._road.clock.now(),
+        said = FinalWord(
+            merchant_id=advice.merchant_id,
+            payment_id=advice.payment_id,
+            advice_id=advice.advice_id,
+            lease_owner=self._advices.owner,
+            to_state=state,
+            response_code=code,
+            event_id=ids.new(),
+            transfer_id=ids.new(),
+            message_id=ids.new(),
+            mti=answer.mti,
+            content=shown(answer.fields),
+            at=self._road.clock.now(),
         )
+        await self._advices.answered(said)
 
     async def _batch_closed(self, advice: Advice, answer: Answered) -> bool:
         """

@@ -11,9 +11,13 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
+from counterfoil.clock import Clock
 from counterfoil.store.database import Database
-from counterfoil.store.payments import sealed_card
+from counterfoil.store.writer import GroupWriter
 from counterfoil.vault import KeptCard, Vault
+
+TRY_SECONDS_MAX = 5.0
+ANSWERED_SECONDS_MAX = 15.0  # The host has answered: keep trying through a short outage.
 
 
 class Advice(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +50,52 @@ class Advice(msgspec.Struct, frozen=True, kw_only=True):
     approval_code: str | None
     was_captured: bool
     movement_rrn: str | None
+    key_id: str
+    nonce: bytes
+    ciphertext: bytes
+
+
+class Try(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    An advice that is about to be written. In the order of the statement's parameters.
+
+    `attempts`: how often it was tried before.
+    """
+
+    merchant_id: UUID
+    payment_id: UUID
+    advice_id: UUID
+    lease_owner: UUID
+    attempts: int
+    business_day: date
+    stan: int
+    transmitted_at: datetime
+    next_try_at: datetime
+    message_id: UUID
+    mti: str
+    acquirer: str
+    terminal_id: str
+    content: str
+    at: datetime
+
+
+class FinalWord(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What the acquirer said at last. In the order of the statement's parameters.
+    """
+
+    merchant_id: UUID
+    payment_id: UUID
+    advice_id: UUID
+    lease_owner: UUID
+    to_state: str
+    response_code: str
+    event_id: UUID
+    transfer_id: UUID
+    message_id: UUID
+    mti: str
+    content: str
+    at: datetime
 
 
 class AdviceStore:
@@ -53,9 +103,18 @@ class AdviceStore:
     The store-and-forward queue. It lives in the database, never in memory.
     """
 
-    def __init__(self, database: Database, owner: UUID) -> None:
+    def __init__(self, database: Database, owner: UUID, clock: Clock) -> None:
         self._database = database
-        self._owner = owner
+        self.owner = owner
+        self._tries = GroupWriter(database, "try_advice", clock=clock)
+        self._final_words = GroupWriter(database, "advice_answered", clock=clock)
+
+    async def drain(self) -> None:
+        """
+        Wait until every step handed in is written or given up.
+        """
+        await self._tries.drain()
+        await self._final_words.drain()
 
     async def claim(
         self,
@@ -71,32 +130,38 @@ class AdviceStore:
         What an earlier claim of ours took is taken again unless it is still *under_way*.
         """
         due = await self._database.rows(
-            "due_advices", now, limit, acquirers, self._owner, list(under_way)
+            "due_advices", now, limit, acquirers, self.owner, list(under_way)
         )
         claimed: list[Advice] = []
         by_merchant = sorted((row["merchant_id"], row["advice_id"]) for row in due)
         for merchant_id, group in groupby(by_merchant, key=lambda pair: pair[0]):
             ids = [advice_id for _, advice_id in group]
             rows = await self._database.rows(
-                "claim_advices", merchant_id, ids, self._owner, lease_until, now
+                "claim_advices", merchant_id, ids, self.owner, lease_until, now
             )
             claimed += [_advice(row) for row in rows]
         return claimed
 
-    async def card(self, advice: Advice, vault: Vault) -> KeptCard:
+    def card(self, advice: Advice, vault: Vault) -> KeptCard:
         """
         Open the card that the advice is about.
-        """
-        return await sealed_card(self._database, vault, advice.merchant_id, advice.card_token)
 
-    async def about_to_try(self, advice: Advice, *arguments: Any) -> bool:
+        Raises:
+            VaultClosed: It does not belong to its row, or its key is unknown.
         """
-        Commit that the advice is about to be written; False when the lease is lost.
-        """
-        row = await self._database.row(
-            "try_advice", advice.merchant_id, advice.advice_id, self._owner, *arguments
+        return vault.open(
+            advice.merchant_id, advice.card_token, advice.key_id, advice.nonce, advice.ciphertext
         )
-        return row is not None
+
+    async def about_to_try(self, attempt: Try) -> bool:
+        """
+        Commit that an advice is about to be written; False when the lease is lost.
+
+        Raises:
+            DatabaseAway, QueueFull: Nothing may be sent; the advice stays owed.
+        """
+        row = msgspec.structs.astuple(attempt)
+        return await self._tries.write(row, seconds_max=TRY_SECONDS_MAX) is not None
 
     async def unanswered(
         self, advice: Advice, next_try_at: datetime, response_code: str | None
@@ -108,20 +173,21 @@ class AdviceStore:
             "advice_unanswered",
             advice.merchant_id,
             advice.advice_id,
-            self._owner,
+            self.owner,
             next_try_at,
             response_code,
         )
         return row["attempts"] if row else None
 
-    async def answered(self, advice: Advice, *arguments: Any) -> bool:
+    async def answered(self, said: FinalWord) -> bool:
         """
         Commit the acquirer's final word with what it does to the payment; False if too late.
+
+        Raises:
+            DatabaseAway, QueueFull: It stays owed and is repeated; the host knows a repeat.
         """
-        row = await self._database.row(
-            "advice_answered", advice.merchant_id, advice.advice_id, self._owner, *arguments
-        )
-        return row is not None
+        row = msgspec.structs.astuple(said)
+        return await self._final_words.write(row, seconds_max=ANSWERED_SECONDS_MAX) is not None
 
     async def batch_closed_by_host(self, advice: Advice, at: datetime, event_id: UUID) -> None:
         """
@@ -148,7 +214,7 @@ class AdviceStore:
             "move_advice_to_open_batch",
             advice.merchant_id,
             advice.advice_id,
-            self._owner,
+            self.owner,
             at,
             event_id,
         )
@@ -162,7 +228,7 @@ class AdviceStore:
             "owe_refund_instead",
             advice.merchant_id,
             advice.advice_id,
-            self._owner,
+            self.owner,
             *arguments,
         )
         return row is not None

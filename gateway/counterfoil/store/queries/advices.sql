@@ -18,7 +18,7 @@ ORDER BY a.next_try_at LIMIT $2;
 -- Take a lease on owed advices of one merchant; who comes second gets fewer rows.
 UPDATE advices AS a
 SET lease_owner = $3, lease_until = $4
-FROM payments AS p
+FROM payments AS p JOIN vault_cards AS v ON v.merchant_id = p.merchant_id AND v.token = p.card_token
 WHERE a.merchant_id = $1 AND a.advice_id = ANY($2::uuid[]) AND a.state = 'owed'
   AND (a.lease_until IS NULL OR a.lease_until <= $5 OR a.lease_owner = $3 OR EXISTS (
     SELECT 1 FROM processes AS ended
@@ -26,7 +26,7 @@ WHERE a.merchant_id = $1 AND a.advice_id = ANY($2::uuid[]) AND a.state = 'owed'
   AND p.merchant_id = a.merchant_id AND p.payment_id = a.payment_id
 RETURNING a.*, p.kind AS payment_kind, p.currency, p.card_token, p.acquirer, p.terminal_id,
     p.stan AS original_stan, p.transmitted_at AS original_transmitted_at, p.rrn AS original_rrn,
-    p.local_time, p.approval_code,
+    p.local_time, p.approval_code, v.key_id, v.nonce, v.ciphertext,
     EXISTS (SELECT 1 FROM movements AS taken
         WHERE taken.merchant_id = a.merchant_id AND taken.payment_id = a.payment_id
           AND taken.kind = 'capture') AS was_captured,
@@ -34,21 +34,35 @@ RETURNING a.*, p.kind AS payment_kind, p.currency, p.card_token, p.acquirer, p.t
      WHERE m.merchant_id = a.merchant_id AND m.movement_id = a.movement_id) AS movement_rrn;
 
 -- name: try_advice
--- Commit that an advice is about to be written: its trace number at the first try, one try more.
-WITH advice AS (
-    UPDATE advices
-    SET attempts = attempts + 1, business_day = $4, stan = $5, transmitted_at = $6,
-        next_try_at = $7
-    WHERE merchant_id = $1 AND advice_id = $2 AND lease_owner = $3 AND state = 'owed'
-    RETURNING merchant_id, payment_id, attempts
+-- Commit that advices are about to be written: each its trace number at the first try, one try more.
+WITH input AS MATERIALIZED (
+    SELECT * FROM unnest(
+        $1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::integer[], $6::date[], $7::integer[],
+        $8::timestamptz[], $9::timestamptz[], $10::uuid[], $11::text[], $12::text[], $13::text[],
+        $14::text[], $15::timestamptz[]
+    ) AS t (
+        merchant_id, payment_id, advice_id, lease_owner, attempts, business_day, stan,
+        transmitted_at, next_try_at, message_id, mti, acquirer, terminal_id,
+        content, at)
+), advice AS (
+    -- One more than the sender has seen: a COMMIT in doubt that runs again counts no try twice.
+    UPDATE advices AS a
+    SET attempts = a.attempts + 1, business_day = i.business_day, stan = i.stan,
+        transmitted_at = i.transmitted_at, next_try_at = i.next_try_at
+    FROM input AS i
+    WHERE a.merchant_id = i.merchant_id AND a.advice_id = i.advice_id
+      AND a.lease_owner = i.lease_owner AND a.state = 'owed' AND a.attempts = i.attempts
+    RETURNING a.merchant_id, a.advice_id, a.payment_id, a.attempts
 ), message AS (
     INSERT INTO network_messages
         (merchant_id, message_id, payment_id, direction, mti, acquirer, terminal_id, business_day,
          stan, transmitted_at, content, at)
-    SELECT merchant_id, $8, payment_id, 'sent', $9, $10, $11, $4, $5, $6, $12, $13
-    FROM advice WHERE attempts = 1
+    SELECT i.merchant_id, i.message_id, i.payment_id, 'sent', i.mti, i.acquirer, i.terminal_id,
+        i.business_day, i.stan, i.transmitted_at, i.content, i.at
+    FROM input AS i JOIN advice AS a USING (merchant_id, advice_id)
+    WHERE a.attempts = 1
 )
-SELECT attempts FROM advice;
+SELECT merchant_id, payment_id, attempts FROM advice;
 
 -- name: advice_unanswered
 -- Nothing came back, or a refusal that is no end: try again later.
@@ -57,12 +71,14 @@ WHERE merchant_id = $1 AND advice_id = $2 AND lease_owner = $3 AND state = 'owed
 RETURNING attempts;
 
 -- name: advice_answered
--- The acquirer accepted, or refused for good: the advice, the payment, its movement and the books.
+-- The acquirer accepted, or refused for good: advices, payments, their movements and the books.
 WITH input AS MATERIALIZED (
-    SELECT $1::uuid AS merchant_id, $2::uuid AS advice_id, $3::uuid AS lease_owner,
-        $4::text AS to_state, $5::text AS response_code, $6::uuid AS event_id,
-        $7::uuid AS transfer_id, $8::uuid AS message_id, $9::text AS mti, $10::text AS content,
-        $11::timestamptz AS at
+    SELECT * FROM unnest(
+        $1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::uuid[],
+        $8::uuid[], $9::uuid[], $10::text[], $11::text[], $12::timestamptz[]
+    ) AS t (
+        merchant_id, payment_id, advice_id, lease_owner, to_state, response_code, event_id,
+        transfer_id, message_id, mti, content, at)
 ), advice AS (
     UPDATE advices AS a
     SET state = i.to_state, response_code = i.response_code, lease_until = NULL, lease_owner = NULL
@@ -89,11 +105,12 @@ WITH input AS MATERIALIZED (
             ELSE p.captured_minor END,
         refunded_minor = p.refunded_minor - CASE
             WHEN a.kind = 'refund' AND a.state = 'refused' THEN a.amount_minor ELSE 0 END
-    FROM advice AS a, input AS i
+    FROM advice AS a JOIN input AS i USING (merchant_id, advice_id)
     WHERE p.merchant_id = a.merchant_id AND p.payment_id = a.payment_id
     RETURNING p.*
 ), before AS MATERIALIZED (
-    SELECT p.state FROM payments AS p JOIN advice AS a USING (merchant_id, payment_id)
+    SELECT p.merchant_id, p.payment_id, p.state
+    FROM payments AS p JOIN advice AS a USING (merchant_id, payment_id)
 ), movement AS (
     UPDATE movements AS c
     SET state = CASE
@@ -101,24 +118,28 @@ WITH input AS MATERIALIZED (
             WHEN a.kind = 'void' THEN 'done'
             ELSE c.state END,
         updated_at = i.at
-    FROM advice AS a, input AS i
+    FROM advice AS a JOIN input AS i USING (merchant_id, advice_id)
     WHERE c.merchant_id = a.merchant_id AND c.movement_id = a.movement_id
-    RETURNING c.movement_id, c.state
+    RETURNING c.merchant_id, c.movement_id, c.state
 ), history AS (
     INSERT INTO payment_events
         (merchant_id, payment_id, version, event_id, at, from_state, to_state, cause, actor,
          movement_id, movement_state)
     SELECT m.merchant_id, m.payment_id, m.version, i.event_id, i.at, b.state, m.state,
         CASE WHEN a.state = 'accepted' THEN 'host_accepted' ELSE a.kind || '_refused' END,
-        'acquirer', a.movement_id, (SELECT state FROM movement)
-    FROM moved AS m, input AS i, advice AS a, before AS b
+        'acquirer', a.movement_id, c.state
+    FROM moved AS m JOIN advice AS a USING (merchant_id, payment_id)
+    JOIN before AS b USING (merchant_id, payment_id)
+    JOIN input AS i USING (merchant_id, advice_id)
+    LEFT JOIN movement AS c ON c.merchant_id = a.merchant_id AND c.movement_id = a.movement_id
 ), message AS (
     INSERT INTO network_messages
         (merchant_id, message_id, payment_id, direction, mti, acquirer, terminal_id, business_day,
          stan, transmitted_at, content, at)
     SELECT m.merchant_id, i.message_id, m.payment_id, 'received', i.mti, m.acquirer, m.terminal_id,
         a.business_day, a.stan, a.transmitted_at, i.content, i.at
-    FROM moved AS m, input AS i, advice AS a
+    FROM moved AS m JOIN advice AS a USING (merchant_id, payment_id)
+    JOIN input AS i USING (merchant_id, advice_id)
 ), posted AS (
     INSERT INTO transfers
         (merchant_id, transfer_id, payment_id, movement_id, debit_account, credit_account,
@@ -129,7 +150,9 @@ WITH input AS MATERIALIZED (
         CASE a.kind WHEN 'reversal' THEN m.authorized_minor ELSE a.amount_minor END,
         m.currency,
         CASE a.kind WHEN 'reversal' THEN 'host_accepted' ELSE a.kind || '_refused' END, i.at
-    FROM moved AS m, input AS i, advice AS a, before AS b
+    FROM moved AS m JOIN advice AS a USING (merchant_id, payment_id)
+    JOIN before AS b USING (merchant_id, payment_id)
+    JOIN input AS i USING (merchant_id, advice_id)
     WHERE (a.kind = 'reversal' AND a.state = 'accepted' AND m.authorized_minor > 0)
        OR (a.kind = 'capture' AND a.state = 'refused' AND b.state = 'captured')
        OR (a.kind = 'refund' AND a.state = 'refused')
