@@ -12,7 +12,7 @@ import sqlite3
 import stat
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -42,8 +42,9 @@ class Journal:
     An open journal. Methods may be called from any thread; each is one durable step.
     """
 
-    def __init__(self, path: Path, account: str) -> None:
+    def __init__(self, path: Path, account: str, clock: Callable[[], float] = time.time) -> None:
         self._account = account
+        self._clock = clock
         self._process = os.getpid()
         self._guard = threading.Lock()
         self._in_use: set[str] = set()
@@ -52,7 +53,7 @@ class Journal:
             _prepare_files(path)
             self._owners = path.with_name(path.name + ".owners")
             self._owners.mkdir(mode=0o700, exist_ok=True)
-            self._database = _open_database(path)
+            self._database = _open_database(path, clock())
             owners.sweep(self._owners)
             self._owner = owners.Owner(self._owners)
         except (OSError, sqlite3.Error) as failure:
@@ -97,7 +98,7 @@ class Journal:
         body = None if payment is None else msgspec.json.encode(payment)
         with self._writing():
             self._database.execute(
-                statements.RECORD, (state, body, time.time(), self._account, key)
+                statements.RECORD, (state, body, self._clock(), self._account, key)
             )
 
     def release(self, key: str) -> None:
@@ -162,7 +163,7 @@ class Journal:
         return row
 
     def _write(self, intent: Intent) -> Claim:
-        now = time.time()
+        now = self._clock()
         values = (
             self._account,
             intent.key,
@@ -283,7 +284,7 @@ def _prepare_files(path: Path) -> None:
         os.close(folder)
 
 
-def _open_database(path: Path) -> sqlite3.Connection:
+def _open_database(path: Path, now: float) -> sqlite3.Connection:
     database = sqlite3.connect(
         path, timeout=LOCK_SECONDS_MAX, isolation_level=None, check_same_thread=False
     )
@@ -298,6 +299,6 @@ def _open_database(path: Path) -> sqlite3.Connection:
         database.execute(statements.VERSION_SET)
     elif version != statements.SCHEMA_VERSION:
         raise JournalFailed(f"{path} was written by a newer counterfoil-client; upgrade this one")
-    database.execute(statements.FORGET, (time.time() - KEEP_DAYS * 86400,))
+    database.execute(statements.FORGET, (now - KEEP_DAYS * 86400,))
     database.execute("COMMIT")
     return database

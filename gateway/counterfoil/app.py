@@ -18,6 +18,7 @@ import asyncpg
 import structlog
 
 from counterfoil.api import serving
+from counterfoil.api.application import Checks
 from counterfoil.api.bodies import Readiness
 from counterfoil.api.desk import Desk
 from counterfoil.clock import Clock, SystemClock
@@ -55,6 +56,7 @@ from counterfoil.store.outbox import OutboxStore
 from counterfoil.store.payments import PaymentStore
 from counterfoil.store.processes import ProcessStore
 from counterfoil.store.settlement import SettlementStore
+from counterfoil.surroundings import THE_MACHINE, Surroundings
 from counterfoil.tls import Identity
 from counterfoil.vault import PURPOSES, Vault, WrappedKey, new_data_key
 
@@ -87,7 +89,7 @@ class Process:
         road: Road,
         links: dict[str, AcquirerLink],
         lease: ProcessStore,
-        clock: Clock,
+        around: Surroundings,
     ) -> None:
         self.configuration = configuration
         self.database = database
@@ -95,7 +97,8 @@ class Process:
         self.road = road
         self.links = links
         self.lease = lease
-        self.clock = clock
+        self.around = around
+        self.clock = around.clock
 
     async def checks(self) -> dict[str, Any]:
         """
@@ -200,17 +203,26 @@ async def open_vault(database: Database, configuration: Configuration) -> Vault:
 
 
 @asynccontextmanager
-async def process(configuration: Configuration, kind: str) -> AsyncIterator[Process]:
+async def process(
+    configuration: Configuration,
+    kind: str,
+    *,
+    database: Database | None = None,
+    around: Surroundings = THE_MACHINE,
+) -> AsyncIterator[Process]:
     """
     Lend a whole process of *kind* (`gateway` or `worker`): database, vault, links, lease.
+
+    A *database* that is passed in is not closed here.
 
     Raises:
         DatabaseAway, MigrationRefused, KeyFileRefused, VaultClosed: It cannot start.
     """
-    clock = SystemClock()
-    ids = Ids(clock)
+    clock = around.clock
+    ids = Ids(clock, around.random_bytes)
     async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(_awaited_database(configuration))
+        if database is None:
+            database = await stack.enter_async_context(_awaited_database(configuration))
         if missing := await pending(database):
             raise MigrationRefused(
                 f"the database lacks {len(missing)} migration(s) of this version: "
@@ -222,7 +234,7 @@ async def process(configuration: Configuration, kind: str) -> AsyncIterator[Proc
         merchants = MerchantStore(database, clock)
         store = PaymentStore(database, clock)
         links = {
-            acquirer.name: _link(acquirer, configuration, clock, database, ids)
+            acquirer.name: _link(acquirer, configuration, around, database, ids)
             for acquirer in configuration.acquirer
         }
         routes = Routes(
@@ -251,7 +263,7 @@ async def process(configuration: Configuration, kind: str) -> AsyncIterator[Proc
             road=road,
             links=links,
             lease=lease,
-            clock=clock,
+            around=around,
         )
 
 
@@ -298,7 +310,7 @@ async def _renew(lease: ProcessStore, kind: str, seconds: float, clock: Clock) -
 def _link(
     acquirer: Acquirer,
     configuration: Configuration,
-    clock: Clock,
+    around: Surroundings,
     database: Database,
     ids: Ids,
 ) -> AcquirerLink:
@@ -312,10 +324,12 @@ def _link(
     return AcquirerLink(
         settings,
         load_dialect(acquirer.dialect),
-        clock,
+        around.clock,
         tls=_tls(acquirer),
-        on_late=partial(_keep_late, acquirer.name, database, ids, clock),
+        on_late=partial(_keep_late, acquirer.name, database, ids, around.clock),
         on_event=partial(_log_event, acquirer.name),
+        chance=around.chance,
+        sockets=around.sockets,
     )
 
 
@@ -379,27 +393,41 @@ async def run_gateway(configuration: Configuration, identity: Identity) -> None:
     Be a gateway process until told to stop.
     """
     async with process(configuration, "gateway") as running:
-        desk = Desk(
-            road=running.road,
-            keys=KeyCache(running.merchants, running.database, running.clock),
-            batches=BatchStore(running.database, running.lease.process_id),
-            deposits=DepositStore(running.database),
-            mode=configuration.mode,
-            body_bytes_max=configuration.api.body_bytes_max,
-            payments_at_once_max=configuration.api.payments_at_once_max,
-        )
-
-        async def checks() -> Readiness:
-            found = await running.checks()
-            return Readiness(all(each == "ok" for each in found.values()), found)
-
         await serving.serve(
-            desk,
-            checks,
+            desk_of(running),
+            readiness_of(running),
             settings=configuration.api,
             identity=identity,
             serving_path=configuration.folder / "serving.json",
         )
+
+
+def desk_of(running: Process) -> Desk:
+    """
+    Return what the endpoints of a gateway process have at hand.
+    """
+    configuration = running.configuration
+    return Desk(
+        road=running.road,
+        keys=KeyCache(running.merchants, running.database, running.clock),
+        batches=BatchStore(running.database, running.lease.process_id),
+        deposits=DepositStore(running.database),
+        mode=configuration.mode,
+        body_bytes_max=configuration.api.body_bytes_max,
+        payments_at_once_max=configuration.api.payments_at_once_max,
+    )
+
+
+def readiness_of(running: Process) -> Checks:
+    """
+    Return the question whether a gateway process can take payments.
+    """
+
+    async def checks() -> Readiness:
+        found = await running.checks()
+        return Readiness(all(each == "ok" for each in found.values()), found)
+
+    return checks
 
 
 async def run_worker(configuration: Configuration) -> None:
@@ -407,11 +435,11 @@ async def run_worker(configuration: Configuration) -> None:
     Be a worker process until told to stop.
     """
     async with process(configuration, "worker") as running:
-        await worker.work(_duties(running))
+        await worker.work(duties(running))
         await running.road.store.drain()
 
 
-def _duties(running: Process) -> list[Duty]:
+def duties(running: Process) -> list[Duty]:
     """
     Return everything that a worker does.
     """
@@ -419,12 +447,13 @@ def _duties(running: Process) -> list[Duty]:
     configuration = running.configuration
     acquirers = list(running.links)
     advices = AdviceStore(running.database, owner, running.clock)
-    forwarder = Forwarder(road, advices, running.merchants, acquirers)
+    forwarder = Forwarder(road, advices, running.merchants, acquirers, chance=running.around.chance)
     mailer = Mailer(
         OutboxStore(running.database, owner),
         configuration.mail,
         running.clock,
         test=configuration.mode == "test",
+        deliver=running.around.deliver,
     )
     batches = BatchStore(running.database, owner)
     closer = Closer(

@@ -50,10 +50,13 @@ async def work(duties: list[Duty]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopping.set)
     log.info("working", duties=[each.name for each in duties])
-    await asyncio.gather(*(_rounds(each, stopping) for each in duties))
+    await asyncio.gather(*(keep_at(each, stopping) for each in duties))
 
 
-async def _rounds(duty: Duty, stopping: asyncio.Event) -> None:
+async def keep_at(duty: Duty, stopping: asyncio.Event) -> None:
+    """
+    Do one duty, round after round, until told to stop.
+    """
     while not stopping.is_set():
         try:
             pause = 0.0 if await duty.round() else duty.pause_seconds

@@ -43,6 +43,7 @@ class Line:
         *,
         tls: ssl.SSLContext | None,
         chance: Callable[[], float] = random.random,
+        sockets: Callable[[int, int], socket.socket] = socket.socket,
     ) -> None:
         self.number = number
         self.hub = hub
@@ -50,6 +51,7 @@ class Line:
         self.signed_on = False
         self._tls = tls
         self._chance = chance
+        self._sockets = sockets
         self._sign_on_at = 0.0
         self._woken: asyncio.Future[None] | None = None  # Ends the wait for an echo early.
 
@@ -118,7 +120,7 @@ class Line:
         """
         settings = self.hub.settings
         loop = asyncio.get_running_loop()
-        sock = socket.socket(family, socket.SOCK_STREAM)
+        sock = self._sockets(family, socket.SOCK_STREAM)
         try:
             sock.setblocking(False)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -10,6 +10,7 @@ whoever keeps the books.
 import asyncio
 import itertools
 import random
+import socket
 import ssl
 from collections.abc import Callable
 from functools import partial
@@ -48,6 +49,7 @@ class AcquirerLink:
             duplicate, unmatched, not_sent, no_answer, echo_missed, network_management,
             bad_frame.
         chance: Returns a number from 0 to 1, for the jitter of reconnects.
+        sockets: Makes a socket of a family and a type.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class AcquirerLink:
         on_duplicate: Callable[[Message], None] | None = None,
         on_event: Callable[..., None] | None = None,
         chance: Callable[[], float] = random.random,
+        sockets: Callable[[int, int], socket.socket] = socket.socket,
     ) -> None:
         self.settings = settings
         self.dialect = dialect
@@ -78,7 +81,8 @@ class AcquirerLink:
             answered_keys_max=settings.answered_keys_max,
         )
         self._lines = [
-            Line(number, self, tls=tls, chance=chance) for number in range(settings.connections)
+            Line(number, self, tls=tls, chance=chance, sockets=sockets)
+            for number in range(settings.connections)
         ]
         self._next_line = 0
         self._tasks: list[asyncio.Task[None]] = []

@@ -10,6 +10,7 @@ Advices of one payment keep their order; no payment's trouble holds up another's
 import asyncio
 import contextlib
 import random
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
@@ -49,12 +50,19 @@ class Forwarder:
     """
 
     def __init__(
-        self, road: Road, advices: AdviceStore, merchants: MerchantStore, acquirers: list[str]
+        self,
+        road: Road,
+        advices: AdviceStore,
+        merchants: MerchantStore,
+        acquirers: list[str],
+        *,
+        chance: Callable[[], float] = random.random,
     ) -> None:
         self._road = road
         self._advices = advices
         self._merchants = merchants
         self._acquirers = acquirers
+        self._chance = chance
         self._under_way: dict[UUID, asyncio.Task[None]] = {}
         self._faults: list[BaseException] = []
         self._fell = asyncio.Event()
@@ -263,7 +271,7 @@ class Forwarder:
 
     def _pause(self, attempts: int) -> float:
         seconds = SPACING_SECONDS[min(attempts, len(SPACING_SECONDS) - 1)]
-        return seconds * random.uniform(1 - SPACING_JITTER, 1 + SPACING_JITTER)  # noqa: S311
+        return seconds * (1 + SPACING_JITTER * (2 * self._chance() - 1))
 
 
 def verdict(advice: Advice, code: str, now: datetime) -> str | None:

@@ -7,6 +7,7 @@ row, so that a repeat, after a crash between "taken" and "noted", is recognisabl
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from email.errors import MessageError
 from email.headerregistry import Address
@@ -36,6 +37,8 @@ PERMANENT_REFUSALS = range(500, 600)
 ERROR_TEXT_MAX = 200
 UNREACHABLE = (aiosmtplib.SMTPConnectError, aiosmtplib.SMTPTimeoutError, OSError, TimeoutError)
 
+Deliver = Callable[[EmailMessage], Awaitable[None]]
+
 log = structlog.get_logger("mail")
 
 
@@ -44,7 +47,15 @@ class Mailer:
     Sends what the outbox owes.
     """
 
-    def __init__(self, outbox: OutboxStore, settings: Mail, clock: Clock, *, test: bool) -> None:
+    def __init__(
+        self,
+        outbox: OutboxStore,
+        settings: Mail,
+        clock: Clock,
+        *,
+        test: bool,
+        deliver: Deliver | None = None,
+    ) -> None:
         self._outbox = outbox
         self._settings = settings
         self._clock = clock
@@ -52,6 +63,7 @@ class Mailer:
         self._at_once = asyncio.Semaphore(SENT_AT_ONCE_MAX)
         self._away_until = 0.0
         self._password = _secret(settings.password_file)
+        self._deliver = deliver or self._over_smtp
 
     async def send_due(self) -> int:
         """
@@ -106,7 +118,7 @@ class Mailer:
             else:
                 return
 
-    async def _deliver(self, message: EmailMessage) -> None:
+    async def _over_smtp(self, message: EmailMessage) -> None:
         settings = self._settings
         await aiosmtplib.send(
             message,
