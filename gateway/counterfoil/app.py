@@ -238,7 +238,12 @@ async def process(
             for acquirer in configuration.acquirer
         }
         routes = Routes(
-            merchants, {each.name: each for each in configuration.acquirer}, links, clock
+            merchants,
+            {each.name: each for each in configuration.acquirer},
+            links,
+            clock,
+            rules=configuration.route,
+            settings=configuration.routing,
         )
         road = Road(
             store=store,

@@ -19,6 +19,11 @@ from msgspec import Meta
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Mode = Literal["test", "live"]
+Brand = Literal[
+    "visa", "mastercard", "amex", "discover", "jcb", "diners", "maestro", "unionpay", "other"
+]
+
+ROUTES_MAX = 1_000
 
 
 class ConfigurationRefused(Exception):
@@ -122,6 +127,31 @@ class Acquirer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     deposit_reference: Annotated[str, Meta(min_length=1, max_length=200)] = "CF[0-9]{12}"
 
 
+class Routing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """
+    How often a payment is asked for again, under a new trace number, after a technical "no".
+    """
+
+    technical_retries_max: Annotated[int, Meta(ge=0, le=2)] = 0
+
+
+BinRange = Annotated[str, Meta(pattern=r"^[0-9]{1,6}(-[0-9]{1,6})?$")]
+
+
+class RouteRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """
+    One rule of the way: payments that fit go to these acquirers, in this order, and no others.
+
+    What is left empty fits everything. The first rule that fits decides.
+    """
+
+    acquirers: Annotated[tuple[str, ...], Meta(min_length=1, max_length=16)]
+    brands: tuple[Brand, ...] = ()
+    bins: tuple[BinRange, ...] = ()
+    currencies: tuple[Annotated[str, Meta(pattern=r"^[A-Z]{3}$")], ...] = ()
+    merchants: tuple[Annotated[str, Meta(pattern=r"^mer_[0-9a-f]{32}$")], ...] = ()
+
+
 class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
     Everything an installation can be told. One installation has one mode.
@@ -136,7 +166,9 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mail: Mail = Mail()
     timers: Timers = Timers()
     settlement: Settlement = Settlement()
+    routing: Routing = Routing()
     acquirer: tuple[Acquirer, ...] = ()
+    route: Annotated[tuple[RouteRule, ...], Meta(max_length=ROUTES_MAX)] = ()
 
     @property
     def folder(self) -> Path:
@@ -162,6 +194,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "mail": Mail,
     "timers": Timers,
     "settlement": Settlement,
+    "routing": Routing,
 }
 
 
@@ -229,6 +262,8 @@ def _check(configuration: Configuration) -> None:
             )
         _check_link(each)
         _check_pattern(each)
+    for number, rule in enumerate(configuration.route, start=1):
+        _check_route(number, rule, set(names))
     if (configuration.api.certificate is None) != (configuration.api.private_key is None):
         raise ConfigurationRefused("api.certificate and api.private_key go together")
     if configuration.mode == "live":
@@ -253,6 +288,23 @@ def _check_pattern(acquirer: Acquirer) -> None:
         raise ConfigurationRefused(
             f"acquirer {acquirer.name!r}: deposit_reference is no regular expression ({error})"
         ) from error
+
+
+def _check_route(number: int, rule: RouteRule, names: set[str]) -> None:
+    if unknown := [each for each in rule.acquirers if each not in names]:
+        raise ConfigurationRefused(
+            f"[[route]] number {number} names the acquirer {unknown[0]!r}: there is no such "
+            "[[acquirer]]"
+        )
+    if len(set(rule.acquirers)) != len(rule.acquirers):
+        raise ConfigurationRefused(f"[[route]] number {number} names an acquirer twice")
+    for each in rule.bins:
+        low, dash, high = each.partition("-")
+        if dash and (len(low) != len(high) or low > high):
+            raise ConfigurationRefused(
+                f"[[route]] number {number}: {each!r} is no range of BINs; write 41, or "
+                "400000-419999 with as many digits on both sides"
+            )
 
 
 def _check_live(configuration: Configuration) -> None:

@@ -217,7 +217,7 @@ def settings() -> list[tuple[str | None, str]]:
 
 def test_every_section_can_be_set_by_the_environment() -> None:
     """A section that is added is added to SECTIONS too."""
-    sections = set(Configuration.__struct_fields__) - set(TOP_LEVEL) - {"acquirer"}
+    sections = set(Configuration.__struct_fields__) - set(TOP_LEVEL) - {"acquirer", "route"}
 
     assert sections == set(SECTIONS)
 
@@ -244,3 +244,40 @@ def test_a_configuration_cannot_be_changed_while_it_is_in_use() -> None:
     with pytest.raises(AttributeError):
         load(None, {}).mode = "live"  # type: ignore[misc]
     assert msgspec.structs.replace(load(None, {}), mode="test") == Configuration()
+
+
+def test_routes_stand_in_their_order_of_priority(written) -> None:
+    """Each names acquirers that there are, and what it is about."""
+    rules = """
+[[route]]
+acquirers = ["first-bank"]
+brands = ["amex"]
+bins = ["41", "400000-419999"]
+[[route]]
+acquirers = ["first-bank"]
+currencies = ["EUR"]
+merchants = ["mer_0123456789abcdef0123456789abcdef"]
+"""
+    found = load(written(ACQUIRER + rules), {})
+
+    assert [each.brands for each in found.route] == [("amex",), ()]
+    assert found.route[0].bins == ("41", "400000-419999")
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ('acquirers = ["elsewhere"]', "names the acquirer 'elsewhere'"),
+        ('acquirers = ["first-bank", "first-bank"]', "names an acquirer twice"),
+        ("acquirers = []", "acquirers"),
+        ('acquirers = ["first-bank"]\nbins = ["42-41"]', "no range of BINs"),
+        ('acquirers = ["first-bank"]\nbins = ["4-411111"]', "no range of BINs"),
+        ('acquirers = ["first-bank"]\nbins = ["4111111111111111"]', "bins"),
+        ('acquirers = ["first-bank"]\nbrands = ["vista"]', "brands"),
+        ('acquirers = ["first-bank"]\ncurrency = "USD"', "currency"),
+    ],
+)
+def test_a_route_that_leads_nowhere_is_refused(written, rule: str, words: str) -> None:
+    """At start, not by the first payment that takes it."""
+    with pytest.raises(ConfigurationRefused, match=re.escape(words)):
+        load(written(f"{ACQUIRER}[[route]]\n{rule}\n"), {})

@@ -5,8 +5,12 @@ The way to the acquirer: which terminal, over which link, and why none.
 from uuid import uuid4
 
 import pytest
-from counterfoil.config import Acquirer
+from counterfoil import ids
+from counterfoil.config import Acquirer, RouteRule
+from counterfoil.network.outcome import OutcomeUnknown
+from counterfoil.routing.health import AVOID_SECONDS_MIN, FAULTS_MIN
 from counterfoil.routing.routes import REMEMBER_SECONDS, LinkDown, NoRoute, Routes
+from counterfoil.routing.rules import Wanted
 from counterfoil.store.merchants import Terminal
 from payment_stage import Stage
 from scripted_link import ScriptedLink
@@ -28,12 +32,29 @@ class Map:
             stage.merchants, {name: acquirer(name) for name in self.links}, self.links, stage.clock
         )
 
+    def ruled(self, *rules: RouteRule) -> None:
+        """Let *rules* hold from now on."""
+        acquirers = {name: acquirer(name) for name in self.links}
+        self.routes = Routes(
+            self.stage.merchants, acquirers, self.links, self.clock, rules=rules
+        )  # fmt: skip
+
     async def add(self, name: str, terminal_id: str) -> None:
         terminal = Terminal(name, terminal_id, "SHOP")
         await self.stage.merchants.add_terminal(self.stage.merchant.merchant_id, terminal)
 
     async def chosen(self) -> str:
         return (await self.routes.choose(self.stage.merchant)).station.terminal_id
+
+    async def way(self, *, passed_by: tuple[str, ...] = (), **changes: str) -> str:
+        """Return the acquirer chosen for a card of 411111 and dollars, or for something else."""
+        wanted = Wanted(**{"brand": "visa", "bin": "411111", "currency": "USD", **changes})
+        return (await self.routes.choose(self.stage.merchant, wanted, passed_by)).station.acquirer
+
+    def faults(self, name: str) -> None:
+        """Let *name* answer with faults until it is avoided."""
+        for _ in range(FAULTS_MIN):
+            self.routes.told(name, OutcomeUnknown("no answer"))
 
 
 @pytest.fixture
@@ -108,3 +129,92 @@ async def test_terminals_are_asked_for_once_a_minute(map_: Map) -> None:
 
     assert "TERM000M" not in before
     assert "TERM000M" in after
+
+
+@pytest.mark.parametrize(
+    ("rule", "fits", "does_not"),
+    [
+        ({"brands": ("visa",)}, {}, {"brand": "amex"}),
+        ({"currencies": ("USD", "EUR")}, {"currency": "EUR"}, {"currency": "JPY"}),
+        ({"bins": ("41",)}, {}, {"bin": "421111"}),
+        ({"bins": ("400000-419999",)}, {"bin": "419999"}, {"bin": "420000"}),
+        ({"bins": ("510-519", "4")}, {"bin": "519999"}, {"bin": "520000"}),
+        ({"brands": ("visa",), "currencies": ("USD",)}, {}, {"currency": "EUR"}),
+    ],
+)
+async def test_a_rule_looks_at_brand_bin_and_currency(
+    map_: Map, rule: dict[str, tuple[str, ...]], fits: dict[str, str], does_not: dict[str, str]
+) -> None:
+    """What fits goes where the rule leads, everything else takes turns."""
+    map_.ruled(RouteRule((map_.south,), **rule))  # type: ignore[arg-type]
+
+    assert {await map_.way(**fits) for _ in range(4)} == {map_.south}
+    assert {await map_.way(**does_not) for _ in range(4)} == {map_.south, map_.north}
+
+
+async def test_a_rule_may_be_one_merchants(map_: Map) -> None:
+    """The same card goes another way for somebody else."""
+    own = ids.written(ids.MERCHANT, map_.stage.merchant.merchant_id)
+    map_.ruled(
+        RouteRule((map_.south,), merchants=("mer_" + 32 * "0",)),
+        RouteRule((map_.north,), merchants=(own,)),
+    )
+
+    assert {await map_.way() for _ in range(4)} == {map_.north}
+
+
+async def test_the_first_rule_that_fits_decides(map_: Map) -> None:
+    """They stand in the order of their priority."""
+    map_.ruled(RouteRule((map_.north,), brands=("visa",)), RouteRule((map_.south,)))
+
+    assert await map_.way() == map_.north
+    assert await map_.way(brand="amex") == map_.south
+
+
+async def test_a_rules_acquirers_are_tried_in_its_order_and_no_others(map_: Map) -> None:
+    """The second only while the first is down; and never one that it does not name."""
+    map_.ruled(RouteRule((map_.south, map_.north)))
+    assert {await map_.way() for _ in range(4)} == {map_.south}
+
+    map_.links[map_.south].ready = False
+    assert {await map_.way() for _ in range(4)} == {map_.north}
+
+    map_.ruled(RouteRule((map_.south,)))
+    with pytest.raises(LinkDown):
+        await map_.way()
+
+
+async def test_a_rule_that_leads_nowhere_says_what_to_add(map_: Map) -> None:
+    """A configuration mistake, not the shopper's."""
+    map_.ruled(RouteRule(("east",)))
+
+    with pytest.raises(NoRoute, match="leads this payment to east"):
+        await map_.way()
+
+
+async def test_an_acquirer_that_was_tried_is_not_tried_again(map_: Map) -> None:
+    """The next one, until there is none."""
+    assert await map_.way(passed_by=(map_.north,)) == map_.south
+    with pytest.raises(LinkDown):
+        await map_.way(passed_by=(map_.north, map_.south))
+
+
+async def test_an_acquirer_that_answers_with_faults_is_avoided_for_a_while(map_: Map) -> None:
+    """Then one payment tries it again, and shows that it is well."""
+    map_.faults(map_.north)
+    assert {await map_.way() for _ in range(4)} == {map_.south}
+    assert map_.routes.health()[map_.north].startswith("avoided")
+
+    map_.clock.move(AVOID_SECONDS_MIN)
+    probes = [await map_.way() for _ in range(4)]
+
+    assert probes.count(map_.north) == 1
+    assert map_.routes.health()[map_.south] == "ok"
+
+
+async def test_the_only_acquirer_is_asked_even_if_it_is_avoided(map_: Map) -> None:
+    """A breaker chooses between acquirers; it refuses no payment."""
+    map_.faults(map_.north)
+    map_.links[map_.south].ready = False
+
+    assert await map_.way() == map_.north

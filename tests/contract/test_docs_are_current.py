@@ -63,14 +63,15 @@ def test_the_generated_pages_are_as_the_code_makes_them() -> None:
 
 
 def settings() -> Iterator[tuple[str, msgspec.structs.FieldInfo, str]]:
-    sections = {**config.SECTIONS, "acquirer": config.Acquirer}
+    tables = {"acquirer": config.Acquirer, "route": config.RouteRule}
+    sections = {**config.SECTIONS, **tables}
     for field in msgspec.structs.fields(config.Configuration):
         if field.name not in sections:
             yield "The installation", field, f"COUNTERFOIL_{field.name.upper()}"
     for name, kind in sections.items():
-        heading = f"`[[{name}]]`" if name == "acquirer" else f"`[{name}]`"
+        heading = f"`[[{name}]]`" if name in tables else f"`[{name}]`"
         for field in msgspec.structs.fields(kind):
-            variable = "" if name == "acquirer" else f"COUNTERFOIL_{name}_{field.name}".upper()
+            variable = "" if name in tables else f"COUNTERFOIL_{name}_{field.name}".upper()
             yield heading, field, variable
 
 

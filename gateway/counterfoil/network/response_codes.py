@@ -48,6 +48,9 @@ BATCH_CLOSED = "40"  # Of an advice: the host has closed the batch that it names
 ADVICE_ACCEPTED = frozenset({"00", "94"})
 ADVICE_TRY_AGAIN = frozenset({"06", "19", "22", "28", "68", "90", "91", "92", "96"})
 
+# Answers that speak against the host or the way behind it, when they come again and again.
+HOST_FAULTS = frozenset({"06", "91", "96"})
+
 _TRY_OTHER = "Your card was declined. Please use another card."
 _ASK_BANK = "Your bank declined the payment. Please use another card or call your bank."
 _LATER = "The payment could not be completed. Please try again in a few minutes."

@@ -34,12 +34,14 @@ from counterfoil.payments.refusals import (
 )
 from counterfoil.payments.road import Road
 from counterfoil.routing.routes import LinkDown, NoRoute, Route
+from counterfoil.routing.rules import Wanted
 from counterfoil.store.database import DatabaseAway
 from counterfoil.store.numbers import TerminalUsedUp
 from counterfoil.store.payments import Conclusion, Intent, SecondIntent, seal_columns
 from counterfoil.store.writer import QueueFull
 
 BATCH_TRIES_MAX = 5
+ROUTE_TRIES_MAX = 3  # Acquirers for one request, each only if nothing was written to the last.
 RETRY_SOON_SECONDS = 2
 RETRY_LATER_SECONDS = 30
 
@@ -106,9 +108,39 @@ async def take_payment(order: Order, road: Road) -> Taken:
 
 
 async def _take(order: Order, fingerprint: bytes, road: Road) -> Taken:
-    route = await road.routes.choose(order.merchant)
+    """
+    Take it at one acquirer, or at another as long as nothing was written to the one before.
+
+    All tries share one send deadline: a request that cannot be out in time is not sent at all.
+    """
+    until = _Until(
+        road.clock.monotonic() + road.timers.send_seconds,
+        road.clock.now() + timedelta(seconds=road.timers.send_seconds),
+    )
+    wanted = Wanted(brand(order.card.number), order.card.bin, order.currency.code)
+    passed_by: list[str] = []
+    while len(passed_by) < ROUTE_TRIES_MAX and road.clock.monotonic() < until.monotonic:
+        try:
+            route = await road.routes.choose(order.merchant, wanted, passed_by)
+        except LinkDown:
+            if passed_by:
+                break
+            raise
+        taken = await _take_by(route, order, fingerprint, until, road)
+        if taken.payment.state is not State.NOT_SENT:
+            return taken
+        passed_by.append(route.station.acquirer)
+    raise NothingWritten(
+        "the acquirer could not be reached in time; nothing was sent",
+        retry_after_seconds=RETRY_SOON_SECONDS,
+    )
+
+
+async def _take_by(
+    route: Route, order: Order, fingerprint: bytes, until: "_Until", road: Road
+) -> Taken:
     for _ in range(BATCH_TRIES_MAX):
-        plan = await _plan(order, route, road)
+        plan = await _plan(order, route, until, road)
         if await _intend(order, fingerprint, plan, road):
             return Taken(await _ask(order, plan, road), first=True)
         use = await road.store.key(order.merchant.merchant_id, order.idempotency_key)
@@ -146,6 +178,15 @@ def request_fingerprint(order: Order, road: Road) -> bytes:
     )
 
 
+class _Until(msgspec.Struct, frozen=True):
+    """
+    When the request must be out: for the wait, and for whoever reads the row.
+    """
+
+    monotonic: float
+    at: datetime
+
+
 class _Plan(msgspec.Struct, frozen=True, kw_only=True):
     """
     One try at the network: its trace, its batch, its message, when it must be out.
@@ -157,7 +198,7 @@ class _Plan(msgspec.Struct, frozen=True, kw_only=True):
     batch_number: int
     fields: Fields
     at: datetime
-    send_before: float
+    until: _Until
 
     def batch_key(self, order: Order) -> tuple[UUID, str, str, str]:
         station = self.route.station
@@ -165,7 +206,7 @@ class _Plan(msgspec.Struct, frozen=True, kw_only=True):
         return merchant_id, station.acquirer, station.terminal_id, order.currency.code
 
 
-async def _plan(order: Order, route: Route, road: Road) -> _Plan:
+async def _plan(order: Order, route: Route, until: _Until, road: Road) -> _Plan:
     station = route.station
     merchant_id = order.merchant.merchant_id
     try:
@@ -195,7 +236,7 @@ async def _plan(order: Order, route: Route, road: Road) -> _Plan:
         batch_number=batch_number,
         fields=fields,
         at=at,
-        send_before=road.clock.monotonic() + road.timers.send_seconds,
+        until=until,
     )
 
 
@@ -237,7 +278,7 @@ async def _intend(order: Order, fingerprint: bytes, plan: _Plan, road: Road) -> 
         event_id=road.ids.new(),
         process_id=road.process_id,
         session_id=order.session_id,
-        send_before=plan.at + timedelta(seconds=road.timers.send_seconds),
+        send_before=plan.until.at,
         at=plan.at,
         actor=order.actor,
         **seal_columns(sealed),
@@ -322,7 +363,7 @@ def _second_intent(order: Order, plan: _Plan, road: Road) -> SecondIntent:
         event_id=road.ids.new(),
         process_id=road.process_id,
         session_id=order.session_id,
-        send_before=plan.at + timedelta(seconds=road.timers.send_seconds),
+        send_before=plan.until.at,
         at=plan.at,
         actor=order.actor,
     )
@@ -336,12 +377,13 @@ async def _ask(order: Order, plan: _Plan, road: Road) -> Payment:
         outcome = await plan.route.link.request(
             MTI[order.kind],
             plan.fields,
-            send_before=plan.send_before,
+            send_before=plan.until.monotonic,
             answer_within=road.timers.answer_seconds,
         )
     except MessageError as error:
         log.error("message_not_encoded", payment=plan.payment_id.hex, reason=str(error))
         outcome = NotSent(str(error))
+    road.routes.told(plan.route.station.acquirer, outcome)
     conclusion = conclude(outcome, order, plan.payment_id, road)
     check_move(State.PROCESSING, conclusion.to_state)
     began = road.clock.monotonic()
@@ -360,11 +402,6 @@ async def _ask(order: Order, plan: _Plan, road: Road) -> Payment:
         response_code=payment.response_code,
         milliseconds=_since(began, road),
     )
-    if payment.state is State.NOT_SENT:
-        raise NothingWritten(
-            "the acquirer could not be reached in time; nothing was sent",
-            retry_after_seconds=RETRY_SOON_SECONDS,
-        )
     return payment
 
 

@@ -1,23 +1,26 @@
 """
 The way to the acquirer: a merchant's terminals and the link of their acquirer.
 
-Terminals are read once and remembered for a minute, so that a new one is found
-without a restart.
+The rules of the configuration say which acquirers a payment may go to; of those, one whose
+link is signed on and whose answers do not speak against it is taken first. Terminals are
+read once and remembered for a minute, so that a new one is found without a restart.
 """
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 from uuid import UUID
 
 import msgspec
 
 from counterfoil.clock import Clock
-from counterfoil.config import Acquirer
+from counterfoil.config import Acquirer, RouteRule, Routing
 from counterfoil.network.message import Fields
 from counterfoil.network.outcome import Outcome
 from counterfoil.network.requests import Station, name_and_place
 from counterfoil.payments.payment import Merchant
+from counterfoil.routing.health import Breaker
+from counterfoil.routing.rules import Wanted, acquirers_for
 from counterfoil.store.merchants import MerchantStore
 
 REMEMBER_SECONDS = 60.0
@@ -77,21 +80,63 @@ class Routes:
         acquirers: Mapping[str, Acquirer],
         links: Mapping[str, Link],
         clock: Clock,
+        *,
+        rules: Sequence[RouteRule] = (),
+        settings: Routing | None = None,
     ) -> None:
+        self.settings = settings or Routing()
         self._merchants = merchants
         self._acquirers = acquirers
         self._links = links
         self._clock = clock
+        self._rules = rules
+        self._breakers = {name: Breaker() for name in links}
         self._stations: OrderedDict[UUID, tuple[float, list[Station]]] = OrderedDict()
         self._turn = 0
 
-    async def choose(self, merchant: Merchant) -> Route:
+    async def choose(
+        self, merchant: Merchant, wanted: Wanted | None = None, passed_by: Collection[str] = ()
+    ) -> Route:
         """
-        Return a way for a new payment of *merchant*: its terminals take turns.
+        Return a way for a new payment of *merchant*, not by the acquirers in *passed_by*.
+
+        Acquirers that are avoided come last, so that one is always asked if a link is up.
 
         Raises:
-            NoRoute: There is none.
+            NoRoute: There is none, or no rule leads to one.
             LinkDown: There is one, and its link is down.
+        """
+        usable = await self._usable(merchant, wanted)
+        ready = [
+            each
+            for each in usable
+            if self._links[each.acquirer].ready and each.acquirer not in passed_by
+        ]
+        if not ready:
+            raise LinkDown("no link to the acquirer is signed on")
+        now = self._clock.monotonic()
+        takes = {each.acquirer: self._breakers[each.acquirer].takes(now) for each in ready}
+        # False sorts first, and the sort keeps the order of rule and turn.
+        station = min(ready, key=lambda each: not takes[each.acquirer])
+        self._breakers[station.acquirer].chosen(now)
+        return Route(station, self._links[station.acquirer])
+
+    def told(self, acquirer: str, outcome: Outcome) -> None:
+        """
+        Learn from what became of a payment's request at *acquirer*.
+        """
+        self._breakers[acquirer].told(outcome, self._clock.monotonic())
+
+    def health(self) -> dict[str, str]:
+        """
+        Return for each acquirer `ok`, or how long this process avoids it and why.
+        """
+        now = self._clock.monotonic()
+        return {name: breaker.words(now) for name, breaker in self._breakers.items()}
+
+    async def _usable(self, merchant: Merchant, wanted: Wanted | None) -> list[Station]:
+        """
+        Return the terminals that may take the payment, those to be tried first in front.
         """
         stations = await self._stations_of(merchant)
         usable = [each for each in stations if each.acquirer in self._links]
@@ -101,12 +146,18 @@ class Routes:
                 "`counterfoil merchant terminal`"
             )
         self._turn += 1
-        for step in range(len(usable)):
-            station = usable[(self._turn + step) % len(usable)]
-            link = self._links[station.acquirer]
-            if link.ready:
-                return Route(station, link)
-        raise LinkDown("no link to the acquirer is signed on")
+        start = self._turn % len(usable)
+        in_turn = usable[start:] + usable[:start]
+        named = acquirers_for(self._rules, merchant.merchant_id, wanted) if wanted else None
+        if named is None:
+            return in_turn
+        ruled = [each for name in named for each in in_turn if each.acquirer == name]
+        if not ruled:
+            raise NoRoute(
+                f"a [[route]] leads this payment to {', '.join(named)}, where this merchant has "
+                "no terminal: add one with `counterfoil merchant terminal`, or correct the route"
+            )
+        return ruled
 
     async def station(self, merchant: Merchant, acquirer: str, terminal_id: str) -> Station:
         """

@@ -1,0 +1,151 @@
+"""
+A payment with two acquirers: when the second is tried, and when nobody else is.
+"""
+
+from collections.abc import Awaitable
+from uuid import uuid4
+
+import msgspec
+import pytest
+from counterfoil.config import Acquirer, RouteRule
+from counterfoil.network.message import Fields
+from counterfoil.network.outcome import NotSent, Outcome
+from counterfoil.payments.authorize import take_payment
+from counterfoil.payments.lifecycle import State
+from counterfoil.payments.payment import Payment
+from counterfoil.payments.refusals import NothingWritten
+from counterfoil.payments.road import Road
+from counterfoil.routing.routes import Routes
+from counterfoil.store.merchants import Terminal
+from payment_stage import Stage
+from scripted_link import ScriptedLink, contradicts, not_sent, says, unknown
+
+
+class Two:
+    """
+    The stage's merchant with a second acquirer, which takes what the first does not.
+    """
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.north, self.south = stage.acquirer, f"south-{uuid4().hex[:8]}"
+        self.links = {self.north: stage.link, self.south: ScriptedLink()}
+        settings = {
+            name: Acquirer(name, "test", "127.0.0.1", 1, "123456", "987654") for name in self.links
+        }
+        self.routes = Routes(
+            stage.merchants,
+            settings,
+            self.links,
+            stage.clock,
+            rules=[RouteRule((self.north, self.south))],
+        )
+        self.road: Road = msgspec.structs.replace(stage.road, routes=self.routes)
+
+    async def take(self, **changes: object) -> Payment:
+        return (await take_payment(self.stage.order(**changes), self.road)).payment
+
+
+@pytest.fixture
+async def two(stage: Stage) -> Two:
+    found = Two(stage)
+    await stage.merchants.add_terminal(
+        stage.merchant.merchant_id, Terminal(found.south, "TERM000S", "SHOP")
+    )
+    return found
+
+
+async def test_another_acquirer_takes_what_was_not_written_to_the_first(two: Two) -> None:
+    """The same payment under its key, with the terminal, batch and trace of the other."""
+    two.links[two.north].script.append(not_sent)
+
+    payment = await two.take()
+
+    (first,), (second,) = two.links[two.north].asked, two.links[two.south].asked
+    assert payment.state is State.APPROVED
+    assert (payment.acquirer, payment.terminal_id) == (two.south, "TERM000S")
+    assert (first.fields[41], second.fields[41]) == ("TERM0001", "TERM000S")
+    assert first.fields[37] != second.fields[37] or first.fields[41] != second.fields[41]
+    assert second.fields[37] == payment.rrn
+    assert await two.stage.causes(payment) == [
+        "requested",
+        "nothing_written",
+        "tried_again",
+        "issuer_approved",
+    ]
+    assert await two.stage.count("payments") == 1
+
+
+@pytest.mark.parametrize("step", [unknown, contradicts, says("91"), says("05")])
+async def test_nobody_else_is_asked_after_a_byte(two: Two, step: object) -> None:
+    """Two acquirers that may both have charged: never."""
+    two.links[two.north].script.append(step)  # type: ignore[arg-type]
+
+    payment = await two.take()
+
+    assert payment.state in (State.REVERSING, State.DECLINED)
+    assert payment.acquirer == two.north
+    assert two.links[two.south].asked == []
+
+
+async def test_when_nobody_takes_it_nothing_was_sent(two: Two) -> None:
+    """One payment, not sent; the same key may come again and starts anew."""
+    for link in two.links.values():
+        link.script.append(not_sent)
+
+    with pytest.raises(NothingWritten, match="nothing was sent"):
+        await two.take(idempotency_key="both")
+    payment = await two.take(idempotency_key="both")
+
+    assert payment.state is State.APPROVED
+    assert payment.acquirer == two.north
+    assert await two.stage.count("payments") == 1
+    assert await two.stage.advices() == []
+
+
+async def test_all_tries_share_one_send_deadline(two: Two) -> None:
+    """The first used it up: the second is not begun."""
+
+    async def too_slow(mti: str, fields: Fields) -> Outcome:
+        two.stage.clock.move(two.road.timers.send_seconds)
+        return NotSent("the send deadline passed")
+
+    two.links[two.north].script.append(too_slow)
+
+    with pytest.raises(NothingWritten):
+        await two.take()
+    assert two.links[two.south].asked == []
+
+
+async def test_the_second_try_has_only_what_is_left_of_the_time(two: Two) -> None:
+    """The deadline that its row says is the first one's."""
+
+    def slow(mti: str, fields: Fields) -> Outcome | Awaitable[Outcome]:
+        two.stage.clock.move(2)
+        return NotSent("the link is down")
+
+    two.links[two.north].script.append(slow)
+    begun = two.stage.clock.now()
+
+    await two.take()
+
+    rows = await two.stage.sql(
+        "SELECT send_before - $2 AS left FROM network_messages "
+        "WHERE merchant_id = $1 AND direction = 'sent'",
+        two.stage.merchant.merchant_id,
+        begun,
+    )
+    assert [row["left"].total_seconds() for row in rows] == [5.0, 5.0]
+
+
+async def test_a_terminal_of_an_acquirer_that_was_tried_is_not_tried(two: Two) -> None:
+    """Its link is the same one."""
+    await two.stage.merchants.add_terminal(
+        two.stage.merchant.merchant_id, Terminal(two.north, "TERM000M", "SHOP")
+    )
+    two.links[two.north].script.append(not_sent)
+
+    payment = await two.take()
+
+    assert payment.acquirer == two.south
+    assert len(two.links[two.north].asked) == 1
