@@ -39,6 +39,7 @@ ADVICE = {
     "key_revoked": "Have the operator make a new key.",
     "key_expired": "Have the operator make a new key.",
     "key_of_other_mode": "Use a key of this gateway's mode, or the other gateway's address.",
+    "credits_not_allowed": "Refund the payment instead, or have the operator allow credits.",
     "not_found": "Check the path, or the id; another merchant's ids are not found either.",
     "method_not_allowed": "Use a method that the header `Allow` names.",
     "body_timeout": "Send it again under the same key; look at your connection.",

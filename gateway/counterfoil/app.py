@@ -33,7 +33,7 @@ from counterfoil.network.link import AcquirerLink, LinkSettings
 from counterfoil.network.outcome import Answered, Late
 from counterfoil.network.tls import client_context
 from counterfoil.payments.advices import Forwarder
-from counterfoil.payments.authorize import shown
+from counterfoil.payments.conclude import shown
 from counterfoil.payments.recovery import sweep
 from counterfoil.payments.road import Road
 from counterfoil.receipts.mail import Mailer

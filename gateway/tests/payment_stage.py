@@ -22,9 +22,10 @@ from counterfoil.ids import Ids
 from counterfoil.money import currency
 from counterfoil.payments.acknowledge import acknowledge
 from counterfoil.payments.advices import Forwarder
-from counterfoil.payments.authorize import Order, take_payment
+from counterfoil.payments.authorize import take_payment
 from counterfoil.payments.lifecycle import Kind
 from counterfoil.payments.movements import Command
+from counterfoil.payments.order import Order
 from counterfoil.payments.payment import Merchant, Payment
 from counterfoil.payments.road import Road
 from counterfoil.routing.routes import Routes
@@ -144,6 +145,13 @@ class Stage:
         return Stage(
             self.database, self.merchant, self.acquirer, self.clock, link=link or self.link
         )
+
+    async def settings(self, **settings: Any) -> None:
+        """Change the merchant's settings, as the operator's command does."""
+        await self.merchants.set(self.merchant.merchant_id, **settings)
+        merchant = await self.merchants.merchant(self.merchant.merchant_id)
+        assert merchant is not None
+        self.merchant = merchant
 
     def order(self, **changes: Any) -> Order:
         """Return an order of 42.00 USD under a new key."""

@@ -112,10 +112,9 @@ async def test_a_decline_is_a_result(stage: Stage) -> None:
     [
         (unknown, "answer_missing", "68"),
         (contradicts, "answer_bad", "22"),
-        (says("10", f38="A1B2C3"), "refused", "17"),
         (says("85", f38="A1B2C3"), "answer_bad", "22"),
     ],
-    ids=["no answer", "bad answer", "a part", "verified only"],
+    ids=["no answer", "bad answer", "verified only"],
 )
 async def test_what_is_no_yes_and_no_no_is_reversed(
     stage: Stage, step: Any, cause: str, reason: str

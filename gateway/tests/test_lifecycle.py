@@ -41,15 +41,15 @@ def test_the_database_has_the_same_table_of_moves() -> None:
 
 def test_the_database_has_the_same_states() -> None:
     """The CHECK of the column, the enumeration, and what the API promises."""
-    listed = last(r"state\s+text NOT NULL CHECK \(state IN \(([^)]*'processing'[^)]*)\)\)")
+    listed = last(r"payments_state_check CHECK \(state IN \(([^)]*'processing'[^)]*)\)\)")
 
     assert re.findall(r"'(\w+)'", listed) == [state.value for state in State]
     assert [state.value for state in State] == list(get_args(StateName))
 
 
 def test_the_database_has_the_same_kinds() -> None:
-    """Sale and authorization."""
-    listed = last(r"kind\s+text NOT NULL CHECK \(kind IN \(('sale'[^)]*)\)\)")
+    """The CHECK of the column, and the enumeration."""
+    listed = last(r"CHECK \(\s*kind IN \(('sale'[^)]*)\)\)")
 
     assert re.findall(r"'(\w+)'", listed) == [kind.value for kind in Kind]
 
@@ -123,30 +123,50 @@ def test_an_approval_counts_only_when_it_was_acknowledged() -> None:
 def test_every_state_says_whether_the_cardholder_pays() -> None:
     """Undecided in two states only."""
     assert not CHARGED & NOT_CHARGED
-    assert {state for state in State if charged(state) is None} == {
+    assert {state for state in State if charged(state, Kind.SALE) is None} == {
         State.PROCESSING,
         State.APPROVED,
     }
-    assert {state for state in State if charged(state)} == CHARGED
+    assert {state for state in State if charged(state, Kind.SALE)} == CHARGED
+
+
+def test_a_credit_never_charges() -> None:
+    """Undecided while a sale is, and then never true: the money goes the other way."""
+    for state in State:
+        expected = None if charged(state, Kind.SALE) is None else False
+        assert charged(state, Kind.CREDIT) is expected
 
 
 @pytest.mark.parametrize(
-    ("state", "captured", "refunded", "names"),
+    ("kind", "state", "captured", "refunded", "names"),
     [
-        (State.APPROVED, 0, 0, ("acknowledge", "refuse")),
-        (State.AUTHORIZED, 0, 0, ("capture", "void")),
-        (State.CAPTURED, 4200, 0, ("void", "refund")),
-        (State.CAPTURED, 4200, 4199, ("refund",)),
-        (State.CAPTURED, 4200, 4200, ()),
-        (State.PROCESSING, 0, 0, ()),
-        (State.DECLINED, 0, 0, ()),
-        (State.REVERSED, 0, 0, ()),
+        (Kind.SALE, State.APPROVED, 0, 0, ("acknowledge", "refuse")),
+        (Kind.AUTHORIZATION, State.AUTHORIZED, 0, 0, ("capture", "void")),
+        (Kind.SALE, State.CAPTURED, 4200, 0, ("void", "refund")),
+        (Kind.FORCED, State.CAPTURED, 4200, 0, ("void", "refund")),
+        (Kind.SALE, State.CAPTURED, 4200, 4199, ("refund",)),
+        (Kind.SALE, State.CAPTURED, 4200, 4200, ()),
+        (Kind.CREDIT, State.APPROVED, 0, 0, ("acknowledge", "refuse")),
+        (Kind.CREDIT, State.CAPTURED, 0, 4200, ("void",)),
+        (Kind.CREDIT, State.VOIDING, 0, 0, ()),
+        (Kind.VERIFICATION, State.VERIFIED, 0, 0, ()),
+        (Kind.VERIFICATION, State.UNANSWERED, 0, 0, ()),
+        (Kind.SALE, State.PROCESSING, 0, 0, ()),
+        (Kind.SALE, State.DECLINED, 0, 0, ()),
+        (Kind.SALE, State.REVERSED, 0, 0, ()),
     ],
 )
 def test_what_is_possible_is_said(
-    state: State, captured: int, refunded: int, names: tuple[str, ...]
+    kind: Kind, state: State, captured: int, refunded: int, names: tuple[str, ...]
 ) -> None:
     """The names of the calls that would work now."""
-    found = possible(state, Kind.SALE, captured_minor=captured, refunded_minor=refunded)
+    found = possible(
+        state,
+        kind,
+        authorized_minor=0 if kind is Kind.CREDIT else 4200,
+        captured_minor=captured,
+        released_minor=0,
+        refunded_minor=refunded,
+    )
 
     assert found == names

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
+from counterfoil.payments.payment import PartialApprovals
 from counterfoil.store import merchants as remembering
 from counterfoil.store.merchants import ApiKey, KeyCache, MerchantStore, Terminal, hash_of
 from payment_stage import Stage, new_merchant, until
@@ -179,6 +180,27 @@ async def test_a_revoked_key_is_forgotten_everywhere_at_once(stage: Stage) -> No
         found = [await each.cache.key(made) for each in (one, other)]
 
     assert all(each and each.revoked_at for each in found)
+
+
+async def test_a_changed_setting_is_known_everywhere_at_once(stage: Stage) -> None:
+    """A gateway that remembers the merchant hears of it; the next request goes by the new one."""
+    made = await key_of(stage)
+    async with Listening(stage) as gateway:
+        before = await gateway.cache.key(made)
+        changed = await stage.merchants.set(stage.merchant.merchant_id, credits_allowed=True)
+        await until(lambda: not gateway.cache._kept)
+        after = await gateway.cache.key(made)
+
+    assert changed
+    assert before
+    assert after
+    assert (before.merchant.credits_allowed, after.merchant.credits_allowed) == (False, True)
+    assert after.merchant.partial_approvals is PartialApprovals.REVERSE
+
+
+async def test_settings_of_nobody_are_not_changed(stage: Stage) -> None:
+    """The command says so instead of "done"."""
+    assert not await stage.merchants.set(uuid4(), credits_allowed=True)
 
 
 async def test_a_key_read_before_its_revocation_is_not_remembered_after_it(stage: Stage) -> None:

@@ -64,6 +64,9 @@ async def refuses(stage: Stage, payment_id: Any, before: State, after: State) ->
         transaction = connection.transaction()
         await transaction.start()
         try:
+            await connection.execute(
+                "ALTER TABLE payments DROP CONSTRAINT payments_verification_states"
+            )
             await connection.execute("ALTER TABLE payments DISABLE TRIGGER payments_legal_moves")
             await connection.execute(
                 "UPDATE payments SET state = $1 WHERE payment_id = $2", before.value, payment_id
@@ -94,6 +97,9 @@ async def refuses(stage: Stage, payment_id: Any, before: State, after: State) ->
         "card_last_four = '4111111111111111'",
         "confirmation_number = '1234'",
         "state = 'paid'",
+        "state = 'verified'",
+        "kind = 'credit'",
+        "kind = 'verification'",
         "rrn = '1'",
     ],
 )

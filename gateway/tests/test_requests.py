@@ -72,6 +72,41 @@ def test_a_sale_says_everything_that_a_sale_must() -> None:
     }
 
 
+def test_a_verification_asks_for_nothing() -> None:
+    """0100, processing code 33, amount zero, condition 51."""
+    fields = requests.verification(
+        STATION, SOLD, CARD, currency=COMMON["currency"], batch_number=7,
+        order="1001", postal_code="62704", street="10 Main",
+    )  # fmt: skip
+
+    assert fields == sale() | {3: "330000", 4: "000000000000", 25: "51"}
+
+
+def test_a_forced_capture_carries_the_voice_code_and_no_original() -> None:
+    """0220 without DE 90, with DE 38 and DE 14; the security code is not sent."""
+    fields = requests.forced(STATION, SOLD, CARD, **COMMON, order="1001", approval_code="H7K2")
+
+    assert fields == SAME_EVERYWHERE | MERCHANT | {
+        7: "1123063015",
+        11: "000123",
+        14: "3103",
+        38: "H7K2  ",
+        48: "11041001",
+    }
+
+
+def test_a_credit_says_refund_and_names_no_original() -> None:
+    """0200 with processing code 20."""
+    fields = requests.credit(STATION, SOLD, CARD, **COMMON, order=None)
+
+    assert fields == SAME_EVERYWHERE | MERCHANT | {
+        3: "200000",
+        7: "1123063015",
+        11: "000123",
+        14: "3103",
+    }
+
+
 def test_the_card_holders_details_are_sent_only_when_they_were_given() -> None:
     """Field 48 says whether there was a security code, and nothing that there was not."""
     card = Card("4111111111111111", 3, 2031)

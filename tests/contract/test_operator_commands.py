@@ -27,7 +27,7 @@ COMMANDS = {
     "database": ("--config",),
     "migrate": ("--config",),
     "doctor": ("--json", "--config"),
-    "merchant": ("add", "list", "show", "terminal"),
+    "merchant": ("add", "list", "set", "show", "terminal"),
     "merchant add": ("--email", "--city", "--country", "--timezone", "--cutoff", "--terminal-id"),
     "key": ("create", "list", "revoke"),
     "key create": ("--name", "--days", "--json"),

@@ -19,7 +19,7 @@ from counterfoil.api.bodies import (
     StateAnswer,
 )
 from counterfoil.network.response_codes import Retry, meaning
-from counterfoil.payments.lifecycle import State, charged
+from counterfoil.payments.lifecycle import State, charged, possible
 from counterfoil.payments.payment import Change, Movement, Payment
 
 _ENCODER = msgspec.json.Encoder()
@@ -44,11 +44,15 @@ def payment_answer(payment: Payment, mode: Literal["test", "live"]) -> PaymentAn
         mode=mode,
         kind=payment.kind.value,
         state=payment.state.value,
-        charged=charged(payment.state),
+        charged=charged(payment.state, payment.kind),
         amount_minor=payment.amount_minor,
         currency=payment.currency,
+        authorized_minor=payment.authorized_minor,
         captured_minor=payment.captured_minor,
+        released_minor=payment.released_minor,
+        held_minor=payment.authorized_minor - payment.captured_minor - payment.released_minor,
         refunded_minor=payment.refunded_minor,
+        possible=list(possible_now(payment)),
         order=payment.order_number,
         description=payment.description,
         customer_email=payment.customer_email,
@@ -69,6 +73,20 @@ def payment_answer(payment: Payment, mode: Literal["test", "live"]) -> PaymentAn
         idempotency_key=payment.idempotency_key,
         created_at=payment.created_at,
         updated_at=payment.updated_at,
+    )
+
+
+def possible_now(payment: Payment) -> tuple[str, ...]:
+    """
+    Return the names of the calls that *payment* allows now.
+    """
+    return possible(
+        payment.state,
+        payment.kind,
+        authorized_minor=payment.authorized_minor,
+        captured_minor=payment.captured_minor,
+        released_minor=payment.released_minor,
+        refunded_minor=payment.refunded_minor,
     )
 
 

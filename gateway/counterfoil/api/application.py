@@ -16,13 +16,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from counterfoil import ids
 from counterfoil.api import openapi
-from counterfoil.api.answers import as_json, payment_answer
+from counterfoil.api.answers import as_json, payment_answer, possible_now
 from counterfoil.api.bodies import Health, Readiness
 from counterfoil.api.desk import Desk
 from counterfoil.api.operations import OPERATIONS, Endpoint
 from counterfoil.api.problems import Problem, answer
 from counterfoil.payments import refusals
-from counterfoil.payments.lifecycle import possible
 from counterfoil.payments.payment import Payment
 from counterfoil.routing.routes import NoRoute
 from counterfoil.store.database import DatabaseAway
@@ -122,6 +121,8 @@ def _problem(error: Exception, desk: Desk, request_id: str) -> Problem:
             return Problem("idempotency_key_reused", str(error), param="Idempotency-Key")
         case refusals.KeyFenced():
             return Problem("key_fenced", str(error), param="Idempotency-Key")
+        case refusals.CreditsNotAllowed():
+            return Problem("credits_not_allowed", str(error))
         case refusals.WholeAmountsOnly():
             return Problem("partial_not_supported", str(error), param="amount_minor")
         case refusals.NothingWritten():
@@ -149,16 +150,12 @@ def _problem(error: Exception, desk: Desk, request_id: str) -> Problem:
 
 def _conflict(code: str, error: refusals.NotNow, desk: Desk) -> Problem:
     payment: Payment = error.payment
+    names = possible_now(payment)
     return Problem(
         code,
-        str(error),
+        f"{error}; possible now: {', '.join(names) or 'nothing'}",
         state=payment.state.value,
-        possible=possible(
-            payment.state,
-            payment.kind,
-            captured_minor=payment.captured_minor,
-            refunded_minor=payment.refunded_minor,
-        ),
+        possible=names,
         payment=payment_answer(payment, desk.mode),
     )
 

@@ -15,6 +15,7 @@ DIGITS = r"^[0-9]+\Z"
 PRINTABLE = r"^[ -~]+\Z"  # What the acquirer's message can carry.
 ONE_LINE = r"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029]+\Z"
 KEY = r"^[!-~]+\Z"
+VOICE_CODE = r"^[A-Za-z0-9]+\Z"
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"  # RFC 5322, 3.2.3.
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"  # RFC 1035, 2.3.1.
 EMAIL = rf"^{_ATOM}(?:\.{_ATOM})*@{_LABEL}(?:\.{_LABEL})+\Z"
@@ -24,6 +25,7 @@ PATTERNS = {
     DIGITS: ("field_out_of_range", "Digits only."),
     PRINTABLE: ("field_out_of_range", "Printable ASCII characters only."),
     ONE_LINE: ("field_out_of_range", "One line of text, without control characters."),
+    VOICE_CODE: ("field_out_of_range", "Letters and digits only."),
     KEY: ("field_out_of_range", "Printable ASCII characters only, and no spaces."),
     EMAIL: ("email_invalid", "Send the bare address, such as name@example.com."),
 }
@@ -44,6 +46,20 @@ CurrencyCode = Annotated[
         examples=["USD"],
         extra_json_schema={"enum": sorted(CURRENCIES)},
     ),
+]
+OrderNumber = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=64,
+        pattern=PRINTABLE,
+        description="The merchant's own number.",
+    ),
+]
+Description = Annotated[str, Meta(min_length=1, max_length=255, pattern=ONE_LINE)]
+CustomerEmail = Annotated[
+    str,
+    Meta(max_length=254, pattern=EMAIL, description="Gets the receipt."),
 ]
 IdempotencyKey = Annotated[str, Meta(min_length=1, max_length=255, pattern=KEY)]
 
@@ -97,34 +113,56 @@ class Billing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class PaymentRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
-    A sale (`capture: automatic`) or an authorization (`capture: manual`).
+    A sale (`capture: automatic`), an authorization (`capture: manual`) or, with the code that
+    the issuer gave by voice, a forced capture.
     """
 
     amount_minor: Amount
     currency: CurrencyCode
     card: CardBody
     capture: Literal["automatic", "manual"] = "automatic"
-    order: (
+    order: OrderNumber | None = None
+    description: Description | None = None
+    customer_email: CustomerEmail | None = None
+    billing: Billing | None = None
+    voice_approval_code: (
         Annotated[
             str,
             Meta(
                 min_length=1,
-                max_length=64,
-                pattern=PRINTABLE,
-                description="The merchant's own number.",
+                max_length=6,
+                pattern=VOICE_CODE,
+                description="Said by the issuer on the telephone (DE 38): taken without asking.",
+                examples=["H7K2P9"],
             ),
         ]
         | None
     ) = None
-    description: Annotated[str, Meta(min_length=1, max_length=255, pattern=ONE_LINE)] | None = None
-    customer_email: (
-        Annotated[
-            str,
-            Meta(max_length=254, pattern=EMAIL, description="Gets the receipt."),
-        ]
-        | None
-    ) = None
+
+
+class VerificationRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """
+    Is this card good, and do address and security code fit? Nothing is held or taken.
+    """
+
+    currency: CurrencyCode
+    card: CardBody
+    order: OrderNumber | None = None
+    description: Description | None = None
     billing: Billing | None = None
+
+
+class CreditRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """
+    Money for a card without a payment of ours to refund. The operator has to allow it.
+    """
+
+    amount_minor: Amount
+    currency: CurrencyCode
+    card: CardBody
+    order: OrderNumber | None = None
+    description: Description | None = None
+    customer_email: CustomerEmail | None = None
 
 
 class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -233,12 +271,16 @@ StateName = Literal[
     "reversing",
     "reversed",
     "expired",
+    "verified",
+    "unanswered",
 ]
 
 
 class PaymentAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """
-    A payment. `charged` is null while it is not decided whether the cardholder pays.
+    A payment. `charged` is null while it is not decided whether the cardholder pays; a credit
+    never charges. `amount_minor` was asked for, `authorized_minor` approved; `held_minor` can still
+    be captured. `possible` names the calls that its state allows now.
 
     `movements`, `states` and `messages` are left out of lists and of answers on the way to an
     approval.
@@ -247,13 +289,17 @@ class PaymentAnswer(msgspec.Struct, frozen=True, kw_only=True):
     id: PaymentId
     object: Literal["payment"] = "payment"
     mode: Literal["test", "live"]
-    kind: Literal["sale", "authorization"]
+    kind: Literal["sale", "authorization", "verification", "forced", "credit"]
     state: StateName
     charged: bool | None
     amount_minor: int
     currency: str
+    authorized_minor: int
     captured_minor: int
+    released_minor: int
+    held_minor: int
     refunded_minor: int
+    possible: list[str]
     order: str | None
     description: str | None
     customer_email: str | None

@@ -15,12 +15,14 @@ from starlette.responses import Response
 from counterfoil.api import batches, payments, settlement
 from counterfoil.api.bodies import (
     AmountRequest,
+    CreditRequest,
     Nothing,
     PageAnswer,
     PaymentAnswer,
     PaymentRequest,
     ResolutionAnswer,
     ResolveRequest,
+    VerificationRequest,
 )
 from counterfoil.api.desk import Desk
 from counterfoil.api.paging import PageQuery
@@ -107,7 +109,10 @@ _PAYMENTS: dict[str, dict[str, Any]] = {
     "sale": _SALE,
     "authorization": {**_SALE, "capture": "manual"},
     "decline": {**_SALE, "card": {**_CARD_KEYED, "number": "4000000000009995"}},
+    "forced": {**_SALE, "voice_approval_code": "H7K2P9"},
 }
+_VERIFICATION = {"currency": "USD", "card": _CARD_KEYED, "billing": {"postal_code": "97201"}}
+_CREDIT = {"amount_minor": 4200, "currency": "USD", "card": _CARD_KEYED, "order": "1001"}
 _NOTHING: dict[str, dict[str, Any]] = {"nothing": {}}
 
 OPERATIONS: tuple[Operation, ...] = (
@@ -123,6 +128,39 @@ OPERATIONS: tuple[Operation, ...] = (
         answers={200: PaymentAnswer, 201: PaymentAnswer, 202: PaymentAnswer},
         keyed=True,
         problems=(*_KEYED, *_CARD, "merchant_without_terminal", "not_sent", "outcome_pending"),
+    ),
+    Operation(
+        name="verifyCard",
+        tag="payments",
+        method="POST",
+        path="/v1/verifications",
+        endpoint=payments.verify,
+        summary="Ask whether a card is good, for an amount of zero: nothing is held or taken.",
+        body=VerificationRequest,
+        examples={"verification": _VERIFICATION},
+        answers={200: PaymentAnswer, 201: PaymentAnswer, 202: PaymentAnswer},
+        keyed=True,
+        problems=(*_KEYED, *_CARD, "merchant_without_terminal", "not_sent", "outcome_pending"),
+    ),
+    Operation(
+        name="giveCredit",
+        tag="payments",
+        method="POST",
+        path="/v1/credits",
+        endpoint=payments.credit,
+        summary="Give money to a card without a payment to refund. The operator has to allow it.",
+        body=CreditRequest,
+        examples={"credit": _CREDIT},
+        answers={200: PaymentAnswer, 201: PaymentAnswer, 202: PaymentAnswer},
+        keyed=True,
+        problems=(
+            *_KEYED,
+            *_CARD,
+            "credits_not_allowed",
+            "merchant_without_terminal",
+            "not_sent",
+            "outcome_pending",
+        ),
     ),
     Operation(
         name="listPayments",

@@ -1,5 +1,5 @@
 """
-/v1/payments and /v1/resolve: each endpoint reads, calls one use case, answers.
+What takes a card, what follows it, and /v1/resolve: each reads, calls one use case, answers.
 """
 
 from collections.abc import Callable, Coroutine
@@ -10,45 +10,65 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from counterfoil import ids, money
+from counterfoil import ids
 from counterfoil.api.answers import as_json, payment_answer, whole_answer
 from counterfoil.api.bodies import (
     AmountRequest,
-    Billing,
+    CreditRequest,
     Nothing,
     PageAnswer,
     PaymentAnswer,
     PaymentRequest,
     ResolutionAnswer,
     ResolveRequest,
+    VerificationRequest,
 )
 from counterfoil.api.desk import Desk, caller
+from counterfoil.api.orders import CardRequest, actor_of, order_of, session_of
 from counterfoil.api.paging import page_request
 from counterfoil.api.problems import Problem
 from counterfoil.api.reading import idempotency_key, read
-from counterfoil.cards import Card, expired, luhn_holds
 from counterfoil.ids import UnreadableId
 from counterfoil.payments import acknowledge as acknowledging
 from counterfoil.payments import movements
-from counterfoil.payments.authorize import Order, take_payment
-from counterfoil.payments.lifecycle import Kind, State
+from counterfoil.payments.authorize import take_payment
+from counterfoil.payments.lifecycle import State
+from counterfoil.payments.order import Order
 from counterfoil.payments.payment import Payment
 from counterfoil.payments.refusals import OutcomeNotStored, PaymentUnknown
 from counterfoil.payments.resolve import resolve
 from counterfoil.payments.road import Road
-from counterfoil.store.merchants import ApiKey
 
 ANSWER_SECONDS_MAX = 27.0  # Below the client's own deadline of 30 s.
 
 
 async def create(request: Request, desk: Desk) -> Response:
     """
-    Take a payment: a sale, or an authorization with `capture: manual`.
+    Take a payment: a sale, an authorization with `capture: manual`, or, with the issuer's
+    `voice_approval_code`, a forced capture.
     """
+    return await _take(request, desk, PaymentRequest)
+
+
+async def verify(request: Request, desk: Desk) -> Response:
+    """
+    Ask whether a card is good: nothing is held, taken or acknowledged.
+    """
+    return await _take(request, desk, VerificationRequest)
+
+
+async def credit(request: Request, desk: Desk) -> Response:
+    """
+    Give money to a card without a payment of ours to refund.
+    """
+    return await _take(request, desk, CreditRequest)
+
+
+async def _take(request: Request, desk: Desk, kind: type[CardRequest]) -> Response:
     key = await caller(request, desk)
     reference = idempotency_key(request)
-    body = await read(request, PaymentRequest, desk.body_bytes_max)
-    order = _order(body, key, reference, _session(request), desk)
+    body = await read(request, kind, desk.body_bytes_max)
+    order = order_of(body, key, reference, session_of(request), desk)
     try:
         taken = await desk.money_task(
             take_payment(order, desk.road), seconds_max=ANSWER_SECONDS_MAX
@@ -114,8 +134,8 @@ async def acknowledge(request: Request, desk: Desk) -> Response:
         acknowledging.acknowledge(
             key.merchant,
             payment_id,
-            session_id=_session(request),
-            actor=_actor(key),
+            session_id=session_of(request),
+            actor=actor_of(key),
             road=desk.road,
         )
     )
@@ -130,7 +150,7 @@ async def refuse(request: Request, desk: Desk) -> Response:
     payment_id = _payment_id(request)
     await read(request, Nothing, desk.body_bytes_max)
     payment = await desk.money_task(
-        acknowledging.refuse(key.merchant, payment_id, actor=_actor(key), road=desk.road)
+        acknowledging.refuse(key.merchant, payment_id, actor=actor_of(key), road=desk.road)
     )
     return as_json(payment_answer(payment, desk.mode))
 
@@ -197,73 +217,10 @@ async def _move(
         payment_id=payment_id,
         idempotency_key=reference,
         amount_minor=getattr(body, "amount_minor", None),
-        actor=_actor(key),
+        actor=actor_of(key),
     )
     done = await desk.money_task(move(command, desk.road))
     return as_json(await _whole(done.payment, desk), 201 if done.first else 200)
-
-
-def _refuse_misplaced_number(body: PaymentRequest, reference: str) -> None:
-    """
-    Refuse a card number outside `card`: every other field is stored and shown.
-    """
-    billing = body.billing or Billing()
-    texts = {
-        "order": body.order,
-        "description": body.description,
-        "customer_email": body.customer_email,
-        "billing.postal_code": billing.postal_code,
-        "billing.street": billing.street,
-        "Idempotency-Key": reference,
-    }
-    for param, text in texts.items():
-        if text and body.card.number in text.replace(" ", "").replace("-", ""):
-            raise Problem(
-                "card_number_misplaced",
-                "The card number stands in a field that is stored: send it in card.number only.",
-                param=param,
-            )
-
-
-def _order(body: PaymentRequest, key: ApiKey, reference: str, session_id: str, desk: Desk) -> Order:
-    _refuse_misplaced_number(body, reference)
-    try:
-        currency = money.currency(body.currency)
-    except money.UnknownCurrency:
-        raise Problem(
-            "currency_unknown", "Use three capital letters of ISO 4217: USD.", param="currency"
-        ) from None
-    billing = body.billing or Billing()
-    return Order(
-        merchant=key.merchant,
-        idempotency_key=reference,
-        kind=Kind.SALE if body.capture == "automatic" else Kind.AUTHORIZATION,
-        amount_minor=body.amount_minor,
-        currency=currency,
-        card=_card(body, desk),
-        order_number=body.order,
-        description=body.description,
-        customer_email=body.customer_email,
-        postal_code=billing.postal_code,
-        street=billing.street,
-        session_id=session_id,
-        actor=_actor(key),
-    )
-
-
-def _card(body: PaymentRequest, desk: Desk) -> Card:
-    card = body.card
-    if not luhn_holds(card.number):
-        raise Problem(
-            "card_number_invalid",
-            "The check digit does not fit the others: a digit is wrong or two are swapped.",
-            param="card.number",
-        )
-    if expired(card.expiry_month, card.expiry_year, desk.road.clock.now()):
-        raise Problem(
-            "card_expired", "The card's expiry date has passed.", param="card.expiry_year"
-        )
-    return Card(card.number, card.expiry_month, card.expiry_year, card.cvv)
 
 
 def _payment_id(request: Request) -> UUID:
@@ -271,15 +228,3 @@ def _payment_id(request: Request) -> UUID:
         return ids.read(ids.PAYMENT, request.path_params["payment_id"])
     except UnreadableId:
         raise PaymentUnknown("this merchant has no payment with this id") from None
-
-
-def _session(request: Request) -> str:
-    """
-    Return what names the TCP connection of this request while it lives.
-    """
-    client = request.client
-    return f"{client.host}:{client.port}" if client else "unknown"
-
-
-def _actor(key: ApiKey) -> str:
-    return ids.written(ids.KEY, key.key_id)

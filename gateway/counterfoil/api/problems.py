@@ -129,6 +129,7 @@ KINDS: dict[str, Kind] = {
     "key_revoked": Kind(401, "This API key was revoked"),
     "key_expired": Kind(401, "This API key has expired"),
     "key_of_other_mode": Kind(401, "An API key of the other mode"),
+    "credits_not_allowed": Kind(403, "Credits are not allowed to this merchant"),
     "not_found": Kind(404, "Not found"),
     "method_not_allowed": Kind(405, "This path does not take that method"),
     "body_timeout": Kind(408, "The body did not arrive in time", retryable=True),

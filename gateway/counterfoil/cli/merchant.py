@@ -26,6 +26,7 @@ from counterfoil.cli.console import (
 )
 from counterfoil.clock import SystemClock
 from counterfoil.config import Configuration
+from counterfoil.payments.payment import PartialApprovals
 from counterfoil.store.merchants import MerchantStore, NewMerchant, Terminal
 
 LISTED_MAX = 10_000
@@ -165,6 +166,37 @@ def terminal(
     say(f"Added terminal {terminal_id} at {added.acquirer}.")
 
 
+@app.command(name="set")
+def set_(
+    merchant: str,
+    *,
+    credits_allowed: Annotated[
+        bool | None,
+        cyclopts.Parameter(help="Whether money may be given without a payment to refund."),
+    ] = None,
+    partial_approvals: Annotated[
+        PartialApprovals | None,
+        cyclopts.Parameter(help="Whether a part that the issuer approves is taken or given back."),
+    ] = None,
+    json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """
+    Change a merchant's settings; gateways know at once.
+    """
+    changes = {"credits_allowed": credits_allowed, "partial_approvals": partial_approvals}
+    if not any(value is not None for value in changes.values()):
+        raise CommandRefused("say what to change: --credits-allowed, --partial-approvals accept")
+    merchant_id = merchant_id_of(merchant)
+    now = run(_set(configuration(config), merchant_id, credits_allowed, partial_approvals))
+    shown = {name: now[name] for name in changes}
+    if json:
+        say_json({"id": merchant, **shown})
+        return
+    for name, value in shown.items():
+        say(f"{name}: {value}")
+
+
 def merchant_id_of(text: str) -> UUID:
     """
     Return the merchant's id.
@@ -211,6 +243,23 @@ async def _add_terminal(settings: Configuration, merchant_id: UUID, terminal: Te
             raise CommandRefused("that terminal is taken at this acquirer") from error
         except asyncpg.ForeignKeyViolationError as error:
             raise CommandRefused("there is no such merchant") from error
+
+
+async def _set(
+    settings: Configuration,
+    merchant_id: UUID,
+    credits_allowed: bool | None,
+    partial_approvals: PartialApprovals | None,
+) -> asyncpg.Record:
+    async with open_database(settings) as database:
+        store = MerchantStore(database, SystemClock())
+        found = await store.set(
+            merchant_id, credits_allowed=credits_allowed, partial_approvals=partial_approvals
+        )
+        row = await store.row(merchant_id) if found else None
+        if row is None:
+            raise CommandRefused("there is no such merchant: counterfoil merchant list")
+        return row
 
 
 async def _list(settings: Configuration) -> list[asyncpg.Record]:

@@ -16,8 +16,11 @@ from counterfoil.network.tlv import encode_tlv
 
 ENTRY_KEYED_E_COMMERCE = "010"  # DE 22: keyed, PIN capability unknown.
 CONDITION_E_COMMERCE = "59"  # DE 25.
+CONDITION_VERIFICATION = "51"  # DE 25: is the account there? Nothing is asked of it.
 PURCHASE = "000000"  # DE 3: purchase, default accounts.
 REFUND = "200000"  # DE 3: refund, default accounts.
+VERIFICATION = "330000"  # DE 3: account verification, amount zero.
+APPROVAL_CODE_LENGTH = 6  # DE 38.
 REASON_VOID = "17"  # DE 39 in 0420: void, or the merchant refused the approval.
 REASON_BAD_ANSWER = "22"
 REASON_TIMEOUT = "68"
@@ -113,7 +116,7 @@ def request(
     """
     fields = _base(station, trace, card.number, amount_minor, currency, batch_number, PURCHASE)
     fields |= _merchant(station)
-    fields[14] = f"{card.expiry_year % 100:02d}{card.expiry_month:02d}"
+    fields[14] = _expiry(card)
     private = {
         TAG_CVV: card.cvv,
         TAG_CVV_PRESENCE: "1" if card.cvv else "0",
@@ -122,6 +125,80 @@ def request(
         TAG_ORDER: order,
     }
     fields[48] = encode_tlv({tag: value for tag, value in private.items() if value})
+    return fields
+
+
+def verification(
+    station: Station,
+    trace: Trace,
+    card: Card,
+    *,
+    currency: Currency,
+    batch_number: int,
+    order: str | None,
+    postal_code: str | None,
+    street: str | None,
+) -> Fields:
+    """
+    Return the fields of a 0100 of amount zero, which asks about a card and holds nothing.
+    """
+    fields = request(
+        station,
+        trace,
+        card,
+        amount_minor=0,
+        currency=currency,
+        batch_number=batch_number,
+        order=order,
+        postal_code=postal_code,
+        street=street,
+    )
+    return fields | {3: VERIFICATION, 25: CONDITION_VERIFICATION}
+
+
+def forced(
+    station: Station,
+    trace: Trace,
+    card: Card,
+    *,
+    amount_minor: int,
+    currency: Currency,
+    batch_number: int,
+    order: str | None,
+    approval_code: str,
+) -> Fields:
+    """
+    Return the fields of a 0220 without an original: the issuer said yes by voice (DE 38).
+
+    The security code is not sent: it proves nothing any more (protocols 1.4).
+    """
+    fields = _base(station, trace, card.number, amount_minor, currency, batch_number, PURCHASE)
+    fields |= _merchant(station)
+    fields[14] = _expiry(card)
+    fields[38] = approval_code.ljust(APPROVAL_CODE_LENGTH)
+    if order:
+        fields[48] = encode_tlv({TAG_ORDER: order})
+    return fields
+
+
+def credit(
+    station: Station,
+    trace: Trace,
+    card: Card,
+    *,
+    amount_minor: int,
+    currency: Currency,
+    batch_number: int,
+    order: str | None,
+) -> Fields:
+    """
+    Return the fields of a 0200 that gives money which was never taken here: no original.
+    """
+    fields = _base(station, trace, card.number, amount_minor, currency, batch_number, REFUND)
+    fields |= _merchant(station)
+    fields[14] = _expiry(card)
+    if order:
+        fields[48] = encode_tlv({TAG_ORDER: order})
     return fields
 
 
@@ -136,11 +213,12 @@ def reversal(
     batch_number: int,
     reason: str,
     approval_code: str | None,
+    processing_code: str = PURCHASE,
 ) -> Fields:
     """
-    Return the fields of a 0420; the trace carries the original's RRN.
+    Return the fields of a 0420; the trace carries the original's RRN, DE 3 is the original's.
     """
-    fields = _base(station, trace, number, amount_minor, currency, batch_number, PURCHASE)
+    fields = _base(station, trace, number, amount_minor, currency, batch_number, processing_code)
     fields[39] = reason
     fields[90] = original.data_elements(station)
     if approval_code:
@@ -214,6 +292,13 @@ def _base(
         49: currency.number,
         60: f"{batch_number:06d}",
     }
+
+
+def _expiry(card: Card) -> str:
+    """
+    Return DE 14: YYMM.
+    """
+    return f"{card.expiry_year % 100:02d}{card.expiry_month:02d}"
 
 
 def _merchant(station: Station) -> Fields:

@@ -22,8 +22,9 @@ from counterfoil.network import requests, response_codes
 from counterfoil.network.message import Fields, MessageError
 from counterfoil.network.outcome import Answered, BadAnswer, NotSent, OutcomeUnknown
 from counterfoil.network.requests import Original, Station, Trace
-from counterfoil.payments.authorize import MTI, shown
+from counterfoil.payments.conclude import shown
 from counterfoil.payments.lifecycle import Kind
+from counterfoil.payments.order import MTI, processing_code
 from counterfoil.payments.payment import Merchant
 from counterfoil.payments.road import Road
 from counterfoil.routing.routes import Link, NoRoute
@@ -222,7 +223,7 @@ class Forwarder:
         """
         now = self._road.clock.now()
         taken = advice.was_captured or (
-            advice.kind == "reversal" and advice.payment_kind == Kind.SALE
+            advice.kind == "reversal" and advice.payment_kind in (Kind.SALE, Kind.FORCED)
         )
         if advice.kind in ("reversal", "void") and not taken:
             return False
@@ -323,6 +324,7 @@ def message(advice: Advice, station: Station, trace: Trace, number: str) -> Fiel
         number,
         reason=advice.reason_code,
         approval_code=advice.approval_code,
+        processing_code=processing_code(Kind(advice.payment_kind)),
         **common,  # type: ignore[arg-type]
     )
 

@@ -7,7 +7,6 @@ out before the row that says so is durable, and nothing is answered before eithe
 (DESIGN.md 5.1). A payment asked for twice is answered from the first one.
 """
 
-import json
 from datetime import datetime, timedelta
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -15,18 +14,17 @@ from zoneinfo import ZoneInfo
 import msgspec
 import structlog
 
-from counterfoil.cards import Card, brand
-from counterfoil.money import Currency
+from counterfoil.cards import brand
 from counterfoil.network import requests
-from counterfoil.network.masking import masked
 from counterfoil.network.message import Fields, MessageError
-from counterfoil.network.outcome import Answered, BadAnswer, NotSent, Outcome, OutcomeUnknown
+from counterfoil.network.outcome import NotSent
 from counterfoil.network.requests import Trace
-from counterfoil.network.response_codes import APPROVALS, PARTIAL_APPROVAL, VERIFIED_ONLY
-from counterfoil.network.tlv import decode_tlv
-from counterfoil.payments.lifecycle import Cause, Kind, State, check_move
+from counterfoil.payments.conclude import conclude, shown
+from counterfoil.payments.lifecycle import Kind, State, check_move
+from counterfoil.payments.order import MTI, Order, message
 from counterfoil.payments.payment import Merchant, Payment
 from counterfoil.payments.refusals import (
+    CreditsNotAllowed,
     KeyFenced,
     KeyReused,
     NothingWritten,
@@ -37,7 +35,7 @@ from counterfoil.routing.routes import LinkDown, NoRoute, Route
 from counterfoil.routing.rules import Wanted
 from counterfoil.store.database import DatabaseAway
 from counterfoil.store.numbers import TerminalUsedUp
-from counterfoil.store.payments import Conclusion, Intent, SecondIntent, seal_columns
+from counterfoil.store.payments import Intent, SecondIntent, seal_columns
 from counterfoil.store.writer import QueueFull
 
 BATCH_TRIES_MAX = 5
@@ -45,30 +43,7 @@ ROUTE_TRIES_MAX = 3  # Acquirers for one request, each only if nothing was writt
 RETRY_SOON_SECONDS = 2
 RETRY_LATER_SECONDS = 30
 
-MTI = {Kind.SALE: "0200", Kind.AUTHORIZATION: "0100"}
-ANSWER_MTI = {Kind.SALE: "0210", Kind.AUTHORIZATION: "0110"}
-
 log = structlog.get_logger("payments")
-
-
-class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    What the merchant asked for, checked. `session_id` names the connection it came on.
-    """
-
-    merchant: Merchant
-    idempotency_key: str
-    kind: Kind
-    amount_minor: int
-    currency: Currency
-    card: Card
-    order_number: str | None
-    description: str | None
-    customer_email: str | None
-    postal_code: str | None
-    street: str | None
-    session_id: str
-    actor: str
 
 
 class Taken(msgspec.Struct, frozen=True):
@@ -89,16 +64,17 @@ async def take_payment(order: Order, road: Road) -> Taken:
         KeyFenced: The key was resolved before it was seen.
         NothingWritten: No byte was sent; the same key may be tried again.
         NoRoute: The merchant has no terminal.
+        CreditsNotAllowed: The operator has not allowed this merchant to give credits.
         DatabaseAway: The intent is in doubt; nothing was sent, ask again under the same key.
         OutcomeNotStored: It was sent, and what came of it is not durable; ask again.
     """
     fingerprint = request_fingerprint(order, road)
-    refusal: NothingWritten | NoRoute
+    refusal: NothingWritten | NoRoute | CreditsNotAllowed
     try:
         return await _take(order, fingerprint, road)
     except LinkDown as error:
         refusal = NothingWritten(str(error), retry_after_seconds=RETRY_SOON_SECONDS)
-    except (NothingWritten, NoRoute) as error:
+    except (NothingWritten, NoRoute, CreditsNotAllowed) as error:
         refusal = error
     # Whatever stands in the way of a new payment: a key that was used is answered from its own.
     payment = await known_payment(order, fingerprint, road)
@@ -113,6 +89,8 @@ async def _take(order: Order, fingerprint: bytes, road: Road) -> Taken:
 
     All tries share one send deadline: a request that cannot be out in time is not sent at all.
     """
+    if order.kind is Kind.CREDIT and not order.merchant.credits_allowed:
+        raise CreditsNotAllowed("this merchant may not give credits without a payment")
     until = _Until(
         road.clock.monotonic() + road.timers.send_seconds,
         road.clock.now() + timedelta(seconds=road.timers.send_seconds),
@@ -158,9 +136,11 @@ async def _take_by(
 def request_fingerprint(order: Order, road: Road) -> bytes:
     """
     Return what makes two requests the same: everything but the security code, keyed.
+
+    Keys never expire: what a kind of payment said before, its repeat must still say.
     """
     card = road.vault.fingerprint(order.card.number, order.merchant.merchant_id).hex()
-    said = (
+    said: tuple[object, ...] = (
         order.kind,
         order.amount_minor,
         order.currency.code,
@@ -173,6 +153,8 @@ def request_fingerprint(order: Order, road: Road) -> bytes:
         order.postal_code,
         order.street,
     )
+    if order.voice_approval_code is not None:
+        said += (order.voice_approval_code,)
     return road.vault.keyed_digest(
         b"request", order.merchant.merchant_id, msgspec.json.encode(said)
     )
@@ -218,17 +200,7 @@ async def _plan(order: Order, route: Route, until: _Until, road: Road) -> _Plan:
     except TerminalUsedUp as error:
         raise NothingWritten(str(error), retry_after_seconds=RETRY_LATER_SECONDS) from error
     trace = Trace(stan, at, local_time(at, order.merchant), requests.retrieval_reference(stan, at))
-    fields = requests.request(
-        station,
-        trace,
-        order.card,
-        amount_minor=order.amount_minor,
-        currency=order.currency,
-        batch_number=batch_number,
-        order=order.order_number,
-        postal_code=order.postal_code,
-        street=order.street,
-    )
+    fields = message(order, station, trace, batch_number)
     return _Plan(
         payment_id=road.ids.new(),
         route=route,
@@ -281,6 +253,7 @@ async def _intend(order: Order, fingerprint: bytes, plan: _Plan, road: Road) -> 
         send_before=plan.until.at,
         at=plan.at,
         actor=order.actor,
+        approval_code=order.voice_approval_code,
         **seal_columns(sealed),
     )
     began = road.clock.monotonic()
@@ -409,98 +382,3 @@ async def _read(plan: _Plan, order: Order, road: Road) -> Payment:
     payment = await road.store.payment(order.merchant.merchant_id, plan.payment_id)
     assert payment is not None, "an intent that was committed cannot be gone"
     return payment
-
-
-def conclude(outcome: Outcome, order: Order, payment_id: UUID, road: Road) -> Conclusion:
-    """
-    Return what an outcome of the network makes of a payment.
-    """
-    at = road.clock.now()
-    base = Conclusion(
-        merchant_id=order.merchant.merchant_id,
-        payment_id=payment_id,
-        event_id=road.ids.new(),
-        to_state=State.REVERSING,
-        cause=Cause.ANSWER_MISSING,
-        reason_code=requests.REASON_TIMEOUT,
-        message_id=road.ids.new(),
-        transfer_id=road.ids.new(),
-        advice_id=road.ids.new(),
-        late_until=at + timedelta(seconds=road.timers.late_seconds),
-        at=at,
-    )
-    match outcome:
-        case NotSent():
-            return _changed(base, State.NOT_SENT, Cause.NOTHING_WRITTEN, reason_code=None)
-        case OutcomeUnknown():
-            return base
-        case BadAnswer():
-            return _changed(
-                base,
-                State.REVERSING,
-                Cause.ANSWER_BAD,
-                reason_code=requests.REASON_BAD_ANSWER,
-                mti=ANSWER_MTI[order.kind] if outcome.fields else None,
-                content=shown(outcome.fields) if outcome.fields else None,
-            )
-        case Answered():
-            return _answered(base, outcome, order)
-
-
-def _answered(base: Conclusion, answer: Answered, order: Order) -> Conclusion:
-    code = _text(answer.fields, 39)
-    results = _text(answer.fields, 44)
-    said = {
-        "mti": answer.mti,
-        "content": shown(answer.fields),
-        "response_code": code,
-        "approval_code": _text(answer.fields, 38).strip() or None,
-        "avs_result": results[0:1].strip() or None,
-        "cvv_result": results[1:2].strip() or None,
-        "network_transaction_id": _network_transaction_id(answer.fields),
-        "settlement_date": _text(answer.fields, 15) or None,
-    }
-    if code in APPROVALS:
-        deadline = base.at + timedelta(seconds=order.merchant.acknowledge_seconds)
-        return _changed(
-            base,
-            State.APPROVED,
-            Cause.ISSUER_APPROVED,
-            reason_code=None,
-            acknowledge_by=deadline,
-            **said,
-        )
-    if code == PARTIAL_APPROVAL:
-        # This version takes all or nothing: the part that is held goes back.
-        return _changed(
-            base, State.REVERSING, Cause.REFUSED, reason_code=requests.REASON_VOID, **said
-        )
-    if code == VERIFIED_ONLY:
-        # Neither yes nor no to an amount: whatever the host holds goes back.
-        return _changed(
-            base, State.REVERSING, Cause.ANSWER_BAD, reason_code=requests.REASON_BAD_ANSWER, **said
-        )
-    return _changed(base, State.DECLINED, Cause.ISSUER_DECLINED, reason_code=None, **said)
-
-
-def _changed(base: Conclusion, to_state: State, cause: Cause, **fields: object) -> Conclusion:
-    return msgspec.structs.replace(base, to_state=to_state, cause=cause, **fields)
-
-
-def _text(fields: Fields, number: int) -> str:
-    value = fields.get(number, "")
-    return value if isinstance(value, str) else ""
-
-
-def _network_transaction_id(fields: Fields) -> str | None:
-    try:
-        return decode_tlv(_text(fields, 48)).get(requests.TAG_NETWORK_TRANSACTION_ID)
-    except MessageError:
-        return None
-
-
-def shown(fields: Fields) -> str:
-    """
-    Return a message as it may be kept: JSON of its masked fields.
-    """
-    return json.dumps({str(number): text for number, text in sorted(masked(fields).items())})

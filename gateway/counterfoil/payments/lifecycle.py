@@ -6,6 +6,7 @@ UPDATE in the database refuses anything else too: `payments_legal_moves` in the
 schema holds the same pairs, and a test compares the two.
 
     processing ─► not_sent · declined · approved · reversing
+                  verified · unanswered (a verification, which moves nothing)
     approved   ─► authorized or captured (acknowledged) · reversing
     authorized ─► captured · voiding · expired
     captured   ─► voiding · authorized (the acquirer refused the capture)
@@ -31,15 +32,23 @@ class State(StrEnum):
     REVERSING = "reversing"
     REVERSED = "reversed"
     EXPIRED = "expired"
+    VERIFIED = "verified"
+    UNANSWERED = "unanswered"
 
 
 class Kind(StrEnum):
     """
-    What the merchant asked for: hold and take at once, or hold only.
+    What the merchant asked for.
+
+    A sale takes at once, an authorization holds, a verification only asks. A forced capture
+    is a sale whose approval came by voice; a credit gives money that was never taken here.
     """
 
     SALE = "sale"
     AUTHORIZATION = "authorization"
+    VERIFICATION = "verification"
+    FORCED = "forced"
+    CREDIT = "credit"
 
 
 class Cause(StrEnum):
@@ -50,6 +59,7 @@ class Cause(StrEnum):
     REQUESTED = "requested"
     ISSUER_APPROVED = "issuer_approved"
     ISSUER_DECLINED = "issuer_declined"
+    ISSUER_VERIFIED = "issuer_verified"
     NOTHING_WRITTEN = "nothing_written"
     ANSWER_MISSING = "answer_missing"
     ANSWER_BAD = "answer_bad"
@@ -73,6 +83,8 @@ MOVES: frozenset[tuple[State, State]] = frozenset(
         (State.PROCESSING, State.DECLINED),
         (State.PROCESSING, State.APPROVED),
         (State.PROCESSING, State.REVERSING),
+        (State.PROCESSING, State.VERIFIED),
+        (State.PROCESSING, State.UNANSWERED),
         (State.NOT_SENT, State.PROCESSING),
         (State.APPROVED, State.AUTHORIZED),
         (State.APPROVED, State.CAPTURED),
@@ -97,6 +109,8 @@ NOT_CHARGED = frozenset(
         State.REVERSING,
         State.REVERSED,
         State.EXPIRED,
+        State.VERIFIED,
+        State.UNANSWERED,
     }
 )
 CHARGED = frozenset({State.AUTHORIZED, State.CAPTURED})
@@ -119,17 +133,23 @@ def check_move(before: State, after: State) -> None:
         raise IllegalMove(f"{before} cannot become {after}")
 
 
-def charged(state: State) -> bool | None:
+def charged(state: State, kind: Kind) -> bool | None:
     """
-    Return whether the cardholder pays: None while that is not decided.
+    Return whether the cardholder pays: None while that is not decided. A credit never charges.
     """
     if state in CHARGED:
-        return True
+        return kind is not Kind.CREDIT
     return False if state in NOT_CHARGED else None
 
 
 def possible(
-    state: State, kind: Kind, *, captured_minor: int, refunded_minor: int
+    state: State,
+    kind: Kind,
+    *,
+    authorized_minor: int,
+    captured_minor: int,
+    released_minor: int,
+    refunded_minor: int,
 ) -> tuple[str, ...]:
     """
     Return what the merchant can do with a payment now: names of API calls.
@@ -138,8 +158,10 @@ def possible(
         return ("acknowledge", "refuse")
     if state is State.AUTHORIZED:
         return ("capture", "void")
-    if state is State.CAPTURED and refunded_minor == 0:
+    if state is not State.CAPTURED:
+        return ()
+    if kind is Kind.CREDIT:
+        return ("void",)
+    if refunded_minor == 0:
         return ("void", "refund")
-    if state is State.CAPTURED and refunded_minor < captured_minor:
-        return ("refund",)
-    return ()
+    return ("refund",) if refunded_minor < captured_minor else ()

@@ -3,6 +3,7 @@ A payment as the store keeps it: one row of `payments`, and its movements and hi
 """
 
 from datetime import date, datetime
+from enum import StrEnum
 from uuid import UUID
 
 import msgspec
@@ -12,7 +13,8 @@ from counterfoil.payments.lifecycle import Kind, State
 
 class Payment(msgspec.Struct, frozen=True, kw_only=True):
     """
-    One attempt to get money from a cardholder. Amounts are in minor units of `currency`.
+    One attempt to get money from a cardholder, or (a credit) to give some. Amounts are in minor
+    units of `currency`: asked, approved, taken, given back before and after it was taken.
     """
 
     merchant_id: UUID
@@ -95,9 +97,19 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     movement_state: str | None
 
 
+class PartialApprovals(StrEnum):
+    """
+    What becomes of an approval for less than was asked (response code 10).
+    """
+
+    ACCEPT = "accept"
+    REVERSE = "reverse"
+
+
 class Merchant(msgspec.Struct, frozen=True, kw_only=True):
     """
-    Who takes the payments. `acknowledge_seconds` is how long an approval waits to be claimed.
+    Who takes the payments. `acknowledge_seconds` is how long an approval waits to be claimed;
+    `credits_allowed` whether money may be given that was never taken.
     """
 
     merchant_id: UUID
@@ -109,3 +121,5 @@ class Merchant(msgspec.Struct, frozen=True, kw_only=True):
     timezone: str
     email: str
     acknowledge_seconds: int
+    credits_allowed: bool = False
+    partial_approvals: PartialApprovals = PartialApprovals.REVERSE

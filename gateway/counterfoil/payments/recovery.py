@@ -75,5 +75,8 @@ async def _reverse(
     moved = await asyncio.gather(*(road.store.reverse(each) for each in reversals))
     won: list[Payment] = [payment for payment in moved if payment]
     for payment in won:
+        if payment.state is State.UNANSWERED:
+            log.warning("verification_unanswered", payment=payment.payment_id.hex, rrn=payment.rrn)
+            continue
         log.warning("reversal_owed", payment=payment.payment_id.hex, cause=cause, rrn=payment.rrn)
     return len(won)

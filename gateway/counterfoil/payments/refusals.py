@@ -23,6 +23,12 @@ class KeyFenced(Refused):
     """
 
 
+class CreditsNotAllowed(Refused):
+    """
+    The operator has not allowed this merchant to give credits without a payment.
+    """
+
+
 class PaymentUnknown(Refused):
     """
     This merchant has no such payment.

@@ -13,7 +13,7 @@ import msgspec
 import structlog
 
 from counterfoil.clock import Clock
-from counterfoil.payments.payment import Merchant
+from counterfoil.payments.payment import Merchant, PartialApprovals
 from counterfoil.store.database import IN_DOUBT, Database
 from counterfoil.store.queries import query
 
@@ -119,6 +119,23 @@ class MerchantStore:
         await self._database.rows(
             "add_terminal", merchant_id, *msgspec.structs.astuple(terminal), self._clock.now()
         )
+
+    async def set(
+        self,
+        merchant_id: UUID,
+        *,
+        credits_allowed: bool | None = None,
+        partial_approvals: PartialApprovals | None = None,
+    ) -> bool:
+        """
+        Change the settings that are given; False when there is no such merchant.
+
+        Gateways that remember the merchant hear of it.
+        """
+        rows = await self._database.rows(
+            "set_merchant", merchant_id, credits_allowed, partial_approvals
+        )
+        return bool(rows)
 
     async def _check_acceptor(self, merchant_id: UUID, terminal: Terminal) -> None:
         if await self._database.row(
@@ -277,4 +294,6 @@ def merchant_of(row: asyncpg.Record) -> Merchant:
     """
     Return the merchant in a row that has its columns.
     """
-    return Merchant(**{name: row[name] for name in Merchant.__struct_fields__})
+    values = {name: row[name] for name in Merchant.__struct_fields__}
+    values["partial_approvals"] = PartialApprovals(values["partial_approvals"])
+    return Merchant(**values)

@@ -65,6 +65,7 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     send_before: datetime
     at: datetime
     actor: str
+    approval_code: str | None = None
 
 
 class SecondIntent(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,6 +97,8 @@ class SecondIntent(msgspec.Struct, frozen=True, kw_only=True):
 class Conclusion(msgspec.Struct, frozen=True, kw_only=True):
     """
     What became of an intent: approved, declined, not sent, or unknown and to be reversed.
+
+    `authorized_minor` is what the issuer approved to be held or taken.
     """
 
     merchant_id: UUID
@@ -118,6 +121,7 @@ class Conclusion(msgspec.Struct, frozen=True, kw_only=True):
     reason_code: str | None = None
     late_until: datetime
     at: datetime
+    authorized_minor: int = 0
 
 
 class Acknowledgment(msgspec.Struct, frozen=True, kw_only=True):

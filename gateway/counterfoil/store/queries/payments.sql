@@ -8,14 +8,14 @@ WITH input AS MATERIALIZED (
         $15::text[], $16::bytea[], $17::bytea[], $18::bytea[], $19::text[], $20::text[],
         $21::integer[], $22::date[], $23::integer[], $24::text[], $25::timestamptz[], $26::text[],
         $27::text[], $28::text[], $29::uuid[], $30::uuid[], $31::uuid[], $32::text[],
-        $33::timestamptz[], $34::timestamptz[], $35::text[]
+        $33::timestamptz[], $34::timestamptz[], $35::text[], $36::text[]
     ) AS t (
         merchant_id, payment_id, idempotency_key, request_fingerprint, kind, amount_minor, currency,
         order_number, description, customer_email, card_token, card_brand, card_bin, card_last_four,
         key_id, nonce, ciphertext, card_fingerprint, acquirer, terminal_id,
         batch_number, business_day, stan, rrn, transmitted_at, local_time,
         mti, content, message_id, event_id, process_id, session_id,
-        send_before, at, actor)
+        send_before, at, actor, approval_code)
 ), open_batch AS MATERIALIZED (
     SELECT merchant_id, acquirer, terminal_id, currency, batch_number
     FROM batches AS b
@@ -53,11 +53,11 @@ INSERT INTO payments
     (merchant_id, payment_id, idempotency_key, kind, state, version, changed_by, amount_minor,
      currency, order_number, description, customer_email, card_token, card_brand, card_bin,
      card_last_four, acquirer, terminal_id, batch_number, business_day, stan, rrn, transmitted_at,
-     local_time, process_id, session_id, created_at, updated_at)
+     local_time, process_id, session_id, approval_code, created_at, updated_at)
 SELECT merchant_id, payment_id, idempotency_key, kind, 'processing', 1, event_id, amount_minor,
     currency, order_number, description, customer_email, card_token, card_brand, card_bin,
     card_last_four, acquirer, terminal_id, batch_number, business_day, stan, rrn, transmitted_at,
-    local_time, process_id, session_id, at, at
+    local_time, process_id, session_id, approval_code, at, at
 FROM input JOIN claimed USING (merchant_id, payment_id)
 RETURNING merchant_id, payment_id;
 
@@ -117,17 +117,18 @@ WITH input AS MATERIALIZED (
         $1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[],
         $8::text[], $9::text[], $10::text[], $11::text[], $12::timestamptz[], $13::text[],
         $14::text[], $15::uuid[], $16::uuid[], $17::uuid[], $18::text[], $19::timestamptz[],
-        $20::timestamptz[]
+        $20::timestamptz[], $21::bigint[]
     ) AS t (
         merchant_id, payment_id, event_id, to_state, cause, response_code, approval_code,
         avs_result, cvv_result, network_transaction_id, settlement_date, acknowledge_by, mti,
         content, message_id, transfer_id, advice_id, reason_code, late_until,
-        at)
+        at, authorized_minor)
 ), moved AS (
     UPDATE payments AS p
     SET state = i.to_state, version = p.version + 1, changed_by = i.event_id,
-        authorized_minor = CASE WHEN i.to_state = 'approved' THEN p.amount_minor ELSE 0 END,
-        response_code = i.response_code, approval_code = i.approval_code,
+        authorized_minor = i.authorized_minor,
+        response_code = i.response_code,
+        approval_code = COALESCE(i.approval_code, p.approval_code),
         avs_result = i.avs_result, cvv_result = i.cvv_result,
         network_transaction_id = i.network_transaction_id, settlement_date = i.settlement_date,
         acknowledge_by = i.acknowledge_by, updated_at = i.at
@@ -152,10 +153,10 @@ WITH input AS MATERIALIZED (
     INSERT INTO transfers
         (merchant_id, transfer_id, payment_id, debit_account, credit_account, amount_minor,
          currency, cause, at)
-    SELECT m.merchant_id, i.transfer_id, m.payment_id, 'held', 'issuer', m.amount_minor,
+    SELECT m.merchant_id, i.transfer_id, m.payment_id, 'held', 'issuer', m.authorized_minor,
         m.currency, i.cause, i.at
     FROM moved AS m JOIN input AS i USING (merchant_id, payment_id)
-    WHERE m.state = 'approved'
+    WHERE m.authorized_minor > 0
 ), owed AS (
     INSERT INTO advices
         (merchant_id, advice_id, payment_id, position, kind, reason_code, amount_minor,
@@ -168,7 +169,8 @@ WITH input AS MATERIALIZED (
 SELECT * FROM moved;
 
 -- name: acknowledge
--- The merchant has it: allocate the confirmation number, capture a sale, owe the e-mails.
+-- The merchant has it: allocate the confirmation number, owe the e-mails, and put what the host
+-- took (a sale, a forced capture) or gave (a credit) into the batch that it counted it in.
 WITH input AS MATERIALIZED (
     SELECT * FROM unnest(
         $1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::uuid[], $7::uuid[],
@@ -178,9 +180,10 @@ WITH input AS MATERIALIZED (
         transfer_id, customer_mail_id, merchant_mail_id, merchant_email, at, actor)
 ), moved AS (
     UPDATE payments AS p
-    SET state = CASE p.kind WHEN 'sale' THEN 'captured' ELSE 'authorized' END,
+    SET state = CASE p.kind WHEN 'authorization' THEN 'authorized' ELSE 'captured' END,
         version = p.version + 1, changed_by = i.event_id,
-        captured_minor = CASE p.kind WHEN 'sale' THEN p.authorized_minor ELSE 0 END,
+        captured_minor = CASE WHEN p.kind IN ('sale', 'forced') THEN p.authorized_minor ELSE 0 END,
+        refunded_minor = CASE p.kind WHEN 'credit' THEN p.amount_minor ELSE 0 END,
         confirmation_number = i.confirmation_number, acknowledged_at = i.at,
         acknowledged_on_session = (p.session_id = i.session_id), updated_at = i.at
     FROM input AS i
@@ -197,18 +200,23 @@ WITH input AS MATERIALIZED (
     INSERT INTO movements
         (merchant_id, movement_id, payment_id, kind, state, amount_minor, currency, acquirer,
          terminal_id, batch_number, rrn, created_at, updated_at)
-    SELECT m.merchant_id, i.movement_id, m.payment_id, 'capture', 'pending', m.captured_minor,
+    SELECT m.merchant_id, i.movement_id, m.payment_id,
+        CASE m.kind WHEN 'credit' THEN 'refund' ELSE 'capture' END, 'pending',
+        CASE m.kind WHEN 'credit' THEN m.refunded_minor ELSE m.captured_minor END,
         m.currency, m.acquirer, m.terminal_id, m.batch_number, m.rrn, i.at, i.at
     FROM moved AS m JOIN input AS i USING (merchant_id, payment_id)
-    WHERE m.kind = 'sale'
+    WHERE m.kind IN ('sale', 'forced', 'credit')
 ), posted AS (
     INSERT INTO transfers
         (merchant_id, transfer_id, payment_id, movement_id, debit_account, credit_account,
          amount_minor, currency, cause, at)
-    SELECT m.merchant_id, i.transfer_id, m.payment_id, i.movement_id, 'open', 'held',
-        m.captured_minor, m.currency, 'acknowledged', i.at
+    SELECT m.merchant_id, i.transfer_id, m.payment_id, i.movement_id,
+        CASE m.kind WHEN 'credit' THEN 'refunded' ELSE 'open' END,
+        CASE m.kind WHEN 'credit' THEN 'open' ELSE 'held' END,
+        CASE m.kind WHEN 'credit' THEN m.refunded_minor ELSE m.captured_minor END,
+        m.currency, 'acknowledged', i.at
     FROM moved AS m JOIN input AS i USING (merchant_id, payment_id)
-    WHERE m.kind = 'sale'
+    WHERE m.kind IN ('sale', 'forced', 'credit')
 ), mail AS (
     INSERT INTO outbox
         (merchant_id, outbox_id, payment_id, kind, recipient, state, next_try_at, created_at)
@@ -225,6 +233,7 @@ SELECT * FROM moved;
 
 -- name: reverse
 -- Owe the network a reversal: nobody claimed it, somebody refused it, or nobody knows.
+-- A verification moves nothing, so nothing is owed: nobody answered it, and that is its end.
 WITH input AS MATERIALIZED (
     SELECT * FROM unnest(
         $1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::timestamptz[], $6::text[],
@@ -234,7 +243,8 @@ WITH input AS MATERIALIZED (
         advice_id, reason_code, late_until, at, actor)
 ), moved AS (
     UPDATE payments AS p
-    SET state = 'reversing', version = p.version + 1, changed_by = i.event_id, updated_at = i.at
+    SET state = CASE p.kind WHEN 'verification' THEN 'unanswered' ELSE 'reversing' END,
+        version = p.version + 1, changed_by = i.event_id, updated_at = i.at
     FROM input AS i
     WHERE p.merchant_id = i.merchant_id AND p.payment_id = i.payment_id
       AND p.state = i.from_state
@@ -243,7 +253,7 @@ WITH input AS MATERIALIZED (
 ), history AS (
     INSERT INTO payment_events
         (merchant_id, payment_id, version, event_id, at, from_state, to_state, cause, actor)
-    SELECT m.merchant_id, m.payment_id, m.version, i.event_id, i.at, i.from_state, 'reversing',
+    SELECT m.merchant_id, m.payment_id, m.version, i.event_id, i.at, i.from_state, m.state,
         i.cause, i.actor
     FROM moved AS m JOIN input AS i USING (merchant_id, payment_id)
 ), owed AS (
@@ -253,6 +263,7 @@ WITH input AS MATERIALIZED (
     SELECT m.merchant_id, i.advice_id, m.payment_id, 1, 'reversal', i.reason_code, m.amount_minor,
         m.batch_number, 'owed', i.at, i.late_until, i.at
     FROM moved AS m JOIN input AS i USING (merchant_id, payment_id)
+    WHERE m.state = 'reversing'
 )
 SELECT * FROM moved;
 

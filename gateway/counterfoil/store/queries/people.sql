@@ -13,6 +13,17 @@ INSERT INTO merchants
      acknowledge_seconds, created_at, last_cutoff_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11);
 
+-- name: set_merchant
+-- Change a merchant's settings (null keeps one); the gateways that hold it in memory are told.
+WITH changed AS (
+    UPDATE merchants
+    SET credits_allowed = COALESCE($2, credits_allowed),
+        partial_approvals = COALESCE($3, partial_approvals)
+    WHERE merchant_id = $1
+    RETURNING merchant_id
+)
+SELECT merchant_id, pg_notify('api_keys', '') FROM changed;
+
 -- name: add_terminal
 -- A terminal of a merchant at an acquirer.
 INSERT INTO terminals (merchant_id, acquirer, terminal_id, card_acceptor_id, created_at)

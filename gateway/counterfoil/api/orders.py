@@ -1,0 +1,136 @@
+"""
+Make an order of what a client sent: one for each call that takes a card.
+"""
+
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+
+from counterfoil import ids, money
+from counterfoil.api.bodies import (
+    Billing,
+    CardBody,
+    CreditRequest,
+    PaymentRequest,
+    VerificationRequest,
+)
+from counterfoil.api.desk import Desk
+from counterfoil.api.problems import Problem
+from counterfoil.cards import Card, expired, luhn_holds
+from counterfoil.payments.lifecycle import Kind
+from counterfoil.payments.order import Order
+from counterfoil.store.merchants import ApiKey
+
+CardRequest = PaymentRequest | VerificationRequest | CreditRequest
+
+
+def order_of(body: CardRequest, key: ApiKey, reference: str, session_id: str, desk: Desk) -> Order:
+    """
+    Return the order that *body* asks for under the idempotency key *reference*.
+
+    Raises:
+        Problem: The card, the currency or a combination of fields cannot stand.
+    """
+    _refuse_misplaced_number(body, reference)
+    return Order(
+        merchant=key.merchant,
+        idempotency_key=reference,
+        currency=_currency(body.currency),
+        card=_card(body.card, desk),
+        order_number=body.order,
+        description=body.description,
+        session_id=session_id,
+        actor=actor_of(key),
+        **_terms(body),
+    )
+
+
+def session_of(request: Request) -> str:
+    """
+    Return what names the TCP connection of this request while it lives.
+    """
+    client = request.client
+    return f"{client.host}:{client.port}" if client else "unknown"
+
+
+def actor_of(key: ApiKey) -> str:
+    """
+    Return who asks, as histories name it.
+    """
+    return ids.written(ids.KEY, key.key_id)
+
+
+def _terms(body: CardRequest) -> dict[str, Any]:
+    """
+    Return what differs between the kinds.
+    """
+    billing = getattr(body, "billing", None) or Billing()
+    match body:
+        case VerificationRequest():
+            kind, amount_minor, email = Kind.VERIFICATION, 0, None
+        case CreditRequest():
+            kind, amount_minor, email = Kind.CREDIT, body.amount_minor, body.customer_email
+        case PaymentRequest():
+            kind, amount_minor, email = _kind(body), body.amount_minor, body.customer_email
+    return {
+        "kind": kind,
+        "amount_minor": amount_minor,
+        "customer_email": email,
+        "postal_code": billing.postal_code,
+        "street": billing.street,
+        "voice_approval_code": getattr(body, "voice_approval_code", None),
+    }
+
+
+def _kind(body: PaymentRequest) -> Kind:
+    if body.voice_approval_code is None:
+        return Kind.SALE if body.capture == "automatic" else Kind.AUTHORIZATION
+    if body.capture != "automatic":
+        raise Problem(
+            "field_out_of_range",
+            "What was approved by voice is taken at once: leave capture out.",
+            param="capture",
+        )
+    return Kind.FORCED
+
+
+def _refuse_misplaced_number(body: CardRequest, reference: str) -> None:
+    """
+    Refuse a card number outside `card`: every other field is stored and shown.
+    """
+    named = msgspec.structs.asdict(body)
+    billing = msgspec.structs.asdict(named.pop("billing", None) or Billing())
+    texts = {name: text for name, text in named.items() if name != "card"}
+    texts |= {f"billing.{name}": text for name, text in billing.items()}
+    texts["Idempotency-Key"] = reference
+    for param, text in texts.items():
+        if isinstance(text, str) and body.card.number in text.replace(" ", "").replace("-", ""):
+            raise Problem(
+                "card_number_misplaced",
+                "The card number stands in a field that is stored: send it in card.number only.",
+                param=param,
+            )
+
+
+def _currency(code: str) -> money.Currency:
+    try:
+        return money.currency(code)
+    except money.UnknownCurrency:
+        raise Problem(
+            "currency_unknown", "Use three capital letters of ISO 4217: USD.", param="currency"
+        ) from None
+
+
+def _card(card: CardBody, desk: Desk) -> Card:
+    if not luhn_holds(card.number):
+        raise Problem(
+            "card_number_invalid",
+            "The check digit does not fit the others: a digit is wrong or two are swapped.",
+            param="card.number",
+        )
+    if expired(card.expiry_month, card.expiry_year, desk.road.clock.now()):
+        raise Problem(
+            "card_expired", "The card's expiry date has passed.", param="card.expiry_year"
+        )
+    return Card(card.number, card.expiry_month, card.expiry_year, card.cvv)
