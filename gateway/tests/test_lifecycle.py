@@ -67,7 +67,7 @@ def test_every_cause_that_a_statement_writes_is_a_named_one(name: str) -> None:
     written = set(re.findall(r"'([a-z_]+)'", history[1])) - {"_refused"}
     written |= {f"{kind}_refused" for kind in kinds}
     known = {each.value for each in Cause} | {each.value for each in State}
-    actors = {"gateway", "acquirer", "pending", "done", "accepted"}
+    actors = {"gateway", "acquirer", "pending", "done", "failed", "accepted", "void"}
 
     assert written <= known | actors
 

@@ -1,6 +1,7 @@
 -- name: due_advices
 -- What is owed to an acquirer and due: of each payment only the oldest, so that order is kept. A
 -- lease is also over when its process has ended, and when it is ours and we are not at it ($5).
+-- Earlier ones are found by their payment: "not ended" keeps the planner off the index of all owed.
 SELECT a.merchant_id, a.advice_id FROM advices AS a JOIN payments AS p
     ON p.merchant_id = a.merchant_id AND p.payment_id = a.payment_id
 WHERE a.state = 'owed' AND a.next_try_at <= $1
@@ -11,7 +12,7 @@ WHERE a.state = 'owed' AND a.next_try_at <= $1
   AND NOT EXISTS (
     SELECT 1 FROM advices AS earlier
     WHERE earlier.merchant_id = a.merchant_id AND earlier.payment_id = a.payment_id
-      AND earlier.position < a.position AND earlier.state = 'owed')
+      AND earlier.position < a.position AND earlier.state NOT IN ('accepted', 'refused'))
 ORDER BY a.next_try_at LIMIT $2;
 
 -- name: claim_advices
@@ -51,18 +52,18 @@ WITH input AS MATERIALIZED (
         transmitted_at = i.transmitted_at, next_try_at = i.next_try_at
     FROM input AS i
     WHERE a.merchant_id = i.merchant_id AND a.advice_id = i.advice_id
-      AND a.lease_owner = i.lease_owner AND a.state = 'owed' AND a.attempts = i.attempts
-    RETURNING a.merchant_id, a.advice_id, a.payment_id, a.attempts
+      AND a.lease_owner = i.lease_owner AND a.attempts = i.attempts
+      AND a.state NOT IN ('accepted', 'refused')
+    RETURNING i.*, a.attempts AS tries
 ), message AS (
     INSERT INTO network_messages
         (merchant_id, message_id, payment_id, direction, mti, acquirer, terminal_id, business_day,
          stan, transmitted_at, content, at)
-    SELECT i.merchant_id, i.message_id, i.payment_id, 'sent', i.mti, i.acquirer, i.terminal_id,
-        i.business_day, i.stan, i.transmitted_at, i.content, i.at
-    FROM input AS i JOIN advice AS a USING (merchant_id, advice_id)
-    WHERE a.attempts = 1
+    SELECT merchant_id, message_id, payment_id, 'sent', mti, acquirer, terminal_id, business_day,
+        stan, transmitted_at, content, at
+    FROM advice WHERE tries = 1
 )
-SELECT merchant_id, payment_id, attempts FROM advice;
+SELECT merchant_id, payment_id FROM advice;
 
 -- name: advice_unanswered
 -- Nothing came back, or a refusal that is no end: try again later.
@@ -72,6 +73,7 @@ RETURNING attempts;
 
 -- name: advice_answered
 -- The acquirer accepted, or refused for good: advices, payments, their movements and the books.
+-- Each step hands on what the next one needs: joined anew, a full group would cost its cube.
 WITH input AS MATERIALIZED (
     SELECT * FROM unnest(
         $1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::uuid[],
@@ -83,9 +85,9 @@ WITH input AS MATERIALIZED (
     UPDATE advices AS a
     SET state = i.to_state, response_code = i.response_code, lease_until = NULL, lease_owner = NULL
     FROM input AS i
-    WHERE a.merchant_id = i.merchant_id AND a.advice_id = i.advice_id AND a.state = 'owed'
-      AND a.lease_owner = i.lease_owner
-    RETURNING a.*
+    WHERE a.merchant_id = i.merchant_id AND a.advice_id = i.advice_id
+      AND a.state NOT IN ('accepted', 'refused') AND a.lease_owner = i.lease_owner
+    RETURNING a.*, i.event_id, i.transfer_id, i.message_id, i.mti, i.content, i.at
 ), moved AS (
     UPDATE payments AS p
     SET state = CASE
@@ -96,7 +98,7 @@ WITH input AS MATERIALIZED (
             WHEN a.kind = 'refund' AND a.state = 'accepted' AND p.state = 'voiding' THEN 'voided'
             WHEN a.kind = 'refund' AND a.state = 'accepted' AND p.state = 'reversing' THEN 'reversed'
             ELSE p.state END,
-        version = p.version + 1, changed_by = i.event_id, updated_at = i.at,
+        version = p.version + 1, changed_by = a.event_id, updated_at = a.at,
         released_minor = CASE
             WHEN a.kind = 'reversal' AND a.state = 'accepted' THEN p.authorized_minor
             ELSE p.released_minor END,
@@ -105,59 +107,59 @@ WITH input AS MATERIALIZED (
             ELSE p.captured_minor END,
         refunded_minor = p.refunded_minor - CASE
             WHEN a.kind = 'refund' AND a.state = 'refused' THEN a.amount_minor ELSE 0 END
-    FROM advice AS a JOIN input AS i USING (merchant_id, advice_id)
+    FROM advice AS a
     WHERE p.merchant_id = a.merchant_id AND p.payment_id = a.payment_id
-    RETURNING p.*
-), before AS MATERIALIZED (
-    SELECT p.merchant_id, p.payment_id, p.state
-    FROM payments AS p JOIN advice AS a USING (merchant_id, payment_id)
+    RETURNING p.merchant_id, p.payment_id, p.version, p.state, p.acquirer, p.terminal_id, p.currency,
+        p.authorized_minor, a.kind, a.state AS advice_state, a.movement_id, a.amount_minor,
+        a.business_day, a.stan, a.transmitted_at, a.event_id, a.transfer_id, a.message_id, a.mti,
+        a.content, a.at,
+        (SELECT b.state FROM payments AS b  -- Before this statement: a query sees no change of it.
+         WHERE b.merchant_id = p.merchant_id AND b.payment_id = p.payment_id) AS state_before
 ), movement AS (
     UPDATE movements AS c
     SET state = CASE
-            WHEN a.state = 'refused' THEN 'failed'
-            WHEN a.kind = 'void' THEN 'done'
+            WHEN m.advice_state = 'refused' THEN 'failed'
+            WHEN m.kind = 'void' THEN 'done'
             ELSE c.state END,
-        updated_at = i.at
-    FROM advice AS a JOIN input AS i USING (merchant_id, advice_id)
-    WHERE c.merchant_id = a.merchant_id AND c.movement_id = a.movement_id
-    RETURNING c.merchant_id, c.movement_id, c.state
+        updated_at = m.at
+    FROM moved AS m
+    WHERE c.merchant_id = m.merchant_id AND c.movement_id = m.movement_id
 ), history AS (
     INSERT INTO payment_events
         (merchant_id, payment_id, version, event_id, at, from_state, to_state, cause, actor,
          movement_id, movement_state)
-    SELECT m.merchant_id, m.payment_id, m.version, i.event_id, i.at, b.state, m.state,
-        CASE WHEN a.state = 'accepted' THEN 'host_accepted' ELSE a.kind || '_refused' END,
-        'acquirer', a.movement_id, c.state
-    FROM moved AS m JOIN advice AS a USING (merchant_id, payment_id)
-    JOIN before AS b USING (merchant_id, payment_id)
-    JOIN input AS i USING (merchant_id, advice_id)
-    LEFT JOIN movement AS c ON c.merchant_id = a.merchant_id AND c.movement_id = a.movement_id
+    SELECT m.merchant_id, m.payment_id, m.version, m.event_id, m.at, m.state_before, m.state,
+        CASE WHEN m.advice_state = 'accepted' THEN 'host_accepted' ELSE m.kind || '_refused' END,
+        'acquirer', m.movement_id,
+        CASE WHEN m.movement_id IS NULL THEN NULL
+            WHEN m.advice_state = 'refused' THEN 'failed'
+            WHEN m.kind = 'void' THEN 'done'
+            ELSE (SELECT c.state FROM movements AS c
+                  WHERE c.merchant_id = m.merchant_id AND c.movement_id = m.movement_id) END
+    FROM moved AS m
 ), message AS (
     INSERT INTO network_messages
         (merchant_id, message_id, payment_id, direction, mti, acquirer, terminal_id, business_day,
          stan, transmitted_at, content, at)
-    SELECT m.merchant_id, i.message_id, m.payment_id, 'received', i.mti, m.acquirer, m.terminal_id,
-        a.business_day, a.stan, a.transmitted_at, i.content, i.at
-    FROM moved AS m JOIN advice AS a USING (merchant_id, payment_id)
-    JOIN input AS i USING (merchant_id, advice_id)
+    SELECT m.merchant_id, m.message_id, m.payment_id, 'received', m.mti, m.acquirer, m.terminal_id,
+        m.business_day, m.stan, m.transmitted_at, m.content, m.at
+    FROM moved AS m
 ), posted AS (
     INSERT INTO transfers
         (merchant_id, transfer_id, payment_id, movement_id, debit_account, credit_account,
          amount_minor, currency, cause, at)
-    SELECT m.merchant_id, i.transfer_id, m.payment_id, a.movement_id,
-        CASE a.kind WHEN 'reversal' THEN 'released' WHEN 'capture' THEN 'held' ELSE 'open' END,
-        CASE a.kind WHEN 'reversal' THEN 'held' WHEN 'capture' THEN 'open' ELSE 'refunded' END,
-        CASE a.kind WHEN 'reversal' THEN m.authorized_minor ELSE a.amount_minor END,
+    SELECT m.merchant_id, m.transfer_id, m.payment_id, m.movement_id,
+        CASE m.kind WHEN 'reversal' THEN 'released' WHEN 'capture' THEN 'held' ELSE 'open' END,
+        CASE m.kind WHEN 'reversal' THEN 'held' WHEN 'capture' THEN 'open' ELSE 'refunded' END,
+        CASE m.kind WHEN 'reversal' THEN m.authorized_minor ELSE m.amount_minor END,
         m.currency,
-        CASE a.kind WHEN 'reversal' THEN 'host_accepted' ELSE a.kind || '_refused' END, i.at
-    FROM moved AS m JOIN advice AS a USING (merchant_id, payment_id)
-    JOIN before AS b USING (merchant_id, payment_id)
-    JOIN input AS i USING (merchant_id, advice_id)
-    WHERE (a.kind = 'reversal' AND a.state = 'accepted' AND m.authorized_minor > 0)
-       OR (a.kind = 'capture' AND a.state = 'refused' AND b.state = 'captured')
-       OR (a.kind = 'refund' AND a.state = 'refused')
+        CASE m.kind WHEN 'reversal' THEN 'host_accepted' ELSE m.kind || '_refused' END, m.at
+    FROM moved AS m
+    WHERE (m.kind = 'reversal' AND m.advice_state = 'accepted' AND m.authorized_minor > 0)
+       OR (m.kind = 'capture' AND m.advice_state = 'refused' AND m.state_before = 'captured')
+       OR (m.kind = 'refund' AND m.advice_state = 'refused')
 )
-SELECT * FROM moved;
+SELECT merchant_id, payment_id FROM moved;
 
 -- name: owe_refund_instead
 -- The host's batch is closed, so it can not take the money back by a reversal: a refund is owed.

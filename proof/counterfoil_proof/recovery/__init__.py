@@ -1,0 +1,3 @@
+"""
+How fast a gateway settles what a crash left in flight, while it goes on selling.
+"""

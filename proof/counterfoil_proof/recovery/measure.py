@@ -1,0 +1,169 @@
+"""
+Measure a recovery: a sandbox of real processes, a wreck, a restart, and a shop that goes on.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+from counterfoil.app import open_database
+from counterfoil.config import Configuration
+from counterfoil.supervisor import Supervisor
+from counterfoil_client import AsyncClient, Card, CounterfoilError
+from counterfoil_rail.listing import charges
+
+from counterfoil_proof.demo import ports, sandbox
+from counterfoil_proof.demo.sandbox import Sandbox
+from counterfoil_proof.recovery.wreck import Wreck, wreck
+
+LOOK_SECONDS = 0.25
+TILLS = 8
+SETTINGS = """
+[timers]
+lease_seconds = 10.0
+"""
+BASE = ("mailbox", "rail", "database")
+GATEWAY = ("gateway", "worker")
+LEFT = """
+SELECT count(*) FROM payments
+WHERE merchant_id = ANY($1::uuid[]) AND state IN ('processing', 'approved', 'reversing')
+"""
+
+
+class Figures(msgspec.Struct, frozen=True):
+    """
+    What was measured. `held_at_host` and `left` must be 0.
+    """
+
+    payments: int
+    unanswered: int
+    unclaimed: int
+    recovery_seconds: float
+    reversals_per_second: float
+    new_per_second_before: float
+    new_per_second_during: float
+    new_refused_during: int
+    left: int
+    held_at_host: int
+
+
+class Shop:
+    """
+    Sells at several tills until told to stop, and counts.
+    """
+
+    def __init__(self, box: Sandbox, tills: int = TILLS) -> None:
+        self._box = box
+        self._tills = tills
+        self.paid = 0
+        self.refused = 0
+
+    async def sell(self) -> None:
+        """Sell until cancelled."""
+        key = self._box.key_path.read_text("utf-8").strip()
+        journal = self._box.folder / "shop" / "recovery" / "journal.db"
+        async with AsyncClient(
+            self._box.gateway_url, key, ca=self._box.authority_path, journal=journal
+        ) as client:
+            await asyncio.gather(*(self._till(client) for _ in range(self._tills)))
+
+    async def _till(self, client: AsyncClient) -> None:
+        card = Card(number="4539578763621486", expiry_month=12, expiry_year=2030, cvv="739")
+        while True:
+            try:
+                payment = await client.sale(4200, "USD", card)
+                self.paid += payment.paid
+            except CounterfoilError:
+                self.refused += 1
+                await asyncio.sleep(0.1)
+
+
+async def measure(folder: Path, payments: int, seconds_max: float, base_seconds: float) -> Figures:
+    """
+    Leave *payments* in flight below *folder*, restart, and return how the recovery went.
+
+    It is watched for *seconds_max* at most; the usual rate is taken over *base_seconds*.
+    """
+    chosen, _ = ports.choose()
+    box = Sandbox(folder, chosen, "0", SETTINGS)
+    configuration = sandbox.prepare(box)
+    async with _running(box, configuration, BASE):
+        async with _running(box, configuration, GATEWAY):
+            before = await _usual(box, base_seconds)
+        left = await wreck(configuration, payments, payments // 5)
+        began = time.monotonic()
+        async with _running(box, configuration, GATEWAY):
+            shop = Shop(box)
+            selling, since = asyncio.create_task(shop.sell()), time.monotonic()
+            open_ones = await _settled(configuration, left, began + seconds_max)
+            ended = time.monotonic()
+            selling.cancel()
+            await asyncio.gather(selling, return_exceptions=True)
+    return Figures(
+        payments=payments,
+        unanswered=left.unanswered,
+        unclaimed=left.unclaimed,
+        recovery_seconds=round(ended - began, 1),
+        reversals_per_second=round((payments - open_ones) / (ended - began), 1),
+        new_per_second_before=round(before, 1),
+        new_per_second_during=round(shop.paid / (ended - since), 1),
+        new_refused_during=shop.refused,
+        left=open_ones,
+        held_at_host=_held(folder, left),
+    )
+
+
+async def _usual(box: Sandbox, seconds: float) -> float:
+    shop = Shop(box)
+    selling = asyncio.create_task(shop.sell())
+    await asyncio.wait({selling}, timeout=seconds)
+    selling.cancel()
+    await asyncio.gather(selling, return_exceptions=True)
+    return shop.paid / seconds
+
+
+async def _settled(configuration: Configuration, left: Wreck, until: float) -> int:
+    """
+    Wait until nothing of the wreck is open; return how much is.
+    """
+    async with open_database(configuration) as database, database.acquire() as connection:
+        while True:
+            count: int = await connection.fetchval(LEFT, list(left.merchants))
+            if count == 0 or time.monotonic() > until:
+                return count
+            await asyncio.sleep(LOOK_SECONDS)
+
+
+def _held(folder: Path, left: Wreck) -> int:
+    """
+    Return how many charges of the wreck the host still holds, by its own books.
+    """
+    return sum(
+        each["state"] in ("held", "captured")
+        for each in charges(folder)
+        if each["terminal_id"] in left.terminals
+    )
+
+
+@contextlib.asynccontextmanager
+async def _running(
+    box: Sandbox, configuration: Configuration, names: tuple[str, ...]
+) -> AsyncIterator[None]:
+    programs = [
+        msgspec.structs.replace(
+            each,
+            after=tuple(set(each.after) & set(names)),
+            env={**(each.env or {}), "COUNTERFOIL_LOG_LEVEL": "warning"},
+        )
+        for each in sandbox.programs(box, configuration)
+        if each.name in names
+    ]
+    supervisor = Supervisor(programs)
+    try:
+        await supervisor.start()
+        yield
+    finally:
+        await supervisor.stop()
