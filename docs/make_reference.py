@@ -8,13 +8,12 @@ own tables. tests/contract/test_docs_are_current.py fails when a page is stale, 
 problem has no advice.
 """
 
-import string
-from itertools import product
 from pathlib import Path
 
 from counterfoil.api.operations import OPERATIONS, Operation
 from counterfoil.api.problems import KINDS
-from counterfoil.network.response_codes import APPROVALS, TABLE_AS_OF, meaning
+from counterfoil.network.response_codes import TABLE_AS_OF, Again, ask_again, codes
+from counterfoil.network.response_table import ADVICE_ROWS, BRAND_ROWS, LIMIT_ROWS
 
 HERE = Path(__file__).parent / "reference"
 MADE = "<!-- Made by docs/make_reference.py: change that, or the code. -->\n"
@@ -107,8 +106,42 @@ that is not to be retried. The words never tell a shopper that a card is reporte
 10 approves a part of the amount, and this version takes all or nothing; 85 says that a card is good
 and nothing about an amount. Such payments are reversed, not declined.
 
-| code | approves | retry | to the shopper | to the merchant |
-|---|---|---|---|---|
+- **Class**: A approved, D the issuer's no, P keep the card, F a fault of the request, T a fault on
+  the way. Only D, P and category 1 ever count against a card: an outage is no decline.
+- **Category** is the network's grouping of declines: 1 never again, 2 later, 3 after correction, 4
+  any other. After category 1 the gateway refuses the same card, amount and currency for 30 days.
+- **Again**: after how many seconds, and how often, the gateway may ask again by itself, if
+  [`technical_retries_max`](configuration.md#routing) allows it.
+
+| code | class | retry | category | again | to the shopper | to the merchant |
+|---|---|---|---|---|---|---|
+"""
+
+BRANDS = """
+## What one brand says otherwise
+
+| brand | code | class | retry | category | to the shopper | to the merchant |
+|---|---|---|---|---|---|---|
+"""
+
+ADVICES = """
+## Advice codes
+
+Mastercard's answers carry an advice (field 48, tag 21): `decline.advice_code`. Where a network
+gives advice the gateway never asks again by itself, and no advice means no retry either.
+
+| code | another try | in words |
+|---|---|---|
+"""
+
+LIMITS = """
+## How often a card may be tried
+
+For one card, amount and currency at one merchant, the first try included. What is above is refused
+before anything is sent: the payment is `declined` with the cause `screened`.
+
+| brand | tries | in |
+|---|---|---|
 """
 
 
@@ -143,17 +176,30 @@ def response_codes() -> str:
     """
     Return the page of all response codes.
     """
-    letters = string.digits + string.ascii_uppercase
-    known = (f"{first}{second}" for first, second in product(letters, repeat=2))
-    unlisted = meaning("")
-    rows = []
-    for code in known:
-        said = meaning(code)
-        if said is not unlisted:
-            approves = "yes" if code in APPROVALS else "no"
-            retry = "" if code in APPROVALS else f"`{said.retry}`"
-            rows.append(f"| {code} | {approves} | {retry} | {said.shopper} | {said.merchant} |\n")
-    return CODES + "".join(rows)
+    rows = [
+        f"| {each.code} | {each.kind} | {'' if each.approves else f'`{each.retry}`'} "
+        f"| {each.category or ''} | {_again(ask_again(each.code, '', None))} "
+        f"| {each.shopper} | {each.merchant} |\n"
+        for each in codes()
+    ]
+    brands = [
+        f"| {brand} | {code} | {kind} | `{retry}` | {category or ''} | {shopper} | {merchant} |\n"
+        for brand, code, kind, retry, category, shopper, merchant in BRAND_ROWS
+    ]
+    advices = [
+        f"| {code} | {'never' if forbids else f'after {hours} h' if hours else ''} | {words} |\n"
+        for code, forbids, hours, words in ADVICE_ROWS
+    ]
+    limits = [
+        f"| {brand} | {tries} | {days} {'day' if days == 1 else 'days'} |\n"
+        for brand, tries, days in LIMIT_ROWS
+    ]
+    parts = (CODES, *rows, BRANDS, *brands, ADVICES, *advices, LIMITS, *limits)
+    return "".join(parts)
+
+
+def _again(rule: Again | None) -> str:
+    return f"{rule.after_seconds:g} s, {rule.tries_max}x" if rule else ""
 
 
 def _problem_statuses(operation: Operation) -> set[int]:

@@ -2,21 +2,34 @@
 What an acquirer's answer means: the dated table, its approvals, and what may be tried again.
 """
 
-from datetime import date
+from datetime import date, timedelta
 
 import pytest
 from counterfoil.network import response_codes
-from counterfoil.network.response_codes import APPROVALS, PARTIAL_APPROVAL, Retry, meaning
+from counterfoil.network.response_codes import (
+    APPROVALS,
+    PARTIAL_APPROVAL,
+    Class,
+    Limit,
+    Retry,
+    advice,
+    ask_again,
+    counts_as_decline,
+    forbids_another,
+    meaning,
+    network_limits,
+)
 
 # Protocols 1.6, class by class.
 APPROVING = ("00", "08", "11")
 NEITHER = ("10", "85")  # A part only; a verification only.
 PICK_UP = ("04", "07", "33", "34", "35", "36", "41", "43")
 ISSUER = (
+    "63",
     "01", "02", "05", "14", "15", "38", "39", "46", "51", "52", "53", "54", "55", "57", "59",
     "61", "62", "65", "70", "75", "78", "82", "93", "N7", "1A", "R0", "R1", "R3",
 )  # fmt: skip
-REQUEST = ("03", "12", "13", "21", "25", "30", "40", "58", "63", "76", "77", "79", "94", "95")
+REQUEST = ("03", "12", "13", "21", "25", "30", "40", "58", "76", "77", "79", "94", "95")
 TECHNICAL = ("06", "19", "22", "28", "68", "80", "81", "88", "90", "91", "92", "96")
 EVERY = APPROVING + NEITHER + PICK_UP + ISSUER + REQUEST + TECHNICAL
 
@@ -110,3 +123,94 @@ def test_an_advice_ends_or_is_tried_again_never_both() -> None:
 def test_the_table_says_when_it_was_true() -> None:
     """Networks change their rules; a reader sees how old these are."""
     assert date(2026, 1, 1) <= response_codes.TABLE_AS_OF <= date.today()  # noqa: DTZ011
+
+
+@pytest.mark.parametrize(
+    ("codes", "kind"),
+    [
+        (PICK_UP, Class.PICK_UP),
+        (ISSUER, Class.DECLINED),
+        (REQUEST, Class.FAULTY),
+        (TECHNICAL, Class.TECHNICAL),
+    ],
+)
+def test_every_code_says_whose_no_it_is(codes: tuple[str, ...], kind: Class) -> None:
+    """Protocols 1.6, the column "class"."""
+    assert {meaning(code).kind for code in codes} == {kind}
+
+
+@pytest.mark.parametrize("code", [*TECHNICAL, "13", "30", "58", "94"])
+def test_an_outage_and_our_own_fault_are_no_declines(code: str) -> None:
+    """Nobody is refused because a host was down."""
+    assert not counts_as_decline(code, "visa")
+
+
+@pytest.mark.parametrize("code", [*PICK_UP, *ISSUER, "ZZ", "12"])
+def test_what_the_issuer_says_counts(code: str) -> None:
+    """And what must never be tried again."""
+    assert counts_as_decline(code, "visa")
+
+
+@pytest.mark.parametrize(
+    ("code", "seconds", "times"),
+    [("91", 1.0, 2), ("96", 1.0, 2), ("06", 1.0, 1), ("19", 1.0, 1), ("90", 30.0, 1)],
+)
+def test_a_technical_no_may_be_asked_again(code: str, seconds: float, times: int) -> None:
+    """After a pause, so often, and no other code at all."""
+    rule = ask_again(code, "visa", None)
+
+    assert rule is not None
+    assert (rule.after_seconds, rule.tries_max) == (seconds, times)
+
+
+@pytest.mark.parametrize(
+    "code", [each for each in EVERY if each not in ("91", "96", "06", "19", "90")]
+)
+def test_nothing_else_is_ever_asked_again(code: str) -> None:
+    """Least of all a decline."""
+    assert ask_again(code, "visa", None) is None
+
+
+def test_where_the_network_gives_advice_nothing_is_asked_again() -> None:
+    """No advice is no permission either."""
+    assert ask_again("91", "mastercard", None) is None
+    assert ask_again("91", "visa", "02") is None
+
+
+def test_one_brands_own_meaning_goes_first() -> None:
+    """65 is another thing at Mastercard."""
+    assert meaning("65", "mastercard").retry is Retry.AFTER_CORRECTION
+    assert meaning("65", "visa").retry is Retry.LATER
+    assert meaning("65").retry is Retry.LATER
+
+
+@pytest.mark.parametrize(
+    ("code", "advised", "forbidden"),
+    [("41", None, True), ("46", "02", True), ("05", None, False), ("05", "03", True),
+     ("05", "21", True), ("05", "24", False), ("05", "99", False)],
+)  # fmt: skip
+def test_category_one_and_some_advice_forbid_another_try(
+    code: str, advised: str | None, forbidden: bool
+) -> None:
+    """Mastercard's 03 and 21; category 1 whatever the advice."""
+    assert forbids_another(code, "mastercard", advised) is forbidden
+
+
+def test_an_advice_says_when() -> None:
+    """24: after an hour."""
+    said = advice("24")
+
+    assert said is not None
+    assert said.after == timedelta(hours=1)
+    assert advice("99") is None
+    assert advice(None) is None
+
+
+def test_the_networks_limits() -> None:
+    """As of 2026: twenty reattempts in thirty days; ten tries a day and 35 in thirty."""
+    assert network_limits("visa") == (Limit(21, timedelta(days=30)),)
+    assert network_limits("mastercard") == (
+        Limit(10, timedelta(days=1)),
+        Limit(35, timedelta(days=30)),
+    )
+    assert network_limits("amex") == ()

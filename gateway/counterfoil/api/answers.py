@@ -140,7 +140,7 @@ def _movement(movement: Movement) -> MovementAnswer:
 def _decline(payment: Payment) -> Decline | None:
     if payment.state is not State.DECLINED or payment.response_code is None:
         return None
-    said = meaning(payment.response_code)
+    said = meaning(payment.response_code, payment.card_brand)
     return Decline(
         response_code=payment.response_code,
         shopper_message=said.shopper,

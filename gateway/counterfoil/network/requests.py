@@ -31,6 +31,7 @@ TAG_POSTAL_CODE = "08"
 TAG_STREET = "09"
 TAG_ORDER = "11"
 TAG_NETWORK_TRANSACTION_ID = "20"
+TAG_ADVICE = "21"
 
 
 class Station(msgspec.Struct, frozen=True):

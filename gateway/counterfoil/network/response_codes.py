@@ -1,17 +1,40 @@
 """
 What an acquirer's answer means: approved, declined, and what may be done next.
 
-The table follows protocols of 1987-style hosts as processors publish them. Networks
-change their rules, so it carries the date at which it was true; a code that is not
-in it is a decline that is not retried automatically.
+The data stand in `response_table.py`, with the date at which they were true. A code that is
+not in the table is a decline that is not retried automatically.
 """
 
-from datetime import date
+from datetime import timedelta
 from enum import StrEnum
 
 import msgspec
 
-TABLE_AS_OF = date(2026, 11, 1)
+from counterfoil.network import response_table as table
+from counterfoil.network.response_table import TABLE_AS_OF
+
+__all__ = [
+    "TABLE_AS_OF",
+    "Class",
+    "Meaning",
+    "Retry",
+    "advice",
+    "ask_again",
+    "meaning",
+    "network_limits",
+]
+
+
+class Class(StrEnum):
+    """
+    Whose answer it is: yes, the issuer's no, "keep the card", our own fault, a fault on the way.
+    """
+
+    APPROVED = "A"
+    DECLINED = "D"
+    PICK_UP = "P"
+    FAULTY = "F"
+    TECHNICAL = "T"
 
 
 class Retry(StrEnum):
@@ -26,15 +49,50 @@ class Retry(StrEnum):
     SOON = "soon"
 
 
-class Meaning(msgspec.Struct, frozen=True):
+class Meaning(msgspec.Struct, frozen=True, kw_only=True):
     """
     What a response code (DE 39) says to whom.
+
+    `category` is the network's grouping of declines: 1 never, 2 later, 3 after correction,
+    4 anything else; None where no issuer has declined.
     """
 
+    code: str
     approves: bool
+    kind: Class
     retry: Retry
+    category: int | None
     shopper: str
     merchant: str
+
+
+class Again(msgspec.Struct, frozen=True):
+    """
+    After how many seconds, and how often, a technical "no" may be asked again.
+    """
+
+    after_seconds: float
+    tries_max: int
+
+
+class Advice(msgspec.Struct, frozen=True):
+    """
+    What the network advises after a decline (DE 48, tag 21).
+    """
+
+    code: str
+    forbids: bool
+    after: timedelta
+    words: str
+
+
+class Limit(msgspec.Struct, frozen=True):
+    """
+    How often one card may be tried for one amount at one merchant, within which time.
+    """
+
+    tries_max: int
+    within: timedelta
 
 
 APPROVALS = frozenset({"00", "08", "11"})
@@ -51,117 +109,104 @@ ADVICE_TRY_AGAIN = frozenset({"06", "19", "22", "28", "68", "90", "91", "92", "9
 # Answers that speak against the host or the way behind it, when they come again and again.
 HOST_FAULTS = frozenset({"06", "91", "96"})
 
-_TRY_OTHER = "Your card was declined. Please use another card."
-_ASK_BANK = "Your bank declined the payment. Please use another card or call your bank."
-_LATER = "The payment could not be completed. Please try again in a few minutes."
-_CHECK = "Some card details are not right. Please check them and try again."
-_SHOP = "We cannot take this payment just now. Please try another card or contact the shop."
+CATEGORY_NEVER = 1
+ADVICE_BRANDS = frozenset({"mastercard"})  # Whose answers carry an advice: none means no retry.
 
 
-def meaning(code: str) -> Meaning:
+def meaning(code: str, brand: str | None = None) -> Meaning:
     """
-    Return what *code* says; an unknown one is a decline without automatic retry.
+    Return what *code* says, for a card of *brand*; an unknown one is a decline without retry.
     """
-    return _TABLE.get(code, _UNKNOWN)
+    return _BY_BRAND.get((brand, code)) or _BY_CODE.get(code) or _UNKNOWN
 
 
-def _no(retry: Retry, shopper: str, merchant: str) -> Meaning:
-    return Meaning(False, retry, shopper, merchant)
+def advice(code: str | None) -> Advice | None:
+    """
+    Return what an advice code says; None when there is none, or an unknown one.
+    """
+    return _ADVICE.get(code or "")
 
 
-_YES = Meaning(True, Retry.NEVER, "Approved.", "Approved.")
-_UNKNOWN = _no(Retry.NEVER, _TRY_OTHER, "Declined with a code outside the table; ask the acquirer.")
-_STOLEN = _no(
-    Retry.NEVER,
-    _TRY_OTHER,
-    "The issuer wants the card kept (lost, stolen or fraud). Do not retry, do not say why.",
+def counts_as_decline(code: str, brand: str) -> bool:
+    """
+    Whether it counts against the card: the issuer's no, and what must never be tried again.
+
+    A fault on the way is never counted, an outage is nobody's decline.
+    """
+    said = meaning(code, brand)
+    return said.kind in (Class.DECLINED, Class.PICK_UP) or said.category == CATEGORY_NEVER
+
+
+def forbids_another(code: str, brand: str, advice_code: str | None) -> bool:
+    """
+    Whether the same card must not be tried again for the same amount at the same merchant.
+    """
+    said = advice(advice_code)
+    return meaning(code, brand).category == CATEGORY_NEVER or (said is not None and said.forbids)
+
+
+def ask_again(code: str, brand: str, advice_code: str | None) -> Again | None:
+    """
+    Return how a payment may be asked again at once, or None when it may not.
+
+    Where the network gives advice it decides, and none of it means "at once".
+    """
+    if advice_code or brand in ADVICE_BRANDS:
+        return None
+    return _AGAIN.get(code)
+
+
+def network_limits(brand: str) -> tuple[Limit, ...]:
+    """
+    Return the network's limits of repeated tries, for cards of *brand*.
+    """
+    return _LIMITS.get(brand, ())
+
+
+def codes() -> tuple[Meaning, ...]:
+    """
+    Return all codes of the table, in order.
+    """
+    return tuple(_BY_CODE[code] for code in sorted(_BY_CODE))
+
+
+def _meaning(
+    code: str, kind: str, retry: str, category: int | None, shopper: str, merchant: str
+) -> Meaning:
+    return Meaning(
+        code=code,
+        approves=code in APPROVALS,
+        kind=Class(kind),
+        retry=Retry(retry),
+        category=category,
+        shopper=shopper,
+        merchant=merchant,
+    )
+
+
+_UNKNOWN = _meaning(
+    "",
+    "D",
+    "never",
+    4,
+    table.TRY_OTHER,
+    "Declined with a code outside the table; ask the acquirer.",
 )
-
-_TABLE: dict[str, Meaning] = {
-    "00": _YES,
-    "08": _YES,
-    "11": _YES,
-    "85": _no(Retry.NEVER, _SHOP, "The card was verified only; nothing was authorized."),
-    "10": _no(
-        Retry.OTHER_CARD, _TRY_OTHER, "Approved for a part only; this shop takes all or nothing."
-    ),
-    "01": _no(Retry.OTHER_CARD, _ASK_BANK, "Refer to the issuer: ask for a voice authorization."),
-    "02": _no(Retry.OTHER_CARD, _ASK_BANK, "Refer to the issuer, special condition."),
-    "03": _no(
-        Retry.NEVER, _SHOP, "The acquirer does not know this merchant: check the merchant id."
-    ),
-    "05": _no(Retry.LATER, _ASK_BANK, "Do not honor: the issuer gives no reason."),
-    "06": _no(Retry.SOON, _LATER, "An error at the host. One retry after a pause."),
-    "12": _no(Retry.NEVER, _SHOP, "Invalid transaction: the host does not allow it as sent."),
-    "13": _no(Retry.AFTER_CORRECTION, _SHOP, "Invalid amount."),
-    "14": _no(Retry.AFTER_CORRECTION, _CHECK, "Invalid card number."),
-    "15": _no(Retry.NEVER, _TRY_OTHER, "No such issuer."),
-    "19": _no(Retry.SOON, _LATER, "Re-enter the transaction, once."),
-    "21": _no(Retry.NEVER, _SHOP, "The host took no action."),
-    "22": _no(Retry.SOON, _LATER, "Suspected malfunction at the host."),
-    "25": _no(Retry.NEVER, _SHOP, "The host does not find the original."),
-    "28": _no(Retry.SOON, _LATER, "The host's files are being updated."),
-    "30": _no(
-        Retry.NEVER, _SHOP, "The host could not read the message: report this to the operator."
-    ),
-    "38": _no(Retry.AFTER_CORRECTION, _CHECK, "Allowable PIN tries exceeded."),
-    "39": _no(Retry.OTHER_CARD, _TRY_OTHER, "No credit account behind this card."),
-    "40": _no(Retry.NEVER, _SHOP, "The host does not support this function."),
-    "46": _no(Retry.NEVER, _TRY_OTHER, "The account is closed. Remove the stored card."),
-    "51": _no(
-        Retry.LATER,
-        "There is not enough money on the card. Please use another one.",
-        "Insufficient funds.",
-    ),
-    "52": _no(Retry.OTHER_CARD, _TRY_OTHER, "No checking account behind this card."),
-    "53": _no(Retry.OTHER_CARD, _TRY_OTHER, "No savings account behind this card."),
-    "54": _no(
-        Retry.AFTER_CORRECTION,
-        "The card has expired. Please check the date or use another one.",
-        "Expired card.",
-    ),
-    "55": _no(Retry.AFTER_CORRECTION, _CHECK, "Wrong PIN."),
-    "57": _no(Retry.NEVER, _TRY_OTHER, "This card may not be used for this kind of payment."),
-    "58": _no(
-        Retry.NEVER, _SHOP, "This terminal may not do this: check its set-up at the acquirer."
-    ),
-    "59": _no(Retry.NEVER, _ASK_BANK, "Suspected fraud."),
-    "61": _no(Retry.LATER, _ASK_BANK, "Over the card's amount limit."),
-    "62": _no(Retry.OTHER_CARD, _TRY_OTHER, "Restricted card."),
-    "63": _no(Retry.NEVER, _SHOP, "Security violation."),
-    "65": _no(Retry.LATER, _ASK_BANK, "Over the card's limit of uses."),
-    "68": _no(Retry.SOON, _LATER, "The answer came too late at the host."),
-    "70": _no(Retry.AFTER_CORRECTION, _CHECK, "The issuer asks for a PIN."),
-    "75": _no(Retry.LATER, _ASK_BANK, "PIN tries exceeded."),
-    "76": _no(Retry.NEVER, _SHOP, "The host finds another original than the one named."),
-    "77": _no(Retry.NEVER, _SHOP, "The message does not agree with its original."),
-    "78": _no(Retry.OTHER_CARD, _ASK_BANK, "The card is blocked, or not yet in use."),
-    "79": _no(Retry.NEVER, _SHOP, "Already reversed at the host."),
-    "80": _no(Retry.SOON, _LATER, "A date was wrong at the host."),
-    "81": _no(Retry.SOON, _LATER, "A cryptographic error at the host."),
-    "82": _no(
-        Retry.AFTER_CORRECTION,
-        "The security code is not right. Please check it and try again.",
-        "Security code or cryptogram wrong.",
-    ),
-    "88": _no(Retry.SOON, _LATER, "A cryptographic error at the host."),
-    "90": _no(Retry.SOON, _LATER, "The host is changing its business day: retry after a minute."),
-    "91": _no(Retry.SOON, _LATER, "The issuer cannot be reached. At most two retries."),
-    "92": _no(Retry.NEVER, _SHOP, "The host finds no route for this card."),
-    "93": _no(Retry.NEVER, _TRY_OTHER, "Cannot be completed: against the law."),
-    "94": _no(Retry.NEVER, _SHOP, "The host saw this trace number before."),
-    "95": _no(Retry.NEVER, _SHOP, "The host's totals differ from ours."),
-    "96": _no(Retry.SOON, _LATER, "The host has a malfunction. At most two retries."),
-    "1A": _no(
-        Retry.AFTER_CORRECTION, _ASK_BANK, "The issuer wants strong customer authentication."
-    ),
-    "N7": _no(
-        Retry.AFTER_CORRECTION,
-        "The security code is not right. Please check it and try again.",
-        "Security code wrong.",
-    ),
-    "R0": _no(Retry.NEVER, _TRY_OTHER, "The cardholder stopped this payment."),
-    "R1": _no(Retry.NEVER, _TRY_OTHER, "The cardholder stopped all such payments."),
-    "R3": _no(Retry.NEVER, _TRY_OTHER, "The cardholder stopped all payments to this merchant."),
-    **dict.fromkeys(("04", "07", "33", "34", "35", "36", "41", "43"), _STOLEN),
+_BY_CODE = {row[0]: _meaning(*row) for row in table.ROWS}
+_BY_BRAND: dict[tuple[str | None, str], Meaning] = {
+    (brand, code): _meaning(code, kind, retry, category, shopper, merchant)
+    for brand, code, kind, retry, category, shopper, merchant in table.BRAND_ROWS
+}
+_AGAIN = {code: Again(seconds, tries) for code, seconds, tries in table.AGAIN_ROWS}
+_ADVICE = {
+    code: Advice(code, forbids, timedelta(hours=hours), words)
+    for code, forbids, hours, words in table.ADVICE_ROWS
+}
+_LIMITS = {
+    brand: tuple(
+        Limit(tries, timedelta(days=days))
+        for name, tries, days in table.LIMIT_ROWS
+        if name == brand
+    )
+    for brand in dict.fromkeys(row[0] for row in table.LIMIT_ROWS)
 }

@@ -7,22 +7,22 @@ out before the row that says so is durable, and nothing is answered before eithe
 (DESIGN.md 5.1). A payment asked for twice is answered from the first one.
 """
 
-from datetime import datetime, timedelta
-from uuid import UUID
-from zoneinfo import ZoneInfo
+import asyncio
+from datetime import timedelta
 
 import msgspec
 import structlog
 
 from counterfoil.cards import brand
 from counterfoil.network import requests
-from counterfoil.network.message import Fields, MessageError
-from counterfoil.network.outcome import NotSent
-from counterfoil.network.requests import Trace
-from counterfoil.payments.conclude import conclude, shown
+from counterfoil.network.message import MessageError
+from counterfoil.network.outcome import Answered, NotSent, Outcome
+from counterfoil.network.response_codes import ask_again
+from counterfoil.payments.conclude import conclude, private
 from counterfoil.payments.lifecycle import Kind, State, check_move
-from counterfoil.payments.order import MTI, Order, message
-from counterfoil.payments.payment import Merchant, Payment
+from counterfoil.payments.order import MTI, Order
+from counterfoil.payments.payment import Payment
+from counterfoil.payments.plan import Plan, Until, another_try, intent, plan_at, second_intent
 from counterfoil.payments.refusals import (
     CreditsNotAllowed,
     KeyFenced,
@@ -34,14 +34,11 @@ from counterfoil.payments.road import Road
 from counterfoil.routing.routes import LinkDown, NoRoute, Route
 from counterfoil.routing.rules import Wanted
 from counterfoil.store.database import DatabaseAway
-from counterfoil.store.numbers import TerminalUsedUp
-from counterfoil.store.payments import Intent, SecondIntent, seal_columns
 from counterfoil.store.writer import QueueFull
 
 BATCH_TRIES_MAX = 5
 ROUTE_TRIES_MAX = 3  # Acquirers for one request, each only if nothing was written to the last.
 RETRY_SOON_SECONDS = 2
-RETRY_LATER_SECONDS = 30
 
 log = structlog.get_logger("payments")
 
@@ -91,7 +88,7 @@ async def _take(order: Order, fingerprint: bytes, road: Road) -> Taken:
     """
     if order.kind is Kind.CREDIT and not order.merchant.credits_allowed:
         raise CreditsNotAllowed("this merchant may not give credits without a payment")
-    until = _Until(
+    until = Until(
         road.clock.monotonic() + road.timers.send_seconds,
         road.clock.now() + timedelta(seconds=road.timers.send_seconds),
     )
@@ -115,10 +112,10 @@ async def _take(order: Order, fingerprint: bytes, road: Road) -> Taken:
 
 
 async def _take_by(
-    route: Route, order: Order, fingerprint: bytes, until: "_Until", road: Road
+    route: Route, order: Order, fingerprint: bytes, until: Until, road: Road
 ) -> Taken:
     for _ in range(BATCH_TRIES_MAX):
-        plan = await _plan(order, route, until, road)
+        plan = await plan_at(route, order, until, road)
         if await _intend(order, fingerprint, plan, road):
             return Taken(await _ask(order, plan, road), first=True)
         use = await road.store.key(order.merchant.merchant_id, order.idempotency_key)
@@ -160,105 +157,11 @@ def request_fingerprint(order: Order, road: Road) -> bytes:
     )
 
 
-class _Until(msgspec.Struct, frozen=True):
-    """
-    When the request must be out: for the wait, and for whoever reads the row.
-    """
-
-    monotonic: float
-    at: datetime
-
-
-class _Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    One try at the network: its trace, its batch, its message, when it must be out.
-    """
-
-    payment_id: UUID
-    route: Route
-    trace: Trace
-    batch_number: int
-    fields: Fields
-    at: datetime
-    until: _Until
-
-    def batch_key(self, order: Order) -> tuple[UUID, str, str, str]:
-        station = self.route.station
-        merchant_id = order.merchant.merchant_id
-        return merchant_id, station.acquirer, station.terminal_id, order.currency.code
-
-
-async def _plan(order: Order, route: Route, until: _Until, road: Road) -> _Plan:
-    station = route.station
-    merchant_id = order.merchant.merchant_id
-    try:
-        batch_number = await road.batches.number(
-            merchant_id, station.acquirer, station.terminal_id, order.currency.code
-        )
-        at = road.clock.now()
-        stan = await road.stans.take(merchant_id, station.acquirer, station.terminal_id, at.date())
-    except TerminalUsedUp as error:
-        raise NothingWritten(str(error), retry_after_seconds=RETRY_LATER_SECONDS) from error
-    trace = Trace(stan, at, local_time(at, order.merchant), requests.retrieval_reference(stan, at))
-    fields = message(order, station, trace, batch_number)
-    return _Plan(
-        payment_id=road.ids.new(),
-        route=route,
-        trace=trace,
-        batch_number=batch_number,
-        fields=fields,
-        at=at,
-        until=until,
-    )
-
-
-def local_time(at: datetime, merchant: Merchant) -> str:
-    """
-    Return the merchant's local date and time as MMDDhhmmss (DE 13 and 12).
-    """
-    return at.astimezone(ZoneInfo(merchant.timezone)).strftime("%m%d%H%M%S")
-
-
-async def _intend(order: Order, fingerprint: bytes, plan: _Plan, road: Road) -> bool:
-    station = plan.route.station
-    sealed = road.vault.seal(order.card, order.merchant.merchant_id)
-    intent = Intent(
-        merchant_id=order.merchant.merchant_id,
-        payment_id=plan.payment_id,
-        idempotency_key=order.idempotency_key,
-        request_fingerprint=fingerprint,
-        kind=order.kind,
-        amount_minor=order.amount_minor,
-        currency=order.currency.code,
-        order_number=order.order_number,
-        description=order.description,
-        customer_email=order.customer_email,
-        card_brand=brand(order.card.number),
-        card_bin=order.card.bin,
-        card_last_four=order.card.last_four,
-        acquirer=station.acquirer,
-        terminal_id=station.terminal_id,
-        batch_number=plan.batch_number,
-        business_day=plan.at.date(),
-        stan=plan.trace.stan,
-        rrn=plan.trace.rrn,
-        transmitted_at=plan.trace.transmitted_at,
-        local_time=plan.trace.local_time,
-        mti=MTI[order.kind],
-        content=shown(plan.fields),
-        message_id=road.ids.new(),
-        event_id=road.ids.new(),
-        process_id=road.process_id,
-        session_id=order.session_id,
-        send_before=plan.until.at,
-        at=plan.at,
-        actor=order.actor,
-        approval_code=order.voice_approval_code,
-        **seal_columns(sealed),
-    )
+async def _intend(order: Order, fingerprint: bytes, plan: Plan, road: Road) -> bool:
+    step = intent(order, fingerprint, plan, road)
     began = road.clock.monotonic()
     try:
-        won = await road.store.intend(intent)
+        won = await road.store.intend(step)
     except QueueFull as error:
         raise NothingWritten(str(error), retry_after_seconds=RETRY_SOON_SECONDS) from error
     log.debug(
@@ -275,7 +178,7 @@ def _since(began: float, road: Road) -> float:
     return round((road.clock.monotonic() - began) * 1000, 1)
 
 
-async def _repeat(order: Order, fingerprint: bytes, plan: _Plan, road: Road) -> Taken | None:
+async def _repeat(order: Order, fingerprint: bytes, plan: Plan, road: Road) -> Taken | None:
     """
     Answer a key that was seen before; try again what was never sent.
 
@@ -288,11 +191,11 @@ async def _repeat(order: Order, fingerprint: bytes, plan: _Plan, road: Road) -> 
         return Taken(payment, first=False)
     plan = msgspec.structs.replace(plan, payment_id=payment.payment_id)
     check_move(payment.state, State.PROCESSING)
-    intent = _second_intent(order, plan, road)
-    if await road.store.intend_again(intent):
+    step = second_intent(order, plan, road)
+    if await road.store.intend_again(step):
         return Taken(await _ask(order, plan, road), first=True)
     payment = await _read(plan, order, road)
-    if payment.changed_by == intent.event_id:  # The COMMIT was in doubt, and it was ours.
+    if payment.changed_by == step.event_id:  # The COMMIT was in doubt, and it was ours.
         return Taken(await _ask(order, plan, road), first=True)
     return None if payment.state is State.NOT_SENT else Taken(payment, first=False)
 
@@ -317,35 +220,21 @@ async def known_payment(order: Order, fingerprint: bytes, road: Road) -> Payment
     return await road.store.payment(merchant_id, use.payment_id)
 
 
-def _second_intent(order: Order, plan: _Plan, road: Road) -> SecondIntent:
-    station = plan.route.station
-    return SecondIntent(
-        merchant_id=order.merchant.merchant_id,
-        payment_id=plan.payment_id,
-        acquirer=station.acquirer,
-        terminal_id=station.terminal_id,
-        batch_number=plan.batch_number,
-        business_day=plan.at.date(),
-        stan=plan.trace.stan,
-        rrn=plan.trace.rrn,
-        transmitted_at=plan.trace.transmitted_at,
-        local_time=plan.trace.local_time,
-        mti=MTI[order.kind],
-        content=shown(plan.fields),
-        message_id=road.ids.new(),
-        event_id=road.ids.new(),
-        process_id=road.process_id,
-        session_id=order.session_id,
-        send_before=plan.until.at,
-        at=plan.at,
-        actor=order.actor,
-    )
+async def _ask(order: Order, plan: Plan, road: Road) -> Payment:
+    """
+    Ask the acquirer, again if a technical "no" may be, and commit what came of it.
+    """
+    outcome = await _request(order, plan, road)
+    for asked in range(road.routes.settings.technical_retries_max):
+        another = await _another(outcome, asked, order, plan, road)
+        if another is None:
+            break
+        plan = another
+        outcome = await _request(order, plan, road)
+    return await _conclude(outcome, order, plan, road)
 
 
-async def _ask(order: Order, plan: _Plan, road: Road) -> Payment:
-    """
-    Ask the acquirer and commit its answer, or that there was none.
-    """
+async def _request(order: Order, plan: Plan, road: Road) -> Outcome:
     try:
         outcome = await plan.route.link.request(
             MTI[order.kind],
@@ -357,6 +246,46 @@ async def _ask(order: Order, plan: _Plan, road: Road) -> Payment:
         log.error("message_not_encoded", payment=plan.payment_id.hex, reason=str(error))
         outcome = NotSent(str(error))
     road.routes.told(plan.route.station.acquirer, outcome)
+    return outcome
+
+
+async def _another(
+    outcome: Outcome, asked: int, order: Order, plan: Plan, road: Road
+) -> Plan | None:
+    """
+    Commit a technical "no" together with another try, and return that; None: it was the last.
+
+    The new request must be out before the first one's send deadline, so that the whole time
+    for its answer is left.
+    """
+    if not isinstance(outcome, Answered):
+        return None
+    advised = private(outcome.fields, requests.TAG_ADVICE)
+    rule = ask_again(outcome.response_code, brand(order.card.number), advised)
+    if rule is None or asked >= rule.tries_max:
+        return None
+    if road.clock.monotonic() + rule.after_seconds >= plan.until.monotonic:
+        return None
+    await asyncio.sleep(rule.after_seconds)
+    try:
+        another = await plan_at(plan.route, order, plan.until, road)
+        another = msgspec.structs.replace(another, payment_id=plan.payment_id)
+        return another if await _committed(outcome, order, plan, another, road) else None
+    except (NothingWritten, DatabaseAway, QueueFull) as error:
+        log.warning("not_asked_again", payment=plan.payment_id.hex, reason=str(error))
+        return None
+
+
+async def _committed(answer: Answered, order: Order, plan: Plan, another: Plan, road: Road) -> bool:
+    step = another_try(answer, order, plan, another, road)
+    if await road.store.ask_again(step):
+        return True
+    road.batches.forget(*another.batch_key(order))
+    payment = await _read(plan, order, road)
+    return payment.changed_by == step.event_id  # The COMMIT was in doubt, and it was ours.
+
+
+async def _conclude(outcome: Outcome, order: Order, plan: Plan, road: Road) -> Payment:
     conclusion = conclude(outcome, order, plan.payment_id, road)
     check_move(State.PROCESSING, conclusion.to_state)
     began = road.clock.monotonic()
@@ -378,7 +307,7 @@ async def _ask(order: Order, plan: _Plan, road: Road) -> Payment:
     return payment
 
 
-async def _read(plan: _Plan, order: Order, road: Road) -> Payment:
+async def _read(plan: Plan, order: Order, road: Road) -> Payment:
     payment = await road.store.payment(order.merchant.merchant_id, plan.payment_id)
     assert payment is not None, "an intent that was committed cannot be gone"
     return payment

@@ -78,7 +78,7 @@ def _answered(base: Conclusion, answer: Answered, order: Order) -> Conclusion:
         approval_code=_text(answer.fields, 38).strip() or None,
         avs_result=results[0:1].strip() or None,
         cvv_result=results[1:2].strip() or None,
-        network_transaction_id=_network_transaction_id(answer.fields),
+        network_transaction_id=private(answer.fields, requests.TAG_NETWORK_TRANSACTION_ID),
         settlement_date=_text(answer.fields, 15) or None,
     )
     if order.kind is Kind.VERIFICATION:
@@ -149,9 +149,12 @@ def _text(fields: Fields, number: int) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _network_transaction_id(fields: Fields) -> str | None:
+def private(fields: Fields, tag: str) -> str | None:
+    """
+    Return what DE 48 says under *tag*.
+    """
     try:
-        return decode_tlv(_text(fields, 48)).get(requests.TAG_NETWORK_TRANSACTION_ID)
+        return decode_tlv(_text(fields, 48)).get(tag)
     except MessageError:
         return None
 

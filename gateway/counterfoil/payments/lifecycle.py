@@ -75,6 +75,7 @@ class Cause(StrEnum):
     HOST_ACCEPTED = "host_accepted"
     HOST_BATCH_CLOSED = "host_batch_closed"
     TRIED_AGAIN = "tried_again"
+    ASKED_AGAIN = "asked_again"
 
 
 MOVES: frozenset[tuple[State, State]] = frozenset(

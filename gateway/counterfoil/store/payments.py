@@ -23,6 +23,7 @@ from counterfoil.vault import KeptCard, Sealed, Vault
 WRITE_SECONDS_MAX = 5.0
 CONCLUDE_SECONDS_MAX = 45.0  # The host has answered: keep trying through a short outage.
 PAGE_MAX = 100
+STEPS = ("intend", "intend_again", "ask_again", "conclude", "acknowledge", "reverse")
 
 
 class Intent(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,6 +93,35 @@ class SecondIntent(msgspec.Struct, frozen=True, kw_only=True):
     send_before: datetime
     at: datetime
     actor: str
+
+
+class AnotherTry(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    The same payment asked again after a technical "no": that answer, and the new trace.
+    """
+
+    merchant_id: UUID
+    payment_id: UUID
+    from_stan: int
+    from_day: date
+    from_transmitted_at: datetime
+    answer_mti: str
+    answer_content: str
+    answer_id: UUID
+    acquirer: str
+    terminal_id: str
+    batch_number: int
+    business_day: date
+    stan: int
+    rrn: str
+    transmitted_at: datetime
+    local_time: str
+    mti: str
+    content: str
+    message_id: UUID
+    event_id: UUID
+    send_before: datetime
+    at: datetime
 
 
 class Conclusion(msgspec.Struct, frozen=True, kw_only=True):
@@ -201,7 +231,14 @@ class PaymentStore:
         self._database = database
         self._writers = {
             step: GroupWriter(database, step, clock=clock, on_group=on_group)
-            for step in ("intend", "intend_again", "conclude", "acknowledge", "reverse")
+            for step in (
+                "intend",
+                "intend_again",
+                "ask_again",
+                "conclude",
+                "acknowledge",
+                "reverse",
+            )
         }
 
     async def drain(self) -> None:
@@ -228,6 +265,12 @@ class PaymentStore:
         Commit another try of a payment that was not sent; False when somebody else did.
         """
         return await self._write("intend_again", intent, WRITE_SECONDS_MAX) is not None
+
+    async def ask_again(self, another: AnotherTry) -> bool:
+        """
+        Commit a technical "no" and the next try; False when the payment has moved on.
+        """
+        return await self._write("ask_again", another, WRITE_SECONDS_MAX) is not None
 
     async def conclude(self, conclusion: Conclusion) -> Payment | None:
         """

@@ -110,6 +110,65 @@ WITH input AS MATERIALIZED (
 )
 SELECT merchant_id, payment_id FROM moved;
 
+-- name: ask_again
+-- A technical "no" was definite: keep it, and ask once more under a new trace number, still processing.
+-- The guard is the trace that was answered, so that a second run changes nothing.
+WITH input AS MATERIALIZED (
+    SELECT * FROM unnest(
+        $1::uuid[], $2::uuid[], $3::integer[], $4::date[], $5::timestamptz[], $6::text[],
+        $7::text[], $8::uuid[], $9::text[], $10::text[], $11::integer[], $12::date[],
+        $13::integer[], $14::text[], $15::timestamptz[], $16::text[], $17::text[], $18::text[],
+        $19::uuid[], $20::uuid[], $21::timestamptz[], $22::timestamptz[]
+    ) AS t (
+        merchant_id, payment_id, from_stan, from_day, from_transmitted_at, answer_mti,
+        answer_content, answer_id, acquirer, terminal_id, batch_number, business_day,
+        stan, rrn, transmitted_at, local_time, mti, content,
+        message_id, event_id, send_before, at)
+), open_batch AS MATERIALIZED (
+    SELECT b.merchant_id, b.acquirer, b.terminal_id, b.currency, b.batch_number
+    FROM batches AS b
+    WHERE (merchant_id, acquirer, terminal_id, batch_number)
+        IN (SELECT merchant_id, acquirer, terminal_id, batch_number FROM input)
+      AND state = 'open'
+    FOR SHARE OF b
+), moved AS (
+    UPDATE payments AS p
+    SET version = p.version + 1, changed_by = i.event_id, batch_number = i.batch_number,
+        business_day = i.business_day, stan = i.stan, rrn = i.rrn,
+        transmitted_at = i.transmitted_at, local_time = i.local_time, updated_at = i.at
+    FROM input AS i
+    WHERE p.merchant_id = i.merchant_id AND p.payment_id = i.payment_id
+      AND p.state = 'processing' AND p.acquirer = i.acquirer AND p.terminal_id = i.terminal_id
+      AND p.business_day = i.from_day AND p.stan = i.from_stan
+      AND EXISTS (
+        SELECT 1 FROM open_batch AS b
+        WHERE b.merchant_id = i.merchant_id AND b.acquirer = i.acquirer
+          AND b.terminal_id = i.terminal_id AND b.batch_number = i.batch_number
+          AND b.currency = p.currency)
+    RETURNING p.merchant_id, p.payment_id, p.version
+), history AS (
+    INSERT INTO payment_events
+        (merchant_id, payment_id, version, event_id, at, from_state, to_state, cause, actor)
+    SELECT merchant_id, payment_id, version, event_id, at, 'processing', 'processing',
+        'asked_again', 'gateway'
+    FROM moved JOIN input USING (merchant_id, payment_id)
+), answer AS (
+    INSERT INTO network_messages
+        (merchant_id, message_id, payment_id, direction, mti, acquirer, terminal_id, business_day,
+         stan, transmitted_at, content, at)
+    SELECT merchant_id, answer_id, payment_id, 'received', answer_mti, acquirer, terminal_id,
+        from_day, from_stan, from_transmitted_at, answer_content, at
+    FROM input JOIN moved USING (merchant_id, payment_id)
+), message AS (
+    INSERT INTO network_messages
+        (merchant_id, message_id, payment_id, direction, mti, acquirer, terminal_id, business_day,
+         stan, transmitted_at, send_before, content, at)
+    SELECT merchant_id, message_id, payment_id, 'sent', mti, acquirer, terminal_id, business_day,
+        stan, transmitted_at, send_before, content, at
+    FROM input JOIN moved USING (merchant_id, payment_id)
+)
+SELECT merchant_id, payment_id FROM moved;
+
 -- name: conclude
 -- Commit what the network said, or that it said nothing: state, history, message, hold, owed reversal.
 WITH input AS MATERIALIZED (
