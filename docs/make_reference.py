@@ -1,17 +1,18 @@
 """
-Write the pages of the reference that the code knows best: problems and response codes.
+Write the pages of the reference that the code knows best: problems, response codes, events.
 
     .venv/bin/python docs/make_reference.py
 
-What a program should do about a problem stands here; everything else is the gateway's
-own tables. tests/contract/test_docs_are_current.py fails when a page is stale, and when a
-problem has no advice.
+What a program should do about a problem, and when an event is told, stands here; everything else
+is the gateway's own tables. tests/contract/test_docs_are_current.py fails when a page is stale,
+and when a problem has no advice or an event no words.
 """
 
 from pathlib import Path
 
 from counterfoil.api.operations import OPERATIONS, Operation
 from counterfoil.api.problems import KINDS
+from counterfoil.events.types import ALL_TYPES
 from counterfoil.network.response_codes import TABLE_AS_OF, Again, ask_again, codes
 from counterfoil.network.response_table import ADVICE_ROWS, BRAND_ROWS, LIMIT_ROWS
 
@@ -84,6 +85,78 @@ CALLS = """
 |---|---|---|
 """
 
+EVENTS = f"""\
+{MADE}
+# Events
+
+The types of events in the [feed](../guides/webhooks-and-events.md): a closed list. A new version
+may add types; ignore those that you do not know, and go by `state` and the amounts.
+
+| type | told when |
+|---|---|
+"""
+
+WORDS = {
+    "payment.not_sent": "no byte left for the acquirer; the key may be tried again",
+    "payment.declined": "the issuer said no",
+    "payment.approved": "the issuer said yes; it waits to be acknowledged",
+    "payment.authorized": "an authorization was acknowledged: the money is held",
+    "payment.captured": "a sale was acknowledged, or an authorization captured, whole or in part",
+    "payment.refunded": "a refund was asked for, whole or in part",
+    "payment.released": "a part was voided; the rest stands",
+    "payment.void_begun": "it was voided: not charged, and the acquirer is being told",
+    "payment.voided": "the acquirer has taken the void",
+    "payment.reversal_begun": "unclaimed, refused, or of unknown outcome: not charged, for good",
+    "payment.reversed": "the acquirer has taken the reversal",
+    "payment.expired": "the hold has lapsed",
+    "payment.verified": "the issuer says that the card is good; nothing is held",
+    "payment.unanswered": "nobody answered a verification; nothing is held, nothing is owed",
+    "payment.changed": "something that has no type of its own: see `cause`",
+    "capture.accepted": "the acquirer has taken a capture",
+    "capture.refused": "the acquirer has refused a capture: the money is held again, or lapsed",
+    "capture.postponed": "it went into a later batch, or counts again",
+    "capture.batched": "its batch was closed, and both sides agree",
+    "capture.settled": "its line in the acquirer's report matched",
+    "capture.funded": "the deposit that pays for it is in the bank",
+    "capture.done": "nothing more will happen to it",
+    "capture.undone": "a void took it out of its batch",
+    "capture.failed": "it will not be paid",
+    "refund.accepted": "the acquirer has taken a refund",
+    "refund.refused": "the acquirer has refused a refund",
+    "refund.owed": "the host's batch was closed: a refund stands in for a void or reversal",
+    "refund.postponed": "it went into a later batch",
+    "refund.batched": "its batch was closed, and both sides agree",
+    "refund.settled": "its line in the acquirer's report matched",
+    "refund.funded": "it was taken off a deposit that is in the bank",
+    "refund.done": "nothing more will happen to it",
+    "refund.undone": "it was taken out of its batch",
+    "refund.failed": "it will not be paid out",
+    "void.accepted": "the acquirer has taken a partial void",
+    "void.refused": "the acquirer has refused a partial void",
+    "void.postponed": "it waits again",
+    "void.batched": "its batch was closed",
+    "void.settled": "its line in the acquirer's report matched",
+    "void.funded": "the deposit that contains it is in the bank",
+    "void.done": "the acquirer has taken it",
+    "void.undone": "it does not count",
+    "void.failed": "it came too late: a refund is owed instead",
+    "movement.changed": "something that has no type of its own: see `cause`",
+    "batch.opened": "a new batch takes captures and refunds",
+    "batch.close_begun": "it takes no more; what is in flight is waited for",
+    "batch.totalled": "its items are fixed, and the totals go to the acquirer",
+    "batch.upload_begun": "the totals differ: every item goes to the acquirer",
+    "batch.closed": "both sides' totals agree",
+    "batch.held": "they do not: a person must look",
+    "batch.changed": "something that has no type of its own: see `cause`",
+    "deposit.announced": "the acquirer's report says what will be paid",
+    "deposit.partly_paid": "a part of it is in the bank",
+    "deposit.funded": "all of it is in the bank",
+    "deposit.overpaid": "more than that is in the bank",
+    "deposit.returned": "the bank has sent it back",
+    "deposit.unannounced": "money came that no report announces",
+    "deposit.changed": "something that has no type of its own: see `cause`",
+}
+
 CODES = f"""\
 {MADE}
 # Response codes
@@ -152,6 +225,7 @@ def pages() -> dict[Path, str]:
     return {
         HERE / "problems.md": problems(),
         HERE / "response-codes.md": response_codes(),
+        HERE / "events.md": events(),
     }
 
 
@@ -170,6 +244,13 @@ def problems() -> str:
         for each in OPERATIONS
     ]
     return PROBLEMS + "".join(rows) + CALLS + "".join(calls)
+
+
+def events() -> str:
+    """
+    Return the page of all types of events.
+    """
+    return EVENTS + "".join(f"| `{each}` | {WORDS[each]} |\n" for each in ALL_TYPES)
 
 
 def response_codes() -> str:

@@ -24,6 +24,7 @@ from counterfoil.api.desk import Desk
 from counterfoil.clock import Clock, SystemClock
 from counterfoil.config import Acquirer, Configuration
 from counterfoil.events import worker
+from counterfoil.events.feed import Feed, number_events
 from counterfoil.events.worker import Duty
 from counterfoil.ids import Ids
 from counterfoil.keyfile import load_key, make_key
@@ -49,6 +50,7 @@ from counterfoil.store.chain import ChainStore
 from counterfoil.store.database import Database, DatabaseAway
 from counterfoil.store.deposits import DepositStore
 from counterfoil.store.embedded import EmbeddedPostgres
+from counterfoil.store.feed import FeedStore
 from counterfoil.store.merchants import KeyCache, MerchantStore
 from counterfoil.store.migrate import MigrationRefused, migrate, pending
 from counterfoil.store.numbers import ConfirmationLeases, OpenBatches, StanLeases
@@ -417,6 +419,7 @@ def desk_of(running: Process) -> Desk:
         keys=KeyCache(running.merchants, running.database, running.clock),
         batches=BatchStore(running.database, running.lease.process_id),
         deposits=DepositStore(running.database),
+        feed=Feed(FeedStore(running.database), running.clock),
         mode=configuration.mode,
         body_bytes_max=configuration.api.body_bytes_max,
         payments_at_once_max=configuration.api.payments_at_once_max,
@@ -488,6 +491,7 @@ def duties(running: Process) -> list[Duty]:
     return [
         Duty("sweep", partial(sweep, road), timers.sweep_seconds),
         Duty("forward", forwarder.forward, IDLE_SECONDS),
+        Duty("number events", partial(number_events, FeedStore(running.database)), IDLE_SECONDS),
         Duty("mail", mailer.send_due, IDLE_SECONDS),
         Duty("cutoffs", partial(schedule.keep_cutoffs, batches, road), CUTOFF_SECONDS),
         Duty("close", closer.step, IDLE_SECONDS, closer.finish),

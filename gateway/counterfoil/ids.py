@@ -19,6 +19,7 @@ MERCHANT = "mer"
 KEY = "key"
 BATCH = "bat"
 FINDING = "fnd"
+EVENT = "evt"
 
 _HEX = re.compile(r"[0-9a-f]{32}")
 

@@ -10,8 +10,10 @@ from uuid import uuid4
 from counterfoil.api.application import application
 from counterfoil.api.bodies import Readiness
 from counterfoil.api.desk import Desk
+from counterfoil.events.feed import Feed
 from counterfoil.store.batches import BatchStore
 from counterfoil.store.deposits import DepositStore
+from counterfoil.store.feed import FeedStore
 from counterfoil.store.merchants import KeyCache
 from payment_stage import KEYS, Stage
 
@@ -51,6 +53,7 @@ class Api:
             keys=KeyCache(stage.merchants, stage.database, stage.clock),
             batches=BatchStore(stage.database, uuid4()),
             deposits=DepositStore(stage.database),
+            feed=Feed(FeedStore(stage.database), stage.clock),
             mode=mode,
             body_bytes_max=65_536,
             payments_at_once_max=50,

@@ -18,6 +18,7 @@ def desk() -> Desk:
         keys=nothing,
         batches=nothing,
         deposits=nothing,
+        feed=nothing,
         mode="test",
         body_bytes_max=1024,
         payments_at_once_max=2,

@@ -19,6 +19,7 @@ from counterfoil.api.operations import OPERATIONS
 from counterfoil.api.paging import PageQuery
 from counterfoil.api.problems import KINDS
 from counterfoil.cli import main
+from counterfoil.events.types import ALL_TYPES
 from counterfoil.payments.lifecycle import MOVES, Cause, State
 
 ROOT = Path(__file__).parents[2]
@@ -54,6 +55,11 @@ def the_script() -> types.ModuleType:
 def test_every_problem_has_an_advice_and_no_advice_is_left_over() -> None:
     """An integrator who meets a problem finds what to do about it."""
     assert set(the_script().ADVICE) == set(KINDS)
+
+
+def test_every_type_of_event_is_explained_and_none_is_left_over() -> None:
+    """The list of types is closed, and each says when it is told."""
+    assert set(the_script().WORDS) == set(ALL_TYPES)
 
 
 def test_the_generated_pages_are_as_the_code_makes_them() -> None:

@@ -44,6 +44,7 @@ def payment_answer(payment: Payment, mode: Literal["test", "live"]) -> PaymentAn
         mode=mode,
         kind=payment.kind.value,
         state=payment.state.value,
+        version=payment.version,
         charged=charged(payment.state, payment.kind),
         amount_minor=payment.amount_minor,
         currency=payment.currency,

@@ -291,6 +291,7 @@ class PaymentAnswer(msgspec.Struct, frozen=True, kw_only=True):
     mode: Literal["test", "live"]
     kind: Literal["sale", "authorization", "verification", "forced", "credit"]
     state: StateName
+    version: int
     charged: bool | None
     amount_minor: int
     currency: str

@@ -11,6 +11,7 @@ from starlette.requests import Request
 
 from counterfoil.api.authenticate import authenticate
 from counterfoil.api.problems import Problem
+from counterfoil.events.feed import Feed
 from counterfoil.payments.refusals import Refused
 from counterfoil.payments.road import Road
 from counterfoil.routing.routes import NoRoute
@@ -40,6 +41,7 @@ class Desk:
         keys: KeyCache,
         batches: BatchStore,
         deposits: DepositStore,
+        feed: Feed,
         mode: Literal["test", "live"],
         body_bytes_max: int,
         payments_at_once_max: int,
@@ -48,6 +50,7 @@ class Desk:
         self.keys = keys
         self.batches = batches
         self.deposits = deposits
+        self.feed = feed
         self.mode = mode
         self.body_bytes_max = body_bytes_max
         self._at_once_max = payments_at_once_max

@@ -12,7 +12,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from counterfoil.api import batches, payments, settlement
+from counterfoil.api import batches, events, payments, settlement
 from counterfoil.api.bodies import (
     AmountRequest,
     CreditRequest,
@@ -257,6 +257,17 @@ OPERATIONS: tuple[Operation, ...] = (
         examples={"key": {"idempotency_key": "order-1001-attempt-1"}},
         answers={200: ResolutionAnswer},
         problems=_BODY,
+    ),
+    Operation(
+        name="listEvents",
+        tag="events",
+        method="GET",
+        path="/v1/events",
+        endpoint=events.list_events,
+        summary="Read the event feed, oldest first, from the number where you stopped.",
+        query=events.EventsQuery,
+        answers={200: events.EventsAnswer},
+        problems=(*_READ, "query_invalid"),
     ),
     Operation(
         name="listBatches",

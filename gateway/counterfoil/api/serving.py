@@ -54,7 +54,7 @@ async def serve(
     """
     listener = _bind(settings.host, settings.port)
     listening = asyncio.create_task(desk.keys.listen())
-    server = _server(application(desk, checks), identity)
+    server = _server(application(desk, checks), identity, desk.feed.end_waits)
     _announce(serving_path, listener)
     try:
         await server.serve(sockets=[listener])
@@ -132,6 +132,10 @@ class _Server(uvicorn.Server):
     the process would end before our own end: the payments under way, the lease, the link.
     """
 
+    def __init__(self, config: uvicorn.Config, on_exit: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_exit = on_exit
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """
@@ -139,11 +143,15 @@ class _Server(uvicorn.Server):
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self.handle_exit, number, None)
+            loop.add_signal_handler(number, self._exit, number)
         yield
 
+    def _exit(self, number: int) -> None:
+        self._on_exit()
+        self.handle_exit(number, None)
 
-def _server(app: object, identity: Identity) -> uvicorn.Server:
+
+def _server(app: object, identity: Identity, on_exit: Callable[[], None]) -> uvicorn.Server:
     config = uvicorn.Config(
         app,  # type: ignore[arg-type]
         loop="none",
@@ -165,7 +173,7 @@ def _server(app: object, identity: Identity) -> uvicorn.Server:
     )
     config.load()
     config.ssl = server_context(identity)
-    return _Server(config)
+    return _Server(config, on_exit)
 
 
 def _bind(host: str, port: int) -> socket.socket:

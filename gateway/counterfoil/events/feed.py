@@ -1,0 +1,75 @@
+"""
+The feed: everything that happened to a merchant's payments, numbered without gaps.
+
+Stands at the end of the road: triggers note each change in the commit that makes it,
+the worker numbers what was noted, and the merchant's systems read from the number
+where they stopped. A webhook is only a hint to read here.
+"""
+
+import asyncio
+from uuid import UUID
+
+import asyncpg
+
+from counterfoil.clock import Clock
+from counterfoil.events.types import TYPES
+from counterfoil.store.feed import FeedStore
+
+NUMBERED_AT_ONCE_MAX = 5_000
+WAIT_SECONDS_MAX = 20
+WAITING_MAX = 100  # Readers that one process lets wait; the others get their empty page at once.
+LOOK_SECONDS = 0.25
+
+
+async def number_events(store: FeedStore) -> int:
+    """
+    Number what waits, merchant by merchant; return how many events got a number.
+    """
+    total = 0
+    for merchant_id in await store.waiting():
+        total += await store.number(merchant_id, TYPES, NUMBERED_AT_ONCE_MAX)
+    return total
+
+
+class Feed:
+    """
+    The feed as it is read: at once, or after a wait for something new.
+    """
+
+    def __init__(self, store: FeedStore, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._waiting = 0
+        self._ended = asyncio.Event()
+
+    async def read(
+        self, merchant_id: UUID, *, after: int, limit: int, wait_seconds: float = 0
+    ) -> list[asyncpg.Record]:
+        """
+        Return events after *after*, oldest first; wait up to *wait_seconds* for the next one.
+
+        Nobody waits for a number that is not the next one.
+        """
+        rows = await self._store.page(merchant_id, after, limit)
+        if rows or not wait_seconds or self._waiting >= WAITING_MAX:
+            return rows
+        self._waiting += 1
+        try:
+            await self._await_next(merchant_id, after, self._clock.monotonic() + wait_seconds)
+        finally:
+            self._waiting -= 1
+        return await self._store.page(merchant_id, after, limit)
+
+    def end_waits(self) -> None:
+        """
+        Let everybody who waits go: the process is stopping.
+        """
+        self._ended.set()
+
+    async def _await_next(self, merchant_id: UUID, after: int, until: float) -> None:
+        while self._clock.monotonic() < until and await self._store.head(merchant_id) == after:
+            try:
+                await asyncio.wait_for(self._ended.wait(), LOOK_SECONDS)
+            except TimeoutError:
+                continue
+            return
