@@ -15,6 +15,7 @@ FACTS: dict[str, Any] = {
     "acknowledged_at": datetime(2026, 11, 23, 6, 30, 15, tzinfo=UTC),
     "kind": "sale",
     "amount_minor": 4200,
+    "authorized_minor": 4200,
     "currency": "USD",
     "card_brand": "visa",
     "card_bin": "411111",

@@ -101,6 +101,14 @@ def test_a_payment_without_an_order_has_a_subject_too() -> None:
     assert subject(shown, for_merchant=False) == "Your receipt from The Book Shop"
 
 
+def test_the_subject_of_a_credit_does_not_say_paid() -> None:
+    """The money goes the other way."""
+    shown = receipt({**FACTS, "kind": "credit"}, test=False)
+
+    assert subject(shown, for_merchant=False) == "Your credit from The Book Shop for order 1001"
+    assert subject(shown, for_merchant=True) == "Credit given: 42.00 USD for order 1001"
+
+
 @given(st.text(max_size=60), st.text(min_size=1, max_size=40))
 def test_nothing_that_anybody_types_becomes_a_header(order: str, name: str) -> None:
     """Order, description or shop with line ends: refused or encoded, never another header."""

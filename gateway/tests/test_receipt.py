@@ -81,7 +81,8 @@ def test_summer_time_is_the_one_of_that_day() -> None:
 @pytest.mark.parametrize(("minor", "code", "said"), [(4200, "JPY", "4200"), (4200, "KWD", "4.200")])
 def test_amounts_have_the_decimals_of_their_currency(minor: int, code: str, said: str) -> None:
     """Nobody reads 42.00 yen."""
-    shown = receipt({**FACTS, "amount_minor": minor, "currency": code}, test=False)
+    amounts = {"amount_minor": minor, "authorized_minor": minor}
+    shown = receipt({**FACTS, **amounts, "currency": code}, test=False)
 
     assert (shown.amount, shown.currency) == (said, code)
 
@@ -101,6 +102,25 @@ def test_a_customer_is_told_whom_to_ask() -> None:
 def test_an_authorization_does_not_claim_that_money_was_taken() -> None:
     """It says that it is not yet captured."""
     assert all("not yet captured" in text for text in texts(kind="authorization"))
+
+
+def test_a_partial_approval_shows_what_was_approved_of_what_was_asked() -> None:
+    """The customer pays the approved amount, and sees that it is not all."""
+    for text in texts(authorized_minor=2100):
+        assert "21.00" in text
+        assert "of 42.00 USD" in text
+    assert not any("in part" in text for text in texts())
+
+
+def test_a_credit_gives_and_says_so() -> None:
+    """Nobody reads "you have been paid" over money that goes away."""
+    given = {"kind": "credit", "authorized_minor": 0}
+
+    assert all("gives you money" in text and "42.00" in text for text in texts(**given))
+    assert all(
+        "you have given a credit" in text.lower() for text in texts(**given, for_merchant=True)
+    )
+    assert not any("paid" in text for text in texts(**given, for_merchant=True))
 
 
 def test_what_was_not_given_is_not_shown() -> None:

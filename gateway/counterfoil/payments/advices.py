@@ -222,6 +222,8 @@ class Forwarder:
         Returns False when that does not explain the answer, or when it must be tried again.
         """
         now = self._road.clock.now()
+        if advice.payment_kind == Kind.CREDIT:
+            return await self._credit_stands(advice, answer)
         taken = advice.was_captured or (
             advice.kind == "reversal" and advice.payment_kind in (Kind.SALE, Kind.FORCED)
         )
@@ -232,6 +234,25 @@ class Forwarder:
         if advice.kind in ("capture", "refund"):
             return await self._advices.next_batch(advice, now, self._road.ids.new())
         return await self._refund_instead(advice, answer)
+
+    async def _credit_stands(self, advice: Advice, answer: Answered) -> bool:
+        """
+        A credit in a batch that the host has closed cannot be taken back: say that it was given.
+        """
+        ids, now = self._road.ids, self._road.clock.now()
+        log.error("credit_stands", payment=advice.payment_id.hex, code=answer.response_code)
+        await self._advices.batch_closed_by_host(advice, now, ids.new())
+        return await self._advices.credit_stands(
+            advice,
+            answer.response_code,
+            ids.new(),
+            ids.new(),
+            answer.mti,
+            shown(answer.fields),
+            ids.new(),
+            ids.new(),
+            now,
+        )
 
     async def _refund_instead(self, advice: Advice, answer: Answered) -> bool:
         ids, now = self._road.ids, self._road.clock.now()

@@ -101,6 +101,12 @@ MOVES: frozenset[tuple[State, State]] = frozenset(
     }
 )
 
+# Only of a credit, which never charges: in a batch that the acquirer has closed by itself it can
+# not be taken back, so it stands.
+CREDIT_MOVES: frozenset[tuple[State, State]] = frozenset(
+    {(State.VOIDING, State.CAPTURED), (State.REVERSING, State.CAPTURED)}
+)
+
 NOT_CHARGED = frozenset(
     {
         State.NOT_SENT,

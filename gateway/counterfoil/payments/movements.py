@@ -15,7 +15,7 @@ from uuid import UUID
 import msgspec
 
 from counterfoil.network.requests import retrieval_reference
-from counterfoil.payments.lifecycle import State
+from counterfoil.payments.lifecycle import Kind, State
 from counterfoil.payments.payment import Merchant, Payment
 from counterfoil.payments.refusals import (
     KeyFenced,
@@ -147,6 +147,10 @@ async def _void(
 ) -> Payment | None:
     if payment.state not in (State.AUTHORIZED, State.CAPTURED):
         raise NotNow(f"the payment is {payment.state}: there is nothing to void", payment)
+    if payment.kind is Kind.CREDIT:
+        return await road.store.void_credit(
+            *_start(command, fingerprint, road), *_end(command, road)
+        )
     if payment.refunded_minor:
         raise NotNow("the payment was refunded: it cannot be voided as well", payment)
     return await road.store.void(*_start(command, fingerprint, road), *_end(command, road))
@@ -155,9 +159,9 @@ async def _void(
 async def _refund(
     command: Command, payment: Payment, fingerprint: bytes, road: Road
 ) -> Payment | None:
-    if payment.state is not State.CAPTURED:
+    if payment.state is not State.CAPTURED or payment.kind is Kind.CREDIT:
         raise NotNow(
-            f"the payment is {payment.state}: only captured money can be refunded", payment
+            f"the {payment.kind} is {payment.state}: only captured money can be refunded", payment
         )
     if payment.refunded_minor:
         raise NotNow("all of the payment was refunded before", payment)

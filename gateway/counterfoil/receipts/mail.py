@@ -176,7 +176,10 @@ def subject(shown: Receipt, *, for_merchant: bool) -> str:
     test = "[Test] " if shown.test else ""
     order = f" for order {shown.order}" if shown.order else ""
     if for_merchant:
-        return f"{test}Paid: {shown.amount} {shown.currency}{order}"
+        word = "Credit given" if shown.is_credit else "Paid"
+        return f"{test}{word}: {shown.amount} {shown.currency}{order}"
+    if shown.is_credit:
+        return f"{test}Your credit from {shown.business}{order}"
     return f"{test}Your receipt from {shown.business}{order}"
 
 

@@ -27,12 +27,18 @@ BRANDS = {
     "maestro": "Maestro",
     "other": "Card",
 }
-KINDS = {"sale": "Sale", "authorization": "Authorization (not yet captured)"}
+KINDS = {
+    "sale": "Sale",
+    "authorization": "Authorization (not yet captured)",
+    "forced": "Sale (approved by voice)",
+    "credit": "Credit",
+}
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     """
-    Everything that a receipt says, ready to be shown.
+    Everything that a receipt says, ready to be shown. `asked` is set when less was approved;
+    `is_credit` when the money goes to the cardholder.
     """
 
     business: str
@@ -49,6 +55,8 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     description: str | None
     rrn: str
     test: bool
+    asked: str | None = None
+    is_credit: bool = False
 
 
 def receipt(facts: dict[str, Any], *, test: bool) -> Receipt:
@@ -58,6 +66,9 @@ def receipt(facts: dict[str, Any], *, test: bool) -> Receipt:
     confirmed_at: datetime = facts["acknowledged_at"]
     local = confirmed_at.astimezone(ZoneInfo(facts["timezone"]))
     money = currency(facts["currency"])
+    is_credit = facts["kind"] == "credit"
+    asked = facts["amount_minor"]
+    approved = asked if is_credit else facts["authorized_minor"]
     return Receipt(
         business=facts["merchant_name"],
         place=", ".join(
@@ -66,7 +77,7 @@ def receipt(facts: dict[str, Any], *, test: bool) -> Receipt:
         business_email=facts["merchant_email"],
         when=f"{local:%Y-%m-%d %H:%M:%S} {local.tzname()}",
         kind=KINDS[facts["kind"]],
-        amount=decimal_text(facts["amount_minor"], money),
+        amount=decimal_text(approved, money),
         currency=money.code,
         card=f"{BRANDS[facts['card_brand']]} ending in {facts['card_last_four']}",
         approval_code=facts["approval_code"] or "-",
@@ -75,6 +86,8 @@ def receipt(facts: dict[str, Any], *, test: bool) -> Receipt:
         description=facts["description"],
         rrn=facts["rrn"],
         test=test,
+        asked=decimal_text(asked, money) if approved != asked else None,
+        is_credit=is_credit,
     )
 
 

@@ -233,6 +233,19 @@ class AdviceStore:
         )
         return row is not None
 
+    async def credit_stands(self, advice: Advice, *arguments: Any) -> bool:
+        """
+        Commit that a credit was given for good, because the host cannot take it back.
+        """
+        row = await self._database.row(
+            "credit_stands",
+            advice.merchant_id,
+            advice.advice_id,
+            self.owner,
+            *arguments,
+        )
+        return row is not None
+
     async def owed(self) -> tuple[int, datetime | None]:
         """
         Return how many advices are owed, and since when the oldest is.

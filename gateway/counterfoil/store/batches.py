@@ -12,6 +12,8 @@ import msgspec
 
 from counterfoil.network.closing import Item, Totals
 from counterfoil.network.requests import Original
+from counterfoil.payments.lifecycle import Kind
+from counterfoil.payments.order import MTI
 from counterfoil.store.database import Database
 from counterfoil.store.payments import sealed_card
 from counterfoil.vault import KeptCard, Vault
@@ -185,6 +187,7 @@ class BatchStore:
         refunds = [row for row in sums if row["kind"] == "refund"]
         sales = await self._one("batch_reversals", words)
         voided = await self._one("batch_capture_reversals", words)
+        taken_back = await self._one("batch_credit_reversals", words)
         authorizations = await self._one("batch_authorizations", words)
         reversals = sales["number"] + voided["number"]
         reversals_minor = sales["amount_minor"] + voided["amount_minor"]
@@ -193,8 +196,10 @@ class BatchStore:
             debits_minor=sum(row["amount_minor"] for row in captures) + reversals_minor,
             debit_reversals=reversals,
             debit_reversals_minor=reversals_minor,
-            credits=sum(row["number"] for row in refunds),
-            credits_minor=sum(row["amount_minor"] for row in refunds),
+            credits=sum(row["number"] for row in refunds) + taken_back["number"],
+            credits_minor=sum(row["amount_minor"] for row in refunds) + taken_back["amount_minor"],
+            credit_reversals=taken_back["number"],
+            credit_reversals_minor=taken_back["amount_minor"],
             authorizations=authorizations["number"],
         )
 
@@ -442,7 +447,8 @@ def _upload(row: asyncpg.Record) -> Upload:
     if row["advice_stan"] is not None:
         original = Original("0220", row["advice_stan"], row["advice_transmitted_at"])
     else:
-        original = Original("0200", row["payment_stan"], row["payment_transmitted_at"])
+        mti = MTI[Kind(row["payment_kind"])]
+        original = Original(mti, row["payment_stan"], row["payment_transmitted_at"])
     item = Item(
         item_number=row["item_number"],
         kind=row["kind"],

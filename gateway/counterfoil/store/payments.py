@@ -302,6 +302,12 @@ class PaymentStore:
         """
         return _payment(await self._certainly("void", *arguments))
 
+    async def void_credit(self, *arguments: Any) -> Payment | None:
+        """
+        Run the guarded void of a credit; None when it is refused. Arguments as in the query.
+        """
+        return _payment(await self._certainly("void_credit", *arguments))
+
     async def refund(self, *arguments: Any) -> Payment | None:
         """
         Run the guarded refund; None when it is refused. Arguments as in the query.

@@ -162,7 +162,8 @@ WITH input AS MATERIALIZED (
 SELECT merchant_id, payment_id FROM moved;
 
 -- name: owe_refund_instead
--- The host's batch is closed, so it can not take the money back by a reversal: a refund is owed.
+-- The host's batch is closed, so it can not take the money back by a reversal: a refund is owed, of
+-- what the issuer approved; where nobody knows that, of what was asked.
 WITH input AS MATERIALIZED (
     SELECT $1::uuid AS merchant_id, $2::uuid AS advice_id, $3::uuid AS lease_owner,
         $4::text AS response_code, $5::uuid AS event_id, $6::uuid AS message_id, $7::text AS mti,
@@ -190,8 +191,11 @@ WITH input AS MATERIALIZED (
     RETURNING a.*
 ), moved AS (
     UPDATE payments AS p
-    SET version = p.version + 1, changed_by = i.event_id, authorized_minor = p.amount_minor,
-        captured_minor = p.amount_minor, released_minor = 0, refunded_minor = p.amount_minor,
+    SET version = p.version + 1, changed_by = i.event_id,
+        authorized_minor = COALESCE(NULLIF(p.authorized_minor, 0), p.amount_minor),
+        captured_minor = COALESCE(NULLIF(p.authorized_minor, 0), p.amount_minor),
+        released_minor = 0,
+        refunded_minor = COALESCE(NULLIF(p.authorized_minor, 0), p.amount_minor),
         updated_at = i.at
     FROM advice AS a, input AS i, open_batch
     WHERE p.merchant_id = a.merchant_id AND p.payment_id = a.payment_id
@@ -221,11 +225,11 @@ WITH input AS MATERIALIZED (
     INSERT INTO movements
         (merchant_id, movement_id, payment_id, kind, state, amount_minor, currency, acquirer,
          terminal_id, batch_number, rrn, created_at, updated_at)
-    SELECT m.merchant_id, i.capture_id, m.payment_id, 'capture', 'pending', m.amount_minor,
+    SELECT m.merchant_id, i.capture_id, m.payment_id, 'capture', 'pending', m.authorized_minor,
         m.currency, m.acquirer, m.terminal_id, m.batch_number, m.rrn, i.at, i.at
     FROM moved AS m, input AS i, advice AS a WHERE a.kind = 'reversal'
     UNION ALL
-    SELECT m.merchant_id, i.refund_id, m.payment_id, 'refund', 'pending', m.amount_minor,
+    SELECT m.merchant_id, i.refund_id, m.payment_id, 'refund', 'pending', m.authorized_minor,
         m.currency, m.acquirer, m.terminal_id, b.batch_number, i.rrn, i.at, i.at
     FROM moved AS m, input AS i, open_batch AS b
 ), history AS (
@@ -247,16 +251,16 @@ WITH input AS MATERIALIZED (
         (merchant_id, transfer_id, payment_id, movement_id, debit_account, credit_account,
          amount_minor, currency, cause, at)
     SELECT m.merchant_id, i.transfer_ids[1], m.payment_id, NULL::uuid, 'held', 'issuer',
-        m.amount_minor, m.currency, 'host_batch_closed', i.at
+        m.authorized_minor, m.currency, 'host_batch_closed', i.at
     FROM moved AS m, input AS i, before AS b WHERE b.authorized_minor = 0
     UNION ALL
     SELECT m.merchant_id, i.transfer_ids[2], m.payment_id, NULL::uuid, 'open',
         CASE a.kind WHEN 'void' THEN 'released' ELSE 'held' END,
-        m.amount_minor, m.currency, 'host_batch_closed', i.at
+        m.authorized_minor, m.currency, 'host_batch_closed', i.at
     FROM moved AS m, input AS i, advice AS a
     UNION ALL
     SELECT m.merchant_id, i.transfer_ids[3], m.payment_id, i.refund_id, 'refunded', 'open',
-        m.amount_minor, m.currency, 'host_batch_closed', i.at
+        m.authorized_minor, m.currency, 'host_batch_closed', i.at
     FROM moved AS m, input AS i
 ), owed AS (
     INSERT INTO advices
@@ -264,9 +268,81 @@ WITH input AS MATERIALIZED (
          batch_number, state, business_day, stan, transmitted_at, next_try_at, late_until,
          created_at)
     SELECT m.merchant_id, i.refund_advice_id, m.payment_id, i.refund_id, m.version, 'refund',
-        m.amount_minor, b.batch_number, 'owed', i.business_day, i.stan, i.at, i.at, i.late_until,
+        m.authorized_minor, b.batch_number, 'owed', i.business_day, i.stan, i.at, i.at, i.late_until,
         i.at
     FROM moved AS m, input AS i, open_batch AS b
+)
+SELECT payment_id FROM moved;
+
+-- name: credit_stands
+-- The host's batch is closed, so it can not take a credit back, and nobody may charge the card for
+-- it: it stands. Its refund is in the batch in which the host has counted it.
+WITH input AS MATERIALIZED (
+    SELECT $1::uuid AS merchant_id, $2::uuid AS advice_id, $3::uuid AS lease_owner,
+        $4::text AS response_code, $5::uuid AS event_id, $6::uuid AS message_id, $7::text AS mti,
+        $8::text AS content, $9::uuid AS refund_id, $10::uuid AS transfer_id,
+        $11::timestamptz AS at
+), advice AS (
+    UPDATE advices AS a
+    SET state = 'refused', response_code = i.response_code, lease_until = NULL, lease_owner = NULL
+    FROM input AS i
+    WHERE a.merchant_id = i.merchant_id AND a.advice_id = i.advice_id AND a.state = 'owed'
+      AND a.lease_owner = i.lease_owner AND a.kind IN ('reversal', 'void')
+    RETURNING a.*
+), before AS MATERIALIZED (
+    SELECT p.merchant_id, p.payment_id, p.state
+    FROM payments AS p JOIN advice AS a USING (merchant_id, payment_id)
+), moved AS (
+    UPDATE payments AS p
+    SET state = 'captured', version = p.version + 1, changed_by = i.event_id,
+        refunded_minor = p.amount_minor, updated_at = i.at
+    FROM advice AS a, input AS i
+    WHERE p.merchant_id = a.merchant_id AND p.payment_id = a.payment_id AND p.kind = 'credit'
+      AND p.state IN ('voiding', 'reversing')
+    RETURNING p.*
+), again AS (
+    UPDATE movements AS c
+    SET state = CASE c.kind WHEN 'void' THEN 'failed' ELSE 'pending' END, updated_at = i.at
+    FROM moved AS m, input AS i
+    WHERE c.merchant_id = m.merchant_id AND c.payment_id = m.payment_id
+      AND (c.kind, c.state) IN (('void', 'pending'), ('refund', 'undone'))
+    RETURNING c.merchant_id, c.movement_id, c.payment_id, c.kind, c.state
+), told AS (
+    INSERT INTO movement_events
+        (merchant_id, movement_id, event_id, payment_id, at, from_state, to_state, cause, actor)
+    SELECT c.merchant_id, c.movement_id, i.event_id, c.payment_id, i.at,
+        CASE c.kind WHEN 'void' THEN 'pending' ELSE 'undone' END, c.state, 'host_batch_closed',
+        'acquirer'
+    FROM again AS c CROSS JOIN input AS i
+), made AS (
+    INSERT INTO movements
+        (merchant_id, movement_id, payment_id, kind, state, amount_minor, currency, acquirer,
+         terminal_id, batch_number, rrn, created_at, updated_at)
+    SELECT m.merchant_id, i.refund_id, m.payment_id, 'refund', 'pending', m.amount_minor,
+        m.currency, m.acquirer, m.terminal_id, m.batch_number, m.rrn, i.at, i.at
+    FROM moved AS m, input AS i, advice AS a WHERE a.kind = 'reversal'
+), history AS (
+    INSERT INTO payment_events
+        (merchant_id, payment_id, version, event_id, at, from_state, to_state, cause, actor,
+         movement_id, movement_state)
+    SELECT m.merchant_id, m.payment_id, m.version, i.event_id, i.at, b.state, 'captured',
+        'host_batch_closed', 'acquirer', a.movement_id,
+        CASE WHEN a.movement_id IS NOT NULL THEN 'failed' END
+    FROM moved AS m, input AS i, advice AS a, before AS b
+), message AS (
+    INSERT INTO network_messages
+        (merchant_id, message_id, payment_id, direction, mti, acquirer, terminal_id, business_day,
+         stan, transmitted_at, content, at)
+    SELECT m.merchant_id, i.message_id, m.payment_id, 'received', i.mti, m.acquirer, m.terminal_id,
+        a.business_day, a.stan, a.transmitted_at, i.content, i.at
+    FROM moved AS m, input AS i, advice AS a
+), posted AS (
+    INSERT INTO transfers
+        (merchant_id, transfer_id, payment_id, movement_id, debit_account, credit_account,
+         amount_minor, currency, cause, at)
+    SELECT m.merchant_id, i.transfer_id, m.payment_id, a.movement_id, 'refunded', 'open',
+        m.amount_minor, m.currency, 'host_batch_closed', i.at
+    FROM moved AS m, input AS i, advice AS a
 )
 SELECT payment_id FROM moved;
 

@@ -107,20 +107,30 @@ SELECT p.merchant_id, p.currency,
 FROM (
     SELECT * FROM payments
     WHERE ($1::uuid IS NULL OR merchant_id = $1) AND NOT CASE
-        WHEN state = 'captured' THEN authorized_minor = amount_minor AND captured_minor > 0
+        WHEN state = 'captured' AND kind <> 'credit' THEN authorized_minor = amount_minor
+            AND captured_minor > 0
             AND acknowledged_at IS NOT NULL AND confirmation_number IS NOT NULL
-        WHEN state IN ('declined', 'processing', 'not_sent') THEN authorized_minor = 0
+        WHEN state IN ('declined', 'processing', 'not_sent', 'verified', 'unanswered')
+            THEN authorized_minor = 0
             AND captured_minor = 0 AND released_minor = 0 AND acknowledged_at IS NULL
             AND confirmation_number IS NULL
         ELSE false END
 ) AS p CROSS JOIN LATERAL (VALUES
     ('an authorized amount of ' || p.amount_minor,
         p.state IN ('approved', 'authorized', 'captured', 'voiding', 'voided', 'expired')
-            AND p.authorized_minor <> p.amount_minor, p.authorized_minor - p.amount_minor),
+            AND p.kind <> 'credit' AND p.authorized_minor <> p.amount_minor
+            AND (p.response_code IS DISTINCT FROM '10'
+                OR p.authorized_minor NOT BETWEEN 1 AND p.amount_minor),
+        p.authorized_minor - p.amount_minor),
     ('nothing authorized',
-        p.state IN ('processing', 'not_sent', 'declined') AND p.authorized_minor <> 0,
+        (p.state IN ('processing', 'not_sent', 'declined', 'verified', 'unanswered')
+            OR p.kind = 'credit') AND p.authorized_minor <> 0,
         p.authorized_minor),
-    ('something captured', p.state = 'captured' AND p.captured_minor = 0, -p.amount_minor),
+    ('something captured',
+        p.state = 'captured' AND p.kind <> 'credit' AND p.captured_minor = 0, -p.amount_minor),
+    ('all of it given',
+        p.state = 'captured' AND p.kind = 'credit' AND p.refunded_minor <> p.amount_minor,
+        p.refunded_minor - p.amount_minor),
     ('nothing captured that was not refunded',
         p.state <> 'captured' AND p.captured_minor <> p.refunded_minor,
         p.captured_minor - p.refunded_minor),
@@ -133,7 +143,12 @@ FROM (
         p.released_minor),
     ('acknowledged, with a confirmation number',
         p.state IN ('authorized', 'captured', 'voiding', 'voided', 'expired')
-            AND (p.acknowledged_at IS NULL OR p.confirmation_number IS NULL), p.amount_minor),
+            AND (p.acknowledged_at IS NULL OR p.confirmation_number IS NULL)
+            -- The acquirer's batch was closed before a credit that nobody claimed was taken back.
+            AND NOT (p.kind = 'credit' AND EXISTS (
+                SELECT 1 FROM payment_events AS e
+                WHERE e.merchant_id = p.merchant_id AND e.payment_id = p.payment_id
+                  AND e.cause = 'host_batch_closed')), p.amount_minor),
     ('neither acknowledged nor confirmed',
         p.state NOT IN ('authorized', 'captured', 'voiding', 'voided', 'expired')
             AND (p.acknowledged_at IS NOT NULL OR p.confirmation_number IS NOT NULL),
@@ -174,7 +189,8 @@ WHERE v.stands <> v.moved
 ORDER BY d.merchant_id, d.payment_id, v.word LIMIT $2;
 
 -- name: audit_acknowledged_without_capture
--- Sales that were acknowledged and have no capture: the merchant delivers and is not paid.
+-- Sales and forced captures that were acknowledged and have no capture: the merchant delivers and
+-- is not paid.
 SELECT p.merchant_id, p.currency,
     'payment pay_' || replace(p.payment_id::text, '-', '') AS subject,
     to_jsonb('a capture'::text) AS expected, to_jsonb('none'::text) AS found,
@@ -183,7 +199,7 @@ FROM payments AS p
 LEFT JOIN movements AS m
     ON m.merchant_id = p.merchant_id AND m.payment_id = p.payment_id AND m.kind = 'capture'
 WHERE ($1::uuid IS NULL OR p.merchant_id = $1)
-  AND p.kind = 'sale' AND p.acknowledged_at IS NOT NULL AND m.movement_id IS NULL
+  AND p.kind IN ('sale', 'forced') AND p.acknowledged_at IS NOT NULL AND m.movement_id IS NULL
 ORDER BY p.merchant_id, p.payment_id LIMIT $2;
 
 -- name: audit_not_charged_with_capture
@@ -233,7 +249,7 @@ WITH advised AS (
     LEFT JOIN advised AS a ON a.merchant_id = m.merchant_id AND a.movement_id = m.movement_id
     WHERE ($1::uuid IS NULL OR m.merchant_id = $1) AND m.state = 'pending'
       AND a.movement_id IS NULL
-      AND (m.kind = 'refund'
+      AND ((m.kind = 'refund' AND p.kind <> 'credit')
         OR (m.kind = 'capture' AND p.kind = 'authorization' AND p.state = 'captured'))
 )
 SELECT merchant_id, currency,

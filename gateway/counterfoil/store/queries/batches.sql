@@ -36,7 +36,8 @@ WHERE b.merchant_id = $1 AND b.state = 'open' AND b.opened_at < $2
     OR EXISTS (SELECT 1 FROM payments AS p
         WHERE p.merchant_id = b.merchant_id AND p.acquirer = b.acquirer
           AND p.terminal_id = b.terminal_id AND p.currency = b.currency
-          AND p.batch_number = b.batch_number AND p.state IN ('processing', 'approved')))
+          AND p.batch_number = b.batch_number AND p.state IN ('processing', 'approved')
+          AND p.kind <> 'verification'))
 ORDER BY b.acquirer, b.terminal_id, b.currency;
 
 -- name: items_in_batch
@@ -49,6 +50,7 @@ SELECT (
     SELECT count(*) FROM payments
     WHERE merchant_id = $1 AND acquirer = $2 AND terminal_id = $3 AND currency = $4
       AND batch_number = $5 AND state IN ('processing', 'approved', 'reversing', 'voiding')
+      AND kind <> 'verification'
 ) AS items, EXISTS (
     SELECT 1 FROM batches
     WHERE merchant_id = $1 AND acquirer = $2 AND terminal_id = $3 AND currency = $4
@@ -88,6 +90,7 @@ SELECT (
     SELECT count(*) FROM payments
     WHERE merchant_id = $1 AND acquirer = $2 AND terminal_id = $3 AND currency = $4
       AND batch_number = $5 AND state IN ('processing', 'approved', 'reversing', 'voiding')
+      AND kind <> 'verification'
 ) AS payments, (
     SELECT count(*) FROM advices AS a JOIN payments AS p
         ON p.merchant_id = a.merchant_id AND p.payment_id = a.payment_id
@@ -96,12 +99,21 @@ SELECT (
 ) AS advices;
 
 -- name: batch_reversals
--- What the host counted and took back again: approved sales that were voided or reversed (gross).
+-- What the host counted and took back again (gross): approved sales and forced captures that were
+-- voided or reversed.
 SELECT count(*) AS number, COALESCE(sum(authorized_minor), 0)::bigint AS amount_minor
 FROM payments
 WHERE merchant_id = $1 AND acquirer = $2 AND terminal_id = $3 AND currency = $4
-  AND batch_number = $5 AND kind = 'sale' AND state IN ('voided', 'reversed')
+  AND batch_number = $5 AND kind IN ('sale', 'forced') AND state IN ('voided', 'reversed')
   AND authorized_minor > 0;
+
+-- name: batch_credit_reversals
+-- The same of credits: what was approved had a time within which it was to be acknowledged.
+SELECT count(*) AS number, COALESCE(sum(amount_minor), 0)::bigint AS amount_minor
+FROM payments
+WHERE merchant_id = $1 AND acquirer = $2 AND terminal_id = $3 AND currency = $4
+  AND batch_number = $5 AND kind = 'credit' AND state IN ('voided', 'reversed')
+  AND acknowledge_by IS NOT NULL;
 
 -- name: batch_capture_reversals
 -- Captures of this batch that were voided again.
