@@ -79,13 +79,25 @@ class Books:
         """
         return Charge(*self._run(queries.FIND_CHARGE, (charge_id,)).fetchone())
 
+    def lapsed_holds(self, at: str, number_max: int) -> list[Charge]:
+        """
+        Return charges whose hold has lapsed by *at*, the longest ago first.
+        """
+        return [Charge(*row) for row in self._run(queries.LAPSED_HOLDS, (at, number_max))]
+
+    def end_holds(self, rrn: str | None, *, at: str) -> int:
+        """
+        Let the hold of *rrn*, or every hold, end at *at*; return how many that are.
+        """
+        return self._run(queries.END_HOLDS, (at, rrn)).rowcount
+
     def entries(self, charge: Charge) -> list[Entry]:
         """
         Return the debits and credits of *charge*, oldest first.
         """
         rows = self._run(queries.ENTRIES_OF_CHARGE, (charge.id,))
         return [
-            Entry(row[0], row[1], row[2], row[3], Key(*row[4:8]), row[8], *map(bool, row[9:]))
+            Entry(row[0], row[1], row[2], row[3], Key(*row[4:8]), row[8], row[9], bool(row[10]))
             for row in rows
         ]
 
@@ -210,6 +222,7 @@ class Books:
             answer.settlement_date,
             answer.verification,
             answer.network_transaction_id,
+            answer.approved_minor,
         )
         self._run(queries.ADD_EXCHANGE, (*request.key, *asked, *told))
 

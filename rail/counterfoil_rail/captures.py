@@ -2,7 +2,7 @@
 Advices on an earlier charge (0220): capture what is held, refund what was captured.
 
 A capture names its authorization in DE 90 and may take part of the hold, several
-times; what is left stays held until a reversal releases it. A refund names the sale
+times; what is left stays held until a reversal releases it or it lapses. A refund names the sale
 or the authorization and gives back at most what was captured.
 """
 
@@ -14,7 +14,7 @@ from counterfoil_rail.message import Answer, Request
 from counterfoil_rail.payments import INVALID_AMOUNT, NOT_SUPPORTED, REVERSED_BEFORE
 from counterfoil_rail.records import Booking, Charge, EntryKind, refuse
 
-NOT_FOUND = "25"
+NOT_FOUND = "25"  # Also: the hold has lapsed.
 AMOUNT_TOO_HIGH = "61"  # More than is held, or more than was captured: also when that is nothing.
 MISMATCH = "76"  # The charge that DE 90 names has another card, currency, RRN or amount.
 
@@ -34,7 +34,7 @@ def capture(request: Request, card: Card, *, books: Books, moment: Moment) -> Bo
         return refuse(MISMATCH)
     amount = request.amount_minor
     if amount > charge.held_minor:
-        return refuse(AMOUNT_TOO_HIGH)
+        return refuse(NOT_FOUND, "lapsed") if charge.expired_minor else refuse(AMOUNT_TOO_HIGH)
     refused = _enter_batch("debit", request, charge, books=books, moment=moment)
     if refused:
         return refused

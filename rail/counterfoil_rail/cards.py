@@ -12,6 +12,9 @@ LIMIT_MINOR = 10**15  # A thousand times the largest amount of DE 4: a card in a
 PAN_DIGITS_MIN = 12
 PAN_DIGITS_MAX = 19
 
+WRONG_NUMBER = "14"
+NO_ISSUER = "15"
+
 ISSUER_A = "A"
 ISSUER_B = "B"
 
@@ -76,6 +79,13 @@ class Card:
     limit_minor: int
     refusal: str
 
+    @property
+    def is_no_card(self) -> bool:
+        """
+        Tell whether the number is not one that an issuer may have given out.
+        """
+        return self.refusal in {WRONG_NUMBER, NO_ISSUER}
+
 
 def read_card(number: str, key: bytes) -> Card:
     """
@@ -113,7 +123,7 @@ def _route(number: str) -> tuple[str, str]:
 
 def _refusal(number: str, issuer: str, known: TestCard | None) -> str:
     if not PAN_DIGITS_MIN <= len(number) <= PAN_DIGITS_MAX or not luhn_holds(number):
-        return "14"
+        return WRONG_NUMBER
     if not issuer:
-        return "15"
+        return NO_ISSUER
     return known.response_code if known and known.response_code != "00" else ""

@@ -23,7 +23,7 @@ _CLOSE = (
 MANDATORY = {
     "0100": (*_ALWAYS, "18", "22", "25", "43"),
     "0200": (*_ALWAYS, "18", "22", "25", "43"),
-    "0220": (*_ALWAYS, "18", "22", "25", "43", "90"),
+    "0220": (*_ALWAYS, "18", "22", "25", "43"),
     "0400": (*_ALWAYS, "39", "90"),
     "0420": (*_ALWAYS, "39", "90"),
     "0320": (*_ALWAYS, "39", "71", "72", "90"),
@@ -64,7 +64,9 @@ def _missing_by_condition(request: Request) -> str | None:
     Return the field that what else the message says makes mandatory.
     """
     fields = request.fields
-    is_payment = request.function in {"0100", "0200"}
+    if request.function == "0220" and request.is_refund and "90" not in fields:
+        return "90"
+    is_payment = request.function in {"0100", "0200"} or request.is_forced
     if is_payment and "14" not in fields and fields["22"].startswith(_KEYED_ENTRY_MODES):
         return "14"
     is_taking = request.function in {"0220", "0320"} and not request.is_refund

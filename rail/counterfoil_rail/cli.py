@@ -14,6 +14,7 @@ from counterfoil_rail.clock import system_clock
 from counterfoil_rail.console import JsonList, State, fail, write
 from counterfoil_rail.control import ControlError, ask
 from counterfoil_rail.faults import FAULTS, FaultError
+from counterfoil_rail.holds import HOLD_SECONDS, HOLD_SECONDS_MAX
 from counterfoil_rail.issuer import DelayRange
 from counterfoil_rail.listing import as_json, as_table, charges
 from counterfoil_rail.log import Log
@@ -24,6 +25,7 @@ from counterfoil_rail.store import StoreError, rail_folder
 
 PORT = 8583
 PORT_MAX = 65_535
+DAY_SECONDS = 86_400.0
 
 app = App(name="counterfoil-rail", help="An acquirer host with two issuers in a box.")
 fault = App(name="fault", help="Make a running rail misbehave, for tests.")
@@ -37,9 +39,11 @@ Any other number that satisfies Luhn is approved too: BINs 4 (issuer A), 5, 2221
 6011, 65 (issuer B). Others: 15; a wrong check digit: 14; an expiry before this month: 54.
 
 Amounts of 900000 to 909999 minor units get their last two digits as the response code when
-that is a decline (900005 -> 05, 900091 -> 91); 900068: no answer at all; others: 00.
+that is a decline (900005 -> 05, 900091 -> 91); 900010: the half is approved (10); 900068: no
+answer at all; others: 00.
 
 Postal code ending in 9, street beginning with 9, CVV 999: do not match (AVS N, A or Z; CVV N).
+Postal code ending in 88: AVS U; in 77: R. CVV 888: U; 777: P; 666: S; Amex with four digits.
 """
 
 
@@ -54,6 +58,7 @@ def serve(
     fault: list[str] | None = None,
     quiet: bool = False,
     statements: str | None = None,
+    hold_days: float = HOLD_SECONDS / DAY_SECONDS,
 ) -> None:
     """
     Run the rail until it is told to stop; one JSON line per event on standard error.
@@ -74,11 +79,17 @@ def serve(
         Leave the line for each message out.
     statements
         What the bank writes from now on: camt053 (at first), bai2 or both.
+    hold_days
+        How long an authorization is held before it lapses.
     """
     log = Log(system_clock, quiet=quiet)
     try:
         if not 0 <= port <= PORT_MAX:
             raise ValueError(f"a port is 0 to {PORT_MAX}: {port}")
+        if not 0 < hold_days <= HOLD_SECONDS_MAX / DAY_SECONDS:
+            raise ValueError(
+                f"a hold lasts up to {HOLD_SECONDS_MAX / DAY_SECONDS:g} days: {hold_days}"
+            )
         settings = Settings(
             state=state,
             host=host,
@@ -87,6 +98,7 @@ def serve(
             seed=seed,
             faults=_named(fault or []),
             statements=statements,
+            hold_seconds=hold_days * DAY_SECONDS,
         )
         asyncio.run(serve_rail(settings, log))
     except (StoreError, ValueError, OSError) as error:

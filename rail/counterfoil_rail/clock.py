@@ -4,7 +4,7 @@ Time as a parameter: the host asks a clock, and a test may pass its own.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 Clock = Callable[[], datetime]
 
@@ -15,6 +15,7 @@ class Moment:
     One instant in the forms that books and messages want, all in UTC, and the business day.
     """
 
+    now: datetime
     at: str
     day: str
     business_day: str
@@ -29,12 +30,19 @@ class Moment:
         """
         day = business_day or now.date()
         return cls(
-            at=f"{now:%Y-%m-%dT%H:%M:%S}.{now.microsecond // 1000:03d}Z",
+            now=now,
+            at=_written(now),
             day=day.isoformat(),
             business_day=f"{day:%m%d}",
             month=f"{now:%y%m}",
             transmission=f"{now:%m%d%H%M%S}",
         )
+
+    def later(self, seconds: float) -> str:
+        """
+        Write the instant that many seconds after this one, like `at`.
+        """
+        return _written(self.now + timedelta(seconds=seconds))
 
 
 def system_clock() -> datetime:
@@ -42,3 +50,7 @@ def system_clock() -> datetime:
     Return the machine's time in UTC.
     """
     return datetime.now(UTC)
+
+
+def _written(now: datetime) -> str:
+    return f"{now:%Y-%m-%dT%H:%M:%S}.{now.microsecond // 1000:03d}Z"

@@ -11,7 +11,7 @@ from collections import Counter
 from counterfoil_rail.books import Books
 from counterfoil_rail.checks import CURRENCIES
 from counterfoil_rail.clock import Moment
-from counterfoil_rail.closings import Closing, Closings, Standing
+from counterfoil_rail.closings import Closing, Closings, Line
 from counterfoil_rail.faults import Faults
 from counterfoil_rail.message import Answer, Request
 from counterfoil_rail.payments import NOT_SUPPORTED
@@ -59,12 +59,13 @@ def _compare(
     if is_other or closings.has_other_merchant(batch.id, merchant_id):
         return _answer(OTHER_MERCHANT, moment)
     books.end_batch(batch, at=moment.at)
-    standing = closings.standing(batch.id)
+    lines = closings.lines(batch.id)
+    standing = [line for line in lines if line.amount_minor]
     if standing and closing.forgotten is None and faults.strikes("forget_item"):
         closing.forgotten = _first_debit(standing).id
     ours = _totals(batch, closing, standing)
-    code = _verdict(ours.standing, request, faults)
-    forgotten = [entry for entry in standing if entry.id == closing.forgotten]
+    forgotten = [line for line in standing if line.id == closing.forgotten]
+    code = _verdict([line for line in lines if line not in forgotten], request, faults)
     if code == IN_BALANCE and not _release(forgotten, request, books, moment):
         code = OUT_OF_BALANCE
     if code == IN_BALANCE:
@@ -85,10 +86,10 @@ def _accept_upload(
     if closing.is_in_balance:
         return _answer(ALREADY_CLOSED, moment)
     batch = books.batch_by_id(closing.batch_id)
-    standing = closings.standing(batch.id)
-    left_out = [entry for entry in standing if not entry.is_uploaded]
-    uploaded = [entry for entry in standing if entry.is_uploaded]
-    code = _verdict(_sums(uploaded), request, faults)
+    lines = closings.lines(batch.id)
+    standing = [line for line in lines if line.amount_minor]
+    left_out = [line for line in standing if not line.is_uploaded]
+    code = _verdict([line for line in lines if line not in left_out], request, faults)
     if code == IN_BALANCE and not _release(left_out, request, books, moment):
         code = OUT_OF_BALANCE
     if code == IN_BALANCE:
@@ -108,37 +109,46 @@ def batch_name(request: Request) -> tuple[str, str, str]:
     return request.key.terminal_id, CURRENCIES[currency], fields["60"]
 
 
-def _verdict(ours: tuple[int, int, int, int], request: Request, faults: Faults) -> str:
+def _verdict(lines: list[Line], request: Request, faults: Faults) -> str:
     """
     Return 00 when what stands is the same on both sides, unless a mistake says otherwise.
+
+    What was taken back whole in several parts may be counted gross or not at all.
     """
-    if Totals.of_request(request.fields).standing != ours:
+    standing = [line for line in lines if line.amount_minor]
+    if Totals.of_request(request.fields).standing not in {_sums(lines), _sums(standing)}:
         return OUT_OF_BALANCE
     return OUT_OF_BALANCE if faults.strikes("close_out_of_balance") else IN_BALANCE
 
 
-def _sums(entries: list[Standing]) -> tuple[int, int, int, int]:
-    debits = [entry.amount_minor for entry in entries if entry.kind == "debit"]
-    credits_ = [entry.amount_minor for entry in entries if entry.kind == "credit"]
-    return len(debits), sum(debits), len(credits_), sum(credits_)
+def _sums(lines: list[Line]) -> tuple[int, int, int, int]:
+    debits = [line for line in lines if line.kind == "debit"]
+    credits_ = [line for line in lines if line.kind == "credit"]
+    return (
+        sum(line.number for line in debits),
+        sum(line.amount_minor for line in debits),
+        sum(line.number for line in credits_),
+        sum(line.amount_minor for line in credits_),
+    )
 
 
-def _totals(batch: Batch, closing: Closing, standing: list[Standing]) -> Totals:
+def _totals(batch: Batch, closing: Closing, standing: list[Line]) -> Totals:
     """
-    Return the host's own totals, less an entry that a mistake has made it forget.
+    Return the host's own totals, less a line that a mistake has made it forget.
     """
     totals = Totals.of_batch(batch)
-    for entry in standing:
-        if entry.id == closing.forgotten:
-            totals = totals.without(entry.kind, entry.amount_minor)
+    for line in standing:
+        if line.id == closing.forgotten:
+            reversed_minor = line.gross_minor - line.amount_minor
+            totals = totals.without(line.kind, line.gross_minor, line.reversals, reversed_minor)
     return totals
 
 
-def _first_debit(standing: list[Standing]) -> Standing:
+def _first_debit(standing: list[Line]) -> Line:
     return next((entry for entry in standing if entry.kind == "debit"), standing[0])
 
 
-def _release(entries: list[Standing], request: Request, books: Books, moment: Moment) -> bool:
+def _release(entries: list[Line], request: Request, books: Books, moment: Moment) -> bool:
     """
     Give back what the gateway does not know of: a reversal beside each entry.
 
@@ -167,14 +177,14 @@ def _release(entries: list[Standing], request: Request, books: Books, moment: Mo
     return True
 
 
-def _credits_first(entry: Standing) -> tuple[bool, int]:
+def _credits_first(entry: Line) -> tuple[bool, int]:
     """
     Order entries so that what was refunded stands again before its sale is undone.
     """
     return entry.kind == "debit", entry.id
 
 
-def _can_release(entries: list[Standing], charges: dict[int, Charge], books: Books) -> bool:
+def _can_release(entries: list[Line], charges: dict[int, Charge], books: Books) -> bool:
     captured: Counter[int] = Counter()
     refunded: Counter[int] = Counter()
     taken: Counter[tuple[bytes, str]] = Counter()
@@ -182,34 +192,32 @@ def _can_release(entries: list[Standing], charges: dict[int, Charge], books: Boo
         charge = charges[entry.charge_id]
         if entry.kind == "debit":
             captured[charge.id] += entry.amount_minor
-        else:
+            continue
+        taken[charge.card_ref, charge.currency] += entry.amount_minor
+        if charge.kind != "credit":
             refunded[charge.id] += entry.amount_minor
-            taken[charge.card_ref, charge.currency] += entry.amount_minor
     return all(
         captured[charge.id] - refunded[charge.id] <= charge.refundable_minor
         for charge in charges.values()
     ) and all(books.room(*account) >= amount for account, amount in taken.items())
 
 
-def _give_back(entry: Standing, charge: Charge, books: Books) -> None:
+def _give_back(entry: Line, charge: Charge, books: Books) -> None:
     """
-    Undo one entry: a sale is reversed, a capture is held again, a refund taken back.
+    Undo one line: a sale is reversed, a capture held again, a refund or credit taken back.
     """
     amount = entry.amount_minor
     if entry.kind == "credit":
         books.settle_account(charge, spent_minor=amount)
+        if charge.kind == "credit":
+            charge.reverse()
+            return
         charge.refunded_minor -= amount
-    elif charge.kind == "sale":
-        books.settle_account(charge, spent_minor=-amount)
-        charge.captured_minor -= amount
     else:
-        books.settle_account(charge, held_minor=amount, spent_minor=-amount)
-        charge.captured_minor -= amount
-        charge.held_minor += amount
-    if charge.kind == "sale" and not charge.captured_minor:
-        charge.reverse()
-    else:
-        charge.settle_state()
+        held_minor = amount if charge.kind == "authorization" else 0
+        books.settle_account(charge, held_minor=held_minor, spent_minor=-amount)
+        charge.uncapture(amount)
+    charge.settle_state()
 
 
 def _answer(code: str, moment: Moment, ours: Totals | None = None) -> Answer:

@@ -28,13 +28,16 @@ _HAS_OTHER_MERCHANT = """
     WHERE batch_id = ? AND rtrim(merchant_id) <> ? LIMIT 1
 """
 
-# Debits and credits that nothing has reversed, oldest first, and whether they were uploaded.
-_STANDING = """
-    SELECT id, charge_id, kind, amount_minor, rrn,
+# Debits and credits, oldest first: what of each stands, and whether it was uploaded.
+_LINES = """
+    SELECT id, charge_id, kind, amount_minor, amount_minor - ifnull(undone_minor, 0),
+           ifnull(reversals, 0), rrn,
            EXISTS (SELECT 1 FROM upload WHERE entry_id = entry.id AND response_code = '00')
     FROM entry
-    WHERE batch_id = ? AND kind IN ('debit', 'credit')
-      AND NOT EXISTS (SELECT 1 FROM entry AS undo WHERE undo.reverses = entry.id)
+    LEFT JOIN (SELECT reverses, sum(amount_minor) AS undone_minor, count(*) AS reversals
+               FROM entry WHERE batch_id = ?1 AND reverses IS NOT NULL GROUP BY reverses) AS undo
+        ON undo.reverses = entry.id
+    WHERE batch_id = ?1 AND kind IN ('debit', 'credit')
     ORDER BY id
 """
 
@@ -77,17 +80,26 @@ class Closing:
         self.state, self.day, self.forgotten = "balanced", day, None
 
 
-class Standing(NamedTuple):
+class Line(NamedTuple):
     """
-    A debit or credit of a batch that counts: nothing has reversed it.
+    A debit or credit of a batch, what of it stands, and how many reversals stand beside it.
     """
 
     id: int
     charge_id: int
     kind: EntryKind
+    gross_minor: int
     amount_minor: int
+    reversals: int
     rrn: str
     is_uploaded: int
+
+    @property
+    def number(self) -> int:
+        """
+        What it adds to the number of its kind less the number of the reversals.
+        """
+        return 1 - self.reversals
 
 
 class Closings:
@@ -124,11 +136,11 @@ class Closings:
         """
         return self._run(_HAS_OTHER_MERCHANT, (batch_id, merchant_id)).fetchone() is not None
 
-    def standing(self, batch_id: int) -> list[Standing]:
+    def lines(self, batch_id: int) -> list[Line]:
         """
-        Return the debits and credits of a batch that count, oldest first.
+        Return the debits and credits of a batch, oldest first.
         """
-        return [Standing(*row) for row in self._run(_STANDING, (batch_id,))]
+        return [Line(*row) for row in self._run(_LINES, (batch_id,))]
 
     def earlier_close(self, key: Key) -> tuple[str, Answer] | None:
         """

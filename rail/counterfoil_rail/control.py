@@ -25,6 +25,7 @@ LINE_BYTES_MAX = 4096
 ANSWER_BYTES_MAX = 65_536
 ASK_SECONDS_MAX = 5.0
 ADVANCE_SECONDS_MAX = 600.0  # All the days of one command.
+RRN_LENGTH = 12
 LOOPBACK = "127.0.0.1"
 FILE_NAME = "control.json"
 
@@ -111,6 +112,9 @@ class ControlPort:
         if name == "close_batch":
             closed = self._host.close_batches(_batch_name(value))
             self._log.event("batches_closed", count=closed)
+        elif name == "expire_holds":
+            ended = self._host.end_holds(_hold_name(value))
+            self._log.event("holds_ended", count=ended)
         else:
             self._faults.set(name, value)
             self._log.event("fault_set", name=name, value=value)
@@ -138,6 +142,14 @@ def ask(
     if "error" in answer:
         raise ControlError(str(answer["error"]))
     return answer
+
+
+def _hold_name(value: str) -> str | None:
+    if value == "all":
+        return None
+    if len(value) != RRN_LENGTH or not value.isalnum():
+        raise FaultError("expire_holds takes all, or the RRN of an authorization")
+    return value
 
 
 def _batch_name(value: str) -> tuple[str, str, str] | None:

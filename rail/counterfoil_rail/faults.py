@@ -8,6 +8,7 @@ only, and count down by themselves. `FAULTS` says what each does and takes.
 import re
 from collections import Counter
 
+from counterfoil_rail.holds import HOLD_SECONDS_MAX
 from counterfoil_rail.issuer import DelayRange
 
 COUNT_MAX = 1_000_000
@@ -52,10 +53,21 @@ FAULTS = {
     "chargeback": "AMOUNT: taken from the next deposit",
     "adjustment": "KIND:AMOUNT, signed, with KIND one of CHARGEBACK, RESERVE, RESERVE_RELEASE,"
     " CORRECTION, MONTHLY_FEE: added to the next deposit",
+    "hold_seconds": "SECONDS: how long a new authorization is held; 0: as the rail was started",
+    "expire_holds": "all, or RRN: every hold, or the one of that authorization, lapses at once",
     "close_batch": "all, or TERMINAL/CURRENCY/NUMBER: the host closes open batches at once",
 }
 
-_OTHERWISE = {"issuer_delay_ms", "late_answer_seconds", "chargeback", "adjustment", "close_batch"}
+_OTHERWISE = {
+    "issuer_delay_ms",
+    "late_answer_seconds",
+    "chargeback",
+    "adjustment",
+    "close_batch",
+} | {
+    "hold_seconds",
+    "expire_holds",
+}
 _COUNTED = {name: r"(?P<count>\d+)" for name in FAULTS if name not in _OTHERWISE} | {
     "silent": r"(?P<count>\d+)(:(?P<detail>booked|unbooked))?",
     "decline_reversals": r"(?P<count>\d+)(:(?P<detail>[0-9A-Z]{2}))?",
@@ -79,6 +91,7 @@ class Faults:
 
     def __init__(self, issuer_delay: DelayRange | None = None) -> None:
         self.issuer_delay = issuer_delay or DelayRange()
+        self.hold_seconds: float | None = None  # None: as the rail was started.
         self.silent_books = True
         self.reversal_code = "96"
         self._left: Counter[str] = Counter()
@@ -98,6 +111,8 @@ class Faults:
                 self.issuer_delay = DelayRange.parse(value)
             elif name == "late_answer_seconds":
                 self._set_late(value)
+            elif name == "hold_seconds":
+                self._set_hold(value)
             elif name == "chargeback":
                 self._set_adjustment(f"CHARGEBACK:-{value}")
             elif name == "adjustment":
@@ -124,6 +139,7 @@ class Faults:
         return {
             "issuer_delay_ms": str(self.issuer_delay),
             "late_answer_seconds": late if self._late_left is None else f"{late}:{self._late_left}",
+            "hold_seconds": f"{self.hold_seconds or 0:g}",
             "chargeback": str(-self._adjustments.get("CHARGEBACK", 0)),
             "adjustment": " ".join(f"{kind}:{n}" for kind, n in self._adjustments.items()) or "0",
             **counts,
@@ -179,6 +195,13 @@ class Faults:
         self._adjustments.pop(found["kind"], None)
         if amount_minor:
             self._adjustments[found["kind"]] = amount_minor
+
+    def _set_hold(self, value: str) -> None:
+        if not re.fullmatch(r"\d{1,9}(\.\d{1,3})?", value, re.ASCII):
+            raise ValueError(value)
+        if float(value) > HOLD_SECONDS_MAX:
+            raise ValueError(value)
+        self.hold_seconds = float(value) or None
 
     def _set_count(self, name: str, value: str) -> None:
         found = re.fullmatch(_COUNTED[name], value, re.ASCII)

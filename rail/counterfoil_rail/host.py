@@ -22,6 +22,7 @@ from counterfoil_rail.closes import answer_close
 from counterfoil_rail.closings import Closings
 from counterfoil_rail.delivery import deliver, send_echo_test
 from counterfoil_rail.faults import Faults
+from counterfoil_rail.holds import HOLD_SECONDS, expire_holds
 from counterfoil_rail.issuer import Issuers
 from counterfoil_rail.link import Link
 from counterfoil_rail.log import Log
@@ -38,6 +39,7 @@ from counterfoil_rail.message import (
     read,
 )
 from counterfoil_rail.payments import NOT_SUPPORTED, decide_payment
+from counterfoil_rail.postings import credit, force
 from counterfoil_rail.records import Booking, refuse
 from counterfoil_rail.reversals import reverse
 from counterfoil_rail.uploads import take_item
@@ -76,6 +78,7 @@ class AcquirerHost:
         faults: Faults,
         clock: Clock,
         log: Log,
+        hold_seconds: float = HOLD_SECONDS,
     ) -> None:
         self.counts: Counter[str] = Counter()
         self.links: dict[Link, None] = {}  # In the order in which they came.
@@ -87,6 +90,7 @@ class AcquirerHost:
         self._faults = faults
         self._clock = clock
         self._log = log
+        self._hold_seconds = hold_seconds
         self._inbox: deque[Received] = deque()
         self._at_issuers = 0
         self._turn_is_due = False
@@ -117,6 +121,7 @@ class AcquirerHost:
         """
         Send an echo test on a link that has been silent.
         """
+        self.expire_holds()
         if link.signed_on:
             self._echo_stan = self._echo_stan % 999_999 + 1
             transmission = Moment.of(self._clock()).transmission
@@ -170,6 +175,24 @@ class AcquirerHost:
         with self._books.transaction():
             return self._books.close_batches(name, at=Moment.of(self._clock()).at)
 
+    def expire_holds(self) -> int:
+        """
+        Book the holds whose time is over; return how many.
+        """
+        with self._books.transaction():
+            return expire_holds(self._books, at=Moment.of(self._clock()).at)
+
+    def end_holds(self, rrn: str | None) -> int:
+        """
+        Let the hold of *rrn*, or every hold, lapse now; return how many.
+        """
+        with self._books.transaction():
+            at = Moment.of(self._clock()).at
+            ended = self._books.end_holds(rrn, at=at)
+            while expire_holds(self._books, at=at):
+                pass
+            return ended
+
     # Messages that touch no books.
 
     def _manage(self, link: Link, request: Request) -> None:
@@ -180,6 +203,8 @@ class AcquirerHost:
         if act == ECHO_TEST and self._faults.strikes("no_echo"):
             self._log.message(request, response_code=None, outcome="silent")
             return
+        if act == ECHO_TEST:
+            self.expire_holds()
         if act == SIGN_ON:
             link.signed_on, link.gateway_id = True, request.fields["33"]
         elif act == SIGN_OFF:
@@ -256,6 +281,7 @@ class AcquirerHost:
         """
         try:
             with self._books.transaction():
+                expire_holds(self._books, at=moment.at)
                 return [(received, self._book(received.request, moment)) for received in group]
         except sqlite3.Error as error:
             if len(group) > 1:
@@ -286,11 +312,14 @@ class AcquirerHost:
         """
         Do what the message asks.
         """
-        books = self._books
+        books, issuers = self._books, self._issuers
         match request.function:
+            case "0200" if request.is_refund:
+                return credit(request, card, books=books, issuers=issuers, moment=moment)
             case "0100" | "0200":
-                issuers = self._issuers
-                return decide_payment(request, card, books=books, issuers=issuers, moment=moment)
+                return self._decide(request, card, moment)
+            case "0220" if request.is_forced:
+                return force(request, card, books=books, issuers=issuers, moment=moment)
             case "0220" if request.is_refund:
                 return refund(request, card, books=books, moment=moment)
             case "0220":
@@ -298,6 +327,17 @@ class AcquirerHost:
             case "0400" | "0420":
                 return reverse(request, card, books=books, moment=moment)
         return refuse(NOT_SUPPORTED)
+
+    def _decide(self, request: Request, card: Card, moment: Moment) -> Booking:
+        hold_seconds = self._faults.hold_seconds
+        return decide_payment(
+            request,
+            card,
+            books=self._books,
+            issuers=self._issuers,
+            moment=moment,
+            hold_seconds=self._hold_seconds if hold_seconds is None else hold_seconds,
+        )
 
     def _act_at_end_of_day(self, request: Request, moment: Moment) -> Answer:
         """
@@ -329,5 +369,6 @@ def _repeated(answer: Answer) -> Answer:
         answer.settlement_date,
         answer.verification,
         answer.network_transaction_id,
+        answer.approved_minor,
         note="repeated",
     )

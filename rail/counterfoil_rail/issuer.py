@@ -21,11 +21,15 @@ CENTS_CODES = frozenset(
     | {"19", "22", "33", "34", "35", "36", "38", "39", "41", "43", "46", "57", "58", "59", "61"}
     | {"62", "63", "65", "70", "75", "78", "82", "90", "91", "92", "93", "96"}
 )
+PARTLY_APPROVED = "10"  # By the cents rule: the half is approved.
 NEVER_ANSWERS = "68"  # By the cents rule: the issuer stays silent, and so does the host.
 
 APPROVED = "00"
 EXPIRED = "54"
 WRONG_CVV = "82"
+
+NO_ADDRESS = {"88": "U", "77": "R"}  # The end of a postal code: the AVS letter.
+CVV_LETTERS = {"9": "N", "8": "U", "7": "P", "6": "S"}  # A CVV of this digit alone.
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,20 @@ class Issuers:
             return _code_by_cents(amount_minor)
         return APPROVED
 
+    def decide_unasked(self, card: Card, *, amount_minor: int, expiry: str, this_month: str) -> str:
+        """
+        Return the code for what is booked without the issuer's leave: only a number that is
+        none, an expiry that is past and the cents speak against it.
+        """
+        if card.is_no_card:
+            return card.refusal
+        if expiry and expiry < this_month:
+            return EXPIRED
+        code = APPROVED
+        if CENTS_FROM_MINOR <= amount_minor <= CENTS_TO_MINOR:
+            code = _code_by_cents(amount_minor)
+        return APPROVED if code == PARTLY_APPROVED else code
+
     def approval_code(self) -> str:
         """
         Return a new approval code (DE 38).
@@ -102,20 +120,21 @@ def verification_results(private: dict[str, str], response_code: str) -> str:
     """
     Return DE 44: the AVS letter and the CVV letter.
 
-    A postal code (tag 08) that ends in 9 and a street (tag 09) that begins with 9 do
-    not match, all others do. CVV 999 (tag 02) does not match; no CVV is not processed.
+    A postal code (tag 08) that ends in 88 or 77 finds no address: U unavailable, R try again.
+    Else one that ends in 9 and a street (tag 09) that begins with 9 do not match, all others
+    do. A CVV (tag 02) of nines does not match, eights and sevens are not checked.
     """
     postal, street = private.get("08", "").strip(), private.get("09", "").strip()
-    postal_matches = bool(postal) and not postal.endswith("9")
-    street_matches = bool(street) and not street.startswith("9")
-    return _avs_letter(postal, street, postal_matches, street_matches) + _cvv_letter(
-        private.get("02", "").strip(), response_code
-    )
+    return _avs_letter(postal, street) + _cvv_letter(private.get("02", "").strip(), response_code)
 
 
-def _avs_letter(postal: str, street: str, postal_matches: bool, street_matches: bool) -> str:
+def _avs_letter(postal: str, street: str) -> str:
     if not postal and not street:
         return "U"
+    if postal.endswith(tuple(NO_ADDRESS)):
+        return NO_ADDRESS[postal[-2:]]
+    postal_matches = bool(postal) and not postal.endswith("9")
+    street_matches = bool(street) and not street.startswith("9")
     if postal_matches and street_matches:
         return "Y"
     if postal_matches:
@@ -128,9 +147,9 @@ def _cvv_letter(cvv: str, response_code: str) -> str:
         return "N"
     if not cvv:
         return "P"
-    return "N" if cvv == "999" else "M"
+    return CVV_LETTERS.get(cvv[0], "M") if len(set(cvv)) == 1 else "M"
 
 
 def _code_by_cents(amount_minor: int) -> str:
     code = f"{amount_minor % 100:02d}"
-    return code if code in CENTS_CODES or code == NEVER_ANSWERS else APPROVED
+    return code if code in CENTS_CODES | {NEVER_ANSWERS, PARTLY_APPROVED} else APPROVED

@@ -14,18 +14,24 @@ Row = dict[str, object]
 
 _CHARGES = """
     SELECT id, rrn, terminal_id, amount_minor, currency, state, batch, kind, stan, brand, bin,
-           last4, response_code, approval_code, held_minor, captured_minor, refunded_minor,
-           merchant_id, network_transaction_id, at
+           last4, response_code, approval_code, authorized_minor, held_minor, captured_minor,
+           refunded_minor, credited_minor, released_minor, expired_minor,
+           (SELECT ifnull(sum(amount_minor), 0) FROM entry
+            WHERE charge_id = charge.id AND reverses IS NOT NULL) AS reversed_minor,
+           expires_at, merchant_id, network_transaction_id, at
     FROM charge ORDER BY id
 """
 # What a charge has put into batches, and how far each of that has come.
 _MOVEMENTS = """
     SELECT entry.charge_id,
-           CASE WHEN entry.kind = 'credit' THEN 'refund'
-                WHEN charge.kind = 'sale' THEN 'sale' ELSE 'capture' END AS kind,
-           entry.rrn, entry.amount_minor, number AS batch,
-           CASE WHEN undo.mti IN ('0500', '0520') THEN 'released'
-                WHEN undo.id IS NOT NULL THEN 'reversed'
+           CASE WHEN charge.kind <> 'authorization' AND entry.mti = charge.mti
+                    AND entry.stan = charge.stan AND entry.sent_at = charge.sent_at
+                THEN charge.kind
+                WHEN entry.kind = 'credit' THEN 'refund' ELSE 'capture' END AS kind,
+           entry.rrn, entry.amount_minor, ifnull(undone_minor, 0) AS reversed_minor,
+           number AS batch,
+           CASE WHEN undone_minor = entry.amount_minor
+                THEN iif(at_close, 'released', 'reversed')
                 WHEN deposit.state = 'pending' THEN 'settled'
                 WHEN deposit.id IS NOT NULL THEN deposit.state
                 WHEN closing.day IS NOT NULL THEN 'closed'
@@ -34,7 +40,10 @@ _MOVEMENTS = """
     FROM entry
     JOIN charge ON charge.id = entry.charge_id
     JOIN batch ON batch.id = entry.batch_id
-    LEFT JOIN entry AS undo ON undo.reverses = entry.id
+    LEFT JOIN (SELECT reverses, sum(amount_minor) AS undone_minor,
+                      max(mti IN ('0500', '0520')) AS at_close
+               FROM entry WHERE reverses IS NOT NULL GROUP BY reverses) AS undo
+        ON undo.reverses = entry.id
     LEFT JOIN closing ON closing.batch_id = entry.batch_id
     LEFT JOIN item ON item.entry_id = entry.id
     LEFT JOIN deposit ON deposit.id = item.deposit_id

@@ -34,6 +34,7 @@ ECHOED = {
 _REPEATABLE = {f"{function[:3]}1" for function in ECHOED}
 _END_OF_DAY = {"0320", "0500", "0520"}
 NETWORK_ANSWER = "0810"
+ORIGINAL_AMOUNT = "0057"  # DE 54: of an unnamed account, the amount that was asked.
 
 
 class UnreadableError(Exception):
@@ -89,6 +90,13 @@ class Request:
         return self.fields["3"].startswith("20")
 
     @property
+    def is_forced(self) -> bool:
+        """
+        Tell whether this takes money that the issuer approved by voice: a capture of nothing.
+        """
+        return self.function == "0220" and not self.is_refund and "90" not in self.fields
+
+    @property
     def is_reversal(self) -> bool:
         """
         Tell whether this undoes an earlier message.
@@ -114,7 +122,8 @@ class Request:
 class Answer:
     """
     What the host says to a request, beside what it echoes. `further` are fields that only
-    an answer to a close has; `note` is for the log only.
+    an answer to a close has; `approved_minor` is what an issuer approves when that is less
+    than was asked; `note` is for the log only.
     """
 
     response_code: str
@@ -122,6 +131,7 @@ class Answer:
     settlement_date: str | None = None
     verification: str | None = None
     network_transaction_id: str | None = None
+    approved_minor: int | None = None
     note: str = ""
     further: Fields | None = None
 
@@ -163,6 +173,9 @@ def encode_answer(request: Request, answer: Answer) -> bytes:
         fields["44"] = answer.verification
     if answer.network_transaction_id:
         fields["48"] = write_private({"20": answer.network_transaction_id})
+    if answer.approved_minor is not None:
+        fields["4"] = f"{answer.approved_minor:012d}"
+        fields["54"] = f"{ORIGINAL_AMOUNT}{asked['49']}D{asked['4']}"
     if answer.further:
         fields |= answer.further
     return encode(fields)

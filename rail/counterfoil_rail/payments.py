@@ -2,14 +2,21 @@
 Decide a payment: a sale (0200) takes the money, an authorization (0100) holds it.
 
 The first step of a charge's life. A decision is booked whatever it is; an approved
-sale enters the open batch that DE 60 names, an authorization only its count.
+sale enters the open batch that DE 60 names, an authorization only its count. An issuer
+may approve a part of what was asked.
 """
 
 from counterfoil_rail.books import Books
 from counterfoil_rail.cards import Card
 from counterfoil_rail.checks import CURRENCIES
 from counterfoil_rail.clock import Moment
-from counterfoil_rail.issuer import APPROVED, NEVER_ANSWERS, Issuers, verification_results
+from counterfoil_rail.issuer import (
+    APPROVED,
+    NEVER_ANSWERS,
+    PARTLY_APPROVED,
+    Issuers,
+    verification_results,
+)
 from counterfoil_rail.message import Answer, Request, read_private
 from counterfoil_rail.records import Batch, Booking, Charge, refuse
 
@@ -21,18 +28,23 @@ REVERSED_BEFORE = "96"  # Its reversal came first; it must never be approved.
 
 
 def decide_payment(
-    request: Request, card: Card, *, books: Books, issuers: Issuers, moment: Moment
+    request: Request,
+    card: Card,
+    *,
+    books: Books,
+    issuers: Issuers,
+    moment: Moment,
+    hold_seconds: float,
 ) -> Booking:
     """
-    Ask the issuer, and book what it says.
+    Ask the issuer, and book what it says; what is held lapses after *hold_seconds*.
     """
     if books.is_buried(request.key):
         return refuse(REVERSED_BEFORE, "tombstone")
     refusal = _refusal_of_the_host(request)
     if refusal:
         return refuse(refusal)
-    currency = CURRENCIES[request.fields["49"]]
-    batch = books.batch(request.key.terminal_id, currency, request.fields["60"], at=moment.at)
+    batch = batch_of(request, books, moment)
     if batch.closed_at is not None:
         return refuse(NOT_SUPPORTED, "batch closed")
 
@@ -46,9 +58,80 @@ def decide_payment(
         return Booking(None)
     if _is_verification(request):
         return Booking(_answer(request, VERIFIED if code == APPROVED else code, moment))
-    if code == APPROVED and not _take_from_account(request, card, currency, books):
-        code = INSUFFICIENT_FUNDS
-    return _book(request, card, code, batch=batch, books=books, issuers=issuers, moment=moment)
+    approved_minor = _approved(request.amount_minor, code)
+    if approved_minor and not _take_from_account(
+        request, card, batch.currency, approved_minor, books
+    ):
+        code, approved_minor = INSUFFICIENT_FUNDS, 0
+    charge = new_charge(request, card, code, books=books, batch=batch, moment=moment)
+    if approved_minor:
+        _approve(charge, approved_minor, issuers, moment, hold_seconds)
+    return _book(request, charge, batch, books, moment)
+
+
+def batch_of(request: Request, books: Books, moment: Moment) -> Batch:
+    """
+    Return the batch that DE 60 names, opened now if it is new.
+    """
+    currency = CURRENCIES[request.fields["49"]]
+    return books.batch(request.key.terminal_id, currency, request.fields["60"], at=moment.at)
+
+
+def new_charge(
+    request: Request, card: Card, code: str, *, books: Books, batch: Batch, moment: Moment
+) -> Charge:
+    """
+    Return a charge of nothing yet: what *code* approves is put into it by the caller.
+    """
+    return Charge(
+        id=books.next_charge_id(),
+        kind="authorization" if request.function == "0100" else "sale",
+        state="declined",
+        mti=request.function,
+        terminal_id=request.key.terminal_id,
+        merchant_id=request.fields["42"],
+        stan=request.key.stan,
+        sent_at=request.key.sent_at,
+        rrn=request.fields["37"],
+        card_ref=card.ref,
+        brand=card.brand,
+        bin=card.bin,
+        last4=card.last4,
+        currency=batch.currency,
+        amount_minor=request.amount_minor,
+        authorized_minor=0,
+        held_minor=0,
+        captured_minor=0,
+        refunded_minor=0,
+        released_minor=0,
+        expired_minor=0,
+        credited_minor=0,
+        batch=None,
+        response_code=code,
+        approval_code=None,
+        network_transaction_id=None,
+        expires_at=None,
+        at=moment.at,
+    )
+
+
+def take_from_account(
+    card: Card, currency: str, books: Books, *, held_minor: int = 0, spent_minor: int = 0
+) -> bool:
+    """
+    Move the card's account, opened now if it is new; False when its limit forbids it.
+    """
+    if books.move_account(card.ref, currency, held_minor=held_minor, spent_minor=spent_minor):
+        return True
+    books.open_account(card, currency)
+    return books.move_account(card.ref, currency, held_minor=held_minor, spent_minor=spent_minor)
+
+
+def network_transaction_id(charge: Charge, moment: Moment) -> str:
+    """
+    Return the network's own name for an approved charge.
+    """
+    return f"{moment.business_day}{charge.id:011d}"
 
 
 def _refusal_of_the_host(request: Request) -> str:
@@ -67,91 +150,58 @@ def _is_verification(request: Request) -> bool:
     return request.function == "0100" and request.fields["3"].startswith("33")
 
 
-def _take_from_account(request: Request, card: Card, currency: str, books: Books) -> bool:
-    amount = request.amount_minor
-    held, spent = (amount, 0) if request.function == "0100" else (0, amount)
-    if books.move_account(card.ref, currency, held_minor=held, spent_minor=spent):
-        return True
-    books.open_account(card, currency)
-    return books.move_account(card.ref, currency, held_minor=held, spent_minor=spent)
+def _approved(amount_minor: int, code: str) -> int:
+    """
+    Return what *code* approves of an amount: all, the half rounded down, or nothing.
+    """
+    if code == APPROVED:
+        return amount_minor
+    return amount_minor // 2 if code == PARTLY_APPROVED else 0
 
 
-def _book(
-    request: Request,
-    card: Card,
-    code: str,
-    *,
-    batch: Batch,
-    books: Books,
-    issuers: Issuers,
-    moment: Moment,
-) -> Booking:
-    is_approved = code == APPROVED
-    is_sale = request.function == "0200"
-    charge = _new_charge(request, card, code, books.next_charge_id(), batch, moment)
-    if is_approved:
-        charge.approval_code = issuers.approval_code()
-        charge.network_transaction_id = f"{moment.business_day}{charge.id:011d}"
+def _take_from_account(
+    request: Request, card: Card, currency: str, amount_minor: int, books: Books
+) -> bool:
+    if request.function == "0100":
+        return take_from_account(card, currency, books, held_minor=amount_minor)
+    return take_from_account(card, currency, books, spent_minor=amount_minor)
+
+
+def _approve(
+    charge: Charge, approved_minor: int, issuers: Issuers, moment: Moment, hold_seconds: float
+) -> None:
+    charge.authorized_minor = approved_minor
+    if charge.kind == "authorization":
+        charge.held_minor = approved_minor
+        charge.expires_at = moment.later(hold_seconds)
+    else:
+        charge.captured_minor = approved_minor
+    charge.approval_code = issuers.approval_code()
+    charge.network_transaction_id = network_transaction_id(charge, moment)
+
+
+def _book(request: Request, charge: Charge, batch: Batch, books: Books, moment: Moment) -> Booking:
+    taken_minor = charge.captured_minor
+    if charge.authorized_minor:
+        charge.batch = batch.number if taken_minor else None
+        charge.settle_state()
     books.add_charge(charge)
-    if is_approved and is_sale:
-        amount = charge.amount_minor
-        books.add_entry(
-            "debit", batch, charge.id, amount, key=request.key, rrn=charge.rrn, at=moment.at
-        )
-    elif is_approved:
+    if taken_minor:
+        key, rrn = request.key, charge.rrn
+        books.add_entry("debit", batch, charge.id, taken_minor, key=key, rrn=rrn, at=moment.at)
+    elif charge.authorized_minor:
         books.count_authorization(batch)
-    answer = _answer(request, code, moment, charge.approval_code, charge.network_transaction_id)
-    return Booking(answer, charge.id)
+    return Booking(_answer(request, charge.response_code, moment, charge), charge.id)
 
 
-def _new_charge(
-    request: Request, card: Card, code: str, charge_id: int, batch: Batch, moment: Moment
-) -> Charge:
-    amount = request.amount_minor
-    is_sale = request.function == "0200"
-    captured = amount if code == APPROVED and is_sale else 0
-    held = amount if code == APPROVED and not is_sale else 0
-    state = "captured" if captured else "held" if held else "declined"
-    return Charge(
-        id=charge_id,
-        kind="sale" if is_sale else "authorization",
-        state=state,
-        mti=request.function,
-        terminal_id=request.key.terminal_id,
-        merchant_id=request.fields["42"],
-        stan=request.key.stan,
-        sent_at=request.key.sent_at,
-        rrn=request.fields["37"],
-        card_ref=card.ref,
-        brand=card.brand,
-        bin=card.bin,
-        last4=card.last4,
-        currency=batch.currency,
-        amount_minor=amount,
-        authorized_minor=captured + held,
-        held_minor=held,
-        captured_minor=captured,
-        refunded_minor=0,
-        batch=batch.number if captured else None,
-        response_code=code,
-        approval_code=None,
-        network_transaction_id=None,
-        at=moment.at,
-    )
-
-
-def _answer(
-    request: Request,
-    code: str,
-    moment: Moment,
-    approval_code: str | None = None,
-    network_transaction_id: str | None = None,
-) -> Answer:
+def _answer(request: Request, code: str, moment: Moment, charge: Charge | None = None) -> Answer:
     private = read_private(request.fields.get("48", ""))
+    is_part = charge is not None and code == PARTLY_APPROVED
     return Answer(
         code,
-        approval_code=approval_code,
+        approval_code=charge.approval_code if charge else None,
         settlement_date=moment.business_day,
         verification=verification_results(private, code),
-        network_transaction_id=network_transaction_id,
+        network_transaction_id=charge.network_transaction_id if charge else None,
+        approved_minor=charge.authorized_minor if charge and is_part else None,
     )

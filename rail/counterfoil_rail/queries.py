@@ -24,10 +24,12 @@ def _update(table: str, columns: list[str]) -> str:
 
 CHARGE_CHANGES = [
     "state",
-    "authorized_minor",
     "held_minor",
     "captured_minor",
     "refunded_minor",
+    "released_minor",
+    "expired_minor",
+    "credited_minor",
     "batch",
 ]
 BATCH_CHANGES = BATCH_COLUMNS[5:]
@@ -45,7 +47,16 @@ FIND_BATCH = (
     " WHERE terminal_id = ? AND currency = ? AND number = ?"
 )
 
-# Lines of batches; a line can be reversed once (a unique index says so).
+# Holds whose time is over, a number of them at a time.
+LAPSED_HOLDS = (
+    f"SELECT {', '.join(CHARGE_COLUMNS)} FROM charge"  # noqa: S608
+    " WHERE held_minor > 0 AND expires_at <= ? ORDER BY expires_at, id LIMIT ?"
+)
+END_HOLDS = """
+    UPDATE charge SET expires_at = ?1 WHERE held_minor > 0 AND (?2 IS NULL OR rrn = ?2)
+"""
+
+# Lines of batches; a line is reversed in parts, up to its amount (a trigger says so).
 ADD_ENTRY = _insert(
     "entry",
     "batch_id",
@@ -61,7 +72,8 @@ ADD_ENTRY = _insert(
 )
 ENTRIES_OF_CHARGE = """
     SELECT entry.id, batch_id, kind, amount_minor, entry.terminal_id, sent_at, stan, mti, rrn,
-           EXISTS (SELECT 1 FROM entry AS undo WHERE undo.reverses = entry.id) AS is_reversed,
+           amount_minor - ifnull((SELECT sum(amount_minor) FROM entry AS undo
+                                  WHERE undo.reverses = entry.id), 0) AS standing_minor,
            closed_at IS NOT NULL AS is_closed
     FROM (SELECT entry.*, charge.terminal_id FROM entry JOIN charge ON charge.id = charge_id
           WHERE charge_id = ?) AS entry
@@ -101,10 +113,11 @@ ADD_EXCHANGE = _insert(
     "settlement_date",
     "verification",
     "network_transaction_id",
+    "approved_minor",
 )
 FIND_EXCHANGE = """
-    SELECT card_ref, processing_code, amount_minor, charge_id,
-           response_code, approval_code, settlement_date, verification, network_transaction_id
+    SELECT card_ref, processing_code, amount_minor, charge_id, response_code, approval_code,
+           settlement_date, verification, network_transaction_id, approved_minor
     FROM exchange WHERE terminal_id = ? AND sent_at = ? AND stan = ? AND mti = ?
 """
 ADD_TOMBSTONE = _insert(

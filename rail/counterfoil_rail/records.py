@@ -14,7 +14,10 @@ EntryKind = Literal["debit", "debit_reversal", "credit", "credit_reversal"]
 @dataclass(slots=True)
 class Charge:
     """
-    One decided 0100 or 0200, as its row in the books.
+    One decided 0100, 0200 or forced 0220, as its row in the books.
+
+    What was authorized is held, captured, released or expired; a reversed capture counts
+    as no longer captured.
     """
 
     id: int
@@ -36,10 +39,14 @@ class Charge:
     held_minor: int
     captured_minor: int
     refunded_minor: int
+    released_minor: int
+    expired_minor: int
+    credited_minor: int
     batch: str | None
     response_code: str
     approval_code: str | None
     network_transaction_id: str | None
+    expires_at: str | None
     at: str
 
     @property
@@ -56,21 +63,50 @@ class Charge:
         """
         return self.captured_minor - self.refunded_minor
 
+    @property
+    def remaining_minor(self) -> int:
+        """
+        What of the authorization is still alive: captured or held.
+        """
+        return self.held_minor + self.captured_minor
+
     def settle_state(self) -> None:
         """
-        Set the state that the amounts of a living charge say.
+        Set the state that the amounts of an approved charge say.
         """
-        if not self.captured_minor:
-            self.state, self.batch = "held", None
-        else:
+        if self.captured_minor:
             self.state = "captured" if self.refundable_minor else "refunded"
+        elif self.held_minor:
+            self.state, self.batch = "held", None
+        elif self.credited_minor:
+            self.state = "credited"
+        else:
+            self.state = "expired" if self.expired_minor else "reversed"
+
+    def release(self, amount_minor: int) -> None:
+        """
+        Let go of a part of what is held.
+        """
+        self.held_minor -= amount_minor
+        self.released_minor += amount_minor
+
+    def uncapture(self, amount_minor: int) -> None:
+        """
+        Take a capture back: of an authorization it is held again, else it is released.
+        """
+        self.captured_minor -= amount_minor
+        if self.kind == "authorization":
+            self.held_minor += amount_minor
+        else:
+            self.released_minor += amount_minor
 
     def reverse(self) -> None:
         """
-        Take everything back: nothing is held, nothing is captured.
+        Take everything back: nothing is held, captured or credited.
         """
         self.state = "reversed"
-        self.held_minor = self.captured_minor = 0
+        self.released_minor += self.remaining_minor
+        self.held_minor = self.captured_minor = self.credited_minor = 0
 
 
 @dataclass(slots=True)
@@ -112,7 +148,7 @@ class Batch:
 @dataclass(frozen=True, slots=True)
 class Entry:
     """
-    A line of a batch, and whether it was reversed or its batch closed since.
+    A line of a batch, what of it was not reversed, and whether its batch is closed.
     """
 
     id: int
@@ -121,8 +157,15 @@ class Entry:
     amount_minor: int
     key: Key
     rrn: str
-    is_reversed: bool
+    standing_minor: int
     is_closed: bool
+
+    @property
+    def is_reversed(self) -> bool:
+        """
+        Tell whether nothing of it stands any more.
+        """
+        return not self.standing_minor
 
 
 @dataclass(frozen=True, slots=True)

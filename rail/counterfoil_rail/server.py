@@ -16,6 +16,7 @@ from counterfoil_rail.clock import Clock, system_clock
 from counterfoil_rail.closings import Closings
 from counterfoil_rail.control import ControlPort
 from counterfoil_rail.faults import Faults
+from counterfoil_rail.holds import HOLD_SECONDS
 from counterfoil_rail.host import AcquirerHost
 from counterfoil_rail.issuer import DelayRange, Issuers
 from counterfoil_rail.link import ECHO_IDLE_SECONDS, Link
@@ -53,6 +54,7 @@ class Settings:
     idle_seconds: float = ECHO_IDLE_SECONDS
     clock: Clock = system_clock
     statements: str | None = None
+    hold_seconds: float = HOLD_SECONDS
     card_key: bytes | None = None
     is_durable: bool = True
 
@@ -176,7 +178,9 @@ def _assemble(
         faults=faults,
         clock=settings.clock,
         log=log,
+        hold_seconds=settings.hold_seconds,
     )
+    host.expire_holds()
     return Rail(host, faults, days)
 
 

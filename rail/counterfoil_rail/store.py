@@ -15,7 +15,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
 
-SCHEMAS = ("schema.sql", "settlement/schema.sql")  # Each brings the books one version further.
+# Each brings the books one version further.
+SCHEMAS = ("schema.sql", "settlement/schema.sql", "operations.sql")
 SCHEMA_VERSION = len(SCHEMAS)
 KEY_BYTES = 32
 BOOKS_PATH_BYTES_MAX = 504  # SQLite's own limit for an absolute path, less its suffixes.
@@ -95,9 +96,9 @@ def open_writable(folder: Path, *, is_durable: bool = True) -> sqlite3.Connectio
         books = sqlite3.connect(books_path(folder), isolation_level=None, timeout=BUSY_SECONDS_MAX)
         books.execute("PRAGMA journal_mode = WAL")
         books.execute(f"PRAGMA synchronous = {'FULL' if is_durable else 'OFF'}")
-        books.execute("PRAGMA foreign_keys = ON")
         books.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES_MAX}")
         _migrate(books)
+        books.execute("PRAGMA foreign_keys = ON")  # After migrations: they replace tables.
     except (OSError, sqlite3.Error) as error:
         raise StoreError(f"cannot open {books_path(folder)}: {error}") from error
     return books

@@ -1,10 +1,10 @@
 """
 The totals of a batch as a close compares them: DE 74-77, 81 and 86-89, and their net.
 
-GW87 counts gross: a void is a reversal beside its debit. Two sides agree when what is
-left of debits and of credits agrees, by number and by amount: a sale that timed out is
-a debit and its reversal to the host and nothing at all to a gateway that never heard of
-its approval.
+GW87 counts gross: a void, whole or in part, is a reversal beside its debit. Two sides
+agree when what is left of debits and of credits agrees, by number and by amount: a sale
+that timed out is a debit and its reversal to the host and nothing at all to a gateway
+that never heard of its approval.
 """
 
 from typing import NamedTuple
@@ -64,16 +64,19 @@ class Totals(NamedTuple):
         _, debits_minor, _, credits_minor = self.standing
         return debits_minor - credits_minor
 
-    def without(self, kind: EntryKind, amount_minor: int) -> "Totals":
+    def without(
+        self, kind: EntryKind, gross_minor: int, reversals: int, reversed_minor: int
+    ) -> "Totals":
         """
-        Return the totals as if one debit or credit had never been.
+        Return the totals as if one debit or credit and its reversals had never been.
         """
-        number, amount = f"{kind}s_number", f"{kind}s_minor"
         less = {
-            number: getattr(self, number) - 1,
-            amount: getattr(self, amount) - amount_minor,
+            f"{kind}s_number": 1,
+            f"{kind}s_minor": gross_minor,
+            f"{kind}s_reversal_number": reversals,
+            f"{kind}s_reversal_minor": reversed_minor,
         }
-        return self._replace(**less)
+        return self._replace(**{name: getattr(self, name) - less[name] for name in less})
 
     def fields(self) -> Fields:
         """

@@ -75,9 +75,11 @@ def _find(request: Request, card: Card, closing: Closing, books: Books) -> Entry
     if closing.merchant_id != request.fields["42"].rstrip():
         return None
     kind = "credit" if request.is_refund else "debit"
-    said = (closing.batch_id, kind, request.amount_minor, original, request.fields["37"])
+    said = (closing.batch_id, kind, original, request.fields["37"])
     for entry in books.entries(books.charge(exchange.charge_id)):
-        if said == (entry.batch_id, entry.kind, entry.amount_minor, entry.key, entry.rrn):
+        amounts = (entry.amount_minor, entry.standing_minor)  # Before and after partial voids.
+        is_meant = said == (entry.batch_id, entry.kind, entry.key, entry.rrn)
+        if is_meant and request.amount_minor in amounts:
             return entry
     return None
 

@@ -80,6 +80,30 @@ def refund(original: Fields, *, amount: int | None = None, **changes: str) -> Fi
     return _changed(fields | {"37": f"632711{fields['11']}"}, changes)
 
 
+def forced(*, amount: int = 4200, **changes: str) -> Fields:
+    """
+    Return a forced capture: a 0220 without an original, with the issuer's voice code.
+    """
+    fields = payment("0220", amount=amount) | {"38": "H7K2P9", "48": "11041001"}
+    return _changed(fields, changes)
+
+
+def credit(*, amount: int = 4200, **changes: str) -> Fields:
+    """
+    Return an unlinked credit: a 0200 that gives.
+    """
+    return _changed(payment(amount=amount, f3="200000", f48=""), changes)
+
+
+def part(original: Fields, remaining: int, *, amount: int | None = None, **changes: str) -> Fields:
+    """
+    Return the 0420 that lowers *original* to *remaining*.
+    """
+    de95 = f"{remaining:012d}".ljust(42, "0")
+    fields = follow_up(original, "0420", amount=amount, f39="32", f95=de95)
+    return _changed(fields, changes)
+
+
 def close(
     mti: str = "0500",
     *,

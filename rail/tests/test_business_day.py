@@ -250,6 +250,7 @@ def _movement(sale: dict[str, str]) -> dict[str, Any]:
         "kind": "sale",
         "rrn": sale["37"],
         "amount_minor": 900,
+        "reversed_minor": 0,
         "batch": "000001",
         "state": "open",
     }
@@ -280,6 +281,73 @@ def _old_books(state: Path, sale: dict[str, str]) -> None:
             (*key, at),
         )
         books.commit()
+
+
+_CHARGES_OF_VERSION_2 = """
+    1 sale          captured 0200 00 900 900   0 900   0
+    2 sale          refunded 0200 00 900 900   0 900 900
+    3 sale          reversed 0200 00 900 900   0   0   0
+    4 sale          declined 0200 05 900   0   0   0   0
+    5 authorization held     0100 00 900 600 600   0   0
+    6 authorization captured 0100 00 900 900 500 400   0
+    7 authorization reversed 0100 00 900 900   0   0   0
+"""
+
+
+def _books_of_version_2(state: Path) -> None:
+    folder = store.prepare_folder(state)
+    (folder / "account.key").write_bytes(bytes(32))
+    package = package_files("counterfoil_rail")
+    schemas = [package.joinpath(*name.split("/")).read_text() for name in store.SCHEMAS[:2]]
+    at = "2026-11-23T10:15:00.000Z"
+    with contextlib.closing(sqlite3.connect(folder / "books.sqlite")) as books:
+        books.executescript(f"{';'.join(schemas)}; PRAGMA user_version = 2;")
+        books.execute("INSERT INTO account VALUES (zeroblob(32), 'USD', '4', 'A', '1', 9000, 9, 8)")
+        books.execute(
+            "INSERT INTO batch (id, terminal_id, currency, number, opened_at)"
+            " VALUES (1, 'TERM0001', 'USD', '000001', ?)",
+            (at,),
+        )
+        for line in _CHARGES_OF_VERSION_2.split("\n")[1:-1]:
+            number, kind, charge_state, mti, code, *amounts = line.split()
+            books.execute(
+                "INSERT INTO charge VALUES (?, ?, ?, ?, 'TERM0001', 'MERCHANT0000001', ?,"
+                " '1123101500', ?, zeroblob(32), '411111', 'visa', '1111', 'USD', ?, ?, ?, ?, ?,"
+                " '000001', ?, '123456', NULL, ?)",
+                (number, kind, charge_state, mti, number, number, *amounts, code, at),
+            )
+        entry = "(?, 1, 3, ?, 900, '0200', '3', '1123101500', '3', ?, ?)"
+        books.execute(f"INSERT INTO entry VALUES {entry}", (1, "debit", None, at))
+        books.execute(f"INSERT INTO entry VALUES {entry}", (2, "debit_reversal", 1, at))
+        books.commit()
+
+
+def test_books_of_version_2_tell_the_same_in_parts(tmp_path: Path) -> None:
+    """What was authorized is held, captured or released; what refers to a charge still does."""
+    _books_of_version_2(tmp_path)
+
+    rows = list(charges(tmp_path))
+
+    parts = ("authorized", "held", "captured", "refunded", "released", "expired", "reversed")
+    told = [[row["state"], *(row[f"{part}_minor"] for part in parts)] for row in rows]
+    assert told == [
+        ["captured", 900, 0, 900, 0, 0, 0, 0],
+        ["refunded", 900, 0, 900, 900, 0, 0, 0],
+        ["reversed", 900, 0, 0, 0, 900, 0, 900],
+        ["declined", 0, 0, 0, 0, 0, 0, 0],
+        ["held", 900, 600, 0, 0, 300, 0, 0],
+        ["captured", 900, 500, 400, 0, 0, 0, 0],
+        ["reversed", 900, 0, 0, 0, 900, 0, 0],
+    ]
+    assert rows[4]["expires_at"] == "2026-11-30T10:15:00.000Z"
+    books = sqlite3.connect(tmp_path / "rail" / "books.sqlite")
+    with contextlib.closing(books):
+        assert books.execute("PRAGMA foreign_key_check").fetchall() == []
+        with pytest.raises(sqlite3.IntegrityError, match="more is reversed than the line holds"):
+            books.execute(
+                "INSERT INTO entry VALUES (3, 1, 3, 'debit_reversal', 1, '0420', '9',"
+                " '1123101500', '3', 1, '')"
+            )
 
 
 def test_every_mistake_and_command_is_documented() -> None:

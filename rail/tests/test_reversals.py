@@ -197,16 +197,6 @@ async def test_a_partial_reversal_lowers_the_hold(rail: Sandbox, gateway: Gatewa
     assert rail.account() == {"held_minor": 0, "spent_minor": 300}
 
 
-async def test_a_sale_cannot_be_reversed_in_part(gateway: Gateway) -> None:
-    """DE 95 with a 0200: 40."""
-    sale = payment(amount=900)
-    await gateway.ask(sale)
-
-    answer = await gateway.ask(follow_up(sale, "0420", f95="000000000100".ljust(42, "0")))
-
-    assert answer["39"] == "40"
-
-
 @pytest.mark.parametrize(
     "changes",
     [{"f37": "632710999999"}, {"f2": "4242424242424242"}, {"f49": "978"}, {"f4": "000000000001"}],

@@ -145,6 +145,15 @@ async def test_a_small_balance_runs_out_and_comes_back(gateway: Gateway) -> None
         ("080562704" + "090590 Ma", "ZP"),
         ("080562709" + "090590 Ma", "NP"),
         ("080562704", "ZP"),
+        ("090510 Ma", "AP"),
+        ("080597288" + "090510 Ma", "UP"),
+        ("080597277" + "090510 Ma", "RP"),
+        ("0203888", "UU"),
+        ("0203777", "UP"),
+        ("0203666", "US"),
+        ("02049999", "UN"),
+        ("02048888", "UU"),
+        ("0203899", "UM"),
     ],
 )
 async def test_address_and_cvv_results_follow_the_rule(

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from counterfoil_rail.books import Books
 from counterfoil_rail.clock import Clock, Moment, system_clock
 from counterfoil_rail.faults import Faults
+from counterfoil_rail.holds import expire_holds
 from counterfoil_rail.settlement import bank, deposits, fees, queries
 from counterfoil_rail.settlement.banking_days import is_banking_day, next_banking_day
 from counterfoil_rail.settlement.files import write_due
@@ -89,6 +90,7 @@ class BusinessDays:
             settled = deposits.settle(run, ending, self._faults)
             statements = bank.end_day(run, ending, self._faults, forms=self._forms, made_at=made_at)
             bank.book(run, beginning, self._faults)
+            expire_holds(self._books, at=made_at)
             run(queries.SET_DAY, (beginning.isoformat(),))
         self.today = beginning
         written = write_due(self._connection, self._folder, beginning)

@@ -49,17 +49,18 @@ ADD_ITEMS = """
                  '-' || substr(entry.sent_at, 1, 2) || '-' || substr(entry.sent_at, 3, 2)
                      AS month_day,
                  CASE WHEN entry.kind = 'credit' THEN 'REFUND'
-                      WHEN charge.kind = 'sale' THEN 'SALE' ELSE 'CAPTURE' END AS kind,
+                      WHEN charge.kind = 'authorization' THEN 'CAPTURE' ELSE 'SALE' END AS kind,
                  iif(entry.kind = 'debit', ifnull(approval_code, ''), '') AS approval_code,
-                 entry.amount_minor
+                 entry.amount_minor - ifnull((SELECT sum(undo.amount_minor) FROM entry AS undo
+                                              WHERE undo.reverses = entry.id), 0) AS amount_minor
           FROM closing
           JOIN batch ON batch.id = closing.batch_id
           JOIN entry ON entry.batch_id = batch.id
           JOIN charge ON charge.id = entry.charge_id
           WHERE closing.state = 'balanced' AND closing.merchant_id = :merchant_id
             AND batch.currency = :currency AND entry.kind IN ('debit', 'credit')
-            AND NOT EXISTS (SELECT 1 FROM entry AS undo WHERE undo.reverses = entry.id)
           ORDER BY batch.id, entry.id)
+    WHERE amount_minor > 0
 """
 ADD_ADJUSTMENT = """
     INSERT INTO adjustment (deposit_id, kind, amount_minor, text) VALUES (?, ?, ?, ?)
