@@ -1,0 +1,277 @@
+"""
+The database as one process of the world sees it: the real one, behind a connection that breaks.
+
+Each call is one statement, done at one moment of virtual time with a pause before it and after
+it. In those pauses the caller may die, the connection may break, or the statement may be done
+although its caller has given up: the two sides of every commit (reliability.md, F7).
+"""
+
+import asyncio
+import contextlib
+import contextvars
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import cache
+from random import Random
+from typing import Any
+
+import asyncpg
+from counterfoil.store.database import CALL_SECONDS_MAX, Database, DatabaseAway
+from counterfoil.store.queries import query
+
+from counterfoil_proof.world.clock import WorldClock
+from counterfoil_proof.world.life import Life
+from counterfoil_proof.world.server import Server
+from counterfoil_proof.world.weather import Weather
+
+REFUSED_SECONDS = 0.05  # A server that is down says so quickly.
+_WRITING = ("INSERT INTO", "UPDATE ", "DELETE FROM", "FOR UPDATE")
+
+
+@cache
+def is_writing(text: str) -> bool:
+    """
+    Return whether a statement changes anything.
+    """
+    return any(word in text for word in _WRITING)
+
+
+class Store:
+    """
+    The one database of a universe: what is durable, and nothing else.
+
+    `on_write` is called after each statement (or transaction) that may have changed something.
+    """
+
+    def __init__(self, server: Server, name: str, on_write: Callable[[str], None]) -> None:
+        self.server = server
+        self.name = name
+        self.is_down = False
+        self.calls = 0
+        self.on_write = on_write
+        self._plain = server.connect(name)
+        self._of_transactions: asyncpg.Connection[asyncpg.Record] | None = None
+
+    @property
+    def for_transactions(self) -> "asyncpg.Connection[asyncpg.Record]":
+        """The connection for what takes more than one statement."""
+        if self._of_transactions is None:
+            self._of_transactions = self.server.connect(self.name)
+        return self._of_transactions
+
+    def ask(self, text: str, *arguments: Any) -> list[asyncpg.Record]:
+        """
+        Run a statement now; nobody is told. For whoever looks from outside.
+        """
+        return self.server.run(self._plain.fetch(text, *arguments))
+
+    def do(self, name: str, *arguments: Any) -> list[asyncpg.Record]:
+        """
+        Run a named query now.
+        """
+        self.calls += 1
+        text = query(name)
+        rows: list[asyncpg.Record] = self.server.run(self._plain.fetch(text, *arguments))
+        if is_writing(text):
+            self.on_write(name)
+        return rows
+
+    def close(self) -> None:
+        """
+        Let go of the database.
+        """
+        for connection in (self._plain, self._of_transactions):
+            if connection is not None:
+                self.server.run(connection.close())
+
+
+class WorldDatabase(Database):
+    """
+    What a process of the world has for a pool.
+    """
+
+    def __init__(
+        self, store: Store, life: Life, clock: WorldClock, weather: Weather, chance: Random
+    ) -> None:
+        self._store = store
+        self._life = life
+        self._clock = clock  # The database server's own.
+        self._weather = weather
+        self._chance = chance
+
+    async def rows(
+        self, name: str, *arguments: Any, seconds_max: float = CALL_SECONDS_MAX
+    ) -> list[asyncpg.Record]:
+        """
+        Run the named query, if nothing comes between.
+
+        Raises:
+            DatabaseAway: No answer; a writing query is then in doubt.
+        """
+        await self._reach(name)
+        if name == "database_time":
+            return [{"now": self._clock.now()}]  # type: ignore[list-item]
+        writes = is_writing(query(name))
+        fate = self._fate()
+        if fate == "late":
+            await self._give_up_on(name, arguments, seconds_max)
+        await asyncio.sleep(self._pause())
+        if fate == "before" or self._store.is_down:
+            raise DatabaseAway(f"no answer to {name}: the connection broke before it")
+        if writes:
+            self._life.point(f"query {name} before")
+        self._life.check()
+        try:
+            found = self._store.do(name, *arguments)
+        finally:
+            if writes:
+                self._life.point(f"query {name} after")
+        await asyncio.sleep(self._pause())
+        if fate == "after" or self._store.is_down:
+            raise DatabaseAway(f"no answer to {name}: the connection broke after it")
+        return found
+
+    def acquire(self) -> Any:
+        """
+        Lend a connection: what is done in one transaction on it is done at one moment.
+        """
+        return self._lend()
+
+    async def close(self) -> None:
+        """
+        There is nothing to hand back.
+        """
+
+    @asynccontextmanager
+    async def _lend(self) -> AsyncIterator["LentConnection"]:
+        try:
+            await self._reach("a connection")
+        except DatabaseAway as error:
+            raise ConnectionRefusedError(str(error)) from None
+        await asyncio.sleep(self._pause())
+        self._life.check()
+        yield LentConnection(self._store, self._life)
+
+    async def _reach(self, name: str) -> None:
+        self._life.check()
+        if self._store.is_down:
+            await asyncio.sleep(REFUSED_SECONDS)
+            raise DatabaseAway(f"no answer to {name}: nobody listens there")
+
+    def _fate(self) -> str:
+        if self._weather.database_lost and self._chance.random() < self._weather.database_lost:
+            return self._chance.choice(("before", "after", "late"))
+        return ""
+
+    def _pause(self) -> float:
+        return self._chance.uniform(*self._weather.database_span)
+
+    async def _give_up_on(self, name: str, arguments: tuple[Any, ...], seconds_max: float) -> None:
+        """
+        Send the statement, hear nothing, and leave; the server does it when it gets to it.
+        """
+        delay = self._chance.uniform(*self._weather.database_late_span)
+        loop = asyncio.get_running_loop()
+        loop.call_later(delay, self._do_late, name, arguments, context=_NOBODYS)
+        await asyncio.sleep(min(delay, seconds_max) * self._chance.random())
+        raise DatabaseAway(f"no answer to {name}: it may be done later")
+
+    def _do_late(self, name: str, arguments: tuple[Any, ...]) -> None:
+        if not self._store.is_down:
+            # Whom an error would be told has left.
+            with contextlib.suppress(asyncpg.PostgresError):
+                self._store.do(name, *arguments)
+
+
+class LentConnection:
+    """
+    As much of asyncpg's connection as the product uses.
+    """
+
+    def __init__(self, store: Store, life: Life) -> None:
+        self._store = store
+        self._life = life
+        self._names: list[str] = []
+
+    async def fetch(self, text: str, *arguments: Any, **_: Any) -> list[asyncpg.Record]:
+        """
+        Run a statement and return its rows.
+        """
+        connection = self._ready(text)
+        return self._store.server.run(connection.fetch(text, *arguments))
+
+    async def fetchrow(self, text: str, *arguments: Any, **_: Any) -> asyncpg.Record | None:
+        """
+        Run a statement and return its first row.
+        """
+        found = await self.fetch(text, *arguments)
+        return found[0] if found else None
+
+    async def fetchval(self, text: str, *arguments: Any, **_: Any) -> Any:
+        """
+        Run a statement and return its first value.
+        """
+        row = await self.fetchrow(text, *arguments)
+        return row[0] if row else None
+
+    async def execute(self, text: str, *arguments: Any, **_: Any) -> str:
+        """
+        Run a statement.
+        """
+        connection = self._ready(text)
+        return self._store.server.run(connection.execute(text, *arguments))
+
+    async def executemany(self, text: str, arguments: Any, **_: Any) -> None:
+        """
+        Run a statement for each row of arguments.
+        """
+        connection = self._ready(text)
+        self._store.server.run(connection.executemany(text, arguments))
+
+    @asynccontextmanager
+    async def transaction(self, **options: Any) -> AsyncIterator[None]:
+        """
+        What is done inside is done at one moment, or not at all.
+        """
+        transaction = self._store.for_transactions.transaction(**options)
+        run = self._store.server.run
+        run(transaction.start())
+        try:
+            yield
+            self._life.point("transaction before")
+        except BaseException:
+            run(transaction.rollback())
+            raise
+        run(transaction.commit())
+        self._store.on_write("transaction")
+        self._life.point("transaction after")
+
+    async def add_listener(self, channel: str, callback: Callable[..., object]) -> None:
+        """
+        Nothing is ever notified here.
+        """
+
+    async def remove_listener(self, channel: str, callback: Callable[..., object]) -> None:
+        """
+        There is nothing to forget.
+        """
+
+    def add_termination_listener(self, callback: Callable[..., object]) -> None:
+        """
+        The connection ends with its process.
+        """
+
+    def is_closed(self) -> bool:
+        """
+        Return whether its process has died.
+        """
+        return self._life.is_dead
+
+    def _ready(self, text: str) -> "asyncpg.Connection[asyncpg.Record]":
+        self._life.check()
+        if self._store.is_down:
+            raise ConnectionResetError("the connection broke")
+        return self._store.for_transactions
+
+
+_NOBODYS = contextvars.Context()  # Of no life.

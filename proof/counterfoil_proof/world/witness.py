@@ -1,0 +1,385 @@
+"""
+What must hold, looked at after every step, from our side and from the acquirer's.
+
+Only what a step has changed is looked at; `books` looks at everything once nothing is owed any
+more. The rules are those of reliability.md 2 and DESIGN.md 4 and 5, written down a second time
+and not taken from the product.
+"""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from counterfoil_client.commands import Answer, Send
+from counterfoil_rail.message import Request, UnreadableError, read
+
+from counterfoil_proof.world.acquirer import Acquirer
+from counterfoil_proof.world.clock import WorldClock
+from counterfoil_proof.world.database import Store
+from counterfoil_proof.world.life import Life
+from counterfoil_proof.world.network import HEADER_BYTES
+from counterfoil_proof.world.story import Story
+from counterfoil_proof.world.web import operation_of
+
+STANDS = {"authorized", "captured"}
+CONFIRMED = STANDS | {"voiding", "voided", "expired"}
+UNDONE = {"reversing", "reversed"}
+LEGAL = {
+    (None, "processing"),
+    ("processing", "not_sent"),
+    ("processing", "declined"),
+    ("processing", "approved"),
+    ("processing", "reversing"),
+    ("processing", "verified"),
+    ("processing", "unanswered"),
+    ("not_sent", "processing"),
+    ("approved", "authorized"),
+    ("approved", "captured"),
+    ("approved", "reversing"),
+    ("authorized", "captured"),
+    ("authorized", "voiding"),
+    ("authorized", "expired"),
+    ("captured", "voiding"),
+    ("captured", "authorized"),
+    ("captured", "expired"),
+    ("voiding", "voided"),
+    ("reversing", "reversed"),
+    ("reversed", "reversing"),
+}
+CHANGED = """
+SELECT c.number, p.merchant_id, p.payment_id, p.state, p.kind, p.version, p.terminal_id, p.stan,
+    p.rrn, p.transmitted_at, p.idempotency_key, p.confirmation_number, p.amount_minor,
+    p.authorized_minor, p.captured_minor, p.released_minor, p.refunded_minor
+FROM witness_changes AS c JOIN payments AS p USING (merchant_id, payment_id)
+WHERE c.number > $1 ORDER BY c.number
+"""
+NEW_CHARGES = """
+SELECT id, terminal_id, sent_at, stan, response_code, held_minor, captured_minor
+FROM charge WHERE id > ? ORDER BY id
+"""
+CHARGE = """
+SELECT held_minor + captured_minor - refunded_minor FROM charge
+WHERE terminal_id = ? AND sent_at = ? AND stan = ?
+"""
+
+Trace = tuple[str, str, str]  # Terminal, transmission time (DE 7), STAN.
+
+
+class Seen(msgspec.Struct):
+    """
+    A payment as the witness knows it.
+    """
+
+    name: str
+    key: str
+    state: str
+    version: int
+    confirmation: str | None
+    traces: list[Trace]
+    states: list[str]
+    durable_at: float
+    told_charged: bool | None = None
+
+
+class Told(msgspec.Struct):
+    """
+    As much of an answer's payment as the witness reads.
+    """
+
+    id: str
+    state: str
+    charged: bool | None = None
+    confirmation_number: str | None = None
+
+
+class Problem(msgspec.Struct):
+    """
+    As much of a problem document as the witness reads.
+    """
+
+    code: str
+    payment: Told | None = None
+
+
+class Resolved(msgspec.Struct):
+    """
+    As much of a resolution as the witness reads.
+    """
+
+    status: str
+    payment: Told | None = None
+
+
+class Witness:
+    """
+    Looks at every step of a universe.
+    """
+
+    def __init__(self, story: Story, clock: WorldClock, *, send_seconds: float) -> None:
+        self.story = story
+        self.payments: dict[str, Seen] = {}
+        self.store: Store
+        self.acquirer: Acquirer
+        self.clocks: dict[str, WorldClock] = {}
+        self.mails: dict[str, int] = {}
+        self._clock = clock
+        self._send_seconds = send_seconds
+        self._last_change = 0
+        self._last_charge = 0
+        self._by_trace: dict[Trace, str] = {}
+        self._confirmations: dict[tuple[Any, str], str] = {}
+
+    # What we write down.
+
+    def written(self, query_name: str) -> None:
+        """
+        A statement was done: look at the payments that it changed.
+        """
+        for row in self.store.ask(CHANGED, self._last_change):
+            self._last_change = row["number"]
+            self._look(row, query_name)
+
+    def _look(self, row: Any, query_name: str) -> None:
+        name = f"pay_{row['payment_id'].hex}"
+        trace = (
+            row["terminal_id"],
+            row["transmitted_at"].strftime("%m%d%H%M%S"),
+            f"{row['stan']:06d}",
+        )
+        seen = self.payments.get(name)
+        before = seen.state if seen else None
+        if seen is None:
+            seen = Seen(
+                name=name,
+                key=row["idempotency_key"],
+                state=row["state"],
+                version=0,
+                confirmation=None,
+                traces=[],
+                states=[],
+                durable_at=self.story.seconds,
+            )
+            self.payments[name] = seen
+        if trace not in seen.traces:
+            seen.traces.append(trace)
+            other = self._by_trace.setdefault(trace, name)
+            if other != name:
+                self._violated("a trace names one payment", f"{trace} is {other}'s", seen)
+        if row["version"] == seen.version and before == row["state"]:
+            return  # Only a movement of it changed.
+        self.story.tell("database", f"{query_name}: {before} > {row['state']}", name, seen.key)
+        self._check_move(seen, row, before)
+        seen.state, seen.version = row["state"], row["version"]
+        if seen.states[-1:] != [seen.state]:
+            seen.states.append(seen.state)
+            self.story.count(f"state {seen.state}")
+        self._check_confirmation(seen, row)
+        self._check_amounts(seen, row)
+        self._check_at_acquirer(seen)
+
+    def _check_move(self, seen: Seen, row: Any, before: str | None) -> None:
+        after = row["state"]
+        if before != after and (before, after) not in LEGAL:
+            self._violated("only legal moves", f"{before} > {after}", seen)
+        if row["version"] < seen.version:
+            self._violated("versions rise", f"{seen.version} > {row['version']}", seen)
+        if after in UNDONE and seen.told_charged is True:
+            self._violated("PAID is never reversed", f"told paid, and is {after}", seen)
+        if after in STANDS and seen.told_charged is False and "not_sent" not in seen.states:
+            self._violated("not charged is final", f"told not charged, and is {after}", seen)
+
+    def _check_confirmation(self, seen: Seen, row: Any) -> None:
+        number = row["confirmation_number"]
+        if number is None:
+            if seen.state in STANDS:
+                self._violated("what stands has a number", seen.state, seen)
+            return
+        if seen.state not in CONFIRMED:
+            self._violated("a number only for what stands", seen.state, seen)
+        if seen.confirmation not in (None, number):
+            self._violated("a number never changes", f"{seen.confirmation} > {number}", seen)
+        owner = self._confirmations.setdefault((row["merchant_id"], number), seen.name)
+        if owner != seen.name:
+            self._violated("a number is given once", f"{number} is {owner}'s", seen)
+        seen.confirmation = number
+
+    def _check_amounts(self, seen: Seen, row: Any) -> None:
+        held = row["authorized_minor"] - row["captured_minor"] - row["released_minor"]
+        if held < 0 or not 0 <= row["refunded_minor"] <= row["captured_minor"]:
+            self._violated("never more than there is", str(dict(row)), seen)
+
+    def _check_at_acquirer(self, seen: Seen) -> None:
+        """
+        What we have ended for good, the acquirer must not hold or keep.
+        """
+        if seen.state not in ("declined", "not_sent", "reversed", "voided"):
+            return
+        for trace in seen.traces:
+            stands = self._stands(trace)
+            if stands:
+                what = f"{seen.state}, and the acquirer has {stands}"
+                self._violated("what ended is not charged", what, seen)
+
+    # What passes on the wire.
+
+    def sent(self, life: Life, frame: bytes) -> None:
+        """
+        A process has handed a message to the kernel.
+        """
+        request = _request(frame)
+        if request is None:
+            return
+        self.story.count(f"sent {request.mti}")
+        if request.function not in ("0100", "0200"):
+            self.story.tell(life, f"writes {request.mti}", *self._subjects(request))
+            return
+        name = self._by_trace.get(_trace(request))
+        self.story.tell(life, f"writes {request.mti}", *self._subjects(request))
+        if name is None:
+            self.story.violated(
+                "commit before you speak",
+                f"{request.mti} left before its intent was durable",
+                str(_trace(request)),
+            )
+            return
+        seen = self.payments[name]
+        if seen.state != "processing" or _trace(request) != seen.traces[-1]:
+            self._violated("nothing is sent for what has ended", seen.state, seen)
+        clock = self.clocks.get(life.name)
+        began = self._began(request)
+        if clock and began and (clock.now() - began).total_seconds() > self._send_seconds + 1.0:
+            self._violated("nothing is sent after its deadline", f"begun {began}", seen)
+
+    def arrives(self, frame: bytes) -> None:
+        """
+        A message reaches the acquirer.
+        """
+        self.story.count("arrived")
+
+    def answered(self, frame: bytes) -> None:
+        """
+        The acquirer has written an answer, so what it booked is durable: look at its books.
+        """
+        if frame[HEADER_BYTES : HEADER_BYTES + 4] not in (b"0110", b"0210"):
+            return
+        for row in self.acquirer.read(NEW_CHARGES, self._last_charge):
+            self._last_charge = row[0]
+            self._look_at_charge(row)
+
+    def _look_at_charge(self, row: Any) -> None:
+        _, terminal, sent_at, stan, code, held, captured = row
+        trace = (terminal, sent_at, stan)
+        name = self._by_trace.get(trace)
+        self.story.tell("rail", f"books {code}", name or str(trace))
+        self.story.count("approved at the acquirer" if held + captured else "declined there")
+        if not held + captured:
+            return
+        if name is None:
+            self.story.violated(
+                "every approval has a payment", f"{trace} is approved and not ours", str(trace)
+            )
+            return
+        seen = self.payments[name]
+        if seen.state in ("declined", "not_sent", "reversed", "voided"):
+            what = f"{seen.state}, and now the acquirer approves it"
+            self._violated("what ended is not charged", what, seen)
+
+    def _began(self, request: Request) -> datetime | None:
+        """
+        Return when the message was made, by its process's clock: DE 7, to the second.
+        """
+        text = request.fields["7"]
+        year = self._clock.now().year
+        return datetime.strptime(f"{year}{text}+0000", "%Y%m%d%H%M%S%z")
+
+    def _stands(self, trace: Trace) -> int:
+        rows = self.acquirer.read(CHARGE, *trace)
+        return rows[0][0] if rows else 0
+
+    # What clients are told.
+
+    def said(self, life: Life, send: Send, answer: Answer) -> None:
+        """
+        A process answers: what it says must be durable already.
+        """
+        told, _ = _payment_in(send, answer)
+        operation = operation_of(send)
+        subjects = tuple(filter(None, (told.id if told else None, send.key)))
+        state = told.state if told else ""
+        self.story.tell(life, f"answers {operation} {answer.status} {state}", *subjects)
+        self.story.count(f"answer {answer.status}")
+        if answer.status == 500:
+            self.story.violated("no internal errors", answer.body.decode(), *subjects)
+        if told is None:
+            return
+        seen = self.payments.get(told.id)
+        if seen is None or told.state not in seen.states:
+            self.story.violated("commit before you speak", f"answers {told.state}", told.id)
+        elif told.confirmation_number not in (None, seen.confirmation):
+            self._violated("commit before you speak", "answers another number", seen)
+
+    def told(self, api_key: str, send: Send, answer: Answer) -> None:
+        """
+        A client has read an answer: from now on it counts on it.
+        """
+        told, code = _payment_in(send, answer)
+        if code:
+            self.story.count(f"told {code}")
+        if told is None or told.charged is None or told.id not in self.payments:
+            return
+        seen = self.payments[told.id]
+        if told.charged and seen.state in UNDONE:
+            self._violated("PAID is never reversed", f"told paid, and is {seen.state}", seen)
+        if told.charged and seen.told_charged is False and seen.states.count("not_sent") == 0:
+            self._violated("not charged is final", "told not charged, then charged", seen)
+        if told.state != "not_sent":
+            seen.told_charged = told.charged
+        self.story.count("told paid" if told.charged else "told not charged")
+
+    def mailed(self, message_id: str) -> None:
+        """
+        The mail server took a message.
+        """
+        self.mails[message_id] = self.mails.get(message_id, 0) + 1
+
+    def _subjects(self, request: Request) -> tuple[str, ...]:
+        trace = _trace(request)
+        if request.is_reversal or request.function == "0220":
+            named = request.fields.get("90", "")
+            trace = (request.key.terminal_id, named[10:20], named[4:10])
+        name = self._by_trace.get(trace)
+        return (name,) if name else (str(trace),)
+
+    def _violated(self, invariant: str, what: str, seen: Seen) -> None:
+        self.story.violated(invariant, what, seen.name, seen.key)
+
+
+def _request(frame: bytes) -> Request | None:
+    """
+    Return what a frame asks, as the acquirer reads it; None for network management.
+    """
+    if frame[HEADER_BYTES : HEADER_BYTES + 2] == b"08":
+        return None
+    try:
+        return read(frame[HEADER_BYTES:])
+    except UnreadableError:
+        return None
+
+
+def _trace(request: Request) -> Trace:
+    return (request.key.terminal_id, request.key.sent_at, request.key.stan)
+
+
+def _payment_in(send: Send, answer: Answer) -> tuple[Told | None, str | None]:
+    """
+    Return the payment that an answer shows, if it shows one, and its problem's code.
+    """
+    try:
+        if answer.status >= 400:
+            problem = msgspec.json.decode(answer.body, type=Problem)
+            return problem.payment, problem.code
+        if send.path == "/v1/resolve":
+            return msgspec.json.decode(answer.body, type=Resolved).payment, None
+        return msgspec.json.decode(answer.body, type=Told), None
+    except msgspec.DecodeError:
+        return None, None

@@ -1,0 +1,394 @@
+"""
+One universe: every process of an installation, its clients and its acquirer, from one seed.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import time as time_of_day
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import UUID
+
+import msgspec
+import structlog
+from counterfoil.clock import Clock
+from counterfoil.config import Acquirer as AcquirerSettings
+from counterfoil.config import Configuration, Settlement, Timers
+from counterfoil.store.merchants import MerchantStore, NewMerchant, Terminal
+
+from counterfoil_proof.world import books
+from counterfoil_proof.world.acquirer import Acquirer
+from counterfoil_proof.world.chance import Chance
+from counterfoil_proof.world.clock import WorldClock
+from counterfoil_proof.world.database import Store
+from counterfoil_proof.world.life import KilledError, Life
+from counterfoil_proof.world.loop import VirtualLoop
+from counterfoil_proof.world.network import Network
+from counterfoil_proof.world.processes import Machine, Site, is_expected
+from counterfoil_proof.world.server import Server, configuration, remove
+from counterfoil_proof.world.shop import Shop
+from counterfoil_proof.world.story import Story
+from counterfoil_proof.world.weather import Weather, calm
+from counterfoil_proof.world.web import Web
+from counterfoil_proof.world.witness import Witness
+
+T = TypeVar("T")
+
+ACQUIRER = "acme"
+READY_SECONDS_MAX = 60.0
+RESTART_SECONDS = 1.0
+QUIET_LOOK_SECONDS = 2.0
+QUIET_SECONDS_MAX = 4 * 3600.0
+OnPoint = Callable[["World", Life, str], None]
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What a universe consists of.
+    """
+
+    seed: int = 1
+    gateways: int = 2
+    workers: int = 1
+    shops: int = 1
+    merchants: int = 1
+    terminals: int = 1
+    acknowledge_seconds: int = 30
+    cutoff: time_of_day = time_of_day(14, 20)
+    timers: Timers = Timers(
+        send_seconds=2.0,
+        answer_seconds=8.0,
+        advice_answer_seconds=8.0,
+        late_seconds=60.0,
+        lease_seconds=6.0,
+        orphan_seconds=30.0,
+        close_answer_seconds=10.0,
+    )
+
+
+class World:
+    """
+    A universe that is open. Make one with `opened`.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        plan: Plan,
+        loop: VirtualLoop,
+        folder: Path,
+        *,
+        weather: Weather,
+        on_point: OnPoint | None,
+    ) -> None:
+        self.plan = plan
+        self.loop = loop
+        self.folder = folder
+        self.server = server
+        self.weather = weather
+        self.chance = Chance(plan.seed)
+        self.clock = WorldClock(loop)
+        self.story = Story(loop)
+        self.witness = Witness(self.story, self.clock, send_seconds=plan.timers.send_seconds)
+        self._on_point = on_point
+        self.database = server.fresh()
+        self.store = Store(server, self.database, self.witness.written)
+        self.network = Network(weather, self.chance, self.witness)
+        self.web = Web(weather, self.witness)
+        self.acquirer = Acquirer(folder, self.clock, self.chance, on_point=self._passed)
+        self.witness.store, self.witness.acquirer = self.store, self.acquirer
+        self.site = Site(
+            configuration=self._configuration(),
+            store=self.store,
+            network=self.network,
+            web=self.web,
+            weather=weather,
+            chance=self.chance,
+            true_clock=self.clock,
+            post=self._post,
+            on_point=self._passed,
+            on_fault=self._fault,
+        )
+        self.machines = [self._machine("gateway", n) for n in range(1, plan.gateways + 1)]
+        self.machines += [self._machine("worker", n) for n in range(1, plan.workers + 1)]
+        self.shops: list[Shop] = []
+
+    def machine(self, name: str) -> Machine:
+        """
+        Return the machine called *name*: `gateway1`, `worker1`.
+        """
+        return next(each for each in self.machines if each.name == name)
+
+    async def begin(self) -> None:
+        """
+        Set up merchants, start every process, and wait until payments are taken.
+        """
+        for number in range(1, self.plan.merchants + 1):
+            await self._add_merchant(number)
+        self.start_acquirer()
+        for machine in self.machines:
+            machine.start()
+        await self.until(self.is_ready, READY_SECONDS_MAX, "every gateway is ready")
+        for shop in self.shops:
+            shop.start()
+
+    def start_acquirer(self) -> None:
+        """
+        Start the acquirer's host.
+        """
+        self.acquirer.start(self.weather.issuer_span)
+        self.network.rail = self.acquirer
+
+    def crash(self, victim: Machine | Shop | Acquirer) -> None:
+        """
+        End a process at once.
+        """
+        name = victim.life.name if victim.life else "nobody"
+        self.story.tell(name, "dies")
+        self.story.count(f"crash {name.rstrip('0123456789')}")
+        victim.kill()
+
+    def keep_alive(self) -> None:
+        """
+        Start again whatever has died, after a moment: what a supervisor does.
+        """
+        for machine in self.machines:
+            if not machine.is_up:
+                self.story.tell(machine.name, "starts again")
+                machine.start()
+        if self.acquirer.life.is_dead:
+            self.start_acquirer()
+        for shop in self.shops:
+            if not shop.is_up and not shop.has_left:
+                self.story.tell(shop.name, "comes back")
+                shop.start()
+
+    def is_ready(self) -> bool:
+        """
+        Whether every gateway listens.
+        """
+        gateways = [each for each in self.machines if each.kind == "gateway"]
+        return len(self.web.gateways) == len(gateways)
+
+    def calm_down(self) -> None:
+        """
+        Let nothing go wrong from now on.
+        """
+        for name in self.weather.__struct_fields__:
+            setattr(self.weather, name, getattr(calm(), name))
+        self.network.is_cut = False
+        self.store.is_down = False
+        for machine in self.machines:
+            if machine.life is not None:
+                machine.life.thaw()
+            machine.clock.off_seconds = 0.0
+        self.acquirer.life.thaw()
+
+    async def settle(self) -> bool:
+        """
+        Wait in calm weather until nothing is owed any more; False when that never comes.
+        """
+        self.calm_down()
+        until = self.loop.time() + QUIET_SECONDS_MAX
+        quiet = 0
+        while quiet < 2 and self.loop.time() < until:
+            self.keep_alive()
+            await asyncio.sleep(QUIET_LOOK_SECONDS)
+            quiet = 0 if self.owed() else quiet + 1
+        owed = self.owed()
+        for each in owed:
+            self.story.violated("nothing is stuck", each, *books.subjects_in(each))
+        return not owed
+
+    def owed(self) -> list[str]:
+        """
+        Return what has no end yet, at the gateway and in the shops.
+        """
+        found = [str(row["what"]) for row in self.store.ask(books.OWED)]
+        here = [each for each in self.shops if not each.has_left and each.is_waiting()]
+        found += [f"{shop.name} does not know" for shop in here]
+        return found
+
+    async def check(self) -> None:
+        """
+        Compare everybody's books; only when nothing is owed.
+        """
+        await books.check(self)
+
+    async def until(self, holds: Callable[[], object], seconds_max: float, what: str) -> None:
+        """
+        Wait until something holds.
+
+        Raises:
+            TimeoutError: It never does.
+        """
+        limit = self.loop.time() + seconds_max
+        while not holds():
+            if self.loop.time() > limit:
+                raise TimeoutError(f"{what}: not within {seconds_max:g} s")
+            await asyncio.sleep(0.05)
+
+    async def end(self) -> None:
+        """
+        End every process at once and let go of everything.
+        """
+        for shop in self.shops:
+            shop.kill()
+        for machine in self.machines:
+            machine.kill()
+        self.acquirer.close()
+        await asyncio.sleep(0)
+
+    def close(self) -> None:
+        """
+        Remove the universe's database and files.
+        """
+        self.store.close()
+        self.server.drop(self.database)
+        remove(self.folder)
+
+    def _passed(self, life: Life, name: str) -> None:
+        if self._on_point is not None:
+            self._on_point(self, life, name)
+
+    def _fault(self, life: Life, fault: BaseException) -> None:
+        if not is_expected(fault):
+            self.story.violated("no process ends by a defect", f"{life}: {fault!r}")
+        self.story.tell(life, f"ends: {type(fault).__name__}")
+
+    def _post(self, life: Life, message: EmailMessage) -> None:
+        self.witness.mailed(str(message["Message-ID"]))
+        self.story.count("mails")
+
+    def _machine(self, kind: str, number: int) -> Machine:
+        clock = WorldClock(self.loop)
+        machine = Machine(f"{kind}{number}", kind, clock, self.site)
+        self.witness.clocks[machine.name] = clock
+        return machine
+
+    def _configuration(self) -> Configuration:
+        acquirer = AcquirerSettings(
+            name=ACQUIRER,
+            mode="test",
+            host="acquirer.test",
+            port=8583,
+            institution_id="123456",
+            forwarding_id="987654",
+            links=2,
+        )
+        files = self.acquirer.files
+        return configuration(
+            self.folder,
+            acquirer=(acquirer,),
+            timers=self.plan.timers,
+            settlement=Settlement(
+                reports=str(files / "reports"), statements=str(files / "statements")
+            ),
+        )
+
+    async def _add_merchant(self, number: int) -> None:
+        merchant_id = UUID(int=number)
+        new = NewMerchant(
+            merchant_id=merchant_id,
+            name=f"Shop {number}",
+            city="Springfield",
+            region="IL",
+            country="US",
+            category_code="5942",
+            timezone="UTC",
+            cutoff=self.plan.cutoff,
+            email=f"owner{number}@shops.test",
+            acknowledge_seconds=self.plan.acknowledge_seconds,
+        )
+        terminals = [
+            Terminal(ACQUIRER, f"TERM{number:02d}{each:02d}", f"MERCHANT{number:07d}")
+            for each in range(1, self.plan.terminals + 1)
+        ]
+        secret = f"sk_test_{number:040d}"
+        clock: Clock = self.clock
+
+        async def add() -> None:
+            database = await self.server.open(self.database)
+            store = MerchantStore(database, clock)
+            await store.add(new, terminals)
+            await store.add_key(UUID(int=1000 + number), merchant_id, secret, "shop", None)
+            await database.close()
+
+        self.server.run(add())
+        for each in range(1, self.plan.shops + 1):
+            name = f"shop{(number - 1) * self.plan.shops + each}"
+            clock_of_shop = WorldClock(self.loop)
+            self.shops.append(Shop(name, secret, self.folder, self.site, self.story, clock_of_shop))
+
+
+def live(
+    server: Server,
+    plan: Plan,
+    scenario: Callable[[World], Awaitable[T]],
+    *,
+    weather: Weather | None = None,
+    on_point: OnPoint | None = None,
+) -> tuple[World, T]:
+    """
+    Open a universe, let *scenario* happen in it, and end it; return what is left to look at.
+    """
+    loop = VirtualLoop()
+    folder = server.folder / f"universe-{plan.seed}"
+    faults: list[dict[str, Any]] = []
+    loop.set_exception_handler(lambda _, context: faults.append(context))
+    asyncio.set_event_loop(loop)
+    structlog.configure(logger_factory=structlog.ReturnLoggerFactory(), processors=[_silent])
+    remove(folder)
+    folder.mkdir(parents=True)
+    try:
+        world = World(server, plan, loop, folder, weather=weather or calm(), on_point=on_point)
+        try:
+            result = loop.run_until_complete(_whole(world, scenario))
+        finally:
+            _finish(loop)
+            world.close()
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()
+    for context in faults:
+        _note_fault(world, context)
+    return world, result
+
+
+async def _whole(world: World, scenario: Callable[[World], Awaitable[T]]) -> T:
+    try:
+        await world.begin()
+        return await scenario(world)
+    finally:
+        await world.end()
+
+
+def _finish(loop: VirtualLoop) -> None:
+    """
+    End whatever is left, so that nothing of this universe wakes in the next.
+    """
+    for task in asyncio.all_tasks(loop):
+        task.cancel()
+    loop.run_until_complete(_turns())
+    for task in asyncio.all_tasks(loop):
+        task._log_destroy_pending = False  # type: ignore[attr-defined]
+
+
+async def _turns() -> None:
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
+def _note_fault(world: World, context: dict[str, Any]) -> None:
+    fault = context.get("exception")
+    if isinstance(fault, KilledError | asyncio.CancelledError):
+        return
+    if isinstance(fault, BaseException) and is_expected(fault):
+        return
+    what = f"{context.get('message')}: {fault!r}"
+    world.story.violated("no defects in the background", what)
+
+
+def _silent(_: Any, __: str, ___: Any) -> Any:
+    raise structlog.DropEvent
