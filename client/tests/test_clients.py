@@ -189,7 +189,7 @@ Client(url, key, ca=Path(ca), journal=Path(journal)).sale(4200, "USD", card, ord
 
 
 @pytest.mark.parametrize("step", ["pay", "acknowledge"])
-def test_a_killed_shop_hears_what_became_of_its_sale(
+def test_f01_a_killed_shop_hears_what_became_of_its_sale(
     peer: Peer, journal: Path, hasty: Limits, step: str
 ) -> None:
     """
@@ -362,7 +362,7 @@ def check_pairs(peer: Peer, count: int) -> None:
         assert steps == ["pay", "acknowledge"] * (len(steps) // 2)
 
 
-def test_two_threads_with_one_key_make_one_payment(
+def test_f12_two_threads_with_one_key_make_one_payment(
     peer: Peer, journal: Path, hasty: Limits, card: Card
 ) -> None:
     """

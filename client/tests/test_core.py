@@ -171,7 +171,7 @@ def test_what_cannot_be_found_out_is_unknown_and_carries_the_key(stage: Stage, c
     assert found.outcome == "paid"
 
 
-def test_an_acknowledgment_without_an_answer_is_repeated_then_unknown(
+def test_f03_an_acknowledgment_without_an_answer_is_repeated_then_unknown(
     stage: Stage, card: Card
 ) -> None:
     """
@@ -316,7 +316,7 @@ def test_the_same_key_and_body_give_the_recorded_outcome_without_asking(
     assert len(stage.sent()) == requests
 
 
-def test_the_same_key_for_another_body_is_refused_before_it_is_sent(
+def test_f13_the_same_key_for_another_body_is_refused_before_it_is_sent(
     stage: Stage, card: Card
 ) -> None:
     """

@@ -68,7 +68,7 @@ def check_agreement(faults: list[Fault], crashes: list[End]) -> None:
 
 @settings(max_examples=80, deadline=None)
 @given(faults, crashes)
-def test_the_shop_is_told_paid_exactly_if_the_card_is_charged(
+def test_f01_the_shop_is_told_paid_exactly_if_the_card_is_charged(
     faults: list[Fault], crashes: list[End]
 ) -> None:
     """
@@ -81,7 +81,7 @@ def test_the_shop_is_told_paid_exactly_if_the_card_is_charged(
 @pytest.mark.parametrize("sells_again", [False, True])
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("step", range(A_SALE_HAS_STEPS))
-def test_a_crash_at_every_single_step_is_recovered(
+def test_f02_a_crash_at_every_single_step_is_recovered(
     step: int, after: bool, sells_again: bool, expires: bool
 ) -> None:
     """

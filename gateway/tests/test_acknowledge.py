@@ -52,7 +52,7 @@ async def test_an_acknowledged_authorization_is_held_and_not_taken(stage: Stage)
     assert await stage.road.store.movements(payment) == []
 
 
-async def test_an_acknowledgment_can_be_sent_any_number_of_times(stage: Stage) -> None:
+async def test_f02_an_acknowledgment_can_be_sent_any_number_of_times(stage: Stage) -> None:
     """The same confirmation number for ever; nothing is booked or mailed twice."""
     payment = await stage.paid()
 
@@ -63,7 +63,7 @@ async def test_an_acknowledgment_can_be_sent_any_number_of_times(stage: Stage) -
     assert await stage.count("outbox") == 2
 
 
-async def test_twenty_acknowledgments_at_once_give_one_number(stage: Stage) -> None:
+async def test_f02_twenty_acknowledgments_at_once_give_one_number(stage: Stage) -> None:
     """Over two processes."""
     payment = await stage.take()
     stages = [stage, stage.another_process()]
@@ -97,7 +97,7 @@ async def test_the_last_moment_before_the_deadline_is_in_time(stage: Stage) -> N
     assert (await stage.acknowledge(payment)).state is State.CAPTURED
 
 
-async def test_at_the_deadline_it_is_too_late(stage: Stage) -> None:
+async def test_f03_at_the_deadline_it_is_too_late(stage: Stage) -> None:
     """Reversed at once, not only when the sweep comes by: 409, never a number."""
     payment = await stage.take()
     stage.clock.move(180)
@@ -112,7 +112,7 @@ async def test_at_the_deadline_it_is_too_late(stage: Stage) -> None:
     assert (await stage.causes(payment))[-1] == "unclaimed"
 
 
-async def test_deadline_and_acknowledgment_never_both_win(stage: Stage) -> None:
+async def test_f03_deadline_and_acknowledgment_never_both_win(stage: Stage) -> None:
     """F12: both at the very moment, many times over: the guard in the statement decides."""
     payments = [await stage.take() for _ in range(10)]
     stage.clock.move(180)
@@ -148,7 +148,7 @@ async def test_the_deadline_cannot_reverse_before_its_time(stage: Stage) -> None
     assert (await stage.read(payment)).state is State.APPROVED
 
 
-async def test_an_acknowledgment_after_the_reversal_began_is_refused_for_ever(
+async def test_f03_an_acknowledgment_after_the_reversal_began_is_refused_for_ever(
     stage: Stage,
 ) -> None:
     """DESIGN 4: "not charged" never changes again."""
@@ -256,7 +256,7 @@ async def test_refusal_and_acknowledgment_at_once_have_one_winner(stage: Stage) 
             assert isinstance(claimed, NotChargedAnyMore)
 
 
-async def test_an_acknowledgment_in_doubt_is_read_again(database: Database) -> None:
+async def test_f07_an_acknowledgment_in_doubt_is_read_again(database: Database) -> None:
     """The COMMIT's answer was lost: the number that was stored is the one that is told."""
 
     class Losing(Database):

@@ -73,7 +73,7 @@ def test_a_reversal_ends_accepted_or_not_at_all(kind: str, code: str) -> None:
     ("minutes", "attempts", "ends"),
     [(0, 0, False), (0, 5, False), (9.99, 5, False), (10, 0, False), (10, 1, True), (60, 9, True)],
 )
-def test_original_not_found_ends_a_reversal_only_after_the_late_window_and_two_tries(
+def test_f10_original_not_found_ends_a_reversal_only_after_the_late_window_and_two_tries(
     kind: str, minutes: float, attempts: int, ends: bool
 ) -> None:
     """Until then the original may still be on its way to the host."""
@@ -153,7 +153,7 @@ async def test_a_reversal_of_what_was_never_approved_books_nothing(stage: Stage)
 
 
 @pytest.mark.parametrize("step", [unknown, not_sent, contradicts, says("91"), says("25")])
-async def test_what_was_not_accepted_is_repeated_as_it_was(stage: Stage, step: Any) -> None:
+async def test_f11_what_was_not_accepted_is_repeated_as_it_was(stage: Stage, step: Any) -> None:
     """0421: the same STAN, time and content; only the repeat digit changes."""
     payment = await refused(stage)
     stage.link.script.append(step)
@@ -190,7 +190,7 @@ async def test_pauses_grow_and_never_end(stage: Stage) -> None:
     assert (await one_advice(stage))["state"] == "owed"
 
 
-async def test_the_original_not_found_is_believed_after_the_late_window(stage: Stage) -> None:
+async def test_f10_the_original_not_found_is_believed_after_the_late_window(stage: Stage) -> None:
     """And the payment is then reversed."""
     payment = await refused(stage)
     stage.link.script.extend([says("25"), says("25")])
@@ -317,7 +317,7 @@ async def test_advices_of_one_payment_keep_their_order(stage: Stage) -> None:
     assert (await stage.read(payment)).state is State.VOIDED
 
 
-async def test_one_payments_trouble_holds_up_no_others(stage: Stage) -> None:
+async def test_f11_one_payments_trouble_holds_up_no_others(stage: Stage) -> None:
     """The host refuses one for ever; the next one goes through in the same round."""
     stuck, other = await refused(stage), await refused(stage)
 
@@ -377,7 +377,7 @@ async def test_f22_a_worker_whose_lease_is_over_writes_nothing(stage: Stage) -> 
     assert taken.advice_id == held.advice_id
 
 
-async def test_a_try_that_is_committed_again_counts_once(stage: Stage) -> None:
+async def test_f07_a_try_that_is_committed_again_counts_once(stage: Stage) -> None:
     """A COMMIT in doubt is run again and refused: nothing is sent now, the repeat comes later."""
     await refused(stage)
     store, now = AdviceStore(stage.database, uuid4(), stage.clock), stage.clock.now()
@@ -429,7 +429,7 @@ def final_word(held: Advice, owner: UUID, at: datetime) -> FinalWord:
     )
 
 
-async def test_a_worker_that_died_after_its_try_is_followed_by_a_repeat(stage: Stage) -> None:
+async def test_f11_a_worker_that_died_after_its_try_is_followed_by_a_repeat(stage: Stage) -> None:
     """F11: the next one sends 0421 under the same trace number."""
     payment = await refused(stage)
     forever: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()

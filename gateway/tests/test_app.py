@@ -56,7 +56,7 @@ async def test_two_first_starts_at_once_make_one_installation(installation: Conf
         await app.open_vault(database, installation)
 
 
-async def test_a_lost_key_file_is_not_replaced(installation: Configuration) -> None:
+async def test_f35_a_lost_key_file_is_not_replaced(installation: Configuration) -> None:
     """F35: a new key would open nothing and hide that the old one is gone."""
     await prepared(installation)
     installation.key_path.unlink()
@@ -66,7 +66,7 @@ async def test_a_lost_key_file_is_not_replaced(installation: Configuration) -> N
     assert not installation.key_path.exists()
 
 
-async def test_another_installations_key_file_is_refused(installation: Configuration) -> None:
+async def test_f35_another_installations_key_file_is_refused(installation: Configuration) -> None:
     """With what to do; nothing was changed."""
     await prepared(installation)
     installation.key_path.write_bytes(bytes(32))

@@ -29,7 +29,7 @@ from payment_stage import CARD, Stage, batch_key, new_merchant
 from scripted_link import ScriptedLink, answered, approve, contradicts, not_sent, says, unknown
 
 
-async def test_the_intent_is_durable_before_a_byte_goes_out(stage: Stage) -> None:
+async def test_f05_the_intent_is_durable_before_a_byte_goes_out(stage: Stage) -> None:
     """DESIGN 5.1: while the acquirer reads the message, the row, the card and the history stand."""
     seen: list[Any] = []
 
@@ -222,7 +222,7 @@ async def test_the_same_request_twice_is_the_same_payment(stage: Stage) -> None:
     assert len(stage.link.asked) == 1
 
 
-async def test_a_repeat_is_answered_even_while_the_link_is_down(stage: Stage) -> None:
+async def test_f06_a_repeat_is_answered_even_while_the_link_is_down(stage: Stage) -> None:
     """What is known needs no acquirer."""
     order = stage.order()
     first = await take_payment(order, stage.road)
@@ -234,7 +234,7 @@ async def test_a_repeat_is_answered_even_while_the_link_is_down(stage: Stage) ->
     assert not second.first
 
 
-async def test_fifty_copies_of_a_request_at_once_are_one_payment(stage: Stage) -> None:
+async def test_f12_fifty_copies_of_a_request_at_once_are_one_payment(stage: Stage) -> None:
     """F2: over two processes; the acquirer is asked once, everybody gets the same payment."""
     order = stage.order()
     roads = [stage.road, stage.another_process().road]
@@ -267,7 +267,7 @@ async def test_fifty_copies_of_a_request_at_once_are_one_payment(stage: Stage) -
     ],
     ids=lambda each: next(iter(each)),
 )
-async def test_another_request_under_the_same_key_is_refused(
+async def test_f13_another_request_under_the_same_key_is_refused(
     stage: Stage, changes: dict[str, Any]
 ) -> None:
     """422: a key belongs to one request, every part of it."""
@@ -344,7 +344,7 @@ async def test_without_an_open_batch_nothing_is_written(stage: Stage) -> None:
     assert (await stage.read(first)).state is State.APPROVED
 
 
-async def test_no_message_that_is_kept_shows_the_card(stage: Stage) -> None:
+async def test_f40_no_message_that_is_kept_shows_the_card(stage: Stage) -> None:
     """Number masked to its last four, expiry and security code hidden, in both directions."""
     payment = await stage.take()
 
@@ -381,7 +381,7 @@ class Losing(Database):
         return found
 
 
-async def test_an_intent_in_doubt_is_found_to_be_ours_and_goes_on(database: Database) -> None:
+async def test_f07_an_intent_in_doubt_is_found_to_be_ours_and_goes_on(database: Database) -> None:
     """F7: the COMMIT's answer was lost; read again, it is our own: the payment is taken, once."""
     stage = await Stage.set_up(Losing(database, "intend"))
 
@@ -392,7 +392,9 @@ async def test_an_intent_in_doubt_is_found_to_be_ours_and_goes_on(database: Data
     assert await stage.count("payments") == len(stage.link.asked) == 1
 
 
-async def test_a_second_try_in_doubt_is_found_to_be_ours_and_goes_on(database: Database) -> None:
+async def test_f07_a_second_try_in_doubt_is_found_to_be_ours_and_goes_on(
+    database: Database,
+) -> None:
     """As for the first: it does not hang until the sweep finds it."""
     stage = await Stage.set_up(Losing(database, "intend_again"), link=ScriptedLink(not_sent))
     order = stage.order()
@@ -405,7 +407,7 @@ async def test_a_second_try_in_doubt_is_found_to_be_ours_and_goes_on(database: D
     assert len(stage.link.asked) == 2
 
 
-async def test_an_outcome_in_doubt_is_read_again_before_it_is_told(database: Database) -> None:
+async def test_f07_an_outcome_in_doubt_is_read_again_before_it_is_told(database: Database) -> None:
     """Approved once, held once."""
     stage = await Stage.set_up(Losing(database, "conclude"))
 
@@ -436,7 +438,7 @@ async def test_an_outcome_that_cannot_be_stored_is_told_to_nobody(
     assert taken.payment.state is State.PROCESSING
 
 
-async def test_an_outcome_that_comes_after_the_sweep_changes_nothing(stage: Stage) -> None:
+async def test_f08_an_outcome_that_comes_after_the_sweep_changes_nothing(stage: Stage) -> None:
     """A late approval is never turned into a payment: the reversal stands."""
 
     async def too_late(mti: str, fields: Fields) -> Outcome:

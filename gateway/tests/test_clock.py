@@ -16,7 +16,7 @@ def test_wall_time_is_aware_and_in_utc() -> None:
     assert now.tzinfo is UTC
 
 
-def test_waits_are_not_moved_by_the_wall_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_f23_waits_are_not_moved_by_the_wall_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """F23: somebody sets the clock back a day; a wait goes on as if nothing had happened."""
     clock = SystemClock()
     before = clock.monotonic()
@@ -25,6 +25,6 @@ def test_waits_are_not_moved_by_the_wall_clock(monkeypatch: pytest.MonkeyPatch) 
     assert 0 <= clock.monotonic() - before < 5
 
 
-def test_waits_count_the_time_a_machine_was_asleep() -> None:
+def test_f23_waits_count_the_time_a_machine_was_asleep() -> None:
     """CLOCK_BOOTTIME: a laptop that was closed does not send what was due before."""
     assert abs(SystemClock().monotonic() - time.clock_gettime(time.CLOCK_BOOTTIME)) < 5

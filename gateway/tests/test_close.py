@@ -235,7 +235,7 @@ async def test_a_malfunction_at_an_item_is_not_kept_as_its_answer(database: Data
     assert await evening.state() == "closed"
 
 
-async def test_totals_are_sent_four_times_with_growing_pauses(database: Database) -> None:
+async def test_f17_totals_are_sent_four_times_with_growing_pauses(database: Database) -> None:
     """0500 and three 0501 without an answer, after 5, 15 and 30 seconds; then a person."""
     evening = await Evening.begun(database, *[unknown] * 4)
     evening.stage.clock.move(1)
@@ -282,7 +282,7 @@ async def test_a_batch_of_too_many_items_needs_a_person(
     )
 
 
-async def test_a_retry_asks_again_under_the_same_trace_number(database: Database) -> None:
+async def test_f17_a_retry_asks_again_under_the_same_trace_number(database: Database) -> None:
     """Four tries more, all of them repeats; the history says that it was tried again."""
     evening = await Evening.begun(database, *[unknown] * 7, agrees)
     await evening.go(60)
@@ -364,7 +364,7 @@ async def test_a_round_does_not_wait_for_the_slowest_batch(database: Database) -
     evening.closer._under_way[evening.key].cancel()
 
 
-async def test_at_the_end_a_step_under_way_is_cut_and_found_again(
+async def test_f17_at_the_end_a_step_under_way_is_cut_and_found_again(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker that is told to stop waits no minute; the next one repeats under the same STAN."""

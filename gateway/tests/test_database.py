@@ -16,7 +16,7 @@ async def test_nobody_there_is_said_in_a_sentence(tmp_path_factory: pytest.TempP
         await Database.open(host=str(tmp_path_factory.mktemp("empty")), user="nobody")
 
 
-async def test_a_call_that_is_cut_is_in_doubt(
+async def test_f07_a_call_that_is_cut_is_in_doubt(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The server's process is ended in the middle: nobody knows what became of it."""
@@ -32,7 +32,7 @@ async def test_a_call_that_is_cut_is_in_doubt(
         await waiting
 
 
-async def test_a_call_has_a_deadline_of_ours(
+async def test_f25_a_call_has_a_deadline_of_ours(
     parameters: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """F25: a COMMIT that waits for a standby is not cut by the server; it is by us."""

@@ -40,7 +40,7 @@ async def test_more_than_the_maximum_is_refused_before_it_begins(desk: Desk) -> 
     assert await desk.money_task(gate.wait()) is True
 
 
-async def test_work_goes_on_when_its_time_is_up(desk: Desk) -> None:
+async def test_f20_work_goes_on_when_its_time_is_up(desk: Desk) -> None:
     """Only the waiting ends."""
     gate, done = asyncio.Event(), asyncio.Event()
 
@@ -56,7 +56,7 @@ async def test_work_goes_on_when_its_time_is_up(desk: Desk) -> None:
     assert done.is_set()
 
 
-async def test_work_goes_on_when_its_waiter_is_cancelled(desk: Desk) -> None:
+async def test_f20_work_goes_on_when_its_waiter_is_cancelled(desk: Desk) -> None:
     """F20: shielded, and waited for at the end."""
     gate, done = asyncio.Event(), asyncio.Event()
 

@@ -61,7 +61,7 @@ def test_private_data_that_cannot_be_written_is_refused(items: dict[str, str]):
     assert "xx" not in str(caught.value)
 
 
-def test_card_data_is_masked():
+def test_f40_card_data_is_masked():
     """Numbers keep their last four; tracks, expiry, PIN block and chip data keep nothing."""
     shown = masked(
         {

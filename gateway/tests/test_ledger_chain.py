@@ -215,7 +215,7 @@ async def test_a_worker_that_starts_looks_at_everything(journal: Journal) -> Non
     assert await journal.verify() == []
 
 
-async def test_a_clock_that_jumps_ahead_and_back_stops_nothing(journal: Journal) -> None:
+async def test_f23_a_clock_that_jumps_ahead_and_back_stops_nothing(journal: Journal) -> None:
     """Honest rows are sealed while others are dated into the future; nobody is named."""
     await journal.post(2)
     await journal.seal()
@@ -306,7 +306,7 @@ async def test_two_workers_seal_each_transfer_once(journal: Journal) -> None:
         ("at", "at - interval '1 microsecond'"),
     ],
 )
-async def test_a_changed_transfer_is_named(journal: Journal, column: str, value: str) -> None:
+async def test_f39_a_changed_transfer_is_named(journal: Journal, column: str, value: str) -> None:
     """Whatever column it is, of one row in many."""
     await journal.post(20)
     await journal.seal()
@@ -326,7 +326,7 @@ async def test_a_changed_transfer_is_named(journal: Journal, column: str, value:
     assert found.difference_minor in (1003, 1007)
 
 
-async def test_a_removed_transfer_is_named(journal: Journal) -> None:
+async def test_f39_a_removed_transfer_is_named(journal: Journal) -> None:
     """Its amount is gone with it; its name is not."""
     await journal.post(20)
     await journal.seal()
@@ -374,7 +374,7 @@ async def test_a_transfer_that_is_sealed_late_is_named_until_it_is_sealed(journa
         "deposit_events",
     ],
 )
-async def test_what_only_grows_is_never_emptied(journal: Journal, table: str) -> None:
+async def test_f39_what_only_grows_is_never_emptied(journal: Journal, table: str) -> None:
     """Not by one row, and not by all at once."""
     with pytest.raises(asyncpg.RestrictViolationError, match=f"{table} is append-only"):
         await journal.sql(f"TRUNCATE {table}")

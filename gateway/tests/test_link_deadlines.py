@@ -119,7 +119,7 @@ async def test_messages_of_one_turn_leave_together(pair: Pair):
     assert len(pair.arrived()) == 3 * (FRAME_BYTES + 2)
 
 
-async def test_a_deadline_that_passed_in_the_queue_is_not_sent(pair: Pair):
+async def test_f09_a_deadline_that_passed_in_the_queue_is_not_sent(pair: Pair):
     """The process paused between the queue and the socket."""
     late, good = pair.exchange(1, seconds=1), pair.exchange(2, seconds=9)
     pair.connection.send(late)
@@ -132,7 +132,7 @@ async def test_a_deadline_that_passed_in_the_queue_is_not_sent(pair: Pair):
     assert bytes([1]) not in pair.arrived()
 
 
-async def test_the_clock_is_read_last_before_the_send(pair: Pair):
+async def test_f09_the_clock_is_read_last_before_the_send(pair: Pair):
     """A pause after the messages were put together is noticed as well."""
     exchange = pair.exchange(1)
     pair.connection.send(exchange)
@@ -170,7 +170,7 @@ async def test_the_queue_is_bounded(pair: Pair):
     assert reason == "the queue of the line is full"
 
 
-async def test_behind_a_full_kernel_buffer_deadlines_pass_without_a_byte(pair: Pair):
+async def test_f09_behind_a_full_kernel_buffer_deadlines_pass_without_a_byte(pair: Pair):
     """What became late while blocked is reported as not sent, and never arrives."""
     exchanges = await pair.fill(40, seconds=1)
     half = pair.told.written[-1]
@@ -286,7 +286,7 @@ class Witness(threading.Thread):
 
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-def test_a_process_that_was_stopped_writes_nothing_late(loop: str):
+def test_f09_a_process_that_was_stopped_writes_nothing_late(loop: str):
     """SIGSTOP in full flight, longer than the deadline: what it held is never sent."""
     witness = Witness()
     witness.start()

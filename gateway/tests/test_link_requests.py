@@ -339,7 +339,7 @@ async def test_several_lines_are_used_in_turn(setup: Setup):
     assert sorted(used.count(session) for session in setup.host.sessions) == [3, 3, 3]
 
 
-async def test_no_answer_in_time_is_an_unknown_outcome(setup: Setup):
+async def test_f08_no_answer_in_time_is_an_unknown_outcome(setup: Setup):
     """T1 counts from the first byte written."""
     setup.host.script = silence
     link = await setup.connect(port=await setup.host.open())
@@ -350,7 +350,7 @@ async def test_no_answer_in_time_is_an_unknown_outcome(setup: Setup):
     await until(lambda: setup.named("no_answer"))
 
 
-async def test_an_answer_after_its_time_is_handed_over_as_late(setup: Setup):
+async def test_f08_an_answer_after_its_time_is_handed_over_as_late(setup: Setup):
     """The request stays unknown; the answer goes to whoever keeps the books, once."""
 
     async def dawdle(session: Session, request: Wire) -> None:
@@ -389,7 +389,7 @@ async def test_a_late_key_is_forgotten_after_the_late_window(setup: Setup):
     assert not setup.late
 
 
-async def test_a_cut_after_the_write_is_an_unknown_outcome(setup: Setup):
+async def test_f08_a_cut_after_the_write_is_an_unknown_outcome(setup: Setup):
     """The host may have acted on what it read; the link comes back by itself."""
 
     async def cut(session: Session, _request: Wire) -> None:
@@ -407,7 +407,7 @@ async def test_a_cut_after_the_write_is_an_unknown_outcome(setup: Setup):
     assert isinstance(await setup.request(link), Answered)
 
 
-async def test_an_answer_on_the_next_connection_is_late(setup: Setup):
+async def test_f08_an_answer_on_the_next_connection_is_late(setup: Setup):
     """A host may answer what it read before the cut; the outcome stays unknown."""
     seen: list[Wire] = []
 
@@ -426,7 +426,7 @@ async def test_an_answer_on_the_next_connection_is_late(setup: Setup):
     assert setup.late[0].state == "connection_lost"
 
 
-async def test_a_duplicate_answer_is_ignored_and_told(setup: Setup):
+async def test_f08_a_duplicate_answer_is_ignored_and_told(setup: Setup):
     """The first one counts."""
 
     async def twice(session: Session, request: Wire) -> None:
@@ -443,7 +443,7 @@ async def test_a_duplicate_answer_is_ignored_and_told(setup: Setup):
 
 
 @pytest.mark.parametrize("wrong", [{"f11": "999999"}, {"f41": "TERM0002"}, {"f7": "1123064501"}])
-async def test_an_answer_with_another_key_is_unmatched(setup: Setup, wrong: dict[str, str]):
+async def test_f21_an_answer_with_another_key_is_unmatched(setup: Setup, wrong: dict[str, str]):
     """A wrong STAN, terminal or time: nobody's answer, and an alarm for people."""
 
     async def misdirect(session: Session, request: Wire) -> None:
@@ -766,7 +766,7 @@ async def test_a_message_that_cannot_be_encoded_is_the_callers_mistake(setup: Se
     assert link.outstanding == 0
 
 
-async def test_the_outcome_of_a_cancelled_request_goes_to_on_late(setup: Setup):
+async def test_f20_the_outcome_of_a_cancelled_request_goes_to_on_late(setup: Setup):
     """The handler died; the payment must not be forgotten."""
 
     async def dawdle(session: Session, request: Wire) -> None:
@@ -786,7 +786,7 @@ async def test_the_outcome_of_a_cancelled_request_goes_to_on_late(setup: Setup):
     assert link.outstanding == 0
 
 
-async def test_an_outcome_that_meets_the_cancellation_is_not_lost(setup: Setup):
+async def test_f20_an_outcome_that_meets_the_cancellation_is_not_lost(setup: Setup):
     """Outcome and cancellation in one turn of the loop: on_late gets the outcome."""
     setup.host.script = silence
     link = await setup.connect(port=await setup.host.open())
@@ -804,7 +804,7 @@ async def test_an_outcome_that_meets_the_cancellation_is_not_lost(setup: Setup):
     assert setup.late[0].outcome == OutcomeUnknown("cut")
 
 
-async def test_a_request_cancelled_before_it_is_written_never_is(setup: Setup):
+async def test_f20_a_request_cancelled_before_it_is_written_never_is(setup: Setup):
     """And that is told, too."""
     link = await setup.connect(port=await setup.host.open())
     handler = asyncio.create_task(setup.request(link))
@@ -895,7 +895,7 @@ async def test_the_link_speaks_tls_with_a_client_certificate(setup: Setup, tmp_p
 
 
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
-async def test_a_host_that_stops_reading_gets_nothing_after_the_deadline(
+async def test_f09_a_host_that_stops_reading_gets_nothing_after_the_deadline(
     setup: Setup, tmp_path: Path, secure: bool
 ):
     """What the kernel took is unknown; all else is proof of not sent, and never arrives."""

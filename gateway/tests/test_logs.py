@@ -90,7 +90,7 @@ def test_a_card_number_in_groups_is_starred(written: str) -> None:
     ],
     ids=lambda each: next(iter(each)),
 )
-def test_a_card_number_is_found_in_whatever_is_logged(value: dict[str, Any]) -> None:
+def test_f40_a_card_number_is_found_in_whatever_is_logged(value: dict[str, Any]) -> None:
     """Nested, as a key, as a number, in bytes, in an exception."""
     event = filtered(**value)
 

@@ -40,7 +40,7 @@ async def take(
     return await leases.take(stage.merchant.merchant_id, stage.acquirer, terminal, day)
 
 
-async def test_no_trace_number_is_given_twice_by_two_processes_at_once(stage: Stage) -> None:
+async def test_f21_no_trace_number_is_given_twice_by_two_processes_at_once(stage: Stage) -> None:
     """F21: 600 takers on two processes, with ranges of seven: 600 different numbers from 1."""
     processes = [StanLeases(stage.database, 7) for _ in range(2)]
 
@@ -51,7 +51,7 @@ async def test_no_trace_number_is_given_twice_by_two_processes_at_once(stage: St
     assert max(found) < 600 + 2 * 7
 
 
-async def test_a_process_that_starts_again_goes_on_behind_its_range(stage: Stage) -> None:
+async def test_f21_a_process_that_starts_again_goes_on_behind_its_range(stage: Stage) -> None:
     """The rest of the old range is lost: gaps are allowed, repeats are not."""
     before = [await take(StanLeases(stage.database, 10), stage) for _ in range(3)]
 
@@ -77,7 +77,7 @@ async def test_a_range_is_leased_once_for_all_who_wait(stage: Stage) -> None:
     assert sorted(found) == list(range(1, 101))
 
 
-async def test_the_last_trace_number_of_a_day_is_999999(stage: Stage) -> None:
+async def test_f21_the_last_trace_number_of_a_day_is_999999(stage: Stage) -> None:
     """DE 11 has six digits: the counter ends there, and 000000 never comes."""
     await used_up_to(stage, 999_990)
     leases = StanLeases(stage.database, 10)

@@ -36,7 +36,7 @@ async def test_a_process_that_stops_in_good_order_is_gone_at_once(stage: Stage) 
     assert stage.lease.process_id not in await alive(stage)
 
 
-async def test_a_process_that_was_forgotten_is_told_when_it_renews(stage: Stage) -> None:
+async def test_f22_a_process_that_was_forgotten_is_told_when_it_renews(stage: Stage) -> None:
     """It was suspended for a week: it must register anew."""
     assert not await ProcessStore(stage.database, uuid4()).renew(stage.clock.now() + HOUR)
 

@@ -37,7 +37,7 @@ async def orphaned(stage: Stage) -> Payment:
     return payment
 
 
-async def test_an_approval_that_nobody_claimed_is_reversed(stage: Stage) -> None:
+async def test_f01_an_approval_that_nobody_claimed_is_reversed(stage: Stage) -> None:
     """No order, no charge: at the deadline, with reason 17."""
     payment = await stage.take()
     stage.clock.move(179)
@@ -65,7 +65,7 @@ async def test_the_deadline_is_each_merchants_own(stage: Stage) -> None:
     assert (await stage.read(there)).state is State.APPROVED
 
 
-async def test_an_intent_of_a_process_that_ended_is_reversed(stage: Stage) -> None:
+async def test_f04_an_intent_of_a_process_that_ended_is_reversed(stage: Stage) -> None:
     """F3: it counts as written: a 0420 with reason 68 is owed."""
     payment = await orphaned(stage)
     await sweep(stage.road)
@@ -80,7 +80,7 @@ async def test_an_intent_of_a_process_that_ended_is_reversed(stage: Stage) -> No
     assert (await stage.causes(payment))[-1] == "process_ended"
 
 
-async def test_an_intent_of_a_process_that_nobody_knows_is_reversed(stage: Stage) -> None:
+async def test_f04_an_intent_of_a_process_that_nobody_knows_is_reversed(stage: Stage) -> None:
     """Its row is gone with it."""
     payment = await orphaned(stage)
     await stage.sql("DELETE FROM processes WHERE process_id = $1", stage.lease.process_id)

@@ -70,7 +70,7 @@ async def test_the_same_bytes_again_are_known_and_booked_once(books: Books, whic
     assert await books.everything() == before
 
 
-async def test_the_same_file_by_many_workers_is_booked_once(books: Books) -> None:
+async def test_f17_the_same_file_by_many_workers_is_booked_once(books: Books) -> None:
     """One reads it, the others find it known."""
     _, report = await a_report(books)
 
@@ -116,7 +116,7 @@ async def test_what_cannot_be_read_is_held(books: Books, content: bytes) -> None
     await nothing_is_booked(books, await books.take(content + books.acceptor.encode()))
 
 
-async def test_a_report_cut_off_anywhere_is_held(books: Books) -> None:
+async def test_f18_a_report_cut_off_anywhere_is_held(books: Books) -> None:
     """At a byte of every record."""
     _, report = await a_report(books)
     ends = [at for at in range(len(report)) if report[at : at + 1] == b"\n"]
@@ -270,7 +270,7 @@ class Cut:
 
 
 @pytest.mark.parametrize("which", ["report", "statement", "late report"])
-async def test_a_booking_cut_at_any_statement_leaves_nothing_and_is_done_again(
+async def test_f17_a_booking_cut_at_any_statement_leaves_nothing_and_is_done_again(
     books: Books, monkeypatch: pytest.MonkeyPatch, which: str
 ) -> None:
     """Everything or nothing, at every statement; then once, as if nothing had happened."""

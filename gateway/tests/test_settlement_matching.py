@@ -57,7 +57,7 @@ async def test_each_settled_item_has_a_row_of_history(books: Books) -> None:
     assert {row["movement_id"] for row in rows} == {each.movement_id for each in items}
 
 
-async def test_an_item_without_a_line_is_missing_there(books: Books) -> None:
+async def test_f19_an_item_without_a_line_is_missing_there(books: Books) -> None:
     """The report names its batch and not the item: it stands on the list, and stays batched."""
     first, second = await in_the_batch(books)
 
@@ -127,7 +127,7 @@ async def test_another_amount_is_found_and_stays_unexplained(books: Books, amoun
     assert balances["in_transit"] == net_of(lines)
 
 
-async def test_a_line_for_what_we_do_not_have_is_missing_here(books: Books) -> None:
+async def test_f19_a_line_for_what_we_do_not_have_is_missing_here(books: Books) -> None:
     """An invented RRN: unexplained money, and a question for the acquirer."""
     items = await in_the_batch(books)
     lines = [*map(line_of, items), line_of(items[0], rrn="999000000001", amount_minor=5)]
@@ -201,7 +201,7 @@ async def test_an_item_again_in_a_later_report_is_a_duplicate(books: Books) -> N
     assert len(await books.of("movement_events")) == 2
 
 
-async def test_a_settled_void_is_missing_here_and_says_so(books: Books) -> None:
+async def test_f19_a_settled_void_is_missing_here_and_says_so(books: Books) -> None:
     """F19: the host settles what we voided before the batch closed."""
     first, second = await in_the_batch(books)
     (voided,) = await books.batch(("capture", 3300), number=2)
@@ -218,7 +218,7 @@ async def test_a_settled_void_is_missing_here_and_says_so(books: Books) -> None:
     assert "voided" in row["next_step"]
 
 
-async def test_a_settled_reversal_is_missing_here_and_says_so(books: Books) -> None:
+async def test_f19_a_settled_reversal_is_missing_here_and_says_so(books: Books) -> None:
     """F19: the host settles what we reversed; the shopper was told that nobody is charged."""
     items = await in_the_batch(books)
     (gone,) = await books.batch(("capture", 3300), number=2)

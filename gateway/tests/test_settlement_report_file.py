@@ -197,7 +197,7 @@ def test_whatever_is_written_comes_back(written: list[Group], day: date):
     )
 
 
-def test_a_report_cut_off_anywhere_is_held():
+def test_f18_a_report_cut_off_anywhere_is_held():
     """At every byte, the last line feed included."""
     whole = content(write(GROUPS))
 
@@ -218,7 +218,7 @@ SEEN_WHEN_CHANGED = {
 }
 
 
-def test_a_changed_digit_is_held_or_seen():
+def test_f18_a_changed_digit_is_held_or_seen():
     """
     Any digit changed to any other holds the file, except in the fields that agree with nothing
     else in it: these are read as they stand, for the matching to see. None goes unnoticed.
@@ -252,7 +252,7 @@ def digit_places(whole: bytes) -> list[tuple[int, str, str]]:
 
 @settings(max_examples=200, deadline=None)
 @given(st.data())
-def test_records_lost_doubled_or_moved_are_held(data: st.DataObject):
+def test_f18_records_lost_doubled_or_moved_are_held(data: st.DataObject):
     """Whatever happens to whole lines, the file no longer agrees with itself."""
     records = write(GROUPS)
     at = data.draw(st.integers(0, len(records) - 1))

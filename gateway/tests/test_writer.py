@@ -207,7 +207,7 @@ async def test_a_row_that_never_leaves_the_process_hurts_nobody_else(table: Data
 
 
 @pytest.mark.parametrize("fault", ["before", "after"])
-async def test_a_commit_in_doubt_is_settled_before_anybody_is_told(
+async def test_f07_a_commit_in_doubt_is_settled_before_anybody_is_told(
     table: Database, fault: str
 ) -> None:
     """
@@ -228,7 +228,7 @@ async def test_a_commit_in_doubt_is_settled_before_anybody_is_told(
     assert sorted(each["n"] for each in await written(table)) == [0, 1, 2, 3, 4]
 
 
-async def test_who_won_is_told_even_after_a_doubt(table: Database) -> None:
+async def test_f07_who_won_is_told_even_after_a_doubt(table: Database) -> None:
     """One of the group was there before: None for the loser, the row for the others."""
     taken = row(1)
     await group_writer(table).write(taken, seconds_max=SECONDS)
@@ -243,7 +243,7 @@ async def test_who_won_is_told_even_after_a_doubt(table: Database) -> None:
     assert [bool(each) for each in won] == [False, True]
 
 
-async def test_a_killed_server_process_is_a_doubt_that_is_settled(
+async def test_f07_a_killed_server_process_is_a_doubt_that_is_settled(
     table: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The real thing: pg_terminate_backend in the middle of the statement."""
@@ -309,7 +309,7 @@ async def test_who_hung_up_before_the_group_left_is_not_written(table: Database)
     assert [each["n"] for each in await written(table)] == [1]
 
 
-async def test_who_hung_up_while_it_was_written_disturbs_nobody(table: Database) -> None:
+async def test_f20_who_hung_up_while_it_was_written_disturbs_nobody(table: Database) -> None:
     """F20: the row is there, and the others have their answers."""
     writer = group_writer(table, groups_at_once=1)
     writes = [asyncio.create_task(writer.write(row(n), seconds_max=SECONDS)) for n in range(3)]

@@ -73,7 +73,9 @@ async def test_a_second_reversal_is_told_so(gateway: Gateway) -> None:
 
 
 @pytest.mark.parametrize("mti", ["0100", "0200"])
-async def test_a_reversal_of_the_unknown_sticks(rail: Sandbox, gateway: Gateway, mti: str) -> None:
+async def test_f10_a_reversal_of_the_unknown_sticks(
+    rail: Sandbox, gateway: Gateway, mti: str
+) -> None:
     """The tombstone is accepted (00); the original that comes later is refused and not booked."""
     late = payment(mti)
 
@@ -87,7 +89,7 @@ async def test_a_reversal_of_the_unknown_sticks(rail: Sandbox, gateway: Gateway,
     assert rail.charges() == []
 
 
-async def test_a_late_capture_whose_reversal_came_first_is_refused(
+async def test_f10_a_late_capture_whose_reversal_came_first_is_refused(
     rail: Sandbox, gateway: Gateway
 ) -> None:
     """A tombstone holds for captures and refunds too."""
@@ -102,7 +104,7 @@ async def test_a_late_capture_whose_reversal_came_first_is_refused(
     assert rail.charge(hold)["held_minor"] == 900
 
 
-async def test_a_reversal_overtakes_its_original_at_the_issuer(
+async def test_f10_a_reversal_overtakes_its_original_at_the_issuer(
     rail: Sandbox, gateway: Gateway
 ) -> None:
     """While the issuer thinks, the original counts as unknown: it is refused afterwards."""

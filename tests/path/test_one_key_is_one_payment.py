@@ -13,7 +13,7 @@ from .sandboxes import eventually
 COPIES = 50
 
 
-async def test_fifty_copies_at_once_charge_once(merchant: Merchant) -> None:
+async def test_f12_fifty_copies_at_once_charge_once(merchant: Merchant) -> None:
     """Each on a connection of its own: one is first, all speak of one payment, one is charged."""
     async with merchant.sandbox.fault("issuer_delay_ms", "300"):
         answers = await asyncio.gather(*(merchant.post_payment("copied") for _ in range(COPIES)))
@@ -30,7 +30,7 @@ async def test_fifty_copies_at_once_charge_once(merchant: Merchant) -> None:
     assert len(await merchant.sandbox.rail_books({merchant.terminal_id})) == 1
 
 
-async def test_another_request_under_the_key_is_refused(merchant: Merchant) -> None:
+async def test_f13_another_request_under_the_key_is_refused(merchant: Merchant) -> None:
     """Another amount, card, order or capture: 422, and the first payment stands as it was."""
     first = await merchant.post_payment("taken", order="1")
     paper = {**payment()["card"], "number": AMEX}

@@ -100,7 +100,7 @@ async def test_an_upload_that_is_refused_needs_a_person(evening: Evening) -> Non
     assert (await evening.audit()).differences == []
 
 
-async def test_totals_without_an_answer_are_repeated_and_the_batch_closes_once(
+async def test_f17_totals_without_an_answer_are_repeated_and_the_batch_closes_once(
     evening: Evening,
 ) -> None:
     """The host acts and does not answer: the same message comes again as 0501."""
@@ -118,7 +118,7 @@ async def test_totals_without_an_answer_are_repeated_and_the_batch_closes_once(
     assert (await evening.audit()).differences == []
 
 
-async def test_a_worker_that_is_killed_in_the_close_closes_once(evening: Evening) -> None:
+async def test_f17_a_worker_that_is_killed_in_the_close_closes_once(evening: Evening) -> None:
     """Killed at the totals and again and again in the upload: no number is sent twice as new."""
     rail = evening.sandbox.log("rail")
     await evening.sell(*range(1000, 1000 + MANY))

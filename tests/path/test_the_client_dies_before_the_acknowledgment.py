@@ -26,7 +26,7 @@ with Client(url, key, ca=Path(authority), journal=Path(journal)) as client:
 """
 
 
-async def test_an_approval_that_nobody_claims_is_reversed(hasty_merchant: Merchant) -> None:
+async def test_f01_an_approval_that_nobody_claims_is_reversed(hasty_merchant: Merchant) -> None:
     """Bare HTTPS, and silence after the approval: reversed, and no late word gets a number."""
     merchant = hasty_merchant
     answered = await merchant.post_payment("silent", order="unclaimed")
@@ -63,7 +63,9 @@ async def _nobody_hears_otherwise(merchant: Merchant, payment_id: str) -> None:
     assert (await agreed(merchant))["silent"]["confirmation_number"] is None
 
 
-async def test_an_acknowledgment_in_time_may_be_repeated_for_ever(hasty_merchant: Merchant) -> None:
+async def test_f02_an_acknowledgment_in_time_may_be_repeated_for_ever(
+    hasty_merchant: Merchant,
+) -> None:
     """One confirmation number, however many times and on however many sessions it is asked for."""
     merchant = hasty_merchant
     approved = (await merchant.post_payment("often")).json()
@@ -78,7 +80,7 @@ async def test_an_acknowledgment_in_time_may_be_repeated_for_ever(hasty_merchant
     assert (told["state"], told["acknowledged_on_session"]) == ("captured", False)
 
 
-async def test_a_client_that_is_killed_finishes_when_it_is_back(merchant: Merchant) -> None:
+async def test_f02_a_client_that_is_killed_finishes_when_it_is_back(merchant: Merchant) -> None:
     """SIGKILL while the issuer thinks: `recover()` acknowledges, because there is time enough."""
     journal = merchant.new_journal()
     await _killed_in_mid_sale(merchant, journal)
@@ -94,7 +96,7 @@ async def test_a_client_that_is_killed_finishes_when_it_is_back(merchant: Mercha
     assert (told["state"], told["acknowledged_on_session"]) == ("captured", False)
 
 
-async def test_a_client_that_is_back_too_late_hears_that_nothing_was_charged(
+async def test_f03_a_client_that_is_back_too_late_hears_that_nothing_was_charged(
     hasty_merchant: Merchant,
 ) -> None:
     """SIGKILL, and nobody is back in time: `recover()` says not charged, and so does the rail."""

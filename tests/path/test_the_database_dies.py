@@ -11,7 +11,7 @@ from .merchants import Merchant, card
 from .tills import Shop
 
 
-async def test_an_answer_that_finds_no_database_waits_for_it(merchant: Merchant) -> None:
+async def test_f07_an_answer_that_finds_no_database_waits_for_it(merchant: Merchant) -> None:
     """Killed while the issuer thinks: the approval is stored when it is back, and is paid."""
     sandbox = merchant.sandbox
     gateway = sandbox.log("gateway")
@@ -48,7 +48,7 @@ async def test_a_gateway_that_finds_no_database_waits_for_it(merchant: Merchant)
     await agreed(merchant)
 
 
-async def test_kills_under_load_leave_one_story(merchant: Merchant) -> None:
+async def test_f07_kills_under_load_leave_one_story(merchant: Merchant) -> None:
     """Sales under way while PostgreSQL is killed twice: paid or not charged, nothing unknown."""
     async with merchant.client(merchant.new_journal()) as client:
         shop = Shop(client)

@@ -9,7 +9,7 @@ from .merchants import Merchant, card
 from .tills import Shop
 
 
-async def test_an_orphan_of_a_dead_process_is_reversed(hasty_merchant: Merchant) -> None:
+async def test_f05_an_orphan_of_a_dead_process_is_reversed(hasty_merchant: Merchant) -> None:
     """Killed with the request at the issuer: the client is told not charged, and so it is."""
     merchant, sandbox = hasty_merchant, hasty_merchant.sandbox
     gateway = sandbox.log("gateway")
@@ -29,7 +29,7 @@ async def test_an_orphan_of_a_dead_process_is_reversed(hasty_merchant: Merchant)
     assert await balances(merchant, told) == dict.fromkeys(ACCOUNTS, 0)
 
 
-async def test_kills_at_any_point_leave_one_story(hasty_merchant: Merchant) -> None:
+async def test_f05_kills_at_any_point_leave_one_story(hasty_merchant: Merchant) -> None:
     """Sales under way, and the gateway killed between each two of its steps: all agree."""
     merchant, sandbox = hasty_merchant, hasty_merchant.sandbox
     async with merchant.client(merchant.new_journal()) as client:

@@ -16,7 +16,7 @@ from .sandboxes import Sandbox
 SALES = 4
 
 
-async def test_a_request_whose_time_to_be_sent_has_passed_is_never_sent(
+async def test_f09_a_request_whose_time_to_be_sent_has_passed_is_never_sent(
     hasty_merchant: Merchant,
 ) -> None:
     """Frozen between the intent and the link: not a byte leaves afterwards, and 503 says so."""
@@ -38,7 +38,7 @@ async def test_a_request_whose_time_to_be_sent_has_passed_is_never_sent(
     assert rail.said("message", mti="0200") == []
 
 
-async def test_a_process_that_was_taken_for_dead_finds_its_payments_reversed(
+async def test_f22_a_process_that_was_taken_for_dead_finds_its_payments_reversed(
     hasty_merchant: Merchant,
 ) -> None:
     """Frozen beyond its lease with approvals in its sockets: they are not turned into payments."""

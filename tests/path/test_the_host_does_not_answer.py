@@ -18,7 +18,7 @@ LOST = {
 }
 
 
-async def test_a_payment_without_an_answer_is_reversed(hasty_merchant: Merchant) -> None:
+async def test_f08_a_payment_without_an_answer_is_reversed(hasty_merchant: Merchant) -> None:
     """Lost on the way there or back, under another's number, or late: never charged, never 00."""
     merchant, sandbox = hasty_merchant, hasty_merchant.sandbox
     rail, gateway = sandbox.log("rail"), sandbox.log("gateway")
@@ -57,7 +57,7 @@ async def _the_late_approval_is_kept(merchant: Merchant, payment_id: str) -> Non
     assert await balances(merchant, told) == dict.fromkeys(ACCOUNTS, 0)
 
 
-async def test_a_payment_whose_link_is_lost_is_reversed_on_the_next(
+async def test_f08_a_payment_whose_link_is_lost_is_reversed_on_the_next(
     hasty_merchant: Merchant,
 ) -> None:
     """Booked, and then the link is cut instead of an answer: unknown at once, and reversed."""
@@ -73,7 +73,7 @@ async def test_a_payment_whose_link_is_lost_is_reversed_on_the_next(
     assert after.paid
 
 
-async def test_an_answer_that_comes_twice_counts_once(hasty_merchant: Merchant) -> None:
+async def test_f08_an_answer_that_comes_twice_counts_once(hasty_merchant: Merchant) -> None:
     """A host that repeats itself changes nothing."""
     merchant = hasty_merchant
     async with merchant.sandbox.fault("duplicate_answer", "1"), merchant.client() as client:
@@ -84,7 +84,9 @@ async def test_an_answer_that_comes_twice_counts_once(hasty_merchant: Merchant) 
     assert states(told) == ["processing", "approved", "captured"]
 
 
-async def test_a_reversal_is_repeated_until_the_host_accepts_it(hasty_merchant: Merchant) -> None:
+async def test_f11_a_reversal_is_repeated_until_the_host_accepts_it(
+    hasty_merchant: Merchant,
+) -> None:
     """Unanswered and refused ones come again as 0421, and meanwhile hold up nobody else's."""
     merchant, sandbox = hasty_merchant, hasty_merchant.sandbox
     rail, worker = sandbox.log("rail"), sandbox.log("worker")

@@ -17,7 +17,7 @@ from .sandboxes import Json, Sandbox, eventually
 
 
 @pytest.mark.parametrize("killed", [("shop",), ("shop", "gateway")], ids="-and-".join)
-async def test_an_order_is_decided_when_the_shop_is_back(
+async def test_f01_an_order_is_decided_when_the_shop_is_back(
     hasty: Sandbox, killed: tuple[str, ...]
 ) -> None:
     """Paid or not paid, as gateway and rail have it; mailed if paid; never both, never unknown."""
