@@ -55,6 +55,9 @@ ADVICE = {
     "not_sent": "Nothing was charged. Send it again under the same key after `Retry-After`.",
     "busy": "Nothing was begun. Send it again under the same key after `Retry-After`.",
     "stopping": "Nothing was begun. Send it again under the same key, on a new connection.",
+    "disk_nearly_full": "Nothing was sent. Make room on the gateway's disk, then send it again.",
+    "clock_off": "Nothing was sent. Set the machines' clocks right, then send it again.",
+    "quarantined": "Nothing was done. The operator compares with the acquirer first; ask again.",
     "database_away": "It may or may not have happened: send it again under the same key.",
     "outcome_pending": "It may have happened: send it again under the same key.",
 }

@@ -6,6 +6,7 @@ waits for: the sweep, the advices, the e-mails. Both stand on the same road.
 """
 
 import asyncio
+import contextlib
 import ssl
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import msgspec
 import structlog
 
 from counterfoil.api import serving
@@ -33,6 +35,11 @@ from counterfoil.network.dialect import load_dialect
 from counterfoil.network.link import AcquirerLink, LinkSettings
 from counterfoil.network.outcome import Answered, Late
 from counterfoil.network.tls import client_context
+from counterfoil.outside import readiness
+from counterfoil.outside.alarms import OwedAlarm
+from counterfoil.outside.doors import Doors
+from counterfoil.outside.held_clock import HeldClock
+from counterfoil.outside.watch import Watch
 from counterfoil.payments.advices import Forwarder
 from counterfoil.payments.conclude import shown
 from counterfoil.payments.recovery import sweep
@@ -62,7 +69,6 @@ from counterfoil.surroundings import THE_MACHINE, Surroundings
 from counterfoil.tls import Identity
 from counterfoil.vault import PURPOSES, Vault, WrappedKey, new_data_key
 
-SKEW_SECONDS_MAX = 1.0
 DATABASE_AWAITED_SECONDS = 45.0  # Less than a supervisor gives a program to get ready.
 DATABASE_AGAIN_SECONDS = 1.0
 LEASES_RENEWED_PER_LIFE = 4
@@ -72,6 +78,9 @@ WATCH_SECONDS = 60.0
 MISSING_REPORTS_SECONDS = 3600.0
 SEAL_SECONDS = 30.0
 TIDY_SECONDS = 3600.0
+ALARM_SECONDS = 10.0
+# What moves no money and tells nobody outside.
+IN_QUARANTINE = {"seal", "tidy", "owed alarm"}
 PROCESSES_KEPT = timedelta(days=7)
 
 log = structlog.get_logger("app")
@@ -92,6 +101,7 @@ class Process:
         links: dict[str, AcquirerLink],
         lease: ProcessStore,
         around: Surroundings,
+        watch: Watch,
     ) -> None:
         self.configuration = configuration
         self.database = database
@@ -100,26 +110,25 @@ class Process:
         self.links = links
         self.lease = lease
         self.around = around
-        self.clock = around.clock
+        self.clock = road.clock
+        self.watch = watch
+        advices = AdviceStore(database, lease.process_id, road.clock)
+        self._standing = readiness.Standing(lease, advices, road.clock)
 
-    async def checks(self) -> dict[str, Any]:
+    async def readiness(self) -> Readiness:
         """
-        Return what must be well for payments to be taken: each `ok`, or what is wrong.
+        Return whether payments are taken: what must be well, and what a person should know.
         """
-        found: dict[str, Any] = {}
-        try:
-            skew = abs((await self.lease.database_time() - self.clock.now()).total_seconds())
-            found["database"] = "ok"
-            found["clock"] = (
-                "ok" if skew <= SKEW_SECONDS_MAX else f"{skew:.1f} s off the database's"
-            )
-        except DatabaseAway:
-            found["database"] = "does not answer"
-        for name, link in self.links.items():
-            found[f"link {name}"] = "ok" if link.ready else "not signed on"
-        if not self.links:
-            found["links"] = "no acquirer is configured"
-        return found
+        seen = await self.watch.look()
+        checks = readiness.checks(seen, self.configuration, self.links)
+        notes: dict[str, Any] = {
+            "acquirers": self.road.routes.health(),
+            "steps": self.road.store.depths(),
+        }
+        if seen.database:
+            with contextlib.suppress(DatabaseAway):  # It has gone since we looked.
+                notes |= await self._standing.notes()
+        return Readiness(all(each == "ok" for each in checks.values()), checks, notes)
 
 
 @asynccontextmanager
@@ -220,7 +229,7 @@ async def process(
     Raises:
         DatabaseAway, MigrationRefused, KeyFileRefused, VaultClosed: It cannot start.
     """
-    clock = around.clock
+    clock = _clock(around)
     ids = Ids(clock, around.random_bytes)
     async with AsyncExitStack() as stack:
         if database is None:
@@ -231,12 +240,21 @@ async def process(
                 "run `counterfoil migrate`"
             )
         await _check_mode(database, configuration)
+        watch = Watch(
+            database,
+            clock,
+            doors := Doors(),
+            configuration.folder,
+            full_percent=configuration.database.full_percent,
+        )
+        if isinstance(clock, HeldClock):
+            await watch.look()  # Before the first deadline is set by it.
         vault = await open_vault(database, configuration)
         lease = ProcessStore(database, ids.new())
         merchants = MerchantStore(database, clock)
         store = PaymentStore(database, clock)
         links = {
-            acquirer.name: _link(acquirer, configuration, around, database, ids)
+            acquirer.name: _link(acquirer, configuration, around, database, ids, clock)
             for acquirer in configuration.acquirer
         }
         routes = Routes(
@@ -258,6 +276,7 @@ async def process(
             clock=clock,
             timers=configuration.timers,
             process_id=lease.process_id,
+            doors=doors,
         )
         await stack.enter_async_context(_lease(lease, kind, configuration, clock))
         for link in links.values():
@@ -271,7 +290,16 @@ async def process(
             links=links,
             lease=lease,
             around=around,
+            watch=watch,
         )
+
+
+def _clock(around: Surroundings) -> Clock:
+    """
+    Return the clock of a process: the machine's is held to the database's, another one is not.
+    """
+    machine = around.clock
+    return HeldClock(machine) if isinstance(machine, SystemClock) else machine
 
 
 async def _check_mode(database: Database, configuration: Configuration) -> None:
@@ -320,6 +348,7 @@ def _link(
     around: Surroundings,
     database: Database,
     ids: Ids,
+    clock: Clock,
 ) -> AcquirerLink:
     settings = LinkSettings(
         host=acquirer.host,
@@ -331,9 +360,9 @@ def _link(
     return AcquirerLink(
         settings,
         load_dialect(acquirer.dialect),
-        around.clock,
+        clock,
         tls=_tls(acquirer),
-        on_late=partial(_keep_late, acquirer.name, database, ids, around.clock),
+        on_late=partial(_keep_late, acquirer.name, database, ids, clock),
         on_event=partial(_log_event, acquirer.name),
         chance=around.chance,
         sockets=around.sockets,
@@ -399,7 +428,7 @@ async def run_gateway(configuration: Configuration, identity: Identity) -> None:
     """
     Be a gateway process until told to stop.
     """
-    async with process(configuration, "gateway") as running:
+    async with process(configuration, "gateway") as running, _watched(running.watch):
         await serving.serve(
             desk_of(running),
             readiness_of(running),
@@ -407,6 +436,20 @@ async def run_gateway(configuration: Configuration, identity: Identity) -> None:
             identity=identity,
             serving_path=configuration.folder / "serving.json",
         )
+
+
+@asynccontextmanager
+async def _watched(watch: Watch) -> AsyncIterator[None]:
+    """
+    Look around before anything is done, and once a second while it is done.
+    """
+    await watch.look()
+    looking = asyncio.create_task(watch.keep())
+    try:
+        yield
+    finally:
+        looking.cancel()
+        await asyncio.gather(looking, return_exceptions=True)
 
 
 def desk_of(running: Process) -> Desk:
@@ -430,12 +473,7 @@ def readiness_of(running: Process) -> Checks:
     """
     Return the question whether a gateway process can take payments.
     """
-
-    async def checks() -> Readiness:
-        found = await running.checks()
-        return Readiness(all(each == "ok" for each in found.values()), found)
-
-    return checks
+    return running.readiness
 
 
 async def run_worker(configuration: Configuration) -> None:
@@ -443,7 +481,8 @@ async def run_worker(configuration: Configuration) -> None:
     Be a worker process until told to stop.
     """
     async with process(configuration, "worker") as running:
-        await worker.work(duties(running))
+        async with _watched(running.watch):
+            await worker.work(duties(running))
         await running.road.store.drain()
 
 
@@ -488,7 +527,7 @@ def duties(running: Process) -> list[Duty]:
         await running.lease.forget(running.clock.now() - PROCESSES_KEPT)
         return 0
 
-    return [
+    everything = [
         Duty("sweep", partial(sweep, road), timers.sweep_seconds),
         Duty("forward", forwarder.forward, IDLE_SECONDS),
         Duty("number events", partial(number_events, FeedStore(running.database)), IDLE_SECONDS),
@@ -500,4 +539,17 @@ def duties(running: Process) -> list[Duty]:
         Duty("watch", watched, WATCH_SECONDS),
         Duty("seal", Sealer(ChainStore(running.database), running.clock).seal, SEAL_SECONDS),
         Duty("tidy", tidied, TIDY_SECONDS),
+        Duty("owed alarm", OwedAlarm(advices, running.clock).look, ALARM_SECONDS),
     ]
+    return [each if each.name in IN_QUARANTINE else _held(each, road.doors) for each in everything]
+
+
+def _held(duty: Duty, doors: Doors) -> Duty:
+    """
+    Return *duty* as one that rests while the installation is in quarantine.
+    """
+
+    async def unless_quarantined() -> int:
+        return 0 if doors.quarantined else await duty.round()
+
+    return msgspec.structs.replace(duty, round=unless_quarantined)

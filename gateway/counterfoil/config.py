@@ -49,10 +49,13 @@ class Api(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class DatabaseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
     PostgreSQL 15 or newer. Without a url: the embedded one below the state folder.
+
+    From `full_percent` of the state folder's disk on, no new payment is taken.
     """
 
     url: str | None = None
     connections_max: Annotated[int, Meta(ge=4, le=200)] = 12
+    full_percent: Annotated[float, Meta(ge=50, le=99)] = 90.0
 
 
 class VaultSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -100,7 +100,7 @@ class Stage:
         cls, database: Database, *, acknowledge_seconds: int = 180, **more: Any
     ) -> "Stage":
         """Add a merchant with a terminal, and register a process whose lease holds."""
-        clock = HandClock()
+        clock = more.pop("clock", None) or HandClock()
         acquirer = f"acquirer-{uuid4().hex[:12]}"
         new = new_merchant(acknowledge_seconds=acknowledge_seconds)
         store = MerchantStore(database, clock)

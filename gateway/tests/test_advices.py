@@ -512,13 +512,14 @@ async def test_an_advice_that_cannot_be_sent_is_put_back_and_ends_no_worker(
 async def test_what_is_owed_can_be_counted(stage: Stage) -> None:
     """For the operator: how much, and since when."""
     store = AdviceStore(stage.database, uuid4(), stage.clock)
-    before, _ = await store.owed()
+    long_ago = START - timedelta(days=1)
+    before = await store.owed(10, long_ago)
     await refused(stage)
 
-    after, oldest = await store.owed()
+    after = await store.owed(10, long_ago)
 
-    assert after == before + 1
-    assert oldest is not None
+    assert (after.owed, after.reversals) == (before.owed + 1, before.reversals + 1)
+    assert after.oldest is not None
 
 
 async def test_a_refused_capture_gives_the_hold_back(stage: Stage) -> None:

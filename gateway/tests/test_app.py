@@ -111,11 +111,12 @@ async def test_a_process_lives_in_the_database_while_it_runs(installation: Confi
     await prepared(installation)
     async with app.process(installation, "gateway") as running:
         alive = await running.lease.alive(running.clock.now())
-        checks = await running.checks()
+        said = await running.readiness()
 
     async with app.open_database(installation) as database:
         left = await database.rows("live_processes", SystemClock().now())
     assert [row["kind"] for row in alive] == ["gateway"]
     assert left == []
-    assert (checks["database"], checks["clock"]) == ("ok", "ok")
-    assert checks["links"] == "no acquirer is configured"
+    assert (said.checks["database"], said.checks["clock"], said.checks["disk"]) == ("ok",) * 3
+    assert (said.ready, said.checks["links"]) == (False, "no acquirer is configured")
+    assert said.notes["waiting"]["unclaimed"] == said.notes["owed_to_acquirers"]["owed"] == 0

@@ -21,6 +21,7 @@ from counterfoil.api.bodies import Health, Readiness
 from counterfoil.api.desk import Desk
 from counterfoil.api.operations import OPERATIONS, Endpoint
 from counterfoil.api.problems import Problem, answer
+from counterfoil.outside.doors import DoorsClosed
 from counterfoil.payments import refusals
 from counterfoil.payments.payment import Payment
 from counterfoil.routing.routes import NoRoute
@@ -28,6 +29,7 @@ from counterfoil.store.database import DatabaseAway
 from counterfoil.store.writer import QueueFull
 
 RETRY_SECONDS = 1
+READING = ("GET", "HEAD")
 HSTS = "max-age=31536000; includeSubDomains"
 
 log = structlog.get_logger("api")
@@ -72,6 +74,8 @@ def _route(path: str, desk: Desk) -> Route:
 
 
 def _called(endpoint: Endpoint, desk: Desk, request: Request) -> Awaitable[Response]:
+    if request.method not in READING:
+        desk.road.doors.let_anything_in()  # Also a fence, a batch, an acknowledgment.
     return endpoint(request, desk)
 
 
@@ -125,6 +129,9 @@ def _problem(error: Exception, desk: Desk, request_id: str) -> Problem:
             return Problem("credits_not_allowed", str(error))
         case refusals.WholeAmountsOnly():
             return Problem("partial_not_supported", str(error), param="amount_minor")
+        case DoorsClosed():
+            seconds = error.retry_after_seconds
+            return Problem(error.reason.value, f"{error}.", retry_after_seconds=seconds)
         case refusals.NothingWritten():
             seconds = error.retry_after_seconds
             return Problem("not_sent", str(error), retry_after_seconds=seconds)

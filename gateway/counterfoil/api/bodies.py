@@ -356,8 +356,9 @@ class Health(msgspec.Struct, frozen=True):
 
 class Readiness(msgspec.Struct, frozen=True):
     """
-    Whether this process can take payments, and what is missing if not.
+    Whether this process can take payments, and what is missing if not; notes refuse nothing.
     """
 
     ready: bool
     checks: dict[str, Any]
+    notes: dict[str, Any] = {}

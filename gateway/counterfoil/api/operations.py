@@ -75,6 +75,7 @@ _BODY = (
     "media_type_unsupported",
     "busy",
     "stopping",
+    "quarantined",
 )
 _KEYED = (
     *_BODY,
@@ -89,6 +90,13 @@ _CARD = (
     "card_number_misplaced",
     "card_expired",
     "email_invalid",
+)
+_NEW = (
+    "merchant_without_terminal",
+    "not_sent",
+    "outcome_pending",
+    "disk_nearly_full",
+    "clock_off",
 )
 
 _CARD_KEYED = {
@@ -127,7 +135,7 @@ OPERATIONS: tuple[Operation, ...] = (
         examples=_PAYMENTS,
         answers={200: PaymentAnswer, 201: PaymentAnswer, 202: PaymentAnswer},
         keyed=True,
-        problems=(*_KEYED, *_CARD, "merchant_without_terminal", "not_sent", "outcome_pending"),
+        problems=(*_KEYED, *_CARD, *_NEW),
     ),
     Operation(
         name="verifyCard",
@@ -140,7 +148,7 @@ OPERATIONS: tuple[Operation, ...] = (
         examples={"verification": _VERIFICATION},
         answers={200: PaymentAnswer, 201: PaymentAnswer, 202: PaymentAnswer},
         keyed=True,
-        problems=(*_KEYED, *_CARD, "merchant_without_terminal", "not_sent", "outcome_pending"),
+        problems=(*_KEYED, *_CARD, *_NEW),
     ),
     Operation(
         name="giveCredit",
@@ -156,10 +164,8 @@ OPERATIONS: tuple[Operation, ...] = (
         problems=(
             *_KEYED,
             *_CARD,
+            *_NEW,
             "credits_not_allowed",
-            "merchant_without_terminal",
-            "not_sent",
-            "outcome_pending",
         ),
     ),
     Operation(

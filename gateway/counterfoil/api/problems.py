@@ -145,6 +145,9 @@ KINDS: dict[str, Kind] = {
     "not_sent": Kind(503, "Nothing was sent to the acquirer", retryable=True),
     "busy": Kind(503, "Too much at once; nothing was sent", retryable=True),
     "stopping": Kind(503, "This gateway process is stopping", retryable=True),
+    "disk_nearly_full": Kind(503, "The disk is nearly full; nothing was sent", retryable=True),
+    "clock_off": Kind(503, "The clocks disagree; nothing was sent", retryable=True),
+    "quarantined": Kind(503, "In quarantine after a restore; nothing was done", retryable=True),
     "database_away": Kind(503, "The database does not answer", retryable=True),
     "outcome_pending": Kind(503, "The payment is under way", retryable=True),
 }

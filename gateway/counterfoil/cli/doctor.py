@@ -4,7 +4,6 @@
 
 import asyncio
 import sys
-from datetime import timedelta
 
 import asyncpg
 import msgspec
@@ -15,6 +14,10 @@ from counterfoil.clock import SystemClock
 from counterfoil.config import Configuration
 from counterfoil.ids import Ids
 from counterfoil.keyfile import KeyFileRefused, load_key
+from counterfoil.outside.alarms import facts, owed_to_acquirers
+from counterfoil.outside.asking import ask_readiness, json_of
+from counterfoil.outside.disk import measure
+from counterfoil.outside.held_clock import SKEW_SECONDS_MAX
 from counterfoil.store.advices import AdviceStore
 from counterfoil.store.database import Database, DatabaseAway
 from counterfoil.store.migrate import MigrationRefused, pending
@@ -22,8 +25,6 @@ from counterfoil.store.processes import ProcessStore
 from counterfoil.vault import VaultClosed
 
 CONNECT_SECONDS_MAX = 3.0
-OWED_ALARM = timedelta(minutes=15)
-SKEW_SECONDS_MAX = 1.0
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -38,7 +39,7 @@ class Finding(msgspec.Struct, frozen=True):
 
 def doctor(*, json: JsonOption = False, config: ConfigOption = None) -> None:
     """
-    Look at database, keys, clock, processes, links and what is owed; exit 1 if something is ill.
+    Look at database, disk, keys, clock, links and what is owed; exit 1 if something is ill.
     """
     findings = run(_examine(configuration(config)))
     if json:
@@ -51,12 +52,13 @@ def doctor(*, json: JsonOption = False, config: ConfigOption = None) -> None:
 
 async def _examine(settings: Configuration) -> list[Finding]:
     findings = [Finding("configuration", True, f"{settings.mode} mode, state in {settings.folder}")]
-    findings.append(_key_file(settings))
+    findings += [_key_file(settings), _disk(settings)]
     try:
         async with app.open_database(settings) as database:
             findings += await _database(database, settings)
     except DatabaseAway as error:
         findings.append(Finding("database", False, str(error)))
+    findings += await _gateway_says(settings)
     findings += [await _acquirer(each.name, each.host, each.port) for each in settings.acquirer]
     if not settings.acquirer:
         findings.append(Finding("acquirers", False, "none configured: add an [[acquirer]]"))
@@ -85,6 +87,8 @@ async def _database(database: Database, settings: Configuration) -> list[Finding
     findings.append(await _vault(database, settings))
     findings += _alive(await processes.alive(clock.now()))
     findings.append(await _owed(AdviceStore(database, processes.process_id, clock), clock))
+    findings.append(await _unclaimed(processes, clock))
+    findings.append(await _quarantine(database))
     findings.append(await _end_of_day(database))
     return findings
 
@@ -128,15 +132,76 @@ def _alive(rows: list[asyncpg.Record]) -> list[Finding]:
 
 
 async def _owed(advices: AdviceStore, clock: SystemClock) -> Finding:
-    owed, oldest = await advices.owed()
-    if not owed or oldest is None:
+    owed = await owed_to_acquirers(advices, clock)
+    if not owed.owed:
         return Finding("owed to acquirers", True, "nothing")
-    age = clock.now() - oldest
-    return Finding(
-        "owed to acquirers",
-        age < OWED_ALARM,
-        f"{owed} message(s), the oldest for {age.total_seconds():.0f} s",
+    said = (
+        f"{owed.owed} message(s), {owed.reversals} of them reversals, the oldest for "
+        f"{facts(owed, clock)['oldest_seconds']} s, tried at most {owed.tries_max} time(s)"
     )
+    if owed.overdue:
+        said += f"; {owed.overdue} overdue: look at the link, ask the acquirer, go on sending"
+    return Finding("owed to acquirers", not owed.overdue, said)
+
+
+async def _unclaimed(processes: ProcessStore, clock: SystemClock) -> Finding:
+    waiting = await processes.standing(clock.now())
+    late = waiting["overdue"]
+    return Finding(
+        "approvals",
+        late == 0,
+        f"{waiting['unclaimed']} wait to be acknowledged"
+        + (f", {late} of them overdue: does a worker run?" if late else ""),
+    )
+
+
+def _disk(settings: Configuration) -> Finding:
+    try:
+        disk = measure(settings.folder)
+    except OSError as error:
+        return Finding("disk", False, f"{settings.folder} cannot be looked at ({error.strerror})")
+    limit = settings.database.full_percent
+    said = disk.words()
+    if disk.used_percent >= limit:
+        said += f"; from {limit:g} % on no new payment is taken: make room"
+    ballast = settings.folder / "postgres" / "ballast"
+    if settings.database.url is None and ballast.parent.exists() and not ballast.exists():
+        said += "; the ballast was given up: it is made again when the database starts with room"
+        return Finding("disk", False, said)
+    return Finding("disk", disk.used_percent < limit, said)
+
+
+async def _quarantine(database: Database) -> Finding:
+    row = await database.row("look_around")
+    assert row is not None
+    if row["quarantined_at"] is None:
+        return Finding("quarantine", True, "none")
+    since = f"since {row['quarantined_at']:%Y-%m-%d %H:%M} UTC: {row['quarantine_reason']}"
+    return Finding("quarantine", False, f"{since}; see `counterfoil quarantine show`")
+
+
+async def _gateway_says(settings: Configuration) -> list[Finding]:
+    """
+    Ask the gateway of this state folder what it sees, links included.
+    """
+    path = settings.folder / "serving.json"
+    if not path.exists():
+        return []
+    try:
+        said = await asyncio.to_thread(ask_readiness, settings, json_of(path))
+    except (OSError, ValueError) as error:
+        return [Finding("gateway", False, f"does not answer /readyz ({error})")]
+    ill = {name: seen for name, seen in said["checks"].items() if seen != "ok"}
+    avoided = {
+        f"acquirer {name}": seen
+        for name, seen in said["notes"].get("acquirers", {}).items()
+        if seen != "ok"
+    }
+    well = [each for each in said["checks"] if each.startswith("link ") and each not in ill]
+    return [
+        *(Finding(name, True, "signed on") for name in well),
+        *(Finding(f"gateway: {name}", False, seen) for name, seen in (ill | avoided).items()),
+    ]
 
 
 async def _acquirer(name: str, host: str, port: int) -> Finding:

@@ -37,8 +37,6 @@ UNDER_WAY_MAX = 400
 ROUND_SECONDS_MAX = 0.5
 SPACING_SECONDS = (5, 15, 30, 60, 300)  # protocols 1.7: the last one for ever.
 SPACING_JITTER = 0.2
-ALARM_TRIES = 10
-ALARM_AGE = timedelta(hours=1)
 UNKNOWN_ORIGINAL_TRIES_MIN = 2
 LEASE_MARGIN_SECONDS = 15.0
 
@@ -281,15 +279,14 @@ class Forwarder:
         now = self._road.clock.now()
         next_try = now + timedelta(seconds=self._pause(advice.attempts))
         tries = await self._advices.unanswered(advice, next_try, code)
-        if (tries or 0) >= ALARM_TRIES or now - advice.created_at > ALARM_AGE:
-            log.error(
-                "advice_overdue",
-                advice=advice.advice_id.hex,
-                payment=advice.payment_id.hex,
-                kind=advice.kind,
-                tries=tries,
-                response_code=code,
-            )
+        log.warning(
+            "advice_owed_again",
+            advice=advice.advice_id.hex,
+            payment=advice.payment_id.hex,
+            kind=advice.kind,
+            tries=tries,
+            response_code=code,
+        )
 
     def _pause(self, attempts: int) -> float:
         seconds = SPACING_SECONDS[min(attempts, len(SPACING_SECONDS) - 1)]

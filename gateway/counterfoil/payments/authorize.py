@@ -59,7 +59,8 @@ async def take_payment(order: Order, road: Road) -> Taken:
     Raises:
         KeyReused: The key belongs to another request.
         KeyFenced: The key was resolved before it was seen.
-        NothingWritten: No byte was sent; the same key may be tried again.
+        NothingWritten: No byte was sent; the same key may be tried again. DoorsClosed says why
+            no new payment is taken at all.
         NoRoute: The merchant has no terminal.
         CreditsNotAllowed: The operator has not allowed this merchant to give credits.
         DatabaseAway: The intent is in doubt; nothing was sent, ask again under the same key.
@@ -86,6 +87,7 @@ async def _take(order: Order, fingerprint: bytes, road: Road) -> Taken:
 
     All tries share one send deadline: a request that cannot be out in time is not sent at all.
     """
+    road.doors.let_in()
     if order.kind is Kind.CREDIT and not order.merchant.credits_allowed:
         raise CreditsNotAllowed("this merchant may not give credits without a payment")
     until = Until(

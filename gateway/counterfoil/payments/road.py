@@ -11,6 +11,7 @@ import msgspec
 from counterfoil.clock import Clock
 from counterfoil.config import Timers
 from counterfoil.ids import Ids
+from counterfoil.outside.doors import Doors
 from counterfoil.routing.routes import Routes
 from counterfoil.store.numbers import ConfirmationLeases, OpenBatches, StanLeases
 from counterfoil.store.payments import PaymentStore
@@ -32,3 +33,4 @@ class Road(msgspec.Struct, frozen=True):
     clock: Clock
     timers: Timers
     process_id: UUID
+    doors: Doors = msgspec.field(default_factory=Doors)

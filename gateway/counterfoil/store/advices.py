@@ -98,6 +98,18 @@ class FinalWord(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
 
 
+class Owed(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What is owed to all acquirers together.
+    """
+
+    owed: int
+    reversals: int
+    oldest: datetime | None
+    tries_max: int
+    overdue: int
+
+
 class AdviceStore:
     """
     The store-and-forward queue. It lives in the database, never in memory.
@@ -246,13 +258,13 @@ class AdviceStore:
         )
         return row is not None
 
-    async def owed(self) -> tuple[int, datetime | None]:
+    async def owed(self, tries: int, created_by: datetime) -> Owed:
         """
-        Return how many advices are owed, and since when the oldest is.
+        Return what is owed; overdue is what was tried more than *tries* times or is older.
         """
-        row = await self._database.row("oldest_owed_advice")
+        row = await self._database.row("owed_advices", tries, created_by)
         assert row is not None
-        return row["owed"], row["oldest"]
+        return Owed(**row)
 
 
 def _advice(row: asyncpg.Record) -> Advice:

@@ -59,6 +59,14 @@ class ProcessStore:
         """
         return await self._database.rows("live_processes", now)
 
+    async def standing(self, now: datetime) -> dict[str, int]:
+        """
+        Return what waits in the installation, counted.
+        """
+        row = await self._database.row("standing", now)
+        assert row is not None
+        return dict(row)
+
     async def database_time(self) -> datetime:
         """
         Return what the database's clock says.

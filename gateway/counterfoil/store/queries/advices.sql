@@ -379,6 +379,9 @@ FROM moved AS m
 WHERE a.merchant_id = $1 AND a.advice_id = $2 AND a.lease_owner = $3 AND a.state = 'owed'
 RETURNING a.advice_id;
 
--- name: oldest_owed_advice
--- How many advices are owed, and since when the oldest is.
-SELECT count(*) AS owed, min(created_at) AS oldest FROM advices WHERE state = 'owed';
+-- name: owed_advices
+-- How many advices are owed and since when the oldest is; how many were tried too often or are too old.
+SELECT count(*) AS owed, count(*) FILTER (WHERE kind = 'reversal') AS reversals,
+    min(created_at) AS oldest, coalesce(max(attempts), 0) AS tries_max,
+    count(*) FILTER (WHERE attempts > $1 OR created_at <= $2) AS overdue
+FROM advices WHERE state = 'owed';

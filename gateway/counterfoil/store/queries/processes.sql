@@ -61,4 +61,18 @@ FROM opened;
 
 -- name: database_time
 -- What the database's clock says.
-SELECT now() AS now;
+SELECT clock_timestamp() AS now;
+
+-- name: look_around
+-- What a process looks at once a second: the database's clock, and whether nothing may move.
+SELECT clock_timestamp() AS now, quarantined_at, quarantine_reason FROM installation;
+
+-- name: standing
+-- What waits, as people want to know it: approvals, payments under way, mails, files, batches.
+SELECT (SELECT count(*) FROM payments WHERE state = 'processing') AS processing,
+    (SELECT count(*) FROM payments WHERE state = 'approved') AS unclaimed,
+    (SELECT count(*) FROM payments WHERE state = 'approved' AND acknowledge_by <= $1) AS overdue,
+    (SELECT count(*) FROM outbox WHERE state = 'owed') AS mails,
+    (SELECT count(*) FROM incoming_files WHERE state = 'held') AS files_held,
+    (SELECT count(*) FROM batches WHERE state = 'needs_a_person') AS batches_for_a_person,
+    (SELECT count(*) FROM findings WHERE state = 'open') AS findings_open;

@@ -1,0 +1,3 @@
+"""
+What lies around the road: disk, clock, database, backups; and when no new payment is let in.
+"""

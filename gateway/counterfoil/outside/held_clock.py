@@ -1,0 +1,68 @@
+"""
+A process's clock, held to the database's: one source for all deadlines.
+
+It goes on by the monotonic clock, so that a wall clock that jumps (NTP, a resumed machine)
+makes no approval overdue, no lease end and no late acknowledgment early. Small differences
+to the database's clock are taken up bit by bit. A large one means that one of the two is
+wrong: then this clock goes on as before, new payments are refused, and only when the
+difference has stayed for longer than any acknowledgment usually waits is it believed.
+"""
+
+from datetime import UTC, datetime, timedelta
+
+from counterfoil.clock import Clock
+
+SKEW_SECONDS_MAX = 1.0
+SLEW_SECONDS_MAX = 0.005  # At each look, one a second: more than any healthy clock drifts.
+BELIEVED_AFTER_SECONDS = 600.0
+
+
+class HeldClock:
+    """
+    Counts on from the last moment that the database confirmed.
+    """
+
+    def __init__(self, machine: Clock) -> None:
+        self._machine = machine
+        self._anchor = machine.monotonic()
+        self._at = machine.now()
+        self._held = False
+        self._off_since: float | None = None
+        self.off_seconds = 0.0
+
+    def now(self) -> datetime:
+        """
+        Return the time in UTC, as the database would say.
+        """
+        return self._at + timedelta(seconds=self._machine.monotonic() - self._anchor)
+
+    def monotonic(self) -> float:
+        """
+        Return the machine's monotonic seconds.
+        """
+        return self._machine.monotonic()
+
+    def hold(self, database_time: datetime, at: float) -> float:
+        """
+        Learn what the database's clock said at monotonic moment *at*; return the skew in seconds.
+
+        The skew is the larger of two: of this clock, and of the machine's wall clock.
+        """
+        database_time = database_time.astimezone(UTC)
+        ours = self._at + timedelta(seconds=at - self._anchor)
+        off = (database_time - ours).total_seconds()
+        if not self._held:
+            self._held, off = True, 0.0
+            self._at, self._anchor = database_time, at
+        elif abs(off) <= SKEW_SECONDS_MAX:
+            self._off_since = None
+            self._at += timedelta(seconds=max(-SLEW_SECONDS_MAX, min(SLEW_SECONDS_MAX, off)))
+        else:
+            self._off_since = at if self._off_since is None else self._off_since
+            if at - self._off_since >= BELIEVED_AFTER_SECONDS:
+                self._at, self._anchor = database_time, at
+                self._off_since, off = None, 0.0
+        self.off_seconds = off
+        since = self._machine.monotonic() - at
+        wall = (database_time + timedelta(seconds=since) - self._machine.now()).total_seconds()
+        return max(off, wall, key=abs)
