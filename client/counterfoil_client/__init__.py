@@ -33,6 +33,8 @@ from counterfoil_client.results import (
     Recovered,
     Resolution,
     StateChange,
+    Unclaimed,
+    UnclaimedPage,
 )
 from counterfoil_client.version import __version__
 
@@ -62,5 +64,7 @@ __all__ = [
     "RequestRefused",
     "Resolution",
     "StateChange",
+    "Unclaimed",
+    "UnclaimedPage",
     "__version__",
 ]

@@ -53,6 +53,17 @@ def minor_units(amount: int | str, currency: str) -> int:
     return minor
 
 
+def checked_currency(currency: str) -> str:
+    """
+    Return *currency* if it is one.
+
+    Raises:
+        InvalidAmount: Not an active currency of ISO 4217.
+    """
+    _decimals(currency)
+    return currency
+
+
 def _decimals(currency: str) -> int:
     try:
         return DECIMALS[currency]

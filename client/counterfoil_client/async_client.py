@@ -1,43 +1,20 @@
 """
-The client for asyncio: a thin driver of the core, over leased connections.
-
-The journal's writes and their fsync run in a thread of their own.
+The client for asyncio: every call of it, over the driver for an event loop.
 """
 
-import asyncio
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
-from pathlib import Path
-from types import TracebackType
-from typing import Self, TypeVar
 
-import httpx2
-
-from counterfoil_client import connections
-from counterfoil_client.calls import NO_LEASE, Calls, account, no_lease
+from counterfoil_client.async_driver import AsyncDriver
+from counterfoil_client.calls import NO_LEASE, account
 from counterfoil_client.cards import Billing, Card
-from counterfoil_client.commands import Event, Failure, Intent, Send, Steps, Wait
-from counterfoil_client.desk import Desk
-from counterfoil_client.errors import (
-    ConfigurationError,
-    CounterfoilError,
-    GatewayUnavailable,
-    OutcomeUnknown,
-)
-from counterfoil_client.journal import Journal
-from counterfoil_client.leases import AsyncLeases, NoLeaseError
-from counterfoil_client.limits import Limits
-from counterfoil_client.results import Page, Payment, Recovered, Resolution
+from counterfoil_client.errors import OutcomeUnknown
+from counterfoil_client.results import Page, Payment, Recovered, Resolution, UnclaimedPage
 
-T = TypeVar("T")
 Outcomes = list[Recovered]
 
-_DEFAULTS = Limits()
 
-
-class AsyncClient:
+class AsyncClient(AsyncDriver):
     """
     A merchant's connection to a gateway. Make one per process; use it from any task.
 
@@ -53,23 +30,6 @@ class AsyncClient:
         ca: The authority to trust instead of the system's, as a PEM file.
         limits: How long and how often to try.
     """
-
-    def __init__(
-        self,
-        base_url: str,
-        key: str,
-        *,
-        journal: Path,
-        ca: Path | None = None,
-        limits: Limits = _DEFAULTS,
-    ) -> None:
-        access = connections.access(base_url, key, ca, limits)
-        self._access = access
-        self._calls = Calls(limits)
-        self._journal = Journal(Path(journal), account(key))
-        self._leases = AsyncLeases(lambda: connections.async_connection(access), limits)
-        self._disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="counterfoil-journal")
-        self._closed = False
 
     async def sale(
         self,
@@ -138,6 +98,97 @@ class AsyncClient:
         )
         return await self._move(intent, steps, own_key=idempotency_key is not None)
 
+    async def forced_sale(
+        self,
+        amount: int | str,
+        currency: str,
+        card: Card,
+        voice_approval_code: str,
+        *,
+        order: str | None = None,
+        description: str | None = None,
+        customer_email: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Payment:
+        """
+        Take money that the issuer approved on the telephone, by the code that it gave.
+
+        Like `sale` in every other way; the card's security code is not sent on.
+        """
+        intent, steps = self._calls.payment(
+            "forced",
+            amount,
+            currency,
+            card,
+            order=order,
+            description=description,
+            customer_email=customer_email,
+            idempotency_key=idempotency_key,
+            voice_approval_code=voice_approval_code,
+        )
+        return await self._move(intent, steps, own_key=idempotency_key is not None)
+
+    async def credit(
+        self,
+        amount: int | str,
+        currency: str,
+        card: Card,
+        *,
+        order: str | None = None,
+        description: str | None = None,
+        customer_email: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Payment:
+        """
+        Give money to a card without a payment to refund; the operator has to allow it.
+
+        Acknowledged like a sale: ask `payment.credited`. What was paid here is given back
+        with `refund` instead. Raises what `sale` raises.
+        """
+        intent, steps = self._calls.payment(
+            "credit",
+            amount,
+            currency,
+            card,
+            order=order,
+            description=description,
+            customer_email=customer_email,
+            idempotency_key=idempotency_key,
+        )
+        return await self._move(intent, steps, own_key=idempotency_key is not None)
+
+    async def verify(
+        self,
+        currency: str,
+        card: Card,
+        *,
+        order: str | None = None,
+        description: str | None = None,
+        billing: Billing | None = None,
+        idempotency_key: str | None = None,
+    ) -> Payment:
+        """
+        Ask whether a card is good, without holding anything: ask `payment.verified`, and
+        `avs_result` and `cvv_result`.
+
+        Moves no money, so it is not in the journal.
+
+        Raises:
+            RequestRefused: A definite no to the request.
+            GatewayUnavailable: No answer in time; verify again.
+            InvalidRequest: An argument cannot stand; nothing was sent.
+        """
+        return await self._run(
+            self._calls.verify(
+                currency,
+                card,
+                order=order,
+                description=description,
+                billing=billing,
+                idempotency_key=idempotency_key,
+            )
+        )
+
     async def capture(
         self,
         payment: Payment | str,
@@ -147,7 +198,8 @@ class AsyncClient:
         idempotency_key: str | None = None,
     ) -> Payment:
         """
-        Take the held money of an authorization: all of it, or *amount*.
+        Take the held money of an authorization: all that is left, or *amount*; several times,
+        until nothing is held.
 
         A decimal *amount* needs the Payment or its *currency*. Raises what `sale` raises.
         """
@@ -157,13 +209,17 @@ class AsyncClient:
     async def void(
         self,
         payment: Payment | str,
+        amount: int | str | None = None,
         *,
+        currency: str | None = None,
         idempotency_key: str | None = None,
     ) -> Payment:
         """
-        Undo a payment before its batch closes. Raises what `sale` raises.
+        Undo a payment before its batch closes: all of it, or *amount*, and the rest stands.
+
+        A decimal *amount* needs the Payment or its *currency*. Raises what `sale` raises.
         """
-        intent, steps = self._calls.movement("void", payment, None, None, idempotency_key)
+        intent, steps = self._calls.movement("void", payment, amount, currency, idempotency_key)
         return await self._move(intent, steps, own_key=idempotency_key is not None)
 
     async def refund(
@@ -175,11 +231,28 @@ class AsyncClient:
         idempotency_key: str | None = None,
     ) -> Payment:
         """
-        Give money back: all of it, or *amount*.
+        Give money back: all that is left, or *amount*; several times, up to what was taken.
 
         A decimal *amount* needs the Payment or its *currency*. Raises what `sale` raises.
         """
         intent, steps = self._calls.movement("refund", payment, amount, currency, idempotency_key)
+        return await self._move(intent, steps, own_key=idempotency_key is not None)
+
+    async def undo(
+        self,
+        payment: Payment | str,
+        amount: int | str | None = None,
+        *,
+        currency: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Payment:
+        """
+        Take a payment back, all of it or *amount*, in whatever way is possible now: the gateway
+        chooses between reversal, void and refund. `payment.movements` says which it was.
+
+        A decimal *amount* needs the Payment or its *currency*. Raises what `sale` raises.
+        """
+        intent, steps = self._calls.movement("undo", payment, amount, currency, idempotency_key)
         return await self._move(intent, steps, own_key=idempotency_key is not None)
 
     async def get(self, payment: Payment | str) -> Payment:
@@ -225,6 +298,16 @@ class AsyncClient:
         )
         return await self._run(steps)
 
+    async def unclaimed(self, *, limit: int = 50, cursor: str | None = None) -> UnclaimedPage:
+        """
+        Return approvals that wait to be acknowledged, and those that were reversed because
+        nobody claimed them in time; newest first.
+
+        Raises:
+            GatewayUnavailable: No answer in time; repeat the call.
+        """
+        return await self._run(self._calls.unclaimed(limit, cursor))
+
     async def refuse(self, payment: Payment | str) -> Payment:
         """
         Refuse an approval that is not acknowledged yet: it is reversed at once.
@@ -259,90 +342,3 @@ class AsyncClient:
         if former_key is not None:
             await self._on_disk(partial(self._journal.adopt, account(former_key)))
         return await self._run(self._calls.recover())
-
-    async def close(self) -> None:
-        """
-        Wait for the calls in progress and close. Says that the shop has every outcome.
-        """
-        await self._close(handed_over=True)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        # After an exception the shop may not have stored what it got: recover() tells it again.
-        await self._close(handed_over=error is None)
-
-    def __repr__(self) -> str:
-        return f"AsyncClient({str(self._access.base_url)!r})"
-
-    async def _move(self, intent: Intent, steps: Steps[Payment], *, own_key: bool) -> Payment:
-        return await self._run(steps, no_lease(intent.key, own_key=own_key))
-
-    async def _run(self, steps: Steps[T], busy: CounterfoilError | None = None) -> T:
-        """
-        Drive *steps* on one lease; raise *busy* if there is none to be had.
-        """
-        if self._closed:
-            raise ConfigurationError("this client is closed")
-        self._journal.check_process()
-        desk = Desk(self._journal)
-        try:
-            async with self._leases.lease() as connection:
-                return await self._drive(steps, desk, connection)
-        except NoLeaseError:
-            raise (busy or GatewayUnavailable(NO_LEASE)) from None
-        finally:
-            # The one disk thread does this after whatever a cancelled step still does there.
-            await asyncio.shield(self._on_disk(desk.let_go))
-
-    async def _drive(self, steps: Steps[T], desk: Desk, connection: httpx2.AsyncClient) -> T:
-        event: object = None
-        while True:
-            try:
-                command = steps.send(event)
-            except StopIteration as done:
-                result: T = done.value
-                return result
-            match command:
-                case Send():
-                    event = await self._send(connection, command)
-                case Wait(seconds):
-                    event = None
-                    await asyncio.sleep(seconds)
-                case _:
-                    event = await self._on_disk(partial(desk.do, command))
-
-    async def _send(self, connection: httpx2.AsyncClient, send: Send) -> Event:
-        body = connections.Body(send)
-        try:
-            request = connections.request(connection, send, self._access.limits)
-            async with asyncio.timeout(send.seconds):
-                response = await connection.send(request, stream=True)
-                try:
-                    async for chunk in response.aiter_raw():
-                        if stopped := body.add(chunk):
-                            return stopped
-                    return body.answer(response)
-                finally:
-                    await response.aclose()
-        except TimeoutError:
-            return Failure(detail="no answer in time", received=True)
-        except (httpx2.HTTPError, OSError) as error:
-            return connections.failure(error)
-
-    async def _on_disk(self, step: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._disk, step)
-
-    async def _close(self, *, handed_over: bool) -> None:
-        if self._closed:
-            return
-        self._closed = True
-        await self._leases.close()
-        await self._on_disk(partial(self._journal.close, handed_over=handed_over))
-        self._disk.shutdown(wait=False)

@@ -9,7 +9,7 @@ from random import Random, SystemRandom
 from uuid import uuid4
 
 from counterfoil_client import core, recovery, wire
-from counterfoil_client.amounts import minor_units
+from counterfoil_client.amounts import checked_currency, minor_units
 from counterfoil_client.cards import Billing, Card
 from counterfoil_client.commands import Intent, Send, Steps
 from counterfoil_client.errors import (
@@ -21,7 +21,7 @@ from counterfoil_client.errors import (
 )
 from counterfoil_client.limits import Limits
 from counterfoil_client.pace import Clock, Pace
-from counterfoil_client.results import Page, Payment, Recovered, Resolution
+from counterfoil_client.results import Page, Payment, Recovered, Resolution, UnclaimedPage
 
 PAGE_SIZE_MAX = 100
 NO_LEASE = "all connections are in use"
@@ -49,14 +49,14 @@ class Calls:
         order: str | None,
         description: str | None,
         customer_email: str | None,
-        billing: Billing | None,
+        billing: Billing | None = None,
         idempotency_key: str | None,
+        voice_approval_code: str | None = None,
     ) -> tuple[Intent, Steps[Payment]]:
         """
-        Return the steps of a sale or an authorization.
+        Return the steps of a sale, an authorization, a forced sale or a credit.
         """
-        if not isinstance(card, Card):
-            raise TypeError("card is a Card(number=..., expiry_month=..., expiry_year=...)")
+        _check_card(card)
         terms = wire.Terms(
             kind=kind,
             amount_minor=minor_units(amount, currency),
@@ -65,8 +65,34 @@ class Calls:
             description=description,
             customer_email=customer_email,
             billing=billing,
+            voice_approval_code=voice_approval_code,
         )
         return self._journalled(*wire.payment(_key(idempotency_key), terms, card))
+
+    def verify(
+        self,
+        currency: str,
+        card: Card,
+        *,
+        order: str | None,
+        description: str | None,
+        billing: Billing | None,
+        idempotency_key: str | None,
+    ) -> Steps[Payment]:
+        """
+        Return the steps of a verification, which moves nothing and is in no journal.
+        """
+        _check_card(card)
+        terms = wire.Terms(
+            kind="verification",
+            amount_minor=0,
+            currency=checked_currency(currency),
+            order=order,
+            description=description,
+            billing=billing,
+        )
+        request = wire.verification(_key(idempotency_key), terms, card)
+        return core.ask_only(request, self._pace())
 
     def movement(
         self,
@@ -77,7 +103,7 @@ class Calls:
         idempotency_key: str | None,
     ) -> tuple[Intent, Steps[Payment]]:
         """
-        Return the steps of a capture, void or refund.
+        Return the steps of a capture, void, refund or undo.
         """
         if isinstance(payment, Payment):
             currency = currency or payment.currency
@@ -97,12 +123,19 @@ class Calls:
         """
         return core.fetch(wire.refuse(_id(payment)), Payment, self._pace())
 
+    def unclaimed(self, limit: int, cursor: str | None) -> Steps[UnclaimedPage]:
+        """
+        Return the steps that read one page of unclaimed approvals.
+        """
+        _check_limit(limit)
+        request = wire.unclaimed({"limit": limit, "cursor": cursor})
+        return core.fetch(request, UnclaimedPage, self._pace())
+
     def listing(self, limit: int, **filters: str | datetime | None) -> Steps[Page]:
         """
         Return the steps that read one page of payments.
         """
-        if isinstance(limit, bool) or not 1 <= limit <= PAGE_SIZE_MAX:
-            raise InvalidRequest(f"limit is a number from 1 to {PAGE_SIZE_MAX}")
+        _check_limit(limit)
         told = {name: _text(value) for name, value in filters.items()}
         return core.fetch(wire.listing({"limit": limit, **told}), Page, self._pace())
 
@@ -142,6 +175,16 @@ def no_lease(key: str, *, own_key: bool) -> CounterfoilError:
     if own_key:
         return OutcomeUnknown(NO_LEASE, idempotency_key=key, answered=False)
     return NotSent(NO_LEASE, idempotency_key=key)
+
+
+def _check_card(card: Card) -> None:
+    if not isinstance(card, Card):
+        raise TypeError("card is a Card(number=..., expiry_month=..., expiry_year=...)")
+
+
+def _check_limit(limit: int) -> None:
+    if isinstance(limit, bool) or not 1 <= limit <= PAGE_SIZE_MAX:
+        raise InvalidRequest(f"limit is a number from 1 to {PAGE_SIZE_MAX}")
 
 
 def _key(idempotency_key: str | None) -> str:

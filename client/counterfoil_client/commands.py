@@ -29,6 +29,7 @@ class State(StrEnum):
     NEVER_SENT = "never_sent"  # Fenced: nothing will ever be charged under this key.
 
 
+ACKNOWLEDGED_KINDS = ("sale", "authorization", "forced", "credit")
 OPEN_STATES = (State.INTENDED, State.NOT_SENT, State.APPROVED)
 
 
@@ -53,7 +54,7 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
         """
         Whether an approval under this intent has to be acknowledged.
         """
-        return self.kind in ("sale", "authorization")
+        return self.kind in ACKNOWLEDGED_KINDS
 
 
 class Recorded(msgspec.Struct, frozen=True, kw_only=True):

@@ -173,6 +173,29 @@ def fetch(request: Send, kind: type[T], pace: Pace) -> Steps[T]:
     return answer
 
 
+def ask_only(request: Send, pace: Pace) -> Steps[Payment]:
+    """
+    Ask something that moves no money, under one key, until it is answered: no journal.
+
+    Raises:
+        RequestRefused: A definite no.
+        GatewayUnavailable: No answer in time; nothing is lost, ask again.
+    """
+    stage, sending = pace.asking(), request
+    while True:
+        verdict = read_payment((yield stage.timed(sending)))
+        if isinstance(verdict, Known):
+            return verdict.payment
+        if isinstance(verdict, Refused):
+            raise refusal(verdict, request.key)
+        rest = _rest_seconds(verdict, stage)
+        if rest is None:
+            raise GatewayUnavailable(f"no answer from the gateway: {_told(verdict)}")
+        yield Wait(rest)
+        known = verdict.payment if isinstance(verdict, Working) else None
+        sending = wire.get(known.id) if known else request
+
+
 def unknown(key: str, silent: NoAnswerError) -> OutcomeUnknown:
     """
     Return the one exception for "we could not find out".
@@ -313,6 +336,19 @@ def _looked_up(key: str, payment_id: str, pace: Pace) -> Steps[Payment]:
     if isinstance(payment, Refused):
         raise OutcomeUnknown(str(refusal(payment)), idempotency_key=key)
     return payment
+
+
+def _told(verdict: Lost | TryLater | NothingSent | Working) -> str:
+    """
+    Return why there is no outcome.
+    """
+    match verdict:
+        case Working():
+            return "it is still at it"
+        case TryLater():
+            return verdict.problem.detail
+        case _:
+            return verdict.detail
 
 
 def _hopeless(verdict: object) -> bool:

@@ -293,12 +293,28 @@ def _open_database(path: Path, now: float) -> sqlite3.Connection:
     database.execute("PRAGMA fullfsync = ON")  # macOS: to the platter, not to the drive's cache.
     database.execute("BEGIN IMMEDIATE")
     version = database.execute(statements.VERSION_NOW).fetchone()[0]
-    if version == 0:
-        database.execute(statements.SCHEMA)
-        database.execute(statements.INDEX)
-        database.execute(statements.VERSION_SET)
-    elif version != statements.SCHEMA_VERSION:
+    if version > statements.SCHEMA_VERSION:
         raise JournalFailed(f"{path} was written by a newer counterfoil-client; upgrade this one")
+    for step in _steps_from(version):
+        database.execute(step)
     database.execute(statements.FORGET, (now - KEEP_DAYS * 86400,))
     database.execute("COMMIT")
     return database
+
+
+def _steps_from(version: int) -> tuple[str, ...]:
+    """
+    Return the statements that bring a file of *version* (0: a new one) to ours, in one transaction.
+    """
+    if version == statements.SCHEMA_VERSION:
+        return ()
+    if version == 0:
+        return statements.SCHEMA, statements.INDEX, statements.VERSION_SET
+    return (
+        statements.SET_ASIDE,
+        statements.SCHEMA,
+        statements.BRING_OVER,
+        statements.DROP_OLD,
+        statements.INDEX,
+        statements.VERSION_SET,
+    )

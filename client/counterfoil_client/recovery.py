@@ -139,7 +139,7 @@ def _outcome(recorded: Recorded, payment: Payment | None, *, was_open: bool = Tr
 def _word(recorded: Recorded, payment: Payment | None) -> Outcome:
     if payment is None:
         return "not_charged" if recorded.state is State.REFUSED else "never_sent"
-    if not recorded.intent.awaits_acknowledgment:
+    if not recorded.intent.awaits_acknowledgment or payment.credited:
         return "done"
     if payment.charged is False:
         return "not_charged"

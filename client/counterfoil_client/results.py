@@ -36,7 +36,7 @@ class Decline(msgspec.Struct, frozen=True, kw_only=True):
 
 class Movement(msgspec.Struct, frozen=True, kw_only=True):
     """
-    A capture, void or refund of a payment.
+    A capture, void or refund of a payment; a credit has a refund.
     """
 
     id: str
@@ -66,6 +66,9 @@ class StateChange(msgspec.Struct, frozen=True, kw_only=True):
 class Payment(msgspec.Struct, frozen=True, kw_only=True):
     """
     One attempt to get money from a cardholder. Ask `paid`, and nothing else, before shipping.
+
+    A merchant that accepts partial approvals asks `partly_approved` too: then `authorized_minor`
+    is all that was paid of `amount_minor`.
     """
 
     id: str
@@ -75,8 +78,12 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
     kind: str = "sale"
     mode: str = "test"
     charged: bool | None = None
+    authorized_minor: int = 0
     captured_minor: int = 0
+    released_minor: int = 0
+    held_minor: int = 0
     refunded_minor: int = 0
+    possible: tuple[str, ...] = ()
     confirmation_number: str | None = None
     decline: Decline | None = None
     order: str | None = None
@@ -108,6 +115,28 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
         return self.state in PAID_STATES and bool(self.charged) and bool(self.confirmation_number)
 
     @property
+    def partly_approved(self) -> bool:
+        """
+        Whether the issuer approved less than was asked.
+        """
+        return 0 < self.authorized_minor < self.amount_minor
+
+    @property
+    def credited(self) -> bool:
+        """
+        Whether a credit was given and its confirmation number is known.
+        """
+        given = self.kind == "credit" and self.state == "captured"
+        return given and bool(self.confirmation_number)
+
+    @property
+    def verified(self) -> bool:
+        """
+        Whether the issuer finds the card good; look at `avs_result` and `cvv_result` too.
+        """
+        return self.state == "verified"
+
+    @property
     def awaits_acknowledgment(self) -> bool:
         """
         Whether it is approved and will be reversed unless it is acknowledged.
@@ -121,6 +150,26 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     data: tuple[Payment, ...] = ()
+    next_cursor: str | None = None
+
+
+class Unclaimed(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    An approval that nobody has acknowledged: `waiting` for so many seconds more, or `reversed`.
+    """
+
+    payment: Payment
+    status: str
+    seconds_left: float | None = None
+    reversed_at: datetime | None = None
+
+
+class UnclaimedPage(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    One page of unclaimed approvals, newest first; pass `next_cursor` for the next one.
+    """
+
+    data: tuple[Unclaimed, ...] = ()
     next_cursor: str | None = None
 
 
@@ -138,7 +187,7 @@ class Recovered(msgspec.Struct, frozen=True, kw_only=True):
     One intent that `recover()` found in the journal, and what became of it.
 
     `outcome` is `paid`, `not_charged` (declined or reversed), `never_sent` (fenced: never
-    charged, charge anew with a new key), `done` (a capture, void or refund that stands) or
+    charged, charge anew with a new key), `done` (a capture, void, refund or credit that stands) or
     `unknown` (`reason` says why; call `recover()` again). `was_open` is false for an outcome
     that was already known when the process that asked for it died.
     """

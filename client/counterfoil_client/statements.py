@@ -2,13 +2,14 @@
 The journal's table and every statement on it. The only SQL in this library, but for locks.
 """
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 SCHEMA = """
 CREATE TABLE intent (
   account TEXT NOT NULL,  -- whose key: the API key's fingerprint
   key TEXT NOT NULL CHECK (length(key) BETWEEN 1 AND 255),
-  kind TEXT NOT NULL CHECK (kind IN ('sale', 'authorization', 'capture', 'void', 'refund')),
+  kind TEXT NOT NULL CHECK (kind IN ('sale', 'authorization', 'forced', 'credit', 'capture', 'void',
+    'refund', 'undo')),
   state TEXT NOT NULL CHECK (state IN
     ('intended', 'not_sent', 'approved', 'finished', 'refused', 'never_sent')),
   is_open INTEGER GENERATED ALWAYS AS (state IN ('intended', 'not_sent', 'approved')) VIRTUAL,
@@ -29,7 +30,18 @@ CREATE TABLE intent (
 INDEX = "CREATE INDEX intent_open_or_owned ON intent (account, is_open, owner)"
 
 VERSION_NOW = "PRAGMA user_version"
-VERSION_SET = "PRAGMA user_version = 1"
+VERSION_SET = "PRAGMA user_version = 2"
+
+# Version 1 knew fewer kinds, and SQLite cannot change a CHECK: its rows go into a new table.
+SET_ASIDE = "ALTER TABLE intent RENAME TO intent_of_version_1"
+BRING_OVER = """
+INSERT INTO intent (account, key, kind, state, owner, fingerprint, payment_id, order_number,
+  amount_minor, currency, last4, payment, created_at, changed_at)
+SELECT account, key, kind, state, owner, fingerprint, payment_id, order_number,
+  amount_minor, currency, last4, payment, created_at, changed_at
+FROM intent_of_version_1
+"""
+DROP_OLD = "DROP TABLE intent_of_version_1"
 
 # One intent by its key.
 FIND = """

@@ -19,6 +19,7 @@ KEY_CHARACTERS_MAX = 255
 
 _KEY = re.compile(rf"[!-~]{{1,{KEY_CHARACTERS_MAX}}}", re.ASCII)
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
+_VOICE_CODE = re.compile(r"[A-Za-z0-9]{1,6}", re.ASCII)
 _IN_ORDER = msgspec.json.Encoder(order="sorted")
 
 Body = dict[str, object]
@@ -26,7 +27,7 @@ Body = dict[str, object]
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
     """
-    What a sale or an authorization asks for, besides the card.
+    What a payment asks for, besides the card.
     """
 
     kind: str
@@ -36,22 +37,24 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     description: str | None = None
     customer_email: str | None = None
     billing: Billing | None = None
+    voice_approval_code: str | None = None
 
 
 def payment(key: str, terms: Terms, card: Card) -> tuple[Intent, Send]:
     """
-    Return what to write down and what to send for a sale or an authorization.
+    Return what to write down and what to send for a payment that has to be acknowledged.
     """
     _keep_the_number_out(card, key, terms)
-    shown: Body = {
-        "amount_minor": terms.amount_minor,
-        "currency": terms.currency,
-        "capture": "automatic" if terms.kind == "sale" else "manual",
-        "order": terms.order,
-        "description": terms.description,
-        "customer_email": terms.customer_email,
-        "billing": _present(msgspec.structs.asdict(terms.billing)) if terms.billing else None,
-    }
+    shown = _shown(terms) | {"amount_minor": terms.amount_minor}
+    shown["customer_email"] = terms.customer_email
+    path = "/v1/payments"
+    if terms.kind == "credit":
+        path = "/v1/credits"
+        del shown["billing"]  # Nothing is verified of who is given money.
+    elif terms.kind == "forced":
+        shown["voice_approval_code"] = _checked_voice_code(terms.voice_approval_code)
+    else:
+        shown["capture"] = "automatic" if terms.kind == "sale" else "manual"
     intent = Intent(
         key=key,
         kind=terms.kind,
@@ -61,15 +64,22 @@ def payment(key: str, terms: Terms, card: Card) -> tuple[Intent, Send]:
         currency=terms.currency,
         last4=card.last4,
     )
-    body = {**_present(shown), "card": _present(msgspec.structs.asdict(card))}
-    return intent, _post("/v1/payments", body, key)
+    return intent, _post(path, _with_card(shown, card), key)
+
+
+def verification(key: str, terms: Terms, card: Card) -> Send:
+    """
+    Return what to send to ask about a card; it moves nothing, so nothing is written down.
+    """
+    _keep_the_number_out(card, key, terms)
+    return _post("/v1/verifications", _with_card(_shown(terms), card), key)
 
 
 def movement(
     key: str, kind: str, payment_id: str, amount_minor: int | None, currency: str | None
 ) -> tuple[Intent, Send]:
     """
-    Return what to write down and what to send for a capture, void or refund.
+    Return what to write down and what to send for a capture, void, refund or undo.
     """
     body = _present({"amount_minor": amount_minor})
     intent = Intent(
@@ -118,6 +128,13 @@ def listing(filters: Body) -> Send:
     return Send(method="GET", path=f"/v1/payments?{urlencode(_present(filters))}")
 
 
+def unclaimed(filters: Body) -> Send:
+    """
+    Return the question for a page of unclaimed approvals.
+    """
+    return Send(method="GET", path=f"/v1/unclaimed?{urlencode(_present(filters))}")
+
+
 def checked_key(key: str) -> str:
     """
     Return *key* if it can stand in a header.
@@ -136,6 +153,28 @@ def checked_id(payment_id: str) -> str:
     if not isinstance(payment_id, str) or not _ID.fullmatch(payment_id):
         raise InvalidRequest("a payment's id looks like pay_0192...; pass it, or the Payment")
     return payment_id
+
+
+def _checked_voice_code(code: str | None) -> str:
+    if not isinstance(code, str) or not _VOICE_CODE.fullmatch(code):
+        raise InvalidRequest("a voice approval code is 1 to 6 letters and digits")
+    return code
+
+
+def _shown(terms: Terms) -> Body:
+    """
+    Return what all kinds of payments say, without the card.
+    """
+    return {
+        "currency": terms.currency,
+        "order": terms.order,
+        "description": terms.description,
+        "billing": _present(msgspec.structs.asdict(terms.billing)) if terms.billing else None,
+    }
+
+
+def _with_card(shown: Body, card: Card) -> Body:
+    return {**_present(shown), "card": _present(msgspec.structs.asdict(card))}
 
 
 def _post(path: str, body: Body, key: str | None = None) -> Send:

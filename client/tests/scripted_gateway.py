@@ -31,8 +31,10 @@ class Gateway:
             parts = path.partition("?")[0].strip("/").split("/")[1:]
             document = json.loads(body) if body else {}
             match (method, parts):
-                case ("POST", ["payments"]):
-                    return self._pay(key or "", document)
+                case ("POST", ["payments" | "credits" | "verifications" as call]):
+                    return self._pay(key or "", {**document, "call": call})
+                case ("GET", ["unclaimed"]):
+                    return 200, {"data": self._unclaimed(), "next_cursor": None}
                 case ("GET", ["payments"]):
                     return 200, {"data": list(self.by_key.values()), "next_cursor": None}
                 case ("POST", ["resolve"]):
@@ -58,6 +60,20 @@ class Gateway:
     def charged_keys(self) -> set[str]:
         return {key for key, payment in self.by_key.items() if payment["charged"]}
 
+    def standing_keys(self) -> set[str]:
+        """
+        Whose money moved, to us or (a credit) from us.
+        """
+        stands = ("captured", "authorized")
+        return {key for key, payment in self.by_key.items() if payment["state"] in stands}
+
+    def _unclaimed(self) -> list[dict[str, Any]]:
+        waiting = [each for each in self.by_key.values() if each["state"] == "approved"]
+        return [
+            {"status": "waiting", "seconds_left": 120.0, "reversed_at": None, "payment": each}
+            for each in waiting
+        ]
+
     def _pay(self, key: str, body: dict[str, Any]) -> Reply:
         if key in self.fenced:
             return 409, problem(409, "key_fenced")
@@ -82,15 +98,18 @@ class Gateway:
             self.slow_looks -= 1
             return 202, payment
         if payment["state"] == "processing":
-            self._become(payment, "declined" if self.declines else "approved")
+            verified = payment["kind"] == "verification"
+            good = "verified" if verified else "approved"
+            self._become(payment, "declined" if self.declines else good)
         return (200 if repeated else 201), payment
 
     def _acknowledge(self, payment_id: str) -> Reply:
         payment = self._find(payment_id)
         if payment["state"] == "approved":
             payment["confirmation_number"] = f"{len(self.by_key):012d}"
-            self._become(payment, "captured" if payment["kind"] == "sale" else "authorized")
-        if payment["charged"]:
+            held = payment["kind"] == "authorization"
+            self._become(payment, "authorized" if held else "captured")
+        if payment["confirmation_number"] and payment["state"] in ("captured", "authorized"):
             return 200, payment
         return 409, {**problem(409, "reversed"), "payment": payment}
 
@@ -109,7 +128,7 @@ class Gateway:
             return 409, problem(409, "key_fenced")
         if key in self.moves:
             return 200, payment
-        if not payment["charged"]:
+        if payment["state"] not in ("captured", "authorized"):
             return 409, {
                 **problem(409, "state_conflict"),
                 "state": payment["state"],
@@ -118,8 +137,10 @@ class Gateway:
         self.moves[key] = payment_id
         amount = body.get("amount_minor", payment["amount_minor"])
         payment["movements"].append(new_movement(key, move, amount, payment["currency"]))
-        if move == "refund":
+        if move in ("refund", "undo"):
             payment["refunded_minor"] += amount
+        elif move == "void" and "amount_minor" in body:
+            payment["released_minor"] += amount
         elif move == "void":
             self._become(payment, "voiding")
         else:
@@ -132,7 +153,8 @@ class Gateway:
     def _become(self, payment: dict[str, Any], state: str) -> dict[str, Any]:
         undecided = state in ("processing", "approved")
         payment["state"] = state
-        payment["charged"] = None if undecided else state in ("captured", "authorized")
+        pays = state in ("captured", "authorized") and payment["kind"] != "credit"
+        payment["charged"] = None if undecided else pays
         payment["decline"] = (
             {"response_code": "51", "shopper_message": "No.", "retryable": True, "retry": "later"}
             if state == "declined"
@@ -145,15 +167,17 @@ def new_payment(key: str, body: dict[str, Any], count: int) -> dict[str, Any]:
     return {
         "id": f"pay_{count:032x}",
         "object": "payment",
-        "kind": "sale" if body["capture"] == "automatic" else "authorization",
+        "kind": kind_of(body),
         "state": "processing",
         "charged": None,
-        "amount_minor": body["amount_minor"],
+        "amount_minor": body.get("amount_minor", 0),
+        "authorized_minor": body.get("amount_minor", 0),
         "currency": body["currency"],
         "order": body.get("order"),
         "card": {"brand": "visa", "last4": body["card"]["number"][-4:]},
         "rrn": f"{count:012d}",
         "captured_minor": 0,
+        "released_minor": 0,
         "refunded_minor": 0,
         "confirmation_number": None,
         "movements": [],
@@ -161,6 +185,14 @@ def new_payment(key: str, body: dict[str, Any], count: int) -> dict[str, Any]:
         "created_at": "2026-11-23T08:00:00.123Z",
         "a_field_of_tomorrow": {"x": 1},
     }
+
+
+def kind_of(body: dict[str, Any]) -> str:
+    if body["call"] != "payments":
+        return {"credits": "credit", "verifications": "verification"}[body["call"]]
+    if "voice_approval_code" in body:
+        return "forced"
+    return "sale" if body["capture"] == "automatic" else "authorization"
 
 
 def new_movement(key: str, kind: str, amount_minor: int, currency: str) -> dict[str, Any]:

@@ -49,12 +49,26 @@ class Stage:
         self._faults: Iterator[Fault] = iter(faults)
         self._journal = Journal(path, "merchant")
 
-    def sale(self, card: Card, key: str = "key-1", **more: Any) -> Steps[Payment]:
+    def sale(
+        self, card: Card, key: str = "key-1", *, kind: str = "sale", **more: Any
+    ) -> Steps[Payment]:
         texts = {"order": "1001", "description": None, "customer_email": None, "billing": None}
+        code = "H7K2P9" if kind == "forced" else None
         _, steps = self.calls().payment(
-            "sale", 4200, "USD", card, idempotency_key=key, **{**texts, **more}
+            kind,
+            4200,
+            "USD",
+            card,
+            idempotency_key=key,
+            voice_approval_code=code,
+            **{**texts, **more},
         )
         return steps
+
+    def verification(self, card: Card) -> Steps[Payment]:
+        return self.calls().verify(
+            "USD", card, order=None, description=None, billing=None, idempotency_key="key-1"
+        )
 
     def recover(self) -> Steps[list[Recovered]]:
         return self.calls().recover()

@@ -294,6 +294,70 @@ def test_an_authorization_is_captured_voided_and_refunded_under_keys(
     assert (conflict.value.state, conflict.value.possible) == ("voiding", ("get",))
 
 
+def test_every_kind_of_payment_and_of_undoing_by_a_thread(
+    peer: Peer, journal: Path, hasty: Limits, card: Card
+) -> None:
+    """
+    One client, all calls; amounts go out as they were meant, under keys of their own.
+    """
+    with Client(peer.url, KEY, ca=peer.ca, journal=journal, limits=hasty) as client:
+        forced = client.forced_sale("42.00", "USD", card, "H7K2P9")
+        credit = client.credit("10.00", "USD", card, order="1001")
+        asked = client.verify("USD", card)
+        part = client.void(forced, "2.00")
+        undone = client.undo(forced, "1.50", idempotency_key="undo-1")
+        again = client.undo(forced, "1.50", idempotency_key="undo-1")
+        waiting = client.unclaimed()
+
+    assert (forced.paid, forced.kind, credit.credited, asked.verified) == (
+        True,
+        "forced",
+        True,
+        True,
+    )
+    assert part.released_minor == 200
+    assert undone.refunded_minor == again.refunded_minor == 150
+    assert [each.kind for each in undone.movements] == ["void", "undo"]
+    assert waiting.data == ()
+    assert len({each.key for each in peer.seen if each.key}) == 5
+
+
+async def test_every_kind_of_payment_and_of_undoing_by_a_task(
+    peer: Peer, journal: Path, hasty: Limits, card: Card
+) -> None:
+    """
+    The same core under the other driver.
+    """
+    async with AsyncClient(peer.url, KEY, ca=peer.ca, journal=journal, limits=hasty) as client:
+        forced = await client.forced_sale("42.00", "USD", card, "H7K2P9")
+        credit = await client.credit("10.00", "USD", card, order="1001")
+        asked = await client.verify("USD", card)
+        part = await client.void(forced, 200)
+        undone = await client.undo(forced, 150)
+        waiting = await client.unclaimed(limit=10)
+
+    assert (forced.paid, credit.credited, asked.verified) == (True, True, True)
+    assert (part.released_minor, undone.refunded_minor) == (200, 150)
+    assert waiting.data == ()
+
+
+def test_unclaimed_approvals_are_seen_with_the_time_that_is_left(
+    peer: Peer, journal: Path, hasty: Limits, card: Card
+) -> None:
+    """
+    Of a shop that died before it acknowledged.
+    """
+    peer.script["acknowledge"].extend(["die_before"] * 4)
+    with Client(peer.url, KEY, ca=peer.ca, journal=journal, limits=hasty) as client:
+        with pytest.raises(OutcomeUnknown):
+            client.sale(4200, "USD", card)
+
+        (found,) = client.unclaimed().data
+
+    assert (found.status, found.seconds_left) == ("waiting", 120.0)
+    assert found.payment.awaits_acknowledgment
+
+
 def test_reading_needs_no_journal_and_says_when_there_is_no_answer(
     peer: Peer, journal: Path, hasty: Limits, card: Card
 ) -> None:

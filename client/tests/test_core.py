@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from counterfoil_client import (
     Card,
+    GatewayUnavailable,
+    InvalidRequest,
     KeyReused,
     NotSent,
     OutcomeUnknown,
@@ -28,7 +30,7 @@ from counterfoil_client.commands import (
     Wait,
 )
 from scripted_gateway import Gateway
-from stage import Fault, Stage
+from stage import Crash, Fault, Stage
 
 
 @pytest.fixture
@@ -376,3 +378,108 @@ def test_nothing_that_carries_the_card_shows_it(stage: Stage, card: Card) -> Non
     assert "1111" in shown
     assert card.number not in shown
     assert "927" not in shown
+
+
+@pytest.mark.parametrize("kind", ["forced", "credit"])
+def test_a_forced_sale_and_a_credit_are_journalled_and_acknowledged_like_a_sale(
+    stage: Stage, card: Card, kind: str
+) -> None:
+    """
+    Commit before you speak, whichever way the money goes.
+    """
+    payment = stage.run(stage.sale(card, kind=kind))
+
+    kinds = [type(each) for each in stage.log]
+    assert kinds == [Begin, Send, Record, Send, Record]
+    assert (payment.kind, payment.state) == (kind, "captured")
+    assert (payment.paid, payment.credited) == (kind == "forced", kind == "credit")
+    assert payment.confirmation_number == "000000000001"
+
+
+def test_a_credit_that_was_reversed_is_not_said_to_stand(stage: Stage, card: Card) -> None:
+    """
+    Approved, the shop dead, the window over: recover says that nothing was given.
+    """
+    with pytest.raises(Crash):
+        stage.run(stage.sale(card, kind="credit"), 3)
+    stage.gateway.expire()
+
+    (found,) = stage.run(stage.recover())
+
+    assert (found.kind, found.outcome) == ("credit", "not_charged")
+    assert found.payment is not None
+    assert not found.payment.credited
+
+
+def test_a_recovered_credit_is_done(stage: Stage, card: Card) -> None:
+    """
+    It stands, and nobody was charged.
+    """
+    with pytest.raises(Crash):
+        stage.run(stage.sale(card, kind="credit"), 3)
+
+    (found,) = stage.run(stage.recover())
+
+    assert found.outcome == "done"
+    assert found.payment is not None
+    assert found.payment.credited
+
+
+def test_a_verification_is_asked_until_it_is_answered_and_never_journalled(
+    stage: Stage, card: Card
+) -> None:
+    """
+    It moves nothing: a lost answer is asked for again under the same key.
+    """
+    with_faults(stage, Fault.ANSWER_LOST, Fault.PROXY_PAGE)
+    stage.gateway.slow_looks = 1
+
+    payment = stage.run(stage.verification(card))
+
+    assert payment.verified
+    assert not payment.paid
+    assert {type(each) for each in stage.log} == {Send, Wait}
+    assert len(stage.gateway.by_key) == 1
+
+
+def test_a_verification_without_an_answer_leaves_nothing_behind(stage: Stage, card: Card) -> None:
+    """
+    GatewayUnavailable, not OutcomeUnknown: there is nothing to find out.
+    """
+    with_faults(stage, *[Fault.LOST] * 4)
+
+    with pytest.raises(GatewayUnavailable):
+        stage.run(stage.verification(card))
+    assert stage.run(stage.recover()) == []
+
+
+def test_a_verification_can_be_declined(stage: Stage, card: Card) -> None:
+    """
+    A result.
+    """
+    stage.gateway.declines = True
+
+    payment = stage.run(stage.verification(card))
+
+    assert (payment.verified, payment.state) == (False, "declined")
+
+
+@pytest.mark.parametrize("code", ["", "H7K2P99", "H7 2P9", "é", None])
+def test_a_voice_code_that_cannot_stand_is_refused_before_anything_is_written(
+    stage: Stage, card: Card, code: str | None
+) -> None:
+    """
+    Six letters and digits.
+    """
+    with pytest.raises(InvalidRequest):
+        stage.calls().payment(
+            "forced",
+            4200,
+            "USD",
+            card,
+            order=None,
+            description=None,
+            customer_email=None,
+            idempotency_key=None,
+            voice_approval_code=code,
+        )

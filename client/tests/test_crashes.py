@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from counterfoil_client import Card, CounterfoilError, OutcomeUnknown, RequestRefused
+from counterfoil_client import Card, NotSent, OutcomeUnknown, RequestRefused
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scripted_gateway import Gateway
@@ -21,46 +21,47 @@ faults = st.lists(st.sampled_from(list(Fault)), max_size=14)
 crashes = st.lists(st.tuples(st.integers(0, 12), *[st.booleans()] * 3), max_size=4)
 
 
-def is_told_paid(stage: Stage, card: Card, crashes: list[End]) -> bool:
+def is_told_paid(stage: Stage, card: Card, crashes: list[End], kind: str = "sale") -> bool:
     """
     Play a shop to its end: sell, die where told, start again, until it knows. What it
     knows is what it was told last, by a call or by recover().
     """
     told: bool | None = None
-    steps, ends = stage.sale(card), list(crashes)
+    steps, ends = stage.sale(card, kind=kind), list(crashes)
     for _ in range(ROUNDS_MAX):
         at, after, sells_again, expires = ends.pop(0) if ends else (None, False, False, False)
         try:
             outcome = stage.run(steps, at, after=after)
             if not isinstance(outcome, list):
-                return outcome.paid
+                return outcome.paid or outcome.credited
             for each in outcome:
-                told = None if each.outcome == "unknown" else each.outcome == "paid"
+                told = None if each.outcome == "unknown" else each.outcome in ("paid", "done")
             if told is not None:
                 return told
             if not outcome and not stage.gateway.by_key:
                 return False  # Died before anything was written: no intent, no charge.
         except (Crash, OutcomeUnknown):
             pass
-        except CounterfoilError:
+        except (NotSent, RequestRefused):
             return False
         if expires:
             stage.gateway.expire()
-        steps = stage.sale(card) if sells_again else stage.recover()
+        steps = stage.sale(card, kind=kind) if sells_again else stage.recover()
     raise AssertionError("the shop never found out")
 
 
-def check_agreement(faults: list[Fault], crashes: list[End]) -> None:
+def check_agreement(faults: list[Fault], crashes: list[End], kind: str = "sale") -> None:
     card = Card(number="4111111111111111", expiry_month=12, expiry_year=2031, cvv="927")
     with tempfile.TemporaryDirectory() as folder:
         gateway = Gateway()
         stage = Stage(Path(folder) / "journal.db", gateway, faults)
         try:
-            told = is_told_paid(stage, card, crashes)
+            told = is_told_paid(stage, card, crashes, kind)
             stage.deliver_late()
             gateway.expire()
 
-            assert told == ("key-1" in gateway.charged_keys())
+            assert told == ("key-1" in gateway.standing_keys())
+            assert (kind == "credit") or gateway.standing_keys() == gateway.charged_keys()
             assert len(gateway.by_key) <= 1
         finally:
             stage.close()
@@ -75,6 +76,17 @@ def test_f01_the_shop_is_told_paid_exactly_if_the_card_is_charged(
     Any faults, any crashes, also in recovery: paid is said if and only if it is charged.
     """
     check_agreement(faults, crashes)
+
+
+@settings(max_examples=80, deadline=None)
+@given(faults, crashes, st.sampled_from(["forced", "credit"]))
+def test_forced_sales_and_credits_are_as_certain_as_sales(
+    faults: list[Fault], crashes: list[End], kind: str
+) -> None:
+    """
+    Said to stand if and only if it stands, and once: nobody is given money twice.
+    """
+    check_agreement(faults, crashes, kind)
 
 
 @pytest.mark.parametrize("expires", [False, True])

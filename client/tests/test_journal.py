@@ -216,6 +216,55 @@ def test_a_journal_of_a_newer_version_is_refused(tmp_path: Path) -> None:
         Journal(tmp_path / "journal.db", "m")
 
 
+VERSION_1 = """
+CREATE TABLE intent (
+  account TEXT NOT NULL,  -- whose key: the API key's fingerprint
+  key TEXT NOT NULL CHECK (length(key) BETWEEN 1 AND 255),
+  kind TEXT NOT NULL CHECK (kind IN ('sale', 'authorization', 'capture', 'void', 'refund')),
+  state TEXT NOT NULL CHECK (state IN
+    ('intended', 'not_sent', 'approved', 'finished', 'refused', 'never_sent')),
+  is_open INTEGER GENERATED ALWAYS AS (state IN ('intended', 'not_sent', 'approved')) VIRTUAL,
+  owner TEXT,             -- the open journal that is working on it, or that closed it
+  fingerprint TEXT NOT NULL CHECK (length(fingerprint) = 64),
+  payment_id TEXT,
+  order_number TEXT,
+  amount_minor INTEGER CHECK (amount_minor > 0),
+  currency TEXT CHECK (length(currency) = 3),
+  last4 TEXT CHECK (length(last4) = 4),
+  payment BLOB,           -- the gateway's last word, JSON
+  created_at REAL NOT NULL,
+  changed_at REAL NOT NULL,
+  PRIMARY KEY (account, key)
+)
+"""
+
+
+def test_a_journal_of_version_1_is_brought_over_with_all_it_holds(tmp_path: Path) -> None:
+    """
+    What a crash before the upgrade left open is found after it, and new kinds have room.
+    """
+    old = sqlite3.connect(tmp_path / "journal.db")
+    old.execute(VERSION_1)
+    old.execute("CREATE INDEX intent_open_or_owned ON intent (account, is_open, owner)")
+    old.execute("PRAGMA user_version = 1")
+    row = ("m", "old", "sale", "intended", "f" * 64, 4200, 1e12, 1e12)
+    columns = "account, key, kind, state, fingerprint, amount_minor, created_at, changed_at"
+    old.execute(f"INSERT INTO intent ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+    old.commit()
+    old.close()
+
+    journal = Journal(tmp_path / "journal.db", "m")
+
+    assert journal.leftovers().open_keys == ("old",)
+    for kind in ("forced", "credit", "undo"):
+        fresh = Intent(key=kind, kind=kind, fingerprint="e" * 64, amount_minor=1)
+        assert journal.begin(fresh).found is Found.NEW
+    journal.close(handed_over=True)
+    again = Journal(tmp_path / "journal.db", "m")
+    assert "old" in again.leftovers().open_keys
+    again.close(handed_over=True)
+
+
 def test_a_journal_that_cannot_be_written_sends_nothing(tmp_path: Path) -> None:
     """
     The failure comes before the first byte.

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import counterfoil_client
 import pytest
-from counterfoil_client import AsyncClient, Client, Limits, Payment, Recovered
+from counterfoil_client import AsyncClient, Client, Limits, Payment, Recovered, Unclaimed
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "client.md"
-CALLS = sorted(name for name in vars(Client) if not name.startswith("_"))
-FIELDS = [*Limits.__struct_fields__, *Payment.__struct_fields__, *Recovered.__struct_fields__]
+CALLS = sorted(name for name in dir(Client) if not name.startswith("_"))
+RESULTS = (Limits, Payment, Recovered, Unclaimed)
+FIELDS = [name for kind in RESULTS for name in kind.__struct_fields__]
 
 
 @pytest.mark.parametrize("name", [*counterfoil_client.__all__, *CALLS, *FIELDS])

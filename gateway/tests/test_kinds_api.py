@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from api_stage import CARD, SALE, Api, Reply
 from counterfoil.payments.payment import PartialApprovals
+from counterfoil.payments.recovery import sweep
+from counterfoil.store.database import Database
 from payment_stage import KEYS, Stage
 from scripted_link import says, unknown
 
@@ -133,3 +135,45 @@ async def test_a_refusal_names_the_state_and_what_would_be_possible(api: Api) ->
     )
     assert reply.json["detail"].endswith("possible now: acknowledge, refuse")
     assert reply.json["possible"] == ["acknowledge", "refuse"]
+
+
+async def test_unclaimed_approvals_are_listed_with_the_time_that_is_left(api: Api) -> None:
+    """And afterwards with the time at which they were reversed; what was claimed is not there."""
+    first, _ = (await api.sale()).json, await api.stage.paid()
+    api.stage.clock.move(60)
+    second = (await api.sale()).json
+    waiting = (await api.call("GET", "/v1/unclaimed")).json
+    api.stage.clock.move(125)
+    await sweep(api.stage.road)
+    later = (await api.call("GET", "/v1/unclaimed")).json
+
+    shown = [
+        (each["payment"]["id"], each["status"], each["seconds_left"]) for each in waiting["data"]
+    ]
+    assert shown == [(second["id"], "waiting", 180.0), (first["id"], "waiting", 120.0)]
+    assert [each["status"] for each in later["data"]] == ["waiting", "reversed"]
+    assert later["data"][1]["reversed_at"] is not None
+    assert later["data"][1]["seconds_left"] is None
+    assert later["next_cursor"] is None
+
+
+async def test_the_list_of_the_unclaimed_has_pages(api: Api) -> None:
+    """Each approval once."""
+    made = [(await api.sale()).json["id"] for _ in range(3)]
+
+    page = (await api.call("GET", "/v1/unclaimed", query="limit=2")).json
+    rest = (
+        await api.call("GET", "/v1/unclaimed", query=f"limit=2&cursor={page['next_cursor']}")
+    ).json
+
+    found = [each["payment"]["id"] for each in page["data"] + rest["data"]]
+    assert found == made[::-1]
+    assert rest["next_cursor"] is None
+
+
+async def test_nobody_sees_the_unclaimed_of_another_merchant(api: Api, database: Database) -> None:
+    """Another key, another list."""
+    await api.sale()
+    other = await Api.of(await Stage.set_up(database))
+
+    assert (await other.call("GET", "/v1/unclaimed")).json["data"] == []

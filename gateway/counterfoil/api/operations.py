@@ -12,7 +12,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from counterfoil.api import batches, events, payments, settlement
+from counterfoil.api import batches, events, payments, settlement, unclaimed
 from counterfoil.api.bodies import (
     AmountRequest,
     CreditRequest,
@@ -251,6 +251,17 @@ OPERATIONS: tuple[Operation, ...] = (
         answers={200: PaymentAnswer, 201: PaymentAnswer},
         keyed=True,
         problems=(*_KEYED, "not_found", "state_conflict", "partial_not_supported", "not_sent"),
+    ),
+    Operation(
+        name="listUnclaimed",
+        tag="payments",
+        method="GET",
+        path="/v1/unclaimed",
+        endpoint=unclaimed.list_unclaimed,
+        summary="List approvals that nobody acknowledged: waiting still, or reversed for it.",
+        query=unclaimed.UnclaimedQuery,
+        answers={200: unclaimed.UnclaimedPageAnswer},
+        problems=(*_READ, "query_invalid"),
     ),
     Operation(
         name="resolveKey",

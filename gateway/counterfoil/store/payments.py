@@ -201,6 +201,15 @@ class KeyUse(msgspec.Struct, frozen=True):
     payment_id: UUID | None
 
 
+class Unclaimed(msgspec.Struct, frozen=True):
+    """
+    An approval that nobody acknowledged; `reversed_at` is when the reversal began, or None.
+    """
+
+    payment: Payment
+    reversed_at: datetime | None
+
+
 class Filters(msgspec.Struct, frozen=True, kw_only=True):
     """
     Which payments a page shows; None does not narrow.
@@ -382,6 +391,16 @@ class PaymentStore:
         )
         return [payment for row in rows if (payment := _payment(row))]
 
+    async def unclaimed_page(
+        self, merchant: Merchant, before: UUID | None, limit: int
+    ) -> list[Unclaimed]:
+        """
+        Return at most *limit* approvals that nobody claims, or claimed in time; newest first.
+        """
+        assert 1 <= limit <= PAGE_MAX + 1
+        rows = await self._database.rows("unclaimed_page", merchant.merchant_id, before, limit)
+        return [Unclaimed(_named(row), row["reversed_at"]) for row in rows]
+
     async def card(self, payment: Payment, vault: Vault) -> KeptCard:
         """
         Open the card of *payment*.
@@ -457,6 +476,14 @@ def _later_change(row: asyncpg.Record, payment: Payment) -> Change:
         movement_id=row["movement_id"],
         movement_state=row["to_state"],
     )
+
+
+def _named(row: asyncpg.Record) -> Payment:
+    """
+    Return the payment in a row that has more than its columns.
+    """
+    values = {name: row[name] for name in Payment.__struct_fields__}
+    return Payment(**{**values, "kind": Kind(row["kind"]), "state": State(row["state"])})
 
 
 def _payment(row: asyncpg.Record | None) -> Payment | None:

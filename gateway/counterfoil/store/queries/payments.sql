@@ -394,6 +394,22 @@ ORDER BY m.at DESC LIMIT 1;
 SELECT merchant_id, payment_id FROM payments
 WHERE state = 'approved' AND acknowledge_by <= $1 ORDER BY acknowledge_by LIMIT $2;
 
+-- name: unclaimed_page
+-- A page of a merchant's approvals that nobody claims: waiting still, or reversed for it.
+WITH waiting AS (
+    SELECT payment_id, NULL::timestamptz AS reversed_at FROM payments
+    WHERE merchant_id = $1 AND state = 'approved' AND ($2::uuid IS NULL OR payment_id < $2)
+    ORDER BY payment_id DESC LIMIT $3
+), over AS (
+    SELECT payment_id, at FROM payment_events
+    WHERE merchant_id = $1 AND cause = 'unclaimed' AND ($2::uuid IS NULL OR payment_id < $2)
+    ORDER BY payment_id DESC LIMIT $3
+)
+SELECT p.*, f.reversed_at
+FROM (SELECT * FROM waiting UNION ALL SELECT * FROM over) AS f
+JOIN payments AS p ON p.merchant_id = $1 AND p.payment_id = f.payment_id
+ORDER BY p.payment_id DESC LIMIT $3;
+
 -- name: orphaned_payments
 -- Intents without an answer whose process has ended, or that are older than any answer could be.
 SELECT p.merchant_id, p.payment_id FROM payments AS p
