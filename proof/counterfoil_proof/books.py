@@ -71,7 +71,7 @@ def against_charges(ours: OurBooks, charges: list[Row]) -> Iterable[Difference]:
             continue
         yield from _against_charge(payment, row)
     for (terminal_id, rrn), row in theirs.items():
-        if taken := row["held_minor"] + row["captured_minor"] - row["refunded_minor"]:
+        if taken := row["held_minor"] + row["captured_minor"] - _given(row):
             yield Difference(
                 merchant=None,
                 currency=row["currency"],
@@ -149,9 +149,22 @@ def _against_charge(payment: ListedPayment, row: Row | None) -> Iterable[Differe
         return
     for name in ("held", "captured", "refunded"):
         mine: int = getattr(payment, f"{name}_minor")
-        other: int = row[f"{name}_minor"] if row else 0
+        other: int = _there(row, name) if row else 0
         if mine != other:
             yield _charge_difference(payment, name, mine, other, other - mine)
+
+
+def _there(row: Row, name: str) -> int:
+    """
+    Return an amount of the acquirer's, in our words: what a credit gave is refunded.
+    """
+    minor: int = _given(row) if name == "refunded" else row[f"{name}_minor"]
+    return minor
+
+
+def _given(row: Row) -> int:
+    given: int = row["refunded_minor"] + row.get("credited_minor", 0)
+    return given
 
 
 def _charge_difference(

@@ -34,6 +34,7 @@ ECHOED = {
 _REPEATABLE = {f"{function[:3]}1" for function in ECHOED}
 _END_OF_DAY = {"0320", "0500", "0520"}
 NETWORK_ANSWER = "0810"
+APPROVAL_CODE_LENGTH = 6  # DE 38: what an issuer says by voice may be shorter.
 ORIGINAL_AMOUNT = "0057"  # DE 54: of an unnamed account, the amount that was asked.
 
 
@@ -166,7 +167,7 @@ def encode_answer(request: Request, answer: Answer) -> bytes:
     fields["t"] = answer_mti(request.function)
     fields["39"] = answer.response_code
     if answer.approval_code:
-        fields["38"] = answer.approval_code
+        fields["38"] = answer.approval_code.ljust(APPROVAL_CODE_LENGTH)
     if answer.settlement_date:
         fields["15"] = answer.settlement_date
     if answer.verification:

@@ -41,6 +41,16 @@ async def test_a_forced_capture_is_a_debit(rail: Sandbox, gateway: Gateway) -> N
     assert rail.account() == {"held_minor": 0, "spent_minor": 900}
 
 
+async def test_a_voice_code_may_be_shorter_than_its_field(rail: Sandbox, gateway: Gateway) -> None:
+    """DE 38 is filled with blanks on the way, and kept without them."""
+    taken = forced(f38="A1    ")
+
+    answer = await gateway.ask(taken)
+
+    assert (answer["39"], answer["38"]) == ("00", "A1    ")
+    assert rail.charge(taken)["approval_code"] == "A1"
+
+
 async def test_a_forced_capture_needs_the_code_and_the_expiry(
     rail: Sandbox, gateway: Gateway
 ) -> None:

@@ -23,6 +23,7 @@ AT_THE_RAIL: dict[str, set[str | None]] = {
     "voided": {"reversed"},
     "reversed": {"reversed", "declined", None},
     "not_sent": {None},
+    "verified": {None},
 }
 OWED = """
 SELECT 'payment', state, updated_at, NULL FROM payments
@@ -194,15 +195,19 @@ def _the_rail_agrees(payments: Iterable[Json], charges: list[Json]) -> None:
 
 def _one_agrees(payment: Json, charge: Json | None) -> None:
     expected = AT_THE_RAIL[payment["state"]]
+    if payment["kind"] == "verification":
+        expected = {None}  # It books nothing, whatever the issuer said.
     if payment["refunded_minor"]:
-        expected = {"refunded"}
+        expected = {"credited" if payment["kind"] == "credit" else "refunded"}
     assert (charge["state"] if charge else None) in expected, (payment, charge)
     if charge is None:
         return
-    held = payment["amount_minor"] if payment["state"] == "authorized" else 0
+    held = payment["held_minor"] if payment["state"] == "authorized" else 0
     assert charge["amount_minor"] == payment["amount_minor"]
     assert charge["currency"] == payment["currency"]
     assert charge["held_minor"] == held
+    if payment["kind"] == "credit":
+        assert charge["credited_minor"] == payment["refunded_minor"]
     if payment["charged"]:
         assert charge["captured_minor"] == payment["captured_minor"]
         assert charge["refunded_minor"] == payment["refunded_minor"]

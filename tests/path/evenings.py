@@ -266,7 +266,7 @@ def _items(told: Iterable[Json]) -> Iterable[Item]:
     for charge in told:
         for each in charge["movements"]:
             if each["state"] not in GONE_THERE:
-                kind = "refund" if each["kind"] == "refund" else "capture"
+                kind = "refund" if each["kind"] in ("refund", "credit") else "capture"
                 batch, amount = int(each["batch"]), each["amount_minor"]
                 yield charge["currency"], batch, each["rrn"], kind, amount
 
