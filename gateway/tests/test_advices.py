@@ -3,6 +3,7 @@ Store and forward: what is owed to the acquirer is sent, repeated and ended in o
 """
 
 import asyncio
+import time
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -331,7 +332,29 @@ async def test_f11_one_payments_trouble_holds_up_no_others(stage: Stage) -> None
     assert (await stage.read(other)).state is State.REVERSED
 
 
-async def test_what_one_worker_holds_another_one_does_not_get(stage: Stage) -> None:
+async def test_f11_one_poisoned_reversal_holds_up_no_thousand_others(stage: Stage) -> None:
+    """The host refuses one for ever: the others are through in seconds, and it is never dropped."""
+    await stage.take()
+    payments = await asyncio.gather(*(refused(stage) for _ in range(1001)))
+    poison, *others = payments
+
+    def by_number(mti: str, fields: Fields) -> Outcome:
+        return (says("96") if fields[37] == poison.rrn else approve)(mti, fields)
+
+    stage.link.script.extend([by_number] * 2000)
+    forwarder, began = stage.forwarder(), time.monotonic()
+    while await forwarder.forward():
+        continue
+    seconds = time.monotonic() - began
+
+    (still,) = [row for row in await stage.advices() if row["state"] == "owed"]
+    assert still["payment_id"] == poison.payment_id
+    assert (still["attempts"], still["response_code"]) == (1, "96")
+    assert {(await stage.read(each)).state for each in others[::100]} == {State.REVERSED}
+    assert seconds < 10
+
+
+async def test_f22_what_one_worker_holds_another_one_does_not_get(stage: Stage) -> None:
     """Leased by a guarded UPDATE: the second gets nothing, until the lease is over."""
     for _ in range(5):
         await refused(stage)
@@ -347,7 +370,7 @@ async def test_what_one_worker_holds_another_one_does_not_get(stage: Stage) -> N
     assert [len(first), len(second), len(third)] == [5, 0, 5]
 
 
-async def test_two_workers_at_once_share_what_is_owed(stage: Stage) -> None:
+async def test_f22_two_workers_at_once_share_what_is_owed(stage: Stage) -> None:
     """Each advice is sent once."""
     for _ in range(20):
         await refused(stage)

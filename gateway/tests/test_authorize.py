@@ -11,10 +11,12 @@ import asyncpg
 import msgspec
 import pytest
 from counterfoil.cards import Card
+from counterfoil.money import currency
 from counterfoil.network.message import Fields, MessageError
 from counterfoil.network.outcome import Outcome
 from counterfoil.payments.authorize import request_fingerprint, take_payment
 from counterfoil.payments.lifecycle import Kind, State
+from counterfoil.payments.order import Order
 from counterfoil.payments.refusals import (
     KeyFenced,
     KeyReused,
@@ -276,6 +278,30 @@ async def test_f13_another_request_under_the_same_key_is_refused(
 
     with pytest.raises(KeyReused):
         await take_payment(msgspec.structs.replace(order, **changes), stage.road)
+
+
+async def test_f13_every_field_of_an_order_is_part_of_the_request(stage: Stage) -> None:
+    """Whatever is added to an order later: another value is another request."""
+    who_and_how = {"merchant", "idempotency_key", "session_id", "actor"}
+    others = {
+        "kind": Kind.AUTHORIZATION,
+        "amount_minor": 4201,
+        "currency": currency("EUR"),
+        "card": Card("4242424242424242", 12, 2030, "927"),
+        "order_number": "1002",
+        "description": "Three books",
+        "customer_email": "other@example.com",
+        "postal_code": "62705",
+        "street": "11 Main",
+        "voice_approval_code": "H7K2P9",
+    }
+    order = stage.order()
+    first = request_fingerprint(order, stage.road)
+
+    assert set(Order.__struct_fields__) == who_and_how | set(others)
+    for name, value in others.items():
+        changed = msgspec.structs.replace(order, **{name: value})
+        assert request_fingerprint(changed, stage.road) != first, name
 
 
 async def test_the_security_code_is_no_part_of_the_request(stage: Stage) -> None:

@@ -26,7 +26,7 @@ async def closing(database: Database) -> Stage:
     return stage
 
 
-async def test_a_batch_is_held_by_one_worker(closing: Stage) -> None:
+async def test_f22_a_batch_is_held_by_one_worker(closing: Stage) -> None:
     """As long as its worker lives, nobody else gets it; the worker itself finds it again."""
     holder, other = _store(closing), BatchStore(closing.database, uuid4())
 
@@ -35,7 +35,7 @@ async def test_a_batch_is_held_by_one_worker(closing: Stage) -> None:
     assert await _claimed(closing, holder) == 1
 
 
-async def test_a_batch_is_free_as_soon_as_its_worker_has_ended(closing: Stage) -> None:
+async def test_f22_a_batch_is_free_as_soon_as_its_worker_has_ended(closing: Stage) -> None:
     """Killed in the middle: the next worker does not wait for the lease on the batch."""
     assert await _claimed(closing, _store(closing)) == 1
     await closing.lease.end(closing.clock.now())

@@ -58,7 +58,7 @@ async def test_f21_a_process_that_starts_again_goes_on_behind_its_range(stage: S
     assert before == [1, 11, 21]
 
 
-async def test_every_terminal_and_every_day_counts_for_itself(stage: Stage) -> None:
+async def test_f21_every_terminal_and_every_day_counts_for_itself(stage: Stage) -> None:
     """DE 11 is unique per terminal and day."""
     leases = StanLeases(stage.database, 10)
     first = await take(leases, stage)
@@ -89,7 +89,7 @@ async def test_f21_the_last_trace_number_of_a_day_is_999999(stage: Stage) -> Non
         await take(leases, stage)
 
 
-async def test_a_terminal_that_is_used_up_stays_so_until_the_day_ends(stage: Stage) -> None:
+async def test_f21_a_terminal_that_is_used_up_stays_so_until_the_day_ends(stage: Stage) -> None:
     """On every process; tomorrow begins at 1."""
     await used_up_to(stage, 1_000_000)
 
@@ -99,7 +99,7 @@ async def test_a_terminal_that_is_used_up_stays_so_until_the_day_ends(stage: Sta
     assert await take(StanLeases(stage.database, 10), stage, day=DAY + timedelta(days=1)) == 1
 
 
-async def test_confirmation_numbers_of_two_processes_never_meet(stage: Stage) -> None:
+async def test_f21_confirmation_numbers_of_two_processes_never_meet(stage: Stage) -> None:
     """600 at once over two processes, all valid, all different."""
     processes = [ConfirmationLeases(stage.database, KEY, 7) for _ in range(2)]
     merchant = stage.merchant.merchant_id
