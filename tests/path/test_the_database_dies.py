@@ -5,6 +5,9 @@ PostgreSQL is killed under way; its supervisor starts it again, and no answer gi
 import asyncio
 import os
 import signal
+from pathlib import Path
+
+from counterfoil.store.database import CALL_SECONDS_MAX
 
 from .agreement import agreed, states
 from .merchants import Merchant, card
@@ -25,6 +28,38 @@ async def test_f07_an_answer_that_finds_no_database_waits_for_it(merchant: Merch
     assert sold.paid
     assert sold.confirmation_number == told["confirmation_number"]
     assert states(told) == ["processing", "approved", "captured"]
+
+
+async def test_f07_a_database_that_stands_still_loses_no_approval(merchant: Merchant) -> None:
+    """Frozen for longer than a call may take, while the issuer says yes: paid when it goes on."""
+    sandbox = merchant.sandbox
+    gateway, rail = sandbox.log("gateway"), sandbox.log("rail")
+    async with sandbox.fault("issuer_delay_ms", "1000"), merchant.client() as client:
+        sale = asyncio.create_task(client.sale(4200, "USD", card(), idempotency_key="still"))
+        await gateway.says("network.sent", mti="0200")
+        frozen = _family(sandbox.postgres_pid())
+        try:
+            for pid in frozen:
+                os.kill(pid, signal.SIGSTOP)
+            await rail.says("message", mti="0200", outcome="answered")
+            await asyncio.sleep(CALL_SECONDS_MAX + 1)
+            told_early = sale.done()
+        finally:
+            for pid in frozen:
+                os.kill(pid, signal.SIGCONT)
+        sold = await sale
+
+    told = (await agreed(merchant))["still"]
+    assert not told_early
+    assert sold.paid
+    assert states(told) == ["processing", "approved", "captured"]
+    assert len(rail.said("message", mti="0200", rrn=sold.rrn)) == 1
+
+
+def _family(pid: int) -> list[int]:
+    """Return *pid* and its children: PostgreSQL has a process for each connection."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *map(int, children)]
 
 
 async def test_a_gateway_that_finds_no_database_waits_for_it(merchant: Merchant) -> None:
