@@ -525,6 +525,7 @@ def duties(running: Process) -> list[Duty]:
 
     async def tidied() -> int:
         await running.lease.forget(running.clock.now() - PROCESSES_KEPT)
+        await road.store.screening.forget()
         return 0
 
     everything = [

@@ -9,6 +9,7 @@ stands in the way of many machines.
 import os
 import re
 from collections.abc import Callable
+from datetime import datetime
 from uuid import UUID
 
 from counterfoil.clock import Clock
@@ -50,6 +51,13 @@ class Ids:
         tail = int.from_bytes(self._random(8), "big") & ((1 << 62) - 1)
         number = ((stamp >> 12) << 80) | (7 << 76) | ((stamp & 0xFFF) << 64) | (2 << 62) | tail
         return UUID(int=number)
+
+
+def first_at(moment: datetime) -> UUID:
+    """
+    Return the smallest identifier of *moment*: those made before it are smaller.
+    """
+    return UUID(int=(int(moment.timestamp() * 1000) << 80) | (7 << 76) | (2 << 62))
 
 
 def written(prefix: str, identifier: UUID) -> str:

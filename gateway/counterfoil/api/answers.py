@@ -18,9 +18,13 @@ from counterfoil.api.bodies import (
     PaymentAnswer,
     StateAnswer,
 )
-from counterfoil.network.response_codes import Retry, meaning
+from counterfoil.network.response_codes import Retry, advice, meaning
+from counterfoil.network.response_table import TRY_OTHER
 from counterfoil.payments.lifecycle import State, charged, possible
 from counterfoil.payments.payment import Change, Movement, Payment
+from counterfoil.payments.screened import Result, results_of, stopped
+
+PAID_ALREADY = "This order seems to be paid already. Nothing was charged now; ask the shop."
 
 _ENCODER = msgspec.json.Encoder()
 _NO_RETRY = (Retry.NEVER, Retry.OTHER_CARD)
@@ -67,6 +71,7 @@ def payment_answer(payment: Payment, mode: Literal["test", "live"]) -> PaymentAn
         avs_result=payment.avs_result,
         cvv_result=payment.cvv_result,
         decline=_decline(payment),
+        screening=results_of(payment),
         acknowledge_by=payment.acknowledge_by,
         acknowledged_at=payment.acknowledged_at,
         acknowledged_on_session=payment.acknowledged_on_session,
@@ -139,13 +144,33 @@ def _movement(movement: Movement) -> MovementAnswer:
 
 
 def _decline(payment: Payment) -> Decline | None:
+    if refusals := stopped(payment):
+        return _screened(payment, refusals)
     if payment.state is not State.DECLINED or payment.response_code is None:
         return None
     said = meaning(payment.response_code, payment.card_brand)
+    advised = advice(payment.advice_code)
     return Decline(
         response_code=payment.response_code,
         shopper_message=said.shopper,
-        merchant_message=said.merchant,
-        retryable=said.retry not in _NO_RETRY,
-        retry=said.retry.value,
+        merchant_message=f"{said.merchant} {advised.words}" if advised else said.merchant,
+        retryable=said.retry not in _NO_RETRY and not (advised and advised.forbids),
+        retry=Retry.NEVER.value if advised and advised.forbids else said.retry.value,
+        advice_code=payment.advice_code,
+    )
+
+
+def _screened(payment: Payment, refusals: list[Result]) -> Decline:
+    """
+    Return the shop's own no. The shopper is not told which rule: that would teach a thief.
+    """
+    words = " ".join(each.words for each in refusals)
+    retry = Retry.AFTER_CORRECTION if payment.response_code else Retry.OTHER_CARD
+    return Decline(
+        response_code=payment.response_code,
+        shopper_message=PAID_ALREADY if payment.duplicate_of else TRY_OTHER,
+        merchant_message=f"Declined by the shop's rules. {words}",
+        retryable=retry not in _NO_RETRY,
+        retry=retry.value,
+        advice_code=payment.advice_code,
     )

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from counterfoil.money import AMOUNT_MINOR_MAX, CURRENCIES
+from counterfoil.payments.screened import Result
 
 # Patterns end in \Z: Python's $ would let a line feed through. The OpenAPI page says $.
 DIGITS = r"^[0-9]+\Z"
@@ -20,12 +21,15 @@ _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"  # RFC 5322, 3.2.3.
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"  # RFC 1035, 2.3.1.
 EMAIL = rf"^{_ATOM}(?:\.{_ATOM})*@{_LABEL}(?:\.{_LABEL})+\Z"
 
+NETWORK_ADDRESS = r"^[0-9A-Fa-f:.]+\Z"
+
 # What is said of a text that does not match: the problem's code and its detail.
 PATTERNS = {
     DIGITS: ("field_out_of_range", "Digits only."),
     PRINTABLE: ("field_out_of_range", "Printable ASCII characters only."),
     ONE_LINE: ("field_out_of_range", "One line of text, without control characters."),
     VOICE_CODE: ("field_out_of_range", "Letters and digits only."),
+    NETWORK_ADDRESS: ("field_out_of_range", "An IPv4 or IPv6 address, such as 203.0.113.7."),
     KEY: ("field_out_of_range", "Printable ASCII characters only, and no spaces."),
     EMAIL: ("email_invalid", "Send the bare address, such as name@example.com."),
 }
@@ -111,6 +115,18 @@ class Billing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     street: Annotated[str, Meta(min_length=1, max_length=40, pattern=PRINTABLE)] | None = None
 
 
+CustomerIp = Annotated[
+    str,
+    Meta(
+        min_length=2,
+        max_length=45,
+        pattern=NETWORK_ADDRESS,
+        description="Where the shopper's request came from; only a digest is kept, for screening.",
+        examples=["203.0.113.7"],
+    ),
+]
+
+
 class PaymentRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
     A sale (`capture: automatic`), an authorization (`capture: manual`) or, with the code that
@@ -138,6 +154,10 @@ class PaymentRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ]
         | None
     ) = None
+    customer_ip: CustomerIp | None = None
+    duplicate_check: Annotated[
+        bool, Meta(description="false: this is meant, also if it looks like the one before.")
+    ] = True
 
 
 class VerificationRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -150,6 +170,7 @@ class VerificationRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     order: OrderNumber | None = None
     description: Description | None = None
     billing: Billing | None = None
+    customer_ip: CustomerIp | None = None
 
 
 class CreditRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -211,11 +232,12 @@ class Decline(msgspec.Struct, frozen=True):
     Why not, for the shopper and for the merchant, and whether another try makes sense.
     """
 
-    response_code: str
+    response_code: str | None
     shopper_message: str
     merchant_message: str
     retryable: bool
     retry: Literal["never", "soon", "later", "after_correction", "other_card"]
+    advice_code: str | None = None
 
 
 class MovementAnswer(msgspec.Struct, frozen=True):
@@ -314,6 +336,7 @@ class PaymentAnswer(msgspec.Struct, frozen=True, kw_only=True):
     avs_result: str | None
     cvv_result: str | None
     decline: Decline | None
+    screening: list[Result]
     acknowledge_by: datetime | None
     acknowledged_at: datetime | None
     acknowledged_on_session: bool | None

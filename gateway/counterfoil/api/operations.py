@@ -12,7 +12,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from counterfoil.api import batches, events, payments, settlement, unclaimed
+from counterfoil.api import batches, events, payments, screening, settlement, unclaimed
 from counterfoil.api.bodies import (
     AmountRequest,
     CreditRequest,
@@ -285,6 +285,16 @@ OPERATIONS: tuple[Operation, ...] = (
         query=events.EventsQuery,
         answers={200: events.EventsAnswer},
         problems=(*_READ, "query_invalid"),
+    ),
+    Operation(
+        name="getScreening",
+        tag="screening",
+        method="GET",
+        path="/v1/screening",
+        endpoint=screening.get,
+        summary="Read the rules that screen payments; the operator changes them.",
+        answers={200: screening.ScreeningAnswer},
+        problems=_READ,
     ),
     Operation(
         name="listBatches",

@@ -79,6 +79,8 @@ def _terms(body: CardRequest) -> dict[str, Any]:
         "customer_email": email,
         "postal_code": billing.postal_code,
         "street": billing.street,
+        "customer_ip": getattr(body, "customer_ip", None),
+        "duplicate_check": getattr(body, "duplicate_check", True),
         "voice_approval_code": getattr(body, "voice_approval_code", None),
     }
 

@@ -28,6 +28,7 @@ _OWN = {
     "migrate": "counterfoil.cli.migrate:migrate",
     "merchant": "counterfoil.cli.merchant:app",
     "key": "counterfoil.cli.key:app",
+    "screening": "counterfoil.cli.screening:app",
     "batch": "counterfoil.cli.batch:app",
     "settlement": "counterfoil.cli.settlement:app",
     "report": "counterfoil.cli.report:app",

@@ -22,7 +22,7 @@ from counterfoil.payments.conclude import conclude, private
 from counterfoil.payments.lifecycle import Kind, State, check_move
 from counterfoil.payments.order import MTI, Order
 from counterfoil.payments.payment import Payment
-from counterfoil.payments.plan import Plan, Until, another_try, intent, plan_at, second_intent
+from counterfoil.payments.plan import Begun, Plan, another_try, intent, plan_at, second_intent
 from counterfoil.payments.refusals import (
     CreditsNotAllowed,
     KeyFenced,
@@ -31,6 +31,7 @@ from counterfoil.payments.refusals import (
     OutcomeNotStored,
 )
 from counterfoil.payments.road import Road
+from counterfoil.payments.screening import judge_answer, screen
 from counterfoil.routing.routes import LinkDown, NoRoute, Route
 from counterfoil.routing.rules import Wanted
 from counterfoil.store.database import DatabaseAway
@@ -90,20 +91,22 @@ async def _take(order: Order, fingerprint: bytes, road: Road) -> Taken:
     road.doors.let_in()
     if order.kind is Kind.CREDIT and not order.merchant.credits_allowed:
         raise CreditsNotAllowed("this merchant may not give credits without a payment")
-    until = Until(
-        road.clock.monotonic() + road.timers.send_seconds,
-        road.clock.now() + timedelta(seconds=road.timers.send_seconds),
+    begun = Begun(
+        fingerprint=fingerprint,
+        send_before=road.clock.monotonic() + road.timers.send_seconds,
+        send_by=road.clock.now() + timedelta(seconds=road.timers.send_seconds),
+        screened=await screen(order, road),
     )
     wanted = Wanted(brand(order.card.number), order.card.bin, order.currency.code)
     passed_by: list[str] = []
-    while len(passed_by) < ROUTE_TRIES_MAX and road.clock.monotonic() < until.monotonic:
+    while len(passed_by) < ROUTE_TRIES_MAX and road.clock.monotonic() < begun.send_before:
         try:
             route = await road.routes.choose(order.merchant, wanted, passed_by)
         except LinkDown:
             if passed_by:
                 break
             raise
-        taken = await _take_by(route, order, fingerprint, until, road)
+        taken = await _take_by(route, order, begun, road)
         if taken.payment.state is not State.NOT_SENT:
             return taken
         passed_by.append(route.station.acquirer)
@@ -113,23 +116,34 @@ async def _take(order: Order, fingerprint: bytes, road: Road) -> Taken:
     )
 
 
-async def _take_by(
-    route: Route, order: Order, fingerprint: bytes, until: Until, road: Road
-) -> Taken:
+async def _take_by(route: Route, order: Order, begun: Begun, road: Road) -> Taken:
     for _ in range(BATCH_TRIES_MAX):
-        plan = await plan_at(route, order, until, road)
-        if await _intend(order, fingerprint, plan, road):
-            return Taken(await _ask(order, plan, road), first=True)
+        plan = await plan_at(route, order, begun, road)
+        if intended := await _intend(order, plan, road):
+            return Taken(await _intended(intended, order, plan, road), first=True)
         use = await road.store.key(order.merchant.merchant_id, order.idempotency_key)
         if use is None:
             road.batches.forget(*plan.batch_key(order))
             continue
         if use.payment_id == plan.payment_id:
-            return Taken(await _ask(order, plan, road), first=True)
-        if taken := await _repeat(order, fingerprint, plan, road):
+            state = (await _read(plan, order, road)).state
+            return Taken(await _intended(state, order, plan, road), first=True)
+        if taken := await _repeat(order, plan, road):
             return taken
         road.batches.forget(*plan.batch_key(order))
     raise NothingWritten("the batch is being closed", retry_after_seconds=RETRY_SOON_SECONDS)
+
+
+async def _intended(state: State, order: Order, plan: Plan, road: Road) -> Payment:
+    """
+    Ask for what was intended; what screening has refused is answered from its row.
+    """
+    if state is State.PROCESSING:
+        return await _ask(order, plan, road)
+    road.routes.told(plan.route.station.acquirer, NotSent("refused before the network"))
+    payment = await _read(plan, order, road)
+    log.info("payment.screened", payment=payment.payment_id.hex, results=payment.screening)
+    return payment
 
 
 def request_fingerprint(order: Order, road: Road) -> bytes:
@@ -159,8 +173,8 @@ def request_fingerprint(order: Order, road: Road) -> bytes:
     )
 
 
-async def _intend(order: Order, fingerprint: bytes, plan: Plan, road: Road) -> bool:
-    step = intent(order, fingerprint, plan, road)
+async def _intend(order: Order, plan: Plan, road: Road) -> State | None:
+    step = intent(order, plan, road)
     began = road.clock.monotonic()
     try:
         won = await road.store.intend(step)
@@ -170,7 +184,7 @@ async def _intend(order: Order, fingerprint: bytes, plan: Plan, road: Road) -> b
         "payment.intended",
         payment=plan.payment_id.hex,
         rrn=plan.trace.rrn,
-        won=won,
+        won=won is not None,
         milliseconds=_since(began, road),
     )
     return won
@@ -180,13 +194,13 @@ def _since(began: float, road: Road) -> float:
     return round((road.clock.monotonic() - began) * 1000, 1)
 
 
-async def _repeat(order: Order, fingerprint: bytes, plan: Plan, road: Road) -> Taken | None:
+async def _repeat(order: Order, plan: Plan, road: Road) -> Taken | None:
     """
     Answer a key that was seen before; try again what was never sent.
 
     None: the batch of this try was closed meanwhile.
     """
-    payment = await known_payment(order, fingerprint, road)
+    payment = await known_payment(order, plan.begun.fingerprint, road)
     if payment is None:
         raise NothingWritten("the key's payment is being made", retry_after_seconds=1)
     if payment.state is not State.NOT_SENT:
@@ -241,7 +255,7 @@ async def _request(order: Order, plan: Plan, road: Road) -> Outcome:
         outcome = await plan.route.link.request(
             MTI[order.kind],
             plan.fields,
-            send_before=plan.until.monotonic,
+            send_before=plan.begun.send_before,
             answer_within=road.timers.answer_seconds,
         )
     except MessageError as error:
@@ -266,11 +280,11 @@ async def _another(
     rule = ask_again(outcome.response_code, brand(order.card.number), advised)
     if rule is None or asked >= rule.tries_max:
         return None
-    if road.clock.monotonic() + rule.after_seconds >= plan.until.monotonic:
+    if road.clock.monotonic() + rule.after_seconds >= plan.begun.send_before:
         return None
     await asyncio.sleep(rule.after_seconds)
     try:
-        another = await plan_at(plan.route, order, plan.until, road)
+        another = await plan_at(plan.route, order, plan.begun, road)
         another = msgspec.structs.replace(another, payment_id=plan.payment_id)
         return another if await _committed(outcome, order, plan, another, road) else None
     except (NothingWritten, DatabaseAway, QueueFull) as error:
@@ -289,6 +303,7 @@ async def _committed(answer: Answered, order: Order, plan: Plan, another: Plan, 
 
 async def _conclude(outcome: Outcome, order: Order, plan: Plan, road: Road) -> Payment:
     conclusion = conclude(outcome, order, plan.payment_id, road)
+    conclusion = judge_answer(conclusion, plan.begun.screened, order)
     check_move(State.PROCESSING, conclusion.to_state)
     began = road.clock.monotonic()
     try:

@@ -80,6 +80,7 @@ def _answered(base: Conclusion, answer: Answered, order: Order) -> Conclusion:
         cvv_result=results[1:2].strip() or None,
         network_transaction_id=private(answer.fields, requests.TAG_NETWORK_TRANSACTION_ID),
         settlement_date=_text(answer.fields, 15) or None,
+        advice_code=private(answer.fields, requests.TAG_ADVICE),
     )
     if order.kind is Kind.VERIFICATION:
         return _verification(said, code)

@@ -76,6 +76,7 @@ class Cause(StrEnum):
     HOST_BATCH_CLOSED = "host_batch_closed"
     TRIED_AGAIN = "tried_again"
     ASKED_AGAIN = "asked_again"
+    SCREENED = "screened"
 
 
 MOVES: frozenset[tuple[State, State]] = frozenset(

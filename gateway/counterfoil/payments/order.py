@@ -47,6 +47,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     session_id: str
     actor: str
     voice_approval_code: str | None = None
+    customer_ip: str | None = None
+    duplicate_check: bool = True
 
 
 def answer_mti(kind: Kind) -> str:

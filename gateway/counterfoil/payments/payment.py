@@ -59,6 +59,9 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
     confirmation_number: str | None
     created_at: datetime
     updated_at: datetime
+    advice_code: str | None = None
+    screening: str | None = None
+    duplicate_of: UUID | None = None
 
 
 class Movement(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ own, also the second one of the same payment; what is planned is written down, a
 before a byte goes out.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -22,6 +22,8 @@ from counterfoil.payments.order import MTI, Order, message
 from counterfoil.payments.payment import Merchant
 from counterfoil.payments.refusals import NothingWritten
 from counterfoil.payments.road import Road
+from counterfoil.payments.screened import written_results
+from counterfoil.payments.screening import Screened, tries_of
 from counterfoil.routing.routes import Route
 from counterfoil.store.numbers import TerminalUsedUp
 from counterfoil.store.payments import AnotherTry, Intent, SecondIntent, seal_columns
@@ -29,13 +31,16 @@ from counterfoil.store.payments import AnotherTry, Intent, SecondIntent, seal_co
 RETRY_LATER_SECONDS = 30
 
 
-class Until(msgspec.Struct, frozen=True):
+class Begun(msgspec.Struct, frozen=True, kw_only=True):
     """
-    When the request must be out: for the wait, and for whoever reads the row.
+    What holds for every try of one request: what makes it the same request, what screening
+    said, and when it must be out (for the wait, and for whoever reads the row).
     """
 
-    monotonic: float
-    at: datetime
+    fingerprint: bytes
+    screened: Screened
+    send_before: float
+    send_by: datetime
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,7 +54,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     batch_number: int
     fields: Fields
     at: datetime
-    until: Until
+    begun: Begun
 
     def batch_key(self, order: Order) -> tuple[UUID, str, str, str]:
         """
@@ -60,7 +65,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return merchant_id, station.acquirer, station.terminal_id, order.currency.code
 
 
-async def plan_at(route: Route, order: Order, until: Until, road: Road) -> Plan:
+async def plan_at(route: Route, order: Order, begun: Begun, road: Road) -> Plan:
     """
     Return a try at *route*, with a batch and a trace number of its own.
 
@@ -86,7 +91,7 @@ async def plan_at(route: Route, order: Order, until: Until, road: Road) -> Plan:
         batch_number=batch_number,
         fields=fields,
         at=at,
-        until=until,
+        begun=begun,
     )
 
 
@@ -97,17 +102,19 @@ def local_time(at: datetime, merchant: Merchant) -> str:
     return at.astimezone(ZoneInfo(merchant.timezone)).strftime("%m%d%H%M%S")
 
 
-def intent(order: Order, fingerprint: bytes, plan: Plan, road: Road) -> Intent:
+def intent(order: Order, plan: Plan, road: Road) -> Intent:
     """
     Return the row that says what is about to be asked.
     """
     station = plan.route.station
+    screened = plan.begun.screened
+    tries = tries_of(screened, order)
     sealed = road.vault.seal(order.card, order.merchant.merchant_id)
     return Intent(
         merchant_id=order.merchant.merchant_id,
         payment_id=plan.payment_id,
         idempotency_key=order.idempotency_key,
-        request_fingerprint=fingerprint,
+        request_fingerprint=plan.begun.fingerprint,
         kind=order.kind,
         amount_minor=order.amount_minor,
         currency=order.currency.code,
@@ -131,10 +138,17 @@ def intent(order: Order, fingerprint: bytes, plan: Plan, road: Road) -> Intent:
         event_id=road.ids.new(),
         process_id=road.process_id,
         session_id=order.session_id,
-        send_before=plan.until.at,
+        send_before=plan.begun.send_by,
         at=plan.at,
         actor=order.actor,
         approval_code=order.voice_approval_code,
+        refused=bool(screened.refusals),
+        screening=written_results(screened.refusals),
+        guard=screened.guard,
+        guard_until=plan.at + timedelta(seconds=screened.policy.duplicate_seconds),
+        card_try=tries.card,
+        email_try=tries.email,
+        address_try=tries.address,
         **seal_columns(sealed),
     )
 
@@ -143,6 +157,7 @@ def second_intent(order: Order, plan: Plan, road: Road) -> SecondIntent:
     """
     Return the row of a payment that is tried again because nothing was written.
     """
+    tries = tries_of(plan.begun.screened, order)
     station = plan.route.station
     return SecondIntent(
         merchant_id=order.merchant.merchant_id,
@@ -161,9 +176,12 @@ def second_intent(order: Order, plan: Plan, road: Road) -> SecondIntent:
         event_id=road.ids.new(),
         process_id=road.process_id,
         session_id=order.session_id,
-        send_before=plan.until.at,
+        send_before=plan.begun.send_by,
         at=plan.at,
         actor=order.actor,
+        card_try=tries.card,
+        email_try=tries.email,
+        address_try=tries.address,
     )
 
 
@@ -195,6 +213,6 @@ def another_try(
         content=shown(another.fields),
         message_id=road.ids.new(),
         event_id=road.ids.new(),
-        send_before=another.until.at,
+        send_before=another.begun.send_by,
         at=another.at,
     )

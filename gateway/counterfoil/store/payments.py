@@ -7,7 +7,7 @@ Steps that many payments take at once go through a group writer; the rarer ones
 
 from collections.abc import Callable
 from datetime import date, datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import asyncpg
@@ -17,13 +17,14 @@ from counterfoil.clock import Clock
 from counterfoil.payments.lifecycle import Kind, State
 from counterfoil.payments.payment import Change, Merchant, Movement, Payment
 from counterfoil.store.database import Database, DatabaseAway
+from counterfoil.store.screening import Known, Look, ScreeningStore, known_of
 from counterfoil.store.writer import GroupWriter
 from counterfoil.vault import KeptCard, Sealed, Vault
 
 WRITE_SECONDS_MAX = 5.0
 CONCLUDE_SECONDS_MAX = 45.0  # The host has answered: keep trying through a short outage.
 PAGE_MAX = 100
-STEPS = ("intend", "intend_again", "ask_again", "conclude", "acknowledge", "reverse")
+STEPS = ("screen", "intend", "intend_again", "ask_again", "conclude", "acknowledge", "reverse")
 
 
 class Intent(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,6 +68,13 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
     actor: str
     approval_code: str | None = None
+    refused: bool = False
+    screening: str | None = None
+    guard: bytes | None = None
+    guard_until: datetime | None = None
+    card_try: bytes | None = None
+    email_try: bytes | None = None
+    address_try: bytes | None = None
 
 
 class SecondIntent(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,6 +101,9 @@ class SecondIntent(msgspec.Struct, frozen=True, kw_only=True):
     send_before: datetime
     at: datetime
     actor: str
+    card_try: bytes | None = None
+    email_try: bytes | None = None
+    address_try: bytes | None = None
 
 
 class AnotherTry(msgspec.Struct, frozen=True, kw_only=True):
@@ -152,6 +163,13 @@ class Conclusion(msgspec.Struct, frozen=True, kw_only=True):
     late_until: datetime
     at: datetime
     authorized_minor: int = 0
+    advice_code: str | None = None
+    screening: str | None = None
+    mark: Literal["decline", "outage"] | None = None
+    never_again: bool = False
+    card_subject: bytes | None = None
+    email_subject: bytes | None = None
+    address_subject: bytes | None = None
 
 
 class Acknowledgment(msgspec.Struct, frozen=True, kw_only=True):
@@ -238,16 +256,9 @@ class PaymentStore:
         on_group: Callable[[str, int], None] | None = None,
     ) -> None:
         self._database = database
+        self.screening = ScreeningStore(database, clock)
         self._writers = {
-            step: GroupWriter(database, step, clock=clock, on_group=on_group)
-            for step in (
-                "intend",
-                "intend_again",
-                "ask_again",
-                "conclude",
-                "acknowledge",
-                "reverse",
-            )
+            step: GroupWriter(database, step, clock=clock, on_group=on_group) for step in STEPS
         }
 
     async def drain(self) -> None:
@@ -263,11 +274,22 @@ class PaymentStore:
         """
         return {step: writer.depth for step, writer in self._writers.items()}
 
-    async def intend(self, intent: Intent) -> bool:
+    async def screen(self, look: Look) -> Known:
         """
-        Commit *intent*; False when its key was seen before or its batch is no longer open.
+        Return what is known of a payment to come: counts and blocks. Writes nothing.
         """
-        return await self._write("intend", intent, WRITE_SECONDS_MAX) is not None
+        row = await self._write("screen", look, WRITE_SECONDS_MAX)
+        assert row is not None, "every look is answered"
+        return known_of(row)
+
+    async def intend(self, intent: Intent) -> State | None:
+        """
+        Commit *intent* and return its state: `declined` when screening has refused it.
+
+        None: its key was seen before, or its batch is no longer open.
+        """
+        row = await self._write("intend", intent, WRITE_SECONDS_MAX)
+        return State(row["state"]) if row else None
 
     async def intend_again(self, intent: SecondIntent) -> bool:
         """

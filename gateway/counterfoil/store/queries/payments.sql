@@ -1,6 +1,7 @@
 -- name: intend
 -- Commit what is about to be asked of the network: key, card, payment, message, history.
 -- Nothing is written for a key that was seen before, nor for a batch that is no longer open.
+-- What screening has refused, and what is a duplicate, is written as declined and never asked.
 WITH input AS MATERIALIZED (
     SELECT * FROM unnest(
         $1::uuid[], $2::uuid[], $3::text[], $4::bytea[], $5::text[], $6::bigint[], $7::text[],
@@ -8,14 +9,16 @@ WITH input AS MATERIALIZED (
         $15::text[], $16::bytea[], $17::bytea[], $18::bytea[], $19::text[], $20::text[],
         $21::integer[], $22::date[], $23::integer[], $24::text[], $25::timestamptz[], $26::text[],
         $27::text[], $28::text[], $29::uuid[], $30::uuid[], $31::uuid[], $32::text[],
-        $33::timestamptz[], $34::timestamptz[], $35::text[], $36::text[]
+        $33::timestamptz[], $34::timestamptz[], $35::text[], $36::text[], $37::boolean[], $38::text[],
+        $39::bytea[], $40::timestamptz[], $41::bytea[], $42::bytea[], $43::bytea[]
     ) AS t (
         merchant_id, payment_id, idempotency_key, request_fingerprint, kind, amount_minor, currency,
         order_number, description, customer_email, card_token, card_brand, card_bin, card_last_four,
         key_id, nonce, ciphertext, card_fingerprint, acquirer, terminal_id,
         batch_number, business_day, stan, rrn, transmitted_at, local_time,
         mti, content, message_id, event_id, process_id, session_id,
-        send_before, at, actor, approval_code)
+        send_before, at, actor, approval_code, refused, screening,
+        guard, guard_until, card_try, email_try, address_try)
 ), open_batch AS MATERIALIZED (
     SELECT merchant_id, acquirer, terminal_id, currency, batch_number
     FROM batches AS b
@@ -31,35 +34,70 @@ WITH input AS MATERIALIZED (
     ORDER BY merchant_id, idempotency_key
     ON CONFLICT DO NOTHING
     RETURNING merchant_id, payment_id
+), guarded AS (
+    -- One payment holds the guard; it is free when its time is over or its payment charges nobody.
+    INSERT INTO duplicate_guards AS g (merchant_id, digest, payment_id, at, until)
+    SELECT DISTINCT ON (merchant_id, guard) merchant_id, guard, payment_id, at, guard_until
+    FROM input JOIN claimed USING (merchant_id, payment_id)
+    WHERE guard IS NOT NULL AND NOT refused
+    ORDER BY merchant_id, guard, payment_id
+    ON CONFLICT (merchant_id, digest) DO UPDATE SET (payment_id, at, until) = (
+        SELECT holder.payment_id, holder.at, holder.until
+        FROM (VALUES (true, EXCLUDED.payment_id, EXCLUDED.at, EXCLUDED.until),
+                     (false, g.payment_id, g.at, g.until)
+        ) AS holder (if_free, payment_id, at, until)
+        WHERE holder.if_free = (g.until <= EXCLUDED.at OR EXISTS (
+            SELECT 1 FROM payments AS p
+            WHERE p.merchant_id = g.merchant_id AND p.payment_id = g.payment_id
+              AND p.state IN ('not_sent', 'declined', 'voiding', 'voided', 'reversing',
+                'reversed', 'expired', 'unanswered'))))
+    RETURNING g.merchant_id, g.digest, g.payment_id
+), decided AS MATERIALIZED (
+    SELECT i.*, CASE WHEN g.payment_id <> i.payment_id THEN g.payment_id END AS duplicate_of,
+        i.refused OR COALESCE(g.payment_id <> i.payment_id, false) AS stopped
+    FROM input AS i JOIN claimed USING (merchant_id, payment_id)
+    LEFT JOIN guarded AS g
+        ON g.merchant_id = i.merchant_id AND g.digest = i.guard AND NOT i.refused
+), tried AS (
+    INSERT INTO screening_marks
+        (merchant_id, subject, kind, at, payment_id, weight, amount_minor, currency, never_again)
+    SELECT merchant_id, subject, 'try', at, payment_id, 1, amount_minor, currency, false
+    FROM decided CROSS JOIN LATERAL unnest(ARRAY[card_try, email_try, address_try]) AS s (subject)
+    WHERE NOT stopped AND subject IS NOT NULL
+    ON CONFLICT DO NOTHING
 ), sealed AS (
     INSERT INTO vault_cards
         (merchant_id, token, key_id, nonce, ciphertext, fingerprint, created_at)
     SELECT merchant_id, card_token, key_id, nonce, ciphertext, card_fingerprint, at
-    FROM input JOIN claimed USING (merchant_id, payment_id)
+    FROM decided
 ), history AS (
     INSERT INTO payment_events
         (merchant_id, payment_id, version, event_id, at, to_state, cause, actor)
-    SELECT merchant_id, payment_id, 1, event_id, at, 'processing', 'requested', actor
-    FROM input JOIN claimed USING (merchant_id, payment_id)
+    SELECT merchant_id, payment_id, 1, event_id, at,
+        CASE WHEN stopped THEN 'declined' ELSE 'processing' END,
+        CASE WHEN stopped THEN 'screened' ELSE 'requested' END, actor
+    FROM decided
 ), message AS (
     INSERT INTO network_messages
         (merchant_id, message_id, payment_id, direction, mti, acquirer, terminal_id, business_day,
          stan, transmitted_at, send_before, content, at)
     SELECT merchant_id, message_id, payment_id, 'sent', mti, acquirer, terminal_id, business_day,
         stan, transmitted_at, send_before, content, at
-    FROM input JOIN claimed USING (merchant_id, payment_id)
+    FROM decided WHERE NOT stopped
 )
 INSERT INTO payments
     (merchant_id, payment_id, idempotency_key, kind, state, version, changed_by, amount_minor,
      currency, order_number, description, customer_email, card_token, card_brand, card_bin,
      card_last_four, acquirer, terminal_id, batch_number, business_day, stan, rrn, transmitted_at,
-     local_time, process_id, session_id, approval_code, created_at, updated_at)
-SELECT merchant_id, payment_id, idempotency_key, kind, 'processing', 1, event_id, amount_minor,
+     local_time, process_id, session_id, approval_code, screening, duplicate_of,
+     created_at, updated_at)
+SELECT merchant_id, payment_id, idempotency_key, kind,
+    CASE WHEN stopped THEN 'declined' ELSE 'processing' END, 1, event_id, amount_minor,
     currency, order_number, description, customer_email, card_token, card_brand, card_bin,
     card_last_four, acquirer, terminal_id, batch_number, business_day, stan, rrn, transmitted_at,
-    local_time, process_id, session_id, approval_code, at, at
-FROM input JOIN claimed USING (merchant_id, payment_id)
-RETURNING merchant_id, payment_id;
+    local_time, process_id, session_id, approval_code, screening, duplicate_of, at, at
+FROM decided
+RETURNING merchant_id, payment_id, state;
 
 -- name: intend_again
 -- A payment of which no byte was written is tried again under its own key, with a new trace number.
@@ -67,11 +105,13 @@ WITH input AS MATERIALIZED (
     SELECT * FROM unnest(
         $1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::integer[], $6::date[], $7::integer[],
         $8::text[], $9::timestamptz[], $10::text[], $11::text[], $12::text[], $13::uuid[],
-        $14::uuid[], $15::uuid[], $16::text[], $17::timestamptz[], $18::timestamptz[], $19::text[]
+        $14::uuid[], $15::uuid[], $16::text[], $17::timestamptz[], $18::timestamptz[], $19::text[],
+        $20::bytea[], $21::bytea[], $22::bytea[]
     ) AS t (
         merchant_id, payment_id, acquirer, terminal_id, batch_number, business_day, stan,
         rrn, transmitted_at, local_time, mti, content, message_id,
-        event_id, process_id, session_id, send_before, at, actor)
+        event_id, process_id, session_id, send_before, at, actor, card_try, email_try,
+        address_try)
 ), open_batch AS MATERIALIZED (
     SELECT b.merchant_id, b.acquirer, b.terminal_id, b.currency, b.batch_number
     FROM batches AS b
@@ -93,7 +133,15 @@ WITH input AS MATERIALIZED (
         WHERE b.merchant_id = i.merchant_id AND b.acquirer = i.acquirer
           AND b.terminal_id = i.terminal_id AND b.batch_number = i.batch_number
           AND b.currency = p.currency)
-    RETURNING p.merchant_id, p.payment_id, p.version
+    RETURNING p.merchant_id, p.payment_id, p.version, p.amount_minor, p.currency
+), tried AS (
+    INSERT INTO screening_marks
+        (merchant_id, subject, kind, at, payment_id, weight, amount_minor, currency, never_again)
+    SELECT merchant_id, subject, 'try', at, payment_id, 1, amount_minor, currency, false
+    FROM moved JOIN input USING (merchant_id, payment_id)
+    CROSS JOIN LATERAL unnest(ARRAY[card_try, email_try, address_try]) AS s (subject)
+    WHERE subject IS NOT NULL
+    ON CONFLICT DO NOTHING
 ), history AS (
     INSERT INTO payment_events
         (merchant_id, payment_id, version, event_id, at, from_state, to_state, cause, actor)
@@ -176,12 +224,14 @@ WITH input AS MATERIALIZED (
         $1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[],
         $8::text[], $9::text[], $10::text[], $11::text[], $12::timestamptz[], $13::text[],
         $14::text[], $15::uuid[], $16::uuid[], $17::uuid[], $18::text[], $19::timestamptz[],
-        $20::timestamptz[], $21::bigint[]
+        $20::timestamptz[], $21::bigint[], $22::text[], $23::text[], $24::text[], $25::boolean[],
+        $26::bytea[], $27::bytea[], $28::bytea[]
     ) AS t (
         merchant_id, payment_id, event_id, to_state, cause, response_code, approval_code,
         avs_result, cvv_result, network_transaction_id, settlement_date, acknowledge_by, mti,
         content, message_id, transfer_id, advice_id, reason_code, late_until,
-        at, authorized_minor)
+        at, authorized_minor, advice_code, screening, mark, never_again,
+        card_subject, email_subject, address_subject)
 ), moved AS (
     UPDATE payments AS p
     SET state = i.to_state, version = p.version + 1, changed_by = i.event_id,
@@ -190,10 +240,23 @@ WITH input AS MATERIALIZED (
         approval_code = COALESCE(i.approval_code, p.approval_code),
         avs_result = i.avs_result, cvv_result = i.cvv_result,
         network_transaction_id = i.network_transaction_id, settlement_date = i.settlement_date,
-        acknowledge_by = i.acknowledge_by, updated_at = i.at
+        acknowledge_by = i.acknowledge_by, advice_code = i.advice_code,
+        screening = COALESCE(i.screening, p.screening), updated_at = i.at
     FROM input AS i
     WHERE p.merchant_id = i.merchant_id AND p.payment_id = i.payment_id AND p.state = 'processing'
     RETURNING p.*
+), marked AS (
+    -- A decline counts against the card; an outage takes the try back.
+    INSERT INTO screening_marks
+        (merchant_id, subject, kind, at, payment_id, weight, amount_minor, currency, never_again)
+    SELECT m.merchant_id, s.subject, CASE i.mark WHEN 'outage' THEN 'try' ELSE i.mark END, i.at,
+        m.payment_id, CASE i.mark WHEN 'outage' THEN -1 ELSE 1 END, m.amount_minor, m.currency,
+        i.never_again
+    FROM moved AS m JOIN input AS i USING (merchant_id, payment_id)
+    CROSS JOIN LATERAL
+        unnest(ARRAY[i.card_subject, i.email_subject, i.address_subject]) AS s (subject)
+    WHERE i.mark IS NOT NULL AND s.subject IS NOT NULL
+    ON CONFLICT DO NOTHING
 ), history AS (
     INSERT INTO payment_events
         (merchant_id, payment_id, version, event_id, at, from_state, to_state, cause, actor)
