@@ -8,7 +8,7 @@ waits for: the sweep, the advices, the e-mails. Both stand on the same road.
 import asyncio
 import contextlib
 import ssl
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from functools import partial
@@ -33,7 +33,6 @@ from counterfoil.keyfile import load_key, make_key
 from counterfoil.ledger.chain import Sealer
 from counterfoil.network.dialect import load_dialect
 from counterfoil.network.link import AcquirerLink, LinkSettings
-from counterfoil.network.outcome import Answered, Late
 from counterfoil.network.tls import client_context
 from counterfoil.outside import readiness
 from counterfoil.outside.alarms import OwedAlarm
@@ -41,7 +40,7 @@ from counterfoil.outside.doors import Doors
 from counterfoil.outside.held_clock import HeldClock
 from counterfoil.outside.watch import Watch
 from counterfoil.payments.advices import Forwarder
-from counterfoil.payments.conclude import shown
+from counterfoil.payments.late_answers import LateAnswers
 from counterfoil.payments.recovery import sweep
 from counterfoil.payments.road import Road
 from counterfoil.receipts.mail import Mailer
@@ -254,7 +253,7 @@ async def process(
         merchants = MerchantStore(database, clock)
         store = PaymentStore(database, clock)
         links = {
-            acquirer.name: _link(acquirer, configuration, around, database, ids, clock)
+            acquirer.name: _link(acquirer, configuration, around, store, ids, clock)
             for acquirer in configuration.acquirer
         }
         routes = Routes(
@@ -346,23 +345,29 @@ def _link(
     acquirer: Acquirer,
     configuration: Configuration,
     around: Surroundings,
-    database: Database,
+    store: PaymentStore,
     ids: Ids,
     clock: Clock,
 ) -> AcquirerLink:
+    late_seconds = configuration.timers.late_seconds
+    faults = (DatabaseAway, asyncpg.PostgresError)
+    answers = LateAnswers(
+        acquirer.name, store, ids, clock, late_seconds=late_seconds, faults=faults
+    )
     settings = LinkSettings(
         host=acquirer.host,
         port=acquirer.port,
         institution_id=acquirer.forwarding_id,
         connections=acquirer.links,
-        late_seconds=configuration.timers.late_seconds,
+        late_seconds=late_seconds,
     )
     return AcquirerLink(
         settings,
         load_dialect(acquirer.dialect),
         clock,
         tls=_tls(acquirer),
-        on_late=partial(_keep_late, acquirer.name, database, ids, clock),
+        on_late=answers.late,
+        on_unmatched=answers.unmatched,
         on_event=partial(_log_event, acquirer.name),
         chance=around.chance,
         sockets=around.sockets,
@@ -387,41 +392,6 @@ _LOUD = {"connect_failed", "link_down", "unmatched", "bad_frame", "bad_answer", 
 def _log_event(acquirer: str, name: str, **details: Any) -> None:
     logger = log.warning if name in _LOUD else log.debug if name in _QUIET else log.info
     logger(f"network.{name}", acquirer=acquirer, **details)
-
-
-def _keep_late(acquirer: str, database: Database, ids: Ids, clock: Clock, late: Late) -> None:
-    """
-    Keep a late answer in the journal of messages: it changes nothing, a person may want it.
-    """
-    if not isinstance(late.outcome, Answered):
-        return
-    mti, fields = late.outcome.mti, late.outcome.fields
-    log.warning("late_answer", acquirer=acquirer, rrn=fields.get(37), response_code=fields.get(39))
-    if fields.get(41) is None or fields.get(11) is None:
-        return
-    keeping = database.rows(
-        "keep_received",
-        acquirer,
-        fields[41],
-        int(fields[11]),
-        ids.new(),
-        mti,
-        shown(fields),
-        clock.now(),
-    )
-    task = asyncio.create_task(_quietly(keeping))
-    _KEEPING.add(task)
-    task.add_done_callback(_KEEPING.discard)
-
-
-_KEEPING: set[asyncio.Task[None]] = set()
-
-
-async def _quietly(keeping: Awaitable[object]) -> None:
-    try:
-        await keeping
-    except (DatabaseAway, asyncpg.PostgresError) as error:
-        log.warning("late_answer_not_kept", reason=type(error).__name__)
 
 
 async def run_gateway(configuration: Configuration, identity: Identity) -> None:

@@ -32,6 +32,7 @@ async def test_f08_a_payment_without_an_answer_is_reversed(hasty_merchant: Merch
         sold = await asyncio.gather(*sales)
     told = await agreed(merchant)
     await gateway.says("late_answer", rrn=sold[-1].rrn)
+    await gateway.says("unmatched_answer", rrn=sold[-2].rrn)
 
     charges = await sandbox.rail_books({merchant.terminal_id})
     for each, expected in zip(sold, LOST.values(), strict=True):

@@ -63,6 +63,7 @@ class Cause(StrEnum):
     NOTHING_WRITTEN = "nothing_written"
     ANSWER_MISSING = "answer_missing"
     ANSWER_BAD = "answer_bad"
+    APPROVED_LATE = "approved_late"
     PROCESS_ENDED = "process_ended"
     ACKNOWLEDGED = "acknowledged"
     UNCLAIMED = "unclaimed"

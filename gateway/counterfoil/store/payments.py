@@ -209,6 +209,23 @@ class Reversal(msgspec.Struct, frozen=True, kw_only=True):
     actor: str
 
 
+class LateApproval(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    A host's yes to what was reversed. In the order of the statement's parameters.
+
+    `transmitted` is DE 7 of the request: with terminal, STAN and RRN it names one message.
+    """
+
+    acquirer: str
+    terminal_id: str
+    rrn: str
+    stan: int
+    transmitted: str
+    event_id: UUID
+    late_until: datetime
+    at: datetime
+
+
 class KeyUse(msgspec.Struct, frozen=True):
     """
     What an idempotency key was used for.
@@ -320,6 +337,18 @@ class PaymentStore:
         Commit that a reversal is owed; None when the payment has moved on.
         """
         return _payment(await self._write("reverse", reversal, WRITE_SECONDS_MAX))
+
+    async def owe_again(self, approval: LateApproval) -> Payment | None:
+        """
+        Commit that a reversal is owed again; None when the one before was not in vain.
+        """
+        return _payment(await self._database.row("owe_again", *msgspec.structs.astuple(approval)))
+
+    async def keep_received(self, *arguments: Any) -> None:
+        """
+        Keep a masked message that changes nothing. Arguments as in the query.
+        """
+        await self._database.rows("keep_received", *arguments)
 
     async def capture(self, *arguments: Any) -> Payment | None:
         """

@@ -389,6 +389,38 @@ WITH input AS MATERIALIZED (
 )
 SELECT * FROM moved;
 
+-- name: owe_again
+-- The host approves what it had not found when it was reversed (25): the reversal is owed again,
+-- under a new trace number, because a repeat would be answered like the first.
+WITH moved AS (
+    UPDATE payments AS p
+    SET state = 'reversing', version = p.version + 1, changed_by = $6, updated_at = $8
+    FROM terminals AS t
+    WHERE t.acquirer = $1 AND t.terminal_id = $2
+      AND p.merchant_id = t.merchant_id AND p.acquirer = t.acquirer
+      AND p.terminal_id = t.terminal_id AND p.rrn = $3 AND p.stan = $4
+      AND to_char(p.transmitted_at AT TIME ZONE 'UTC', 'MMDDHH24MISS') = $5
+      AND p.state = 'reversed'
+      AND EXISTS (SELECT 1 FROM advices AS a
+                  WHERE a.merchant_id = p.merchant_id AND a.payment_id = p.payment_id
+                    AND a.kind = 'reversal' AND a.state = 'accepted' AND a.response_code = '25')
+    RETURNING p.*
+), history AS (
+    INSERT INTO payment_events
+        (merchant_id, payment_id, version, event_id, at, from_state, to_state, cause, actor)
+    SELECT merchant_id, payment_id, version, $6, $8, 'reversed', 'reversing', 'approved_late',
+        'acquirer'
+    FROM moved
+), owed AS (
+    UPDATE advices AS a
+    SET state = 'owed', response_code = NULL, attempts = 0, business_day = NULL, stan = NULL,
+        transmitted_at = NULL, next_try_at = $8, lease_owner = NULL, lease_until = NULL,
+        late_until = $7
+    FROM moved AS m
+    WHERE a.merchant_id = m.merchant_id AND a.payment_id = m.payment_id AND a.kind = 'reversal'
+)
+SELECT * FROM moved;
+
 -- name: payment_by_id
 -- One payment, only its own merchant's.
 SELECT * FROM payments WHERE merchant_id = $1 AND payment_id = $2;

@@ -1,0 +1,144 @@
+"""
+F8, rule 15: answers that nobody waits for any more.
+"""
+
+from datetime import UTC, datetime
+
+import pytest
+from counterfoil.network.message import Fields, Message
+from counterfoil.network.outcome import Answered, Late, MatchKey, NotSent
+from counterfoil.payments.late_answers import LateAnswers
+from counterfoil.payments.lifecycle import State
+from counterfoil.payments.payment import Payment
+from payment_stage import Stage
+from scripted_link import answered, says, unknown
+
+LATE_SECONDS = 600
+KEY = MatchKey("0210", ("TERM0001", "000001", "1123063000"))
+
+
+@pytest.fixture
+def answers(stage: Stage) -> LateAnswers:
+    """What the stage's link hands over."""
+    return LateAnswers(
+        stage.acquirer, stage.road.store, stage.road.ids, stage.clock, late_seconds=LATE_SECONDS
+    )
+
+
+async def reversed_in_vain(stage: Stage, code: str = "25") -> Payment:
+    """Return a payment without an answer whose reversal was ended by *code*."""
+    stage.link.script.extend([unknown, *([says(code)] * 2)])
+    payment = await stage.take()
+    forwarder = stage.forwarder()
+    await forwarder.forward()
+    stage.clock.move(LATE_SECONDS + 1)
+    await forwarder.forward()
+    payment = await stage.read(payment)
+    assert payment.state is State.REVERSED
+    return payment
+
+
+def answer(stage: Stage, code: str = "00", **changes: str) -> Answered:
+    """Return the host's answer to the first request, at last."""
+    return answered("0200", stage.link.asked[0].fields, code, f38="A1B2C3", **changes)
+
+
+def message(stage: Stage, code: str = "00", **changes: str) -> Message:
+    said = answer(stage, code, **changes)
+    fields: Fields = dict(said.fields)
+    return Message(said.mti, fields)
+
+
+async def test_f08_an_approval_of_what_was_reversed_in_vain_is_reversed_again(
+    stage: Stage, answers: LateAnswers
+) -> None:
+    """The host had not found it (25) and has it now: a new 0420 under a new trace number."""
+    payment = await reversed_in_vain(stage)
+
+    answers.unmatched(message(stage))
+    await answers.drain()
+    between = await stage.read(payment)
+    await stage.forwarder().forward()
+
+    assert between.state is State.REVERSING
+    assert (await stage.read(payment)).state is State.REVERSED
+    first, *_, last = [each for each in stage.link.asked if each.mti.startswith("042")]
+    assert (first.mti, last.mti) == ("0420", "0420")
+    assert first.fields[11] != last.fields[11]
+    assert first.fields[90] == last.fields[90]
+    assert (await stage.causes(payment))[-2:] == ["approved_late", "host_accepted"]
+    assert await stage.transfers() == []
+
+
+async def test_f08_it_is_reversed_again_once_for_each_time(
+    stage: Stage, answers: LateAnswers
+) -> None:
+    """The same answer twice, by both ways, owes one reversal; after a real one nothing."""
+    payment = await reversed_in_vain(stage)
+
+    answers.late(Late("timed_out", "0200", KEY, answer(stage)))
+    answers.unmatched(message(stage))
+    await answers.drain()
+    await stage.forwarder().forward()
+    answers.unmatched(message(stage))
+    await answers.drain()
+
+    assert (await stage.read(payment)).state is State.REVERSED
+    assert (await stage.causes(payment)).count("approved_late") == 1
+    assert len(await stage.advices()) == 1
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"code": "05"},
+        {"f7": "1123063001"},
+        {"f11": "999999"},
+        {"f37": "632706999999"},
+        {"f41": "TERM0002"},
+    ],
+    ids=["a decline", "another time", "another STAN", "another RRN", "another terminal"],
+)
+async def test_f08_what_is_no_approval_of_that_very_message_changes_nothing(
+    stage: Stage, answers: LateAnswers, changes: dict[str, str]
+) -> None:
+    """Terminal, STAN, time and RRN all name it, or it is somebody else's."""
+    payment = await reversed_in_vain(stage)
+
+    answers.unmatched(message(stage, **changes))  # type: ignore[arg-type]
+    await answers.drain()
+
+    assert (await stage.read(payment)).state is State.REVERSED
+
+
+async def test_f08_a_late_approval_of_what_the_host_has_reversed_is_kept_and_no_more(
+    stage: Stage, answers: LateAnswers
+) -> None:
+    """Its reversal was accepted: the answer lies beside the payment for a person who looks."""
+    payment = await reversed_in_vain(stage, code="00")
+
+    answers.late(Late("timed_out", "0200", KEY, answer(stage)))
+    await answers.drain()
+
+    assert (await stage.read(payment)).state is State.REVERSED
+    kept = [each for each in await stage.road.store.messages(payment) if each["mti"] == "0210"]
+    assert len(kept) == 1
+
+
+async def test_f08_what_carries_no_names_or_was_not_sent_is_nobodys(
+    stage: Stage, answers: LateAnswers
+) -> None:
+    """Nothing is written, and nothing fails."""
+    answers.late(Late("abandoned", "0200", KEY, NotSent("dropped")))
+    answers.unmatched(Message("0210", {39: "00"}))
+    answers.late(
+        Late(
+            "timed_out",
+            "0200",
+            KEY,
+            Answered("0210", {39: "00"}, datetime.now(UTC)),
+        )
+    )
+    await answers.drain()
+
+    assert await stage.count("network_messages") == 0
