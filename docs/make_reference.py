@@ -40,6 +40,9 @@ ADVICE = {
     "key_expired": "Have the operator make a new key.",
     "key_of_other_mode": "Use a key of this gateway's mode, or the other gateway's address.",
     "credits_not_allowed": "Refund the payment instead, or have the operator allow credits.",
+    "webhook_url_refused": "Use a public https address; a private one is not called.",
+    "feed_behind": "The gateway was restored: read again from an earlier number; drop known ids.",
+    "webhook_endpoints_full": "Delete an endpoint that is not needed.",
     "not_found": "Check the path, or the id; another merchant's ids are not found either.",
     "method_not_allowed": "Use a method that the header `Allow` names.",
     "body_timeout": "Send it again under the same key; look at your connection.",
@@ -157,6 +160,11 @@ WORDS = {
     "deposit.overpaid": "more than that is in the bank",
     "deposit.returned": "the bank has sent it back",
     "deposit.unannounced": "money came that no report announces",
+    "endpoint.enabled": "a webhook endpoint was added, or enabled again",
+    "endpoint.disabled": "by you, or because it is gone (410) or has failed for days",
+    "endpoint.deleted": "it ended for good",
+    "endpoint.rotated": "it has a new secret",
+    "endpoint.changed": "its address, description or filter was changed",
     "deposit.changed": "something that has no type of its own: see `cause`",
 }
 

@@ -22,11 +22,13 @@ from counterfoil_client.errors import (
     NotSent,
     OutcomeUnknown,
     RequestRefused,
+    WebhookRefused,
 )
 from counterfoil_client.limits import Limits
 from counterfoil_client.results import (
     CardShown,
     Decline,
+    Event,
     Movement,
     Page,
     Payment,
@@ -37,6 +39,7 @@ from counterfoil_client.results import (
     UnclaimedPage,
 )
 from counterfoil_client.version import __version__
+from counterfoil_client.webhooks import verify_webhook
 
 __all__ = [
     "AsyncClient",
@@ -47,6 +50,7 @@ __all__ = [
     "ConfigurationError",
     "CounterfoilError",
     "Decline",
+    "Event",
     "GatewayUnavailable",
     "InvalidAmount",
     "InvalidCard",
@@ -66,5 +70,7 @@ __all__ = [
     "StateChange",
     "Unclaimed",
     "UnclaimedPage",
+    "WebhookRefused",
     "__version__",
+    "verify_webhook",
 ]

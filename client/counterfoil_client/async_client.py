@@ -2,14 +2,16 @@
 The client for asyncio: every call of it, over the driver for an event loop.
 """
 
+import asyncio
+from collections.abc import AsyncIterator
 from datetime import datetime
 from functools import partial
 
 from counterfoil_client.async_driver import AsyncDriver
-from counterfoil_client.calls import NO_LEASE, account
+from counterfoil_client.calls import EVENTS_PAGE, NO_LEASE, account
 from counterfoil_client.cards import Billing, Card
 from counterfoil_client.errors import OutcomeUnknown
-from counterfoil_client.results import Page, Payment, Recovered, Resolution, UnclaimedPage
+from counterfoil_client.results import Event, Page, Payment, Recovered, Resolution, UnclaimedPage
 
 Outcomes = list[Recovered]
 
@@ -307,6 +309,29 @@ class AsyncClient(AsyncDriver):
             GatewayUnavailable: No answer in time; repeat the call.
         """
         return await self._run(self._calls.unclaimed(limit, cursor))
+
+    async def events(
+        self, *, after: int = 0, limit: int = EVENTS_PAGE, wait_seconds: int = 0
+    ) -> AsyncIterator[Event]:
+        """
+        Return the events after the number *after*, oldest first, one by one.
+
+        Ends with the feed; with *wait_seconds* (up to 20) it never ends, and waits for more.
+        Keep the number of each event with what you did about it, and go on from there.
+
+        Raises:
+            RequestRefused: An argument cannot stand, or the feed ends before *after*.
+            GatewayUnavailable: No answer in time; go on from the last number.
+        """
+        while True:
+            page = await self._run(self._calls.events(after, limit, wait_seconds))
+            for event in page.data:
+                yield event
+            if not page.data and not wait_seconds:
+                return
+            after = page.next_after
+            if not page.data:
+                await asyncio.sleep(self._calls.limits.poll_seconds)
 
     async def refuse(self, payment: Payment | str) -> Payment:
         """

@@ -21,9 +21,17 @@ from counterfoil_client.errors import (
 )
 from counterfoil_client.limits import Limits
 from counterfoil_client.pace import Clock, Pace
-from counterfoil_client.results import Page, Payment, Recovered, Resolution, UnclaimedPage
+from counterfoil_client.results import (
+    EventPage,
+    Page,
+    Payment,
+    Recovered,
+    Resolution,
+    UnclaimedPage,
+)
 
 PAGE_SIZE_MAX = 100
+EVENTS_PAGE = 100
 NO_LEASE = "all connections are in use"
 
 
@@ -38,6 +46,13 @@ class Calls:
         self._limits = limits
         self._clock = clock
         self._chance = chance or SystemRandom()
+
+    @property
+    def limits(self) -> Limits:
+        """
+        How long and how often to try.
+        """
+        return self._limits
 
     def payment(
         self,
@@ -130,6 +145,12 @@ class Calls:
         _check_limit(limit)
         request = wire.unclaimed({"limit": limit, "cursor": cursor})
         return core.fetch(request, UnclaimedPage, self._pace())
+
+    def events(self, after: int, limit: int, wait_seconds: int) -> Steps[EventPage]:
+        """
+        Return the steps that read one page of the feed.
+        """
+        return core.fetch(wire.events(after, limit, wait_seconds), EventPage, self._pace())
 
     def listing(self, limit: int, **filters: str | datetime | None) -> Steps[Page]:
         """

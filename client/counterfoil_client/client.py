@@ -2,13 +2,15 @@
 The client for threads: every call of it, over the driver for threads.
 """
 
+import time
+from collections.abc import Iterator
 from datetime import datetime
 
-from counterfoil_client.calls import NO_LEASE, account
+from counterfoil_client.calls import EVENTS_PAGE, NO_LEASE, account
 from counterfoil_client.cards import Billing, Card
 from counterfoil_client.driver import Driver
 from counterfoil_client.errors import OutcomeUnknown
-from counterfoil_client.results import Page, Payment, Recovered, Resolution, UnclaimedPage
+from counterfoil_client.results import Event, Page, Payment, Recovered, Resolution, UnclaimedPage
 
 Outcomes = list[Recovered]
 
@@ -302,6 +304,28 @@ class Client(Driver):
             GatewayUnavailable: No answer in time; repeat the call.
         """
         return self._run(self._calls.unclaimed(limit, cursor))
+
+    def events(
+        self, *, after: int = 0, limit: int = EVENTS_PAGE, wait_seconds: int = 0
+    ) -> Iterator[Event]:
+        """
+        Return the events after the number *after*, oldest first, one by one.
+
+        Ends with the feed; with *wait_seconds* (up to 20) it never ends, and waits for more.
+        Keep the number of each event with what you did about it, and go on from there.
+
+        Raises:
+            RequestRefused: An argument cannot stand, or the feed ends before *after*.
+            GatewayUnavailable: No answer in time; go on from the last number.
+        """
+        while True:
+            page = self._run(self._calls.events(after, limit, wait_seconds))
+            yield from page.data
+            if not page.data and not wait_seconds:
+                return
+            after = page.next_after
+            if not page.data:
+                time.sleep(self._calls.limits.poll_seconds)
 
     def refuse(self, payment: Payment | str) -> Payment:
         """

@@ -121,3 +121,9 @@ class OutcomeUnknown(CounterfoilError):
         super().__init__(f"the outcome is not known yet: {detail} (key {idempotency_key})")
         self.idempotency_key = idempotency_key
         self.answered = answered
+
+
+class WebhookRefused(CounterfoilError):
+    """
+    A message that claims to be a webhook and proves nothing: answer 400, and do nothing.
+    """

@@ -5,7 +5,7 @@ Fields that a newer gateway adds are ignored. Amounts are in minor units of `cur
 """
 
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -171,6 +171,36 @@ class UnclaimedPage(msgspec.Struct, frozen=True, kw_only=True):
 
     data: tuple[Unclaimed, ...] = ()
     next_cursor: str | None = None
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    One event of the feed. What it is about is there as of then, the others are None.
+
+    Compare `version` with the payment's that you have: a lower one is older.
+    """
+
+    id: str
+    number: int
+    type: str
+    at: datetime
+    cause: str
+    actor: str
+    mode: str
+    version: int | None = None
+    payment: dict[str, Any] | None = None
+    batch: dict[str, Any] | None = None
+    deposit: dict[str, Any] | None = None
+    endpoint: dict[str, Any] | None = None
+
+
+class EventPage(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    One page of the feed, oldest first.
+    """
+
+    data: tuple[Event, ...] = ()
+    next_after: int
 
 
 class Resolution(msgspec.Struct, frozen=True, kw_only=True):

@@ -135,6 +135,14 @@ def unclaimed(filters: Body) -> Send:
     return Send(method="GET", path=f"/v1/unclaimed?{urlencode(_present(filters))}")
 
 
+def events(after: int, limit: int, wait_seconds: int) -> Send:
+    """
+    Return the question for a page of the feed.
+    """
+    asked = {"after": after, "limit": limit, "wait_seconds": wait_seconds}
+    return Send(method="GET", path=f"/v1/events?{urlencode(asked)}")
+
+
 def checked_key(key: str) -> str:
     """
     Return *key* if it can stand in a header.

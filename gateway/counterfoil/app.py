@@ -26,7 +26,10 @@ from counterfoil.api.desk import Desk
 from counterfoil.clock import Clock, SystemClock
 from counterfoil.config import Acquirer, Configuration
 from counterfoil.events import worker
+from counterfoil.events.endpoints import Endpoints
 from counterfoil.events.feed import Feed, number_events
+from counterfoil.events.posting import CheckedNetwork, Poster, tls_context
+from counterfoil.events.webhooks import KEPT, Sender
 from counterfoil.events.worker import Duty
 from counterfoil.ids import Ids
 from counterfoil.keyfile import load_key, make_key
@@ -64,6 +67,7 @@ from counterfoil.store.outbox import OutboxStore
 from counterfoil.store.payments import PaymentStore
 from counterfoil.store.processes import ProcessStore
 from counterfoil.store.settlement import SettlementStore
+from counterfoil.store.webhooks import DeliveryStore, EndpointStore
 from counterfoil.surroundings import THE_MACHINE, Surroundings
 from counterfoil.tls import Identity
 from counterfoil.vault import PURPOSES, Vault, WrappedKey, new_data_key
@@ -433,9 +437,27 @@ def desk_of(running: Process) -> Desk:
         batches=BatchStore(running.database, running.lease.process_id),
         deposits=DepositStore(running.database),
         feed=Feed(FeedStore(running.database), running.clock),
+        endpoints=endpoints_of(
+            running.database, running.road.vault, configuration, running.clock, running.road.ids
+        ),
         mode=configuration.mode,
         body_bytes_max=configuration.api.body_bytes_max,
         payments_at_once_max=configuration.api.payments_at_once_max,
+    )
+
+
+def endpoints_of(
+    database: Database, vault: Vault, configuration: Configuration, clock: Clock, ids: Ids
+) -> Endpoints:
+    """
+    Return the webhook endpoints of the installation.
+    """
+    return Endpoints(
+        EndpointStore(database),
+        vault,
+        clock,
+        ids,
+        loopback=configuration.webhooks.allow_loopback,
     )
 
 
@@ -485,6 +507,22 @@ def duties(running: Process) -> list[Duty]:
         statements=settlement.statements,
     )
 
+    deliveries = DeliveryStore(running.database, owner)
+    poster = _poster(configuration)
+    sender = Sender(
+        deliveries,
+        road.vault,
+        running.around.post or poster.post,
+        running.clock,
+        road.ids.new,
+        mode=configuration.mode,
+        chance=running.around.chance,
+    )
+
+    async def hooks_ended() -> None:
+        await sender.finish()
+        await poster.close()
+
     async def watched() -> int:
         await schedule.watch(batches, road)
         return 0
@@ -496,13 +534,20 @@ def duties(running: Process) -> list[Duty]:
     async def tidied() -> int:
         await running.lease.forget(running.clock.now() - PROCESSES_KEPT)
         await road.store.screening.forget()
+        while await deliveries.forget(running.clock.now() - KEPT):
+            continue
         return 0
 
     everything = [
         Duty("sweep", partial(sweep, road), timers.sweep_seconds),
         Duty("forward", forwarder.forward, IDLE_SECONDS),
-        Duty("number events", partial(number_events, FeedStore(running.database)), IDLE_SECONDS),
+        Duty(
+            "number events",
+            partial(number_events, FeedStore(running.database), running.clock),
+            IDLE_SECONDS,
+        ),
         Duty("mail", mailer.send_due, IDLE_SECONDS),
+        Duty("webhooks", sender.send_due, IDLE_SECONDS, hooks_ended),
         Duty("cutoffs", partial(schedule.keep_cutoffs, batches, road), CUTOFF_SECONDS),
         Duty("close", closer.step, IDLE_SECONDS, closer.finish),
         Duty("read folders", folders.read_folders, settlement.look_seconds),
@@ -524,3 +569,8 @@ def _held(duty: Duty, doors: Doors) -> Duty:
         return 0 if doors.quarantined else await duty.round()
 
     return msgspec.structs.replace(duty, round=unless_quarantined)
+
+
+def _poster(configuration: Configuration) -> Poster:
+    settings = configuration.webhooks
+    return Poster(CheckedNetwork(loopback=settings.allow_loopback), tls_context(settings.authority))

@@ -108,6 +108,15 @@ class Settlement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     look_seconds: Annotated[float, Meta(gt=0, le=3600)] = 5.0
 
 
+class Webhooks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """
+    Where webhooks may go. `authority` is trusted beside the system's authorities.
+    """
+
+    allow_loopback: bool = False
+    authority: str | None = None
+
+
 class Acquirer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
     One acquirer: where its host is, who we are to it, and of which mode the link is.
@@ -169,6 +178,7 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mail: Mail = Mail()
     timers: Timers = Timers()
     settlement: Settlement = Settlement()
+    webhooks: Webhooks = Webhooks()
     routing: Routing = Routing()
     acquirer: tuple[Acquirer, ...] = ()
     route: Annotated[tuple[RouteRule, ...], Meta(max_length=ROUTES_MAX)] = ()
@@ -197,6 +207,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "mail": Mail,
     "timers": Timers,
     "settlement": Settlement,
+    "webhooks": Webhooks,
     "routing": Routing,
 }
 
@@ -311,6 +322,10 @@ def _check_route(number: int, rule: RouteRule, names: set[str]) -> None:
 
 
 def _check_live(configuration: Configuration) -> None:
+    if configuration.webhooks.allow_loopback:
+        raise ConfigurationRefused(
+            "live mode has no webhooks to this machine: remove webhooks.allow_loopback"
+        )
     if configuration.api.certificate is None:
         raise ConfigurationRefused("live mode needs api.certificate and api.private_key")
     if not configuration.vault.accept_key_file_in_live:

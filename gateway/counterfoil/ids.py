@@ -21,6 +21,8 @@ KEY = "key"
 BATCH = "bat"
 FINDING = "fnd"
 EVENT = "evt"
+ENDPOINT = "whe"
+DELIVERY = "whd"
 
 _HEX = re.compile(r"[0-9a-f]{32}")
 

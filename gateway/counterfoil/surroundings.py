@@ -1,5 +1,5 @@
 """
-What a process finds around it: time, chance, sockets, the way to the mail server.
+What a process finds around it: time, chance, sockets, the ways to mail server and webhooks.
 
 `app.py` hands them on to whoever needs them. A simulation passes its own, and then nothing in
 the process knows any other time, chance or network.
@@ -13,6 +13,7 @@ from collections.abc import Callable
 import msgspec
 
 from counterfoil.clock import Clock, SystemClock
+from counterfoil.events.webhooks import Post
 from counterfoil.receipts.mail import Deliver
 
 
@@ -25,6 +26,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
         chance: Returns a number from 0 to 1, for the jitter of waits.
         sockets: Makes a socket of a family and a type, for the lines to acquirers.
         deliver: Hands an e-mail to the mail server; None: over SMTP, as configured.
+        post: Posts a webhook (URL, headers, body); None: over HTTPS, to checked addresses.
     """
 
     clock: Clock = SystemClock()
@@ -32,6 +34,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     chance: Callable[[], float] = random.random
     sockets: Callable[[int, int], socket.socket] = socket.socket
     deliver: Deliver | None = None
+    post: Post | None = None
 
 
 THE_MACHINE = Surroundings()

@@ -27,6 +27,7 @@ from counterfoil.cards import Card
 NONCE_BYTES = 12
 DATA_KEY_BYTES = 32
 _FORMAT = b"counterfoil-card-1"
+_SECRET_FORMAT = b"counterfoil-webhook-1"
 
 
 class VaultClosed(Exception):
@@ -45,6 +46,16 @@ class Sealed(msgspec.Struct, frozen=True):
     nonce: bytes
     ciphertext: bytes
     fingerprint: bytes
+
+
+class SealedSecret(msgspec.Struct, frozen=True):
+    """
+    The secret of a webhook endpoint as it lies in the database.
+    """
+
+    key_id: str
+    nonce: bytes
+    ciphertext: bytes
 
 
 class KeptCard(msgspec.Struct, frozen=True):
@@ -82,7 +93,7 @@ def new_data_key(purpose: str, key_encryption_key: bytes) -> WrappedKey:
     return WrappedKey(f"{purpose}-{os.urandom(4).hex()}", purpose, wrapped)
 
 
-PURPOSES = ("card", "fingerprint", "confirmation")
+PURPOSES = ("card", "fingerprint", "confirmation", "webhook")
 
 
 class Vault:
@@ -99,6 +110,10 @@ class Vault:
             key.key_id: AESGCM(opened[key.key_id]) for key in keys if key.purpose == "card"
         }
         self._card_key_id = active["card"]
+        self._secret_ciphers = {
+            key.key_id: AESGCM(opened[key.key_id]) for key in keys if key.purpose == "webhook"
+        }
+        self._secret_key_id = active["webhook"]
         self._fingerprint_key = opened[active["fingerprint"]]
         self.confirmation_key = opened[active["confirmation"]]
 
@@ -135,6 +150,33 @@ class Vault:
         number, _, expiry = clear.decode().partition("=")
         return KeptCard(number, expiry)
 
+    def seal_secret(self, secret: bytes, merchant_id: UUID, endpoint_id: UUID) -> SealedSecret:
+        """
+        Seal the *secret* of a webhook endpoint to its row, under a data key of its own purpose.
+        """
+        nonce, key_id = os.urandom(NONCE_BYTES), self._secret_key_id
+        bound = _bound_to(merchant_id, endpoint_id, key_id, _SECRET_FORMAT)
+        ciphertext = self._secret_ciphers[key_id].encrypt(nonce, secret, bound)
+        return SealedSecret(key_id, nonce, ciphertext)
+
+    def open_secret(self, sealed: SealedSecret, merchant_id: UUID, endpoint_id: UUID) -> bytes:
+        """
+        Return the secret that was sealed for this endpoint.
+
+        Raises:
+            VaultClosed: Another row's ciphertext, a damaged one, or an unknown key.
+        """
+        cipher = self._secret_ciphers.get(sealed.key_id)
+        if cipher is None:
+            raise VaultClosed(f"the vault has no key {sealed.key_id}")
+        bound = _bound_to(merchant_id, endpoint_id, sealed.key_id, _SECRET_FORMAT)
+        try:
+            return cipher.decrypt(sealed.nonce, sealed.ciphertext, bound)
+        except InvalidTag as error:
+            raise VaultClosed(
+                "a sealed secret does not belong to its endpoint, or was damaged"
+            ) from error
+
     def fingerprint(self, number: str, merchant_id: UUID) -> bytes:
         """
         Return the keyed fingerprint of a whole card number, different for every merchant.
@@ -149,8 +191,8 @@ class Vault:
         return hmac.digest(self._fingerprint_key, message, hashlib.sha256)
 
 
-def _bound_to(merchant_id: UUID, token: UUID, key_id: str) -> bytes:
-    return b"|".join((_FORMAT, merchant_id.bytes, token.bytes, key_id.encode()))
+def _bound_to(merchant_id: UUID, token: UUID, key_id: str, form: bytes = _FORMAT) -> bytes:
+    return b"|".join((form, merchant_id.bytes, token.bytes, key_id.encode()))
 
 
 def _unwrap(key: WrappedKey, key_encryption_key: bytes) -> bytes:

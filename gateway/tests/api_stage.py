@@ -10,11 +10,13 @@ from uuid import uuid4
 from counterfoil.api.application import application
 from counterfoil.api.bodies import Readiness
 from counterfoil.api.desk import Desk
+from counterfoil.events.endpoints import Endpoints
 from counterfoil.events.feed import Feed
 from counterfoil.store.batches import BatchStore
 from counterfoil.store.deposits import DepositStore
 from counterfoil.store.feed import FeedStore
 from counterfoil.store.merchants import KeyCache
+from counterfoil.store.webhooks import EndpointStore
 from payment_stage import KEYS, Stage
 
 CLIENT = ("192.0.2.1", 40000)
@@ -43,7 +45,12 @@ class Api:
     """
 
     def __init__(
-        self, stage: Stage, secret: str, *, mode: Literal["test", "live"] = "test"
+        self,
+        stage: Stage,
+        secret: str,
+        *,
+        mode: Literal["test", "live"] = "test",
+        loopback: bool = False,
     ) -> None:
         self.stage = stage
         self.secret = secret
@@ -54,6 +61,13 @@ class Api:
             batches=BatchStore(stage.database, uuid4()),
             deposits=DepositStore(stage.database),
             feed=Feed(FeedStore(stage.database), stage.clock),
+            endpoints=Endpoints(
+                EndpointStore(stage.database),
+                stage.road.vault,
+                stage.clock,
+                stage.road.ids,
+                loopback=loopback,
+            ),
             mode=mode,
             body_bytes_max=65_536,
             payments_at_once_max=50,

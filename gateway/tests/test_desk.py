@@ -19,6 +19,7 @@ def desk() -> Desk:
         batches=nothing,
         deposits=nothing,
         feed=nothing,
+        endpoints=nothing,
         mode="test",
         body_bytes_max=1024,
         payments_at_once_max=2,

@@ -9,6 +9,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 from api_stage import Api
+from counterfoil.clock import SystemClock
 from counterfoil.events.feed import Feed, number_events
 from counterfoil.events.types import ALL_TYPES, TYPES, UNTOLD_STATES
 from counterfoil.payments.lifecycle import Kind, State
@@ -32,7 +33,7 @@ ANNOUNCED = """
 async def numbered(stage: Stage) -> list[asyncpg.Record]:
     """Number what waits, and return the stage's whole feed."""
     store = FeedStore(stage.database)
-    while await number_events(store):
+    while await number_events(store, stage.clock):
         pass
     return await store.page(stage.merchant.merchant_id, 0, 500)
 
@@ -133,7 +134,7 @@ async def test_the_feed_is_gapless_with_eight_writers_and_three_numbering_worker
     async def work() -> None:
         store = FeedStore(stage.database)
         while writing:
-            await number_events(store)
+            await number_events(store, stage.clock)
             await asyncio.sleep(0)
 
     workers = [asyncio.create_task(work()) for _ in range(NUMBERERS)]
@@ -188,7 +189,12 @@ async def test_a_worker_that_dies_while_numbering_leaves_no_gap(
         "INSERT INTO feed_heads VALUES ($1, 0) ON CONFLICT DO NOTHING", stage.merchant.merchant_id
     )
     await connection.fetch(
-        query("number_events"), stage.merchant.merchant_id, 10, list(TYPES), list(TYPES.values())
+        query("number_events"),
+        stage.merchant.merchant_id,
+        10,
+        list(TYPES),
+        list(TYPES.values()),
+        stage.clock.now(),
     )
     connection.terminate()  # Killed between its work and its commit.
 
@@ -208,8 +214,10 @@ async def test_versions_keep_their_order_when_the_databases_clock_steps_back(
     store, merchant_id = FeedStore(stage.database), stage.merchant.merchant_id
     await store.waiting()
 
-    assert await store.number(merchant_id, TYPES, 1) == 2, "version 3 takes version 2 along"
-    assert await store.number(merchant_id, TYPES, 10) == 1
+    assert await store.number(merchant_id, TYPES, 1, stage.clock.now()) == 2, (
+        "version 3 takes version 2 along"
+    )
+    assert await store.number(merchant_id, TYPES, 10, stage.clock.now()) == 1
 
     rows = await store.page(merchant_id, 0, 10)
     assert [row["version"] for row in rows if row["version"]] == [2, 3]
@@ -245,7 +253,7 @@ async def test_what_happened_before_there_was_a_feed_is_in_it(empty: dict[str, s
         await connection.close()
     database = await Database.open(**empty)
     store = FeedStore(database)
-    await number_events(store)
+    await number_events(store, SystemClock())
     rows = await store.page(merchant_id, 0, 10)
     await database.close()
 
@@ -309,6 +317,18 @@ async def test_nobody_waits_in_a_process_that_stops(stage: Stage) -> None:
     feed.end_waits()
 
     assert await asyncio.wait_for(reading, 5) == []
+
+
+async def test_a_feed_that_ends_before_a_readers_number_says_so(stage: Stage) -> None:
+    """After a restore, silence would look like "nothing new" while numbers are given again."""
+    await stage.paid()
+    await numbered(stage)
+    api = await Api.of(stage)
+
+    reply = await api.call("GET", "/v1/events", query="after=4")
+
+    assert (reply.status, reply.json["code"]) == (409, "feed_behind")
+    assert (await api.call("GET", "/v1/events", query="after=3")).status == 200
 
 
 @pytest.mark.parametrize("query", ["after=-1", "limit=0", "limit=501", "wait_seconds=21", "x=1"])

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import pytest
 import schemathesis
 from installation import Installation, clean_environment
 
 EXAMPLES_MAX = 20
-SECONDS_MAX = 100
+SECONDS_MAX = 400  # On a machine that does much else; alone it takes a fifth of that.
 SEED = os.environ.get("SCHEMATHESIS_SEED", "1")  # Another number tries other requests.
 HOOKS = Path(__file__).with_name("beyond_the_schema.py")
 NO_FUNDS = "4000000000009995"
@@ -42,6 +43,7 @@ def test_the_description_is_openapi_3_1(api: httpx2.Client):
                 assert body["content"]["application/json"]["examples"]
 
 
+@pytest.mark.timeout(SECONDS_MAX + 100)
 def test_schemathesis_finds_nothing(installation: Installation, secret: str, tmp_path: Path):
     """
     All calls, all default checks, all phases: examples, boundaries, random data, call chains.

@@ -11,6 +11,7 @@ from starlette.requests import Request
 
 from counterfoil.api.authenticate import authenticate
 from counterfoil.api.problems import Problem
+from counterfoil.events.endpoints import Endpoints
 from counterfoil.events.feed import Feed
 from counterfoil.payments.refusals import Refused
 from counterfoil.payments.road import Road
@@ -42,6 +43,7 @@ class Desk:
         batches: BatchStore,
         deposits: DepositStore,
         feed: Feed,
+        endpoints: Endpoints,
         mode: Literal["test", "live"],
         body_bytes_max: int,
         payments_at_once_max: int,
@@ -51,6 +53,7 @@ class Desk:
         self.batches = batches
         self.deposits = deposits
         self.feed = feed
+        self.endpoints = endpoints
         self.mode = mode
         self.body_bytes_max = body_bytes_max
         self._at_once_max = payments_at_once_max

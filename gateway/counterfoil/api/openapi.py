@@ -17,6 +17,8 @@ ACTED_ON = ("get", "acknowledge", "refuse", "capture", "void", "refund")
 
 _PATH_PARAMETERS = {
     "payment_id": ("`id` of the payment.", "^pay_[0-9a-f]{32}$"),
+    "endpoint_id": ("`id` of the webhook endpoint.", "^whe_[0-9a-f]{32}$"),
+    "delivery_id": ("`id` of the delivery.", "^whd_[0-9a-f]{32}$"),
     "reference": ("`reference` of the deposit.", "^[A-Za-z0-9-]{1,35}$"),
 }
 

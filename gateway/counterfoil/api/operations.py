@@ -12,7 +12,15 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from counterfoil.api import batches, events, payments, screening, settlement, unclaimed
+from counterfoil.api import (
+    batches,
+    events,
+    payments,
+    screening,
+    settlement,
+    unclaimed,
+    webhooks,
+)
 from counterfoil.api.bodies import (
     AmountRequest,
     CreditRequest,
@@ -31,6 +39,7 @@ from counterfoil.settlement.explained import DepositAnswer
 Endpoint = Callable[[Request, Desk], Awaitable[Response]]
 
 PAYMENT_PATH = "/v1/payments/{payment_id}"
+ENDPOINT_PATH = "/v1/webhook-endpoints/{endpoint_id}"
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,6 +131,11 @@ _PAYMENTS: dict[str, dict[str, Any]] = {
 _VERIFICATION = {"currency": "USD", "card": _CARD_KEYED, "billing": {"postal_code": "97201"}}
 _CREDIT = {"amount_minor": 4200, "currency": "USD", "card": _CARD_KEYED, "order": "1001"}
 _NOTHING: dict[str, dict[str, Any]] = {"nothing": {}}
+
+_ENDPOINTS: dict[str, dict[str, Any]] = {
+    "all events": {"url": "https://hooks.example/payments"},
+    "some": {"url": "https://hooks.example/", "types": ["payment.captured", "deposit.funded"]},
+}
 
 OPERATIONS: tuple[Operation, ...] = (
     Operation(
@@ -284,7 +298,96 @@ OPERATIONS: tuple[Operation, ...] = (
         summary="Read the event feed, oldest first, from the number where you stopped.",
         query=events.EventsQuery,
         answers={200: events.EventsAnswer},
-        problems=(*_READ, "query_invalid"),
+        problems=(*_READ, "query_invalid", "feed_behind"),
+    ),
+    Operation(
+        name="addWebhookEndpoint",
+        tag="webhooks",
+        method="POST",
+        path="/v1/webhook-endpoints",
+        endpoint=webhooks.add_endpoint,
+        summary="Add a webhook endpoint. Its secret is answered this once.",
+        body=webhooks.EndpointRequest,
+        examples=_ENDPOINTS,
+        answers={201: webhooks.EndpointAnswer},
+        problems=(*_BODY, "webhook_url_refused", "webhook_endpoints_full"),
+    ),
+    Operation(
+        name="listWebhookEndpoints",
+        tag="webhooks",
+        method="GET",
+        path="/v1/webhook-endpoints",
+        endpoint=webhooks.list_endpoints,
+        summary="List the webhook endpoints.",
+        answers={200: webhooks.EndpointsAnswer},
+        problems=_READ,
+    ),
+    Operation(
+        name="getWebhookEndpoint",
+        tag="webhooks",
+        method="GET",
+        path=ENDPOINT_PATH,
+        endpoint=webhooks.get_endpoint,
+        summary="Read one webhook endpoint.",
+        answers={200: webhooks.EndpointAnswer},
+        problems=(*_READ, "not_found"),
+    ),
+    Operation(
+        name="changeWebhookEndpoint",
+        tag="webhooks",
+        method="PATCH",
+        path=ENDPOINT_PATH,
+        endpoint=webhooks.change_endpoint,
+        summary="Change address, description, filter or state of a webhook endpoint.",
+        body=webhooks.EndpointChange,
+        examples={"disable": {"state": "disabled"}, "all types": {"types": None}},
+        answers={200: webhooks.EndpointAnswer},
+        problems=(*_BODY, "not_found", "webhook_url_refused"),
+    ),
+    Operation(
+        name="deleteWebhookEndpoint",
+        tag="webhooks",
+        method="DELETE",
+        path=ENDPOINT_PATH,
+        endpoint=webhooks.delete_endpoint,
+        summary="End a webhook endpoint for good; what it is still owed is given up.",
+        answers={200: webhooks.EndpointAnswer},
+        problems=(*_READ, "not_found"),
+    ),
+    Operation(
+        name="rotateWebhookSecret",
+        tag="webhooks",
+        method="POST",
+        path=f"{ENDPOINT_PATH}/rotate",
+        endpoint=webhooks.rotate_secret,
+        summary="Give a webhook endpoint a new secret; both sign for a while.",
+        body=webhooks.RotateRequest,
+        examples={"a day": {}, "at once": {"overlap_seconds": 0}},
+        answers={200: webhooks.EndpointAnswer},
+        problems=(*_BODY, "not_found"),
+    ),
+    Operation(
+        name="listWebhookDeliveries",
+        tag="webhooks",
+        method="GET",
+        path=f"{ENDPOINT_PATH}/deliveries",
+        endpoint=webhooks.list_deliveries,
+        summary="List what an endpoint was owed, newest first, with every try.",
+        query=webhooks.DeliveriesQuery,
+        answers={200: webhooks.DeliveriesAnswer},
+        problems=(*_READ, "not_found", "query_invalid"),
+    ),
+    Operation(
+        name="replayWebhookDelivery",
+        tag="webhooks",
+        method="POST",
+        path=f"{ENDPOINT_PATH}/deliveries/{{delivery_id}}/replay",
+        endpoint=webhooks.replay_delivery,
+        summary="Owe a delivery again, from now on.",
+        body=Nothing,
+        examples=_NOTHING,
+        answers={200: webhooks.DeliveryAnswer},
+        problems=(*_BODY, "not_found"),
     ),
     Operation(
         name="getScreening",

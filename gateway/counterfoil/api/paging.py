@@ -19,7 +19,7 @@ from counterfoil.money import CURRENCIES
 from counterfoil.store.payments import PAGE_MAX, Filters
 
 LIMIT_DEFAULT = 20
-_NUMBERS = ("limit", "after_line", "after", "wait_seconds")
+_NUMBERS = ("limit", "after_line", "after", "wait_seconds", "before")
 _NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)
 
 Query = TypeVar("Query", bound=msgspec.Struct)

@@ -29,6 +29,8 @@ _OWN = {
     "merchant": "counterfoil.cli.merchant:app",
     "key": "counterfoil.cli.key:app",
     "screening": "counterfoil.cli.screening:app",
+    "events": "counterfoil.cli.events:events",
+    "webhook": "counterfoil.cli.webhook:app",
     "batch": "counterfoil.cli.batch:app",
     "settlement": "counterfoil.cli.settlement:app",
     "report": "counterfoil.cli.report:app",

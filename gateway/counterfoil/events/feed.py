@@ -21,13 +21,13 @@ WAITING_MAX = 100  # Readers that one process lets wait; the others get their em
 LOOK_SECONDS = 0.25
 
 
-async def number_events(store: FeedStore) -> int:
+async def number_events(store: FeedStore, clock: Clock) -> int:
     """
     Number what waits, merchant by merchant; return how many events got a number.
     """
     total = 0
     for merchant_id in await store.waiting():
-        total += await store.number(merchant_id, TYPES, NUMBERED_AT_ONCE_MAX)
+        total += await store.number(merchant_id, TYPES, NUMBERED_AT_ONCE_MAX, clock.now())
     return total
 
 
@@ -59,6 +59,12 @@ class Feed:
         finally:
             self._waiting -= 1
         return await self._store.page(merchant_id, after, limit)
+
+    async def head(self, merchant_id: UUID) -> int:
+        """
+        Return the number of the latest event, 0 when there is none.
+        """
+        return await self._store.head(merchant_id)
 
     def end_waits(self) -> None:
         """

@@ -2,14 +2,14 @@
 The types of events: a closed list, in past participles.
 
 Stands between the histories (`payment_events`, `movement_events`, `batch_events`,
-`deposit_events`) and the *feed*: the words under which a history's row is looked up
-are made by the query `number_events`. A row without a word here is still told, as
+`deposit_events`, `webhook_endpoint_events`) and the *feed*: the words under which a history's row
+is looked up are made by the query `number_events`. A row without a word here is still told, as
 `<source>.changed`, so that nothing is ever missing from the feed.
 """
 
 from counterfoil.payments.lifecycle import State
 
-SOURCES = ("payment", "movement", "batch", "deposit")
+SOURCES = ("payment", "movement", "batch", "deposit", "endpoint")
 UNTOLD_STATES = frozenset({State.PROCESSING})  # Who asked is waiting for the answer.
 
 # A payment whose state changed: by its new state.
@@ -75,7 +75,15 @@ _DEPOSITS = {
     "deposit without_report": "deposit.unannounced",
 }
 
-TYPES: dict[str, str] = {**_STATES, **_CAUSES, **_MOVEMENTS, **_BATCHES, **_DEPOSITS}
+_ENDPOINTS = {
+    "endpoint enabled": "endpoint.enabled",
+    "endpoint disabled": "endpoint.disabled",
+    "endpoint deleted": "endpoint.deleted",
+    "endpoint rotated": "endpoint.rotated",
+    "endpoint changed": "endpoint.changed",
+}
+
+TYPES: dict[str, str] = {**_STATES, **_CAUSES, **_MOVEMENTS, **_BATCHES, **_DEPOSITS, **_ENDPOINTS}
 
 ALL_TYPES: tuple[str, ...] = tuple(
     sorted({*TYPES.values(), *(f"{source}.changed" for source in SOURCES)})

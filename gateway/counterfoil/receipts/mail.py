@@ -21,6 +21,7 @@ import structlog
 
 from counterfoil.clock import Clock
 from counterfoil.config import Mail
+from counterfoil.receipts.notice import endpoint_disabled
 from counterfoil.receipts.receipt import Receipt, as_html, as_text, receipt
 from counterfoil.store.database import DatabaseAway
 from counterfoil.store.outbox import OutboxStore, OwedMail
@@ -81,9 +82,8 @@ class Mailer:
         return len(owed)
 
     async def _send(self, owed: OwedMail) -> None:
-        shown = receipt(owed.facts, test=self._test)
         try:
-            message = compose(owed, shown, self._settings.sender, self._clock.now())
+            message = self._message(owed)
         except (ValueError, MessageError) as error:  # An address that is none.
             await self._failed(owed, error)
             return
@@ -99,6 +99,12 @@ class Mailer:
                 return
         await self._note_sent(owed)
         log.info("mail_sent", outbox=owed.outbox_id.hex, kind=owed.kind)
+
+    def _message(self, owed: OwedMail) -> EmailMessage:
+        sender, now = self._settings.sender, self._clock.now()
+        if owed.kind == "mail_endpoint_disabled":
+            return endpoint_disabled(owed, sender, now, test=self._test)
+        return compose(owed, receipt(owed.facts, test=self._test), sender, now)
 
     def _away(self) -> bool:
         return self._clock.monotonic() < self._away_until

@@ -3,6 +3,7 @@ The event feed in the database: events that wait for their number, and events th
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 from uuid import UUID
 
 import asyncpg
@@ -28,14 +29,18 @@ class FeedStore:
         rows = await self._database.rows("feeds_to_number", MERCHANTS_MAX)
         return [row["merchant_id"] for row in rows]
 
-    async def number(self, merchant_id: UUID, types: Mapping[str, str], limit: int) -> int:
+    async def number(
+        self, merchant_id: UUID, types: Mapping[str, str], limit: int, now: datetime
+    ) -> int:
         """
         Give up to *limit* events of a merchant their numbers; return how many got one.
+
+        What webhook endpoints want to hear of is owed to them in the same commit, from *now* on.
 
         May run at once in several workers, and again after a commit in doubt.
         """
         row = await self._database.row(
-            "number_events", merchant_id, limit, list(types), list(types.values())
+            "number_events", merchant_id, limit, list(types), list(types.values()), now
         )
         assert row is not None
         events: int = row["events"]

@@ -19,7 +19,7 @@ SELECT merchant_id FROM chosen;
 -- Give a merchant's oldest events their numbers. The head is locked first, so that numbers are
 -- committed in their order; what another worker has taken meanwhile is gone and gets no second one.
 -- Within a payment the order is that of its versions, whatever the database's clock did: a version
--- takes the earlier ones along.
+-- takes the earlier ones along. What an endpoint wants to hear of is owed to it from here on.
 WITH head AS MATERIALIZED (
     SELECT merchant_id, last_number FROM feed_heads WHERE merchant_id = $1 FOR UPDATE
 ), oldest AS MATERIALIZED (
@@ -50,6 +50,7 @@ WITH head AS MATERIALIZED (
     SELECT t.*, row_number() OVER (ORDER BY turn, version, source DESC, event_id) AS place,
         CASE
             WHEN source = 'movement' THEN movement_kind || ' ' || movement_state
+            WHEN source = 'endpoint' AND from_state = to_state THEN source || ' ' || cause
             WHEN from_state = to_state AND movement_kind IS NOT NULL
                 THEN movement_kind || ' ' || cause
             WHEN cause = 'capture_refused' THEN 'capture capture_refused'
@@ -66,7 +67,14 @@ WITH head AS MATERIALIZED (
         n.captured_minor, n.released_minor, n.refunded_minor, n.data
     FROM named AS n JOIN head AS h USING (merchant_id)
     LEFT JOIN unnest($3::text[], $4::text[]) AS w (word, type) ON w.word = n.word
-    RETURNING number
+    RETURNING merchant_id, number, type
+), owed AS (
+    INSERT INTO webhook_deliveries
+        (merchant_id, delivery_id, endpoint_id, number, type, state, next_try_at, created_at)
+    SELECT n.merchant_id, gen_random_uuid(), e.endpoint_id, n.number, n.type, 'owed', $5, $5
+    FROM numbered AS n JOIN webhook_endpoints AS e
+        ON e.merchant_id = n.merchant_id AND e.state = 'enabled'
+        AND (e.types IS NULL OR n.type = ANY(e.types))
 ), counted AS (
     UPDATE feed_heads AS h SET last_number = h.last_number + t.events
     FROM (SELECT count(*) AS events FROM taken) AS t

@@ -1,0 +1,154 @@
+"""
+Webhook endpoints as their merchant makes, changes and ends them.
+
+Stands before the *sender*: what is said here decides what is owed to whom. A secret leaves
+this module twice: sealed into the database, and once to whoever asked for it.
+"""
+
+import os
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from counterfoil.clock import Clock
+from counterfoil.events.addresses import check_url
+from counterfoil.events.signing import new_secret, written_secret
+from counterfoil.ids import Ids
+from counterfoil.store.webhooks import Endpoint, EndpointStore
+from counterfoil.vault import Vault
+
+OVERLAP_SECONDS_MAX = 7 * 86_400
+OVERLAP_SECONDS = 86_400  # How long the secret before signs too, unless told otherwise.
+
+
+class EndpointsFull(Exception):
+    """
+    The merchant has as many endpoints as one may have.
+    """
+
+
+class EndpointUnknown(Exception):
+    """
+    The merchant has no such endpoint, or no such delivery of it.
+    """
+
+
+class Endpoints:
+    """
+    The endpoints of all merchants.
+    """
+
+    def __init__(
+        self, store: EndpointStore, vault: Vault, clock: Clock, ids: Ids, *, loopback: bool
+    ) -> None:
+        self.store = store
+        self._vault = vault
+        self._clock = clock
+        self._ids = ids
+        self._loopback = loopback
+
+    async def add(
+        self, merchant_id: UUID, made: Endpoint, actor: str
+    ) -> tuple[asyncpg.Record, str]:
+        """
+        Add an endpoint and return it with its secret, which is never shown again.
+
+        Raises:
+            AddressRefused: Webhooks do not go to that URL.
+            EndpointsFull: Delete one first.
+        """
+        check_url(made.url, loopback=self._loopback)
+        endpoint_id, secret = self._ids.new(), new_secret(os.urandom)
+        row = await self.store.add(
+            merchant_id,
+            endpoint_id,
+            made,
+            self._vault.seal_secret(secret, merchant_id, endpoint_id),
+            at=self._clock.now(),
+            actor=actor,
+            event_id=self._ids.new(),
+        )
+        if row is None:
+            raise EndpointsFull
+        return row, written_secret(secret)
+
+    async def change(
+        self, merchant_id: UUID, endpoint_id: UUID, actor: str, **changes: object
+    ) -> asyncpg.Record:
+        """
+        Change some of url, description, types and state, and return the endpoint.
+
+        Raises:
+            AddressRefused, EndpointUnknown: As they say.
+        """
+        row = await self.one(merchant_id, endpoint_id)
+        now = Endpoint(**{name: row[name] for name in Endpoint.__struct_fields__})
+        wanted = msgspec.structs.replace(now, **changes)
+        if wanted.url != now.url:
+            check_url(wanted.url, loopback=self._loopback)
+        changed = await self.store.change(
+            merchant_id,
+            endpoint_id,
+            wanted,
+            at=self._clock.now(),
+            actor=actor,
+            event_id=self._ids.new(),
+        )
+        return _known(changed)
+
+    async def rotate(
+        self, merchant_id: UUID, endpoint_id: UUID, actor: str, overlap_seconds: int
+    ) -> tuple[asyncpg.Record, str]:
+        """
+        Give an endpoint a new secret and return both; the one before signs too for a while.
+
+        Raises:
+            EndpointUnknown: There is none.
+        """
+        secret, now = new_secret(os.urandom), self._clock.now()
+        row = await self.store.rotate(
+            merchant_id,
+            endpoint_id,
+            self._vault.seal_secret(secret, merchant_id, endpoint_id),
+            previous_until=now + timedelta(seconds=overlap_seconds),
+            at=now,
+            actor=actor,
+            event_id=self._ids.new(),
+        )
+        return _known(row), written_secret(secret)
+
+    async def replay(
+        self, merchant_id: UUID, endpoint_id: UUID, delivery_id: UUID
+    ) -> asyncpg.Record:
+        """
+        Owe a delivery again, from now on.
+
+        Raises:
+            EndpointUnknown: There is none.
+        """
+        return _known(
+            await self.store.replay(merchant_id, endpoint_id, delivery_id, self._clock.now())
+        )
+
+    async def one(self, merchant_id: UUID, endpoint_id: UUID) -> asyncpg.Record:
+        """
+        Return one endpoint.
+
+        Raises:
+            EndpointUnknown: There is none.
+        """
+        return _known(await self.store.one(merchant_id, endpoint_id))
+
+    def now(self) -> datetime:
+        """
+        Return the time by which a previous secret is judged.
+        """
+        return self._clock.now()
+
+
+def _known(row: asyncpg.Record | None) -> asyncpg.Record:
+    if row is None:
+        raise EndpointUnknown
+    return row
