@@ -127,7 +127,7 @@ async def test_a_verification_that_nobody_answered_owes_nothing(
     assert await stage.advices() == []
 
 
-async def test_a_verification_whose_process_died_ends_without_a_reversal(
+async def test_f05_a_verification_whose_process_died_ends_without_a_reversal(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The sweep ends it: there is nothing at the host to take back."""
@@ -230,7 +230,7 @@ async def test_a_credit_is_a_refund_in_the_batch_once_it_is_acknowledged(giving:
     [(FORCED, "0220", "000000"), (CREDIT, "0200", "200000")],
     ids=["forced", "credit"],
 )
-async def test_what_nobody_claims_is_reversed_by_its_own_name(
+async def test_f01_what_nobody_claims_is_reversed_by_its_own_name(
     giving: Stage, changes: dict[str, Any], mti: str, code: str
 ) -> None:
     """0420: DE 90 names the 0220 or 0200, DE 3 is the original's; the books are as before."""
@@ -261,7 +261,7 @@ async def test_what_nobody_claims_is_reversed_by_its_own_name(
     [(unknown, "68"), (contradicts, "22"), (says("85"), "22"), (PART, "22")],
     ids=["no answer", "bad answer", "verified only", "a part"],
 )
-async def test_a_forced_capture_or_credit_in_doubt_is_reversed(
+async def test_f08_a_forced_capture_or_credit_in_doubt_is_reversed(
     giving: Stage, changes: dict[str, Any], step: Any, reason: str
 ) -> None:
     """As a sale; and an issuer cannot approve a part of what was approved by voice."""

@@ -75,7 +75,9 @@ def test_schemathesis_finds_nothing(installation: Installation, secret: str, tmp
     assert {each["status"] for each in found["phases"].values()} == {"success"}
 
 
-def test_every_call_answers_as_described_when_it_succeeds(api: httpx2.Client):
+def test_every_call_answers_as_described_when_it_succeeds(
+    api: httpx2.Client, installation: Installation, merchant: str
+):
     """A life of each kind, each answer compared with the description of its status."""
     calls = schemathesis.openapi.from_dict(api.get("/openapi.json").json())
 
@@ -103,6 +105,16 @@ def test_every_call_answers_as_described_when_it_succeeds(api: httpx2.Client):
     assert call("POST", f"{one}/void", held["id"])["charged"] is False
     turned_down = call("POST", "/v1/payments", **SALE)
     assert call("POST", f"{one}/refuse", turned_down["id"])["state"] == "reversing"
+    asked = call("POST", "/v1/verifications", currency="USD", card=CARD)
+    assert (asked["state"], asked["amount_minor"]) == ("verified", 0)
+    assert installation.run("merchant", "set", merchant, "--credits-allowed").returncode == 0
+    given = call("POST", "/v1/credits", amount_minor=4200, currency="USD", card=CARD)
+    unclaimed = call("GET", "/v1/unclaimed")["data"]
+    assert unclaimed[0]["payment"]["id"] == given["id"]
+    assert call("POST", f"{one}/acknowledge", given["id"])["refunded_minor"] == 4200
+    assert call("POST", f"{one}/void", given["id"])["state"] == "voiding"
+    forced = call("POST", "/v1/payments", **SALE, voice_approval_code="H7K2P9")
+    assert call("POST", f"{one}/acknowledge", forced["id"])["kind"] == "forced"
     declined = call("POST", "/v1/payments", **SALE | {"card": CARD | {"number": NO_FUNDS}})
     assert declined["decline"]["response_code"] == "51"
     assert call("GET", one, held["id"])["movements"]

@@ -87,6 +87,8 @@ def problem(answer: httpx2.Response, status: int, code: str, param: str | None =
         ("currency", "USD\n", "currency_unknown"),
         ("currency", 840, "field_wrong_type"),
         ("capture", "later", "field_out_of_range"),
+        ("voice_approval_code", "H7 K2P", "field_out_of_range"),
+        ("voice_approval_code", "H7K2P9X", "field_out_of_range"),
         ("card", PAN, "field_wrong_type"),
         ("card.number", int(PAN), "field_wrong_type"),
         ("card.number", PAN[:-1] + "8", "card_number_invalid"),

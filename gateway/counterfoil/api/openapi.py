@@ -30,8 +30,9 @@ _ABOUT = """\
 Payments over ISO 8583. Errors are RFC 9457 problem details with a `code` for programs.
 
 Beyond what the schemas say: a card number's last digit is its check digit, a card has not
-expired, an integer is written without a fraction (`4200`, not `4200.0`), and an
-`Idempotency-Key` is new for each payment or movement and the same for its repeats."""
+expired, a `voice_approval_code` does not go with `capture: manual`, an integer is written
+without a fraction (`4200`, not `4200.0`), and an `Idempotency-Key` is new for each payment or
+movement and the same for its repeats."""
 
 
 @cache
