@@ -71,6 +71,32 @@ async def test_it_serves_https_where_it_says_and_stops_clean(
     assert not path.exists()
 
 
+async def test_an_idle_client_does_not_hold_up_the_end(
+    stage: Stage, identity: Identity, tmp_path: Path
+) -> None:
+    """A shop keeps its connection open and says nothing: a restart does not wait for it."""
+    api = await Api.of(stage)
+    path = tmp_path / "serving.json"
+    serving = asyncio.create_task(
+        serve(api.desk, ready, settings=ApiSettings(port=0), identity=identity, serving_path=path)
+    )
+    port = (await announced(path))["port"]
+    trust = ssl.create_default_context(cafile=identity.authority)
+
+    def ask() -> ssl.SSLSocket:
+        plain = socket.create_connection(("127.0.0.1", port))
+        idle = trust.wrap_socket(plain, server_hostname="localhost")
+        idle.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert idle.recv(4096).startswith(b"HTTP/1.1 200")
+        return idle
+
+    idle = await asyncio.to_thread(ask)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+    await asyncio.wait_for(serving, 10)
+    idle.close()
+
+
 async def test_a_port_that_is_taken_is_said(
     stage: Stage, identity: Identity, tmp_path: Path
 ) -> None:

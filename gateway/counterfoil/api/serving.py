@@ -24,6 +24,7 @@ from counterfoil.tls import Identity, server_context
 BACKLOG = 2048
 KEEP_ALIVE_SECONDS = 75
 GRACE_SECONDS = 30
+FAREWELL_SECONDS_MAX = 1.0  # For an idle client to answer the end of its TLS session; most do not.
 CONNECTIONS_MAX = 10_000
 HEADER_BYTES_MAX = 16_384
 HEADER_SECONDS_MAX = 20.0
@@ -68,7 +69,8 @@ async def serve(
 
 class _Bounded(HttpToolsProtocol):
     """
-    HTTP with an end to what a stranger may send before the request begins: bytes and seconds.
+    HTTP with an end to what a stranger may send before the request begins: bytes and seconds;
+    and, when the process stops, to how long a client that says nothing more is waited for.
     """
 
     _header_bytes = 0
@@ -116,6 +118,24 @@ class _Bounded(HttpToolsProtocol):
         """
         self._stop_waiting()
         super().connection_lost(exc)
+
+    def on_response_complete(self) -> None:
+        """
+        An answer is out; if it was this connection's last, it is not waited for any longer.
+        """
+        super().on_response_complete()
+        self._part()
+
+    def shutdown(self) -> None:
+        """
+        The process stops: an idle connection ends now, a busy one after its answer.
+        """
+        super().shutdown()
+        self._part()
+
+    def _part(self) -> None:
+        if self.transport.is_closing():
+            self.loop.call_later(FAREWELL_SECONDS_MAX, self.transport.abort)
 
     def _stop_waiting(self) -> None:
         if self._patience is not None:
