@@ -12,11 +12,12 @@ PARTIES := client gateway rail shop proof
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser demo test lint unit lock clean
+.PHONY: help setup browser demo test proofs lint unit lock clean
 
 help:
 	@echo "make demo    set up and run the whole road of a payment; Ctrl-C ends it"
 	@echo "make test    set up and run lint, types, import contracts and every test"
+	@echo "make proofs  what takes longer: a real death at every point of every scenario"
 	@echo "make setup   only make .venv, with the counterfoil command in it"
 	@echo "make unit    only the unit tests          make lint    only lint and types"
 	@echo "make lock    pin requirements/all.in anew make clean   remove .venv and caches"
@@ -33,6 +34,9 @@ demo: setup
 
 test: setup browser lint
 	@$(BIN)/pytest $(ARGS)
+
+proofs: setup
+	@$(BIN)/counterfoil crash-points $(ARGS)
 
 unit: setup
 	@$(BIN)/pytest $(addsuffix /tests,$(PARTIES)) $(ARGS)

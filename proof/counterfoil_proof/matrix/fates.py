@@ -1,0 +1,146 @@
+"""
+What befalls the processes of a lane in one run: who dies or stands still, where, and what then.
+"""
+
+import asyncio
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from counterfoil_proof.matrix.processes import Arm, Child
+from counterfoil_proof.points.point import Pass
+
+if TYPE_CHECKING:
+    from counterfoil_proof.matrix.lane import Lane
+    from counterfoil_proof.matrix.scenarios import Scenario
+
+# Twice the lease of a process of a lane; and less than it, but more than a message may wait.
+STILL_SECONDS = {"freeze": 5.0, "pause": 1.6}
+GRACE_SECONDS = 0.5  # For a pass that comes just after all is quiet.
+STOP_SECONDS_MAX = 30.0
+
+
+class Target(msgspec.Struct, frozen=True, order=True, kw_only=True):
+    """
+    What is done to whom, and where.
+    """
+
+    scenario: str
+    kind: str
+    where: Pass
+    action: str = "kill"
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What came of it: `wrong` has every disagreement; without one, all tell the same story.
+    """
+
+    target: Target | None
+    scenario: str
+    is_reached: bool
+    recovered_seconds: float
+    wrong: list[str]
+    merchant: str
+    passed: dict[str, list[Pass]] = {}
+
+
+class Fates:
+    """
+    The fates of one run: the scenario's own, and that of the target.
+    """
+
+    def __init__(self, lane: "Lane", scenario: "Scenario", target: Target | None) -> None:
+        self.reached_at: float | None = None
+        self.passed_before: dict[str, list[Pass]] = {"gateway": [], "worker": [], "shop": []}
+        self._lane = lane
+        self._scenario = scenario
+        self._target = target
+        self._words: dict[str, str] = {}
+        self._watching: dict[str, asyncio.Task[None]] = {}
+
+    async def begin(self, words: dict[str, str]) -> None:
+        """
+        Arm everybody, and let the shop begin its day.
+        """
+        self._words = words
+        for kind in ("gateway", "worker"):
+            await self._lane.children[kind].begin(self._arms(kind, first_life=True))
+            self._watch(kind)
+        self._live("shop", first_life=True)
+
+    def next_life(self, kind: str) -> None:
+        """
+        Start a process again that has ended.
+        """
+        self._live(kind, first_life=False)
+
+    async def restart(self, kind: str) -> None:
+        """
+        Stop a process in good order, and start it again; it may die meanwhile.
+        """
+        child = self._lane.children[kind]
+        child.send(signal.SIGTERM)
+        await asyncio.wait_for(asyncio.shield(child.ended), STOP_SECONDS_MAX)
+        if self._lane.children[kind] is child:
+            self.passed_before[kind] = child.passed
+            self._live(kind, first_life=False)
+        if kind == "gateway":
+            await self._lane.takes_payments()
+
+    async def came_late(self) -> bool:
+        """
+        Wait a moment for the target's pass, when all is quiet before it is reached.
+        """
+        if self._target is None or self.reached_at is not None:
+            return False
+        await asyncio.sleep(GRACE_SECONDS)
+        return self.reached_at is not None
+
+    async def end(self) -> None:
+        """
+        Watch nobody any more.
+        """
+        for task in self._watching.values():
+            task.cancel()
+        await asyncio.gather(*self._watching.values(), return_exceptions=True)
+
+    def _arms(self, kind: str, *, first_life: bool) -> list[Arm]:
+        """
+        Return what is armed in a life of *kind*: the target where it was recorded.
+
+        Where the scenario itself ends the first life, the recording is of the second.
+        """
+        own = [arm for whose, arm in self._scenario.befalls if whose == kind and first_life]
+        dies = any(arm.action == "kill" for arm in own)
+        target = self._target
+        if target is None or target.kind != kind or self.reached_at is not None or dies:
+            return own
+        return [*own, Arm(target.where, target.action)]
+
+    def _live(self, kind: str, *, first_life: bool) -> None:
+        words = self._words if kind == "shop" else None
+        self._lane.fork(kind, self._arms(kind, first_life=first_life), words)
+        self._watch(kind)
+
+    def _watch(self, kind: str) -> None:
+        former = self._watching.pop(kind, None)
+        if former is not None and former is not asyncio.current_task():
+            former.cancel()
+        self._watching[kind] = asyncio.create_task(self._see_to(kind, self._lane.children[kind]))
+
+    async def _see_to(self, kind: str, child: Child) -> None:
+        while True:
+            arm = await child.reached.get()
+            if self._target is not None and arm == Arm(self._target.where, self._target.action):
+                self.reached_at = time.monotonic()
+            if arm.action in STILL_SECONDS:
+                await asyncio.sleep(STILL_SECONDS[arm.action])
+                child.send(signal.SIGCONT)
+                continue
+            await asyncio.shield(child.ended)
+            if kind != "shop":  # The shop is started again by whoever waits for it.
+                self._live(kind, first_life=False)
+            return

@@ -1,0 +1,162 @@
+"""
+What must have a point, read from the product: writing queries, messages, calls, journal states.
+
+A step that is added to the product appears here by itself. Either some scenario passes its
+points, or it stands in EXCUSED with a reason; anything else fails
+`tests/simulation/test_every_crash_point.py`.
+"""
+
+import ast
+import re
+from functools import cache
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+
+from counterfoil.api.operations import OPERATIONS
+from counterfoil.store.queries import query
+from counterfoil_client.commands import State
+
+BEFORE_AND_AFTER = ("before", "after")
+BY_HAND = "a person's command: one transaction, and who typed it sees it fail and types it again"
+
+EXCUSED = {
+    "query add_merchant": BY_HAND,
+    "query add_terminal": BY_HAND,
+    "query add_key": BY_HAND,
+    "query revoke_key": BY_HAND,
+    "query set_merchant": BY_HAND,
+    "query add_bank_account": BY_HAND,
+    "query resolve_finding": BY_HAND,
+    "query retry_batch": BY_HAND,
+    "query found_installation": "the first migration of a new database, in its transaction",
+    "query add_vault_key": "the first start of a new installation, before any payment",
+    "query batch_message_not_sent": "the link is lost between a claim and its write, within one "
+    "turn of the event loop; test_close.py has it",
+    "link write 0810": "the answer to an echo that our sandbox's host never asks for",
+}
+
+_COMMENT = re.compile(r"--[^\n]*")
+_WRITES = re.compile(
+    r"\bINSERT\s+INTO\b|\bDELETE\s+FROM\b|\bTRUNCATE\b|\bMERGE\s+INTO\b"
+    r"|(?<!\bFOR )(?<!\bKEY )(?<!\bDO )\bUPDATE\s+[a-z_]",
+    re.IGNORECASE,
+)
+_NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
+_VERB = re.compile(r"\b(SELECT|INSERT|UPDATE|DELETE|MERGE)\b")
+_INNERMOST = re.compile(r"\([^()]*\)")
+_MTI = re.compile(r"0[1-8][012][0-9]?")  # Or its first three digits: the last one says "again".
+_SENT_FROM = ("payments", "settlement", "network")
+_ANSWERS = ("0110", "0210")  # What we expect, and never send.
+_REPEATED = ("02", "03", "04", "05")  # Classes whose messages are sent again under their number.
+
+
+@cache
+def queries() -> tuple[str, ...]:
+    """
+    Return the names of all named queries of the store.
+    """
+    texts = (path.read_text("utf-8") for path in _below("store", ".sql"))
+    return tuple(sorted(name for text in texts for name in _NAME.findall(text)))
+
+
+@cache
+def writes(name: str) -> bool:
+    """
+    Whether the named query changes anything; read from its text.
+    """
+    return _WRITES.search(_COMMENT.sub("", query(name))) is not None
+
+
+@cache
+def tells(name: str) -> bool:
+    """
+    Whether the named query says by its rows if it changed anything.
+    """
+    text, found = _COMMENT.sub("", query(name)).upper(), 1
+    while found:  # What is left when all that stands in brackets is gone is the main statement.
+        text, found = _INNERMOST.subn(" ", text)
+    main = _VERB.search(text)
+    return "RETURNING" in text or (main is not None and main.group() == "SELECT")
+
+
+@cache
+def messages() -> tuple[str, ...]:
+    """
+    Return the MTIs that the gateway sends, as its source spells them.
+    """
+    spelled = {
+        node.value
+        for folder in _SENT_FROM
+        for path in _below(folder, ".py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    found = {each.ljust(4, "0") for each in spelled if _MTI.fullmatch(each)}.difference(_ANSWERS)
+    again = {
+        f"{each[:3]}1" for each in found if each[:2] in _REPEATED and each[2:] in ("20", "00")
+    } - {"0201"}
+    return tuple(sorted(found | again))
+
+
+def operations(*, reading: bool = False) -> tuple[str, ...]:
+    """
+    Return the calls of the API that change something; with *reading* the others.
+    """
+    return tuple(each.name for each in OPERATIONS if (each.method == "GET") == reading)
+
+
+def needed() -> set[str]:
+    """
+    Return every step that some scenario must pass, before and after.
+    """
+    names = {f"query {name}" for name in queries() if writes(name)}
+    names |= {f"link write {mti}" for mti in messages()}
+    names |= {f"reply {name}" for name in operations()}
+    names |= {f"journal {state}" for state in State}
+    names |= {"mail send", "shop book"}
+    return names
+
+
+def not_passed(passed: set[str]) -> set[str]:
+    """
+    Return the points that are needed, that nothing excuses and that *passed* lacks.
+    """
+    names = needed() - EXCUSED.keys()
+    return {f"{name} {when}" for name in names for when in BEFORE_AND_AFTER} - passed
+
+
+def outdated_excuses(passed: set[str]) -> set[str]:
+    """
+    Return excuses for what is passed after all, or is not there any more.
+    """
+    idle = {name for name in EXCUSED if f"{name} after" in passed}
+    return idle | (EXCUSED.keys() - needed())
+
+
+@cache
+def operation(method: str, path: str) -> str | None:
+    """
+    Return the name of the call that *method* and *path* make.
+    """
+    bare = path.partition("?")[0]
+    for each in OPERATIONS:
+        if each.method == method and _pattern(each.path).fullmatch(bare):
+            return each.name
+    return None
+
+
+@cache
+def _pattern(path: str) -> re.Pattern[str]:
+    return re.compile(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(path)))
+
+
+def _below(folder: str, suffix: str) -> list[Traversable]:
+    found: list[Traversable] = []
+    waiting = [files("counterfoil").joinpath(folder)]
+    while waiting:
+        for path in waiting.pop().iterdir():
+            if path.is_dir():
+                waiting.append(path)
+            elif path.name.endswith(suffix):
+                found.append(path)
+    return sorted(found, key=str)

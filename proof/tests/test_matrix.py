@@ -1,0 +1,94 @@
+"""The matrix judges by the shop's own book, and says who is killed where."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from counterfoil_proof.matrix import book
+from counterfoil_proof.matrix.agreement import against_book
+from counterfoil_proof.matrix.fates import Result
+from counterfoil_proof.matrix.targets import targets
+from counterfoil_proof.points.point import Pass
+
+PAID = {"state": "captured", "confirmation_number": "123", "amount_minor": 42, "rrn": "1"}
+GONE = {"state": "reversed", "confirmation_number": None, "amount_minor": 42, "rrn": "1"}
+FACTS = {"confirmation_number": "123", "amount_minor": 42, "rrn": "1"}
+
+
+def line(word: str, **facts: Any) -> book.Line:
+    return {"step": "sale", "word": word, **facts}
+
+
+@pytest.mark.parametrize(
+    ("lines", "payments", "movements"),
+    [
+        ([line("paid", **FACTS)], {"sale": PAID}, {}),
+        ([line("asked"), line("not charged")], {"sale": GONE}, {}),
+        ([line("not charged")], {}, {}),
+        ([line("asked", unclaimed=True)], {"sale": GONE}, {}),
+        ([line("done", movement=True)], {}, {"sale": 1}),
+        ([line("refused", movement=True)], {}, {}),
+        ([line("done", aside=True)], {}, {}),
+    ],
+)
+def test_a_shop_that_was_told_the_truth_agrees(
+    lines: list[book.Line], payments: dict[str, Any], movements: dict[str, int]
+) -> None:
+    assert against_book(lines, payments, movements) == []
+
+
+@pytest.mark.parametrize(
+    ("lines", "payments", "movements"),
+    [
+        ([line("paid", **FACTS)], {}, {}),
+        ([line("paid", **FACTS)], {"sale": GONE}, {}),
+        ([line("paid", **{**FACTS, "amount_minor": 41})], {"sale": PAID}, {}),
+        ([line("not charged")], {"sale": PAID}, {}),
+        ([line("asked")], {"sale": GONE}, {}),
+        ([line("asked", unclaimed=True)], {"sale": PAID}, {}),
+        ([line("done", movement=True)], {}, {}),
+        ([line("done", movement=True)], {}, {"sale": 2}),
+        ([line("refused", movement=True)], {}, {"sale": 1}),
+        ([line("paid", **FACTS), line("not charged")], {"sale": GONE}, {}),
+        ([], {"sale": PAID}, {}),
+        ([], {}, {"sale": 1}),
+    ],
+)
+def test_every_lie_is_found(
+    lines: list[book.Line], payments: dict[str, Any], movements: dict[str, int]
+) -> None:
+    assert against_book(lines, payments, movements) != []
+
+
+def test_a_torn_last_line_was_never_written(tmp_path: Path) -> None:
+    path = tmp_path / "book.jsonl"
+    book.Book(path).write("sale", book.PAID)
+    with path.open("ab") as file:
+        file.write(b'{"step": "sal')
+
+    assert [each["word"] for each in book.read(path)] == ["paid"]
+
+
+def test_everybody_is_killed_where_something_happens() -> None:
+    """Not at what the clock does, and not at calls that only read."""
+    passed = [
+        Pass("query intend before", 1),
+        Pass("query renew_process after", 1),
+        Pass("reply getPayment before", 1),
+        Pass("reply createPayment after", 1),
+        Pass("link write 0800 before", 1),
+    ]
+    recorded = Result(
+        target=None,
+        scenario="sale",
+        is_reached=False,
+        recovered_seconds=0.0,
+        wrong=[],
+        merchant="",
+        passed={"gateway": passed},
+    )
+
+    assert [each.where.point for each in targets(recorded)] == [
+        "query intend before",
+        "reply createPayment after",
+    ]

@@ -1,0 +1,41 @@
+"""
+A small part of the SIGKILL matrix: every step has its points, and some real deaths are survived.
+
+The whole matrix is `make proofs`; docs/internals/crash-points.md says what is in it.
+"""
+
+from pathlib import Path
+
+import pytest
+from counterfoil_proof.matrix.fates import Target
+from counterfoil_proof.matrix.lane import KINDS
+from counterfoil_proof.matrix.matrix import Matrix
+from counterfoil_proof.matrix.scenarios import SCENARIOS
+from counterfoil_proof.matrix.targets import all_points
+from counterfoil_proof.points import catalogue
+
+DEATHS = 9
+
+
+def a_few(found: list[Target]) -> list[Target]:
+    """Return deaths from the whole list, spread evenly, so that each run takes the same ones."""
+    return found[:: max(1, len(found) // DEATHS)]
+
+
+@pytest.mark.timeout(400)
+async def test_every_step_of_the_product_has_points_that_some_scenario_passes(
+    tmp_path: Path,
+) -> None:
+    """A query that writes, a message or a call that no scenario passes is a step without a proof.
+
+    Give it a scenario in proof/counterfoil_proof/matrix/scenarios.py, or a reason in
+    proof/counterfoil_proof/points/catalogue.py.
+    """
+    matrix = Matrix(tmp_path, lanes=2, tell=print)
+    report = await matrix.run(list(SCENARIOS), kinds=KINDS, choose=a_few)
+    passed = all_points(report.recorded)
+
+    assert sorted(catalogue.not_passed(passed)) == []
+    assert sorted(catalogue.outdated_excuses(passed)) == []
+    assert [each for each in report.wrong if each.wrong] == []
+    assert sum(each.is_reached for each in report.results) > DEATHS / 2
