@@ -3,6 +3,7 @@ The connection to PostgreSQL: what is in doubt, what has failed, and who is told
 """
 
 import asyncio
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -14,6 +15,32 @@ async def test_nobody_there_is_said_in_a_sentence(tmp_path_factory: pytest.TempP
     """With what to check, and what to start."""
     with pytest.raises(DatabaseAway, match="is it running\\? Check DATABASE_URL"):
         await Database.open(host=str(tmp_path_factory.mktemp("empty")), user="nobody")
+
+
+async def test_f27_a_server_that_takes_no_writes_is_not_spoken_to(empty: dict[str, str]) -> None:
+    """A standby does not know yet of what was just committed: no payment is looked up there."""
+    database = await Database.open(**empty)
+    async with database.acquire() as connection:
+        await connection.execute(
+            f'ALTER DATABASE "{empty["database"]}" SET default_transaction_read_only = on'
+        )
+    await database.close()
+
+    with pytest.raises(DatabaseAway, match="TargetServerAttributeNotMatched"):
+        await Database.open(**empty)
+
+
+def test_f27_there_is_one_way_to_the_database() -> None:
+    """No second pool, so no reading somewhere else: what opens connections stands in one module."""
+    package = Path(connecting.__file__).parents[1]
+    openers = ("create_pool(", "asyncpg.connect(")
+    found = {
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        if any(opener in path.read_text() for opener in openers)
+    }
+
+    assert found == {"store/database.py"}
 
 
 async def test_f07_a_call_that_is_cut_is_in_doubt(

@@ -142,7 +142,7 @@ async def test_only_the_password_and_only_the_socket_let_anybody_in(made: Path) 
     assert listening == ""
 
 
-async def test_the_safety_settings_cannot_be_weakened_by_a_file(folder: Path) -> None:
+async def test_f29_the_safety_settings_cannot_be_weakened_by_a_file(folder: Path) -> None:
     """They stand on the command line; pages have checksums; the log quotes no rows."""
     weakened = folder / "data" / "postgresql.auto.conf"
     weakened.write_text("fsync = off\nfull_page_writes = off\nlog_statement = all\n")
@@ -161,7 +161,7 @@ async def test_the_safety_settings_cannot_be_weakened_by_a_file(folder: Path) ->
     assert "canary-4711" not in server.log.read_text()
 
 
-async def test_a_stale_pid_file_whose_number_a_stranger_has_is_neither_trusted_nor_signalled(
+async def test_f31_a_stale_pid_file_whose_number_a_stranger_has_is_neither_trusted_nor_signalled(
     folder: Path,
 ) -> None:
     """F31: the stranger even runs as the server's own user, so that its number is alive to it."""
@@ -187,7 +187,9 @@ async def test_a_stale_pid_file_whose_number_a_stranger_has_is_neither_trusted_n
     assert signalled is None
 
 
-async def test_a_killed_server_starts_again_though_a_backend_of_it_lives_on(folder: Path) -> None:
+async def test_f30_a_killed_server_starts_again_though_a_backend_lives_on(
+    folder: Path,
+) -> None:
     """F30: whoever runs it reaps it; what it leaves holding its memory is ended; commits stay."""
     first = await Running(folder).ready()
     await first.ask("create table survived as select 7 as number")
@@ -277,7 +279,7 @@ def test_a_database_without_its_password_is_refused_with_what_to_do(folder: Path
         EmbeddedPostgres(folder).prepare()
 
 
-def test_a_disk_without_room_is_refused_before_anything_is_made(
+def test_f28_a_disk_without_room_is_refused_before_anything_is_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The message says how much is needed and how much there is."""
@@ -286,7 +288,7 @@ def test_a_disk_without_room_is_refused_before_anything_is_made(
         EmbeddedPostgres(tmp_path / "postgres").prepare()
 
 
-def test_the_ballast_is_given_up_on_a_full_disk_and_taken_again_later(
+def test_f28_the_ballast_is_given_up_on_a_full_disk_and_taken_again_later(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """F28: recovery needs room in the log's folder before anybody can make some."""
@@ -411,7 +413,7 @@ def _interpreter_of_nobody() -> tuple[str, dict[str, str]]:
     pytest.skip("no Python here that user nobody can run with our packages")
 
 
-def test_the_lock_file_of_a_process_that_ended_names_no_server(folder: Path) -> None:
+def test_f31_the_lock_file_of_a_process_that_ended_names_no_server(folder: Path) -> None:
     """A number that was given to another process started at another time."""
     (folder / "lock").write_text(f"{os.getpid()} 1\n")
     (folder / "data" / "postmaster.pid").write_text(f"{os.getpid()}\n")

@@ -35,7 +35,7 @@ async def test_a_new_database_gets_everything_once(fresh: Database) -> None:
     assert await pending(fresh) == []
 
 
-async def test_two_starts_at_once_apply_each_migration_once(fresh: Database) -> None:
+async def test_f36_two_starts_at_once_apply_each_migration_once(fresh: Database) -> None:
     """One waits for the other and then finds everything done."""
     applied = await asyncio.gather(*(migrate(fresh, mode="test", clock=CLOCK) for _ in range(3)))
 
@@ -66,7 +66,7 @@ async def test_an_edited_file_stops_everything(
             await work
 
 
-async def test_a_database_of_a_newer_version_is_left_alone(
+async def test_f36_a_database_of_a_newer_version_is_left_alone(
     fresh: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With what to install."""
@@ -77,7 +77,7 @@ async def test_a_database_of_a_newer_version_is_left_alone(
         await migrate(fresh, mode="test", clock=CLOCK)
 
 
-async def test_a_migration_that_fails_leaves_nothing_behind(
+async def test_f36_a_migration_that_fails_leaves_nothing_behind(
     fresh: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each is one transaction: repaired, it is applied as if nothing had been."""

@@ -30,7 +30,7 @@ JPY = currency("JPY")
 
 
 @given(st.integers(1, AMOUNT_MINOR_MAX), ANY)
-def test_an_amount_survives_fields_4_and_49(minor: int, money: Currency) -> None:
+def test_f38_an_amount_survives_fields_4_and_49(minor: int, money: Currency) -> None:
     """F38: what the acquirer reads is what the merchant asked for, in every currency."""
     wire = DIALECT.codec.encode("0200", {4: f"{minor:012d}", 49: money.number})
     read = DIALECT.codec.decode(wire)
@@ -61,7 +61,7 @@ def test_a_decimal_text_is_the_same_amount(minor: int, money: Currency) -> None:
         (100, "ISK", "100"),
     ],
 )
-def test_decimals_are_those_of_the_currency(minor: int, code: str, text: str) -> None:
+def test_f38_decimals_are_those_of_the_currency(minor: int, code: str, text: str) -> None:
     """Yen have none, dollars two, dinars three."""
     assert decimal_text(minor, currency(code)) == text
 
@@ -80,7 +80,7 @@ def test_amounts_of_one_currency_add_up(one: int, other: int) -> None:
     assert total - Money(other, USD) == Money(one, USD)
 
 
-def test_amounts_of_different_currencies_do_not_add_up() -> None:
+def test_f38_amounts_of_different_currencies_do_not_add_up() -> None:
     """DESIGN 5.5: no adding of different currencies."""
     with pytest.raises(ValueError, match="cannot combine USD with JPY"):
         Money(1, USD) + Money(1, JPY)

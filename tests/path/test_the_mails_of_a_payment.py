@@ -13,7 +13,7 @@ from .merchants import CUSTOMER, Merchant, card
 from .sandboxes import eventually
 
 
-async def test_mails_wait_for_a_mailbox_that_is_down(hasty_merchant: Merchant) -> None:
+async def test_f32_mails_wait_for_a_mailbox_that_is_down(hasty_merchant: Merchant) -> None:
     """The mail server is away and the worker is killed: one mail to each when both are back."""
     merchant, sandbox = hasty_merchant, hasty_merchant.sandbox
     worker = sandbox.log("worker")
@@ -29,7 +29,7 @@ async def test_mails_wait_for_a_mailbox_that_is_down(hasty_merchant: Merchant) -
     assert sorted(each["to"] for each in mails) == sorted([[CUSTOMER], [merchant.email]])
 
 
-async def test_a_mail_that_was_taken_and_not_noted_comes_again_as_itself(
+async def test_f32_a_mail_that_was_taken_and_not_noted_comes_again_as_itself(
     hasty_merchant: Merchant,
 ) -> None:
     """Killed between the mail server's yes and our note of it: the repeat is recognisable."""
@@ -47,7 +47,7 @@ async def test_a_mail_that_was_taken_and_not_noted_comes_again_as_itself(
         assert len({each["message_id"] for each in copies}) == 1
 
 
-async def test_a_mail_that_was_taken_is_noted_when_the_database_is_back(
+async def test_f32_a_mail_that_was_taken_is_noted_when_the_database_is_back(
     merchant: Merchant,
 ) -> None:
     """PostgreSQL is killed between the mail server's yes and our note: nobody gets a second one."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import asyncpg
 import structlog
+from asyncpg.connect_utils import SessionAttribute
 
 from counterfoil.store.queries import query
 
@@ -76,6 +77,8 @@ class Database:
                 timeout=CONNECT_SECONDS_MAX,
                 command_timeout=CALL_SECONDS_MAX,
                 connection_class=_Connection,
+                # Of several hosts the primary: a standby may not know yet of a payment (F27).
+                target_session_attrs=SessionAttribute.read_write,
                 server_settings={"application_name": "counterfoil", "TimeZone": "UTC"},
                 **parameters,
             )
