@@ -53,7 +53,8 @@ ADVICE = {
     "body_too_large": "Send less; the limit is the setting `[api] body_bytes_max`.",
     "media_type_unsupported": "Send `Content-Type: application/json`.",
     "idempotency_key_reused": "Use a new key; the first request under this one stands as it was.",
-    "partial_not_supported": "Leave `amount_minor` out, or send the whole amount.",
+    "amount_too_large": "Send at most what `detail` names; nothing was done.",
+    "capture_too_late": "Authorize again: the issuer does not hold the money any more.",
     "internal_error": "Send it again under the same key; tell the operator `request_id`.",
     "not_sent": "Nothing was charged. Send it again under the same key after `Retry-After`.",
     "busy": "Nothing was begun. Send it again under the same key after `Retry-After`.",
@@ -77,8 +78,8 @@ was wrong: it may be part of a card number.
 `retryable` means that the *same* request, under the same key, may be sent again and may succeed. A
 decline is no problem: it is a payment in the state `declined`.
 
-`state_conflict` and `payment_reversed` also carry `state`, `possible` (the calls that the payment
-allows now) and `payment`.
+`state_conflict`, `amount_too_large`, `capture_too_late` and `payment_reversed` also carry `state`,
+`possible` (the calls that the payment allows now) and `payment`.
 
 | code | status | again? | title | what to do |
 |---|---|---|---|---|
@@ -109,7 +110,7 @@ WORDS = {
     "payment.authorized": "an authorization was acknowledged: the money is held",
     "payment.captured": "a sale was acknowledged, or an authorization captured, whole or in part",
     "payment.refunded": "a refund was asked for, whole or in part",
-    "payment.released": "a part was voided; the rest stands",
+    "payment.released": "a part was voided, or the rest of a hold lapsed; what was taken stands",
     "payment.void_begun": "it was voided: not charged, and the acquirer is being told",
     "payment.voided": "the acquirer has taken the void",
     "payment.reversal_begun": "unclaimed, refused, or of unknown outcome: not charged, for good",
@@ -137,6 +138,7 @@ WORDS = {
     "refund.done": "nothing more will happen to it",
     "refund.undone": "it was taken out of its batch",
     "refund.failed": "it will not be paid out",
+    "release.accepted": "the acquirer has let go of the rest of a hold",
     "void.accepted": "the acquirer has taken a partial void",
     "void.refused": "the acquirer has refused a partial void",
     "void.postponed": "it waits again",

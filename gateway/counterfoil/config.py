@@ -121,7 +121,8 @@ class Acquirer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
     One acquirer: where its host is, who we are to it, and of which mode the link is.
 
-    `deposit_reference` is the pattern (a regular expression) of the references of its deposits.
+    `deposit_reference` is the pattern (a regular expression) of the references of its deposits;
+    `hold_days` how long an authorization holds.
     """
 
     name: Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,32}$")]
@@ -137,6 +138,7 @@ class Acquirer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     private_key: str | None = None
     links: Annotated[int, Meta(ge=1, le=16)] = 1
     deposit_reference: Annotated[str, Meta(min_length=1, max_length=200)] = "CF[0-9]{12}"
+    hold_days: Annotated[int, Meta(ge=1, le=31)] = 7
 
 
 class Routing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

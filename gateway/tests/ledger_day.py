@@ -29,6 +29,7 @@ from scripted_link import ScriptedLink, answered
 FEES = (60, 10, 30)  # Interchange, scheme fee and markup of each capture.
 VALUE_DAY = (START + timedelta(days=1)).date()
 NUMBERS = count(1)
+ROUNDS_MAX = 200
 
 
 class ClosingLink(ScriptedLink):
@@ -71,6 +72,11 @@ class Day:
         )
 
     @classmethod
+    async def empty(cls, database: Database) -> "Day":
+        """Return a day on which nothing has been sold yet."""
+        return cls(await Stage.set_up(database, link=ClosingLink()))
+
+    @classmethod
     async def begun(cls, database: Database) -> "Day":
         """Take three sales (one voided, one refunded), a capture, a hold, and declines."""
         stage = await Stage.set_up(database, link=ClosingLink())
@@ -99,16 +105,7 @@ class Day:
 
     async def close(self) -> None:
         """Close the batch with the host."""
-        stage = self.stage
-        stage.clock.move(60)
-        keys = await self.store.to_close(stage.merchant.merchant_id, stage.clock.now())
-        await begin(keys, self.store, stage.road, cause="test", actor="test")
-        closer = Closer(
-            stage.road, self.store, stage.merchants, [stage.acquirer], answer_seconds=1.0
-        )
-        for _ in range(3):
-            stage.clock.move(1)
-            await closer.step()
+        await close_batch(self.stage)
         states = await self.stage.sql(
             "SELECT state FROM batches WHERE merchant_id = $1 ORDER BY batch_number",
             self.stage.merchant.merchant_id,
@@ -175,6 +172,37 @@ class Day:
             await connection.execute("SET LOCAL session_replication_role = replica")
             done: str = await connection.execute(statement, self.stage.merchant.merchant_id)
             return done
+
+
+async def forward(stage: Stage, *, rounds: int = ROUNDS_MAX) -> None:
+    """Send what is owed until nothing is."""
+    forwarder = stage.forwarder()
+    for _ in range(rounds):
+        if not await forwarder.forward():
+            return
+
+
+async def close_batch(stage: Stage) -> None:
+    """Close the stage's open batch with its host, which agrees."""
+    store = BatchStore(stage.database, uuid4())
+    stage.clock.move(60)
+    keys = await store.to_close(stage.merchant.merchant_id, stage.clock.now())
+    await begin(keys, store, stage.road, cause="test", actor="test")
+    closer = Closer(stage.road, store, stage.merchants, [stage.acquirer], answer_seconds=1.0)
+    for _ in range(3):
+        stage.clock.move(1)
+        await closer.step()
+
+
+async def audited(stage: Stage) -> None:
+    """Seal the journal and check that the audit of the stage's merchant finds nothing."""
+    stage.clock.move(SETTLE.total_seconds() + 1)
+    sealer = Sealer(ChainStore(stage.database), stage.clock)
+    while await sealer.seal():
+        pass
+    found = await audit(stage.database, stage.merchant.merchant_id, now=stage.clock.now())
+
+    assert found.agrees, found.differences
 
 
 def report_of(

@@ -186,15 +186,21 @@ class Stage:
         return await self.acknowledge(await self.take(**changes))
 
     def command(
-        self, payment: Payment, *, key: str | None = None, amount_minor: int | None = None
+        self,
+        payment: Payment,
+        *,
+        key: str | None = None,
+        amount_minor: int | None = None,
+        is_final: bool = False,
     ) -> Command:
-        """Return a capture, void or refund of *payment* under a new key."""
+        """Return a capture, void, refund or undo of *payment* under a new key."""
         return Command(
             merchant=self.merchant,
             payment_id=payment.payment_id,
             idempotency_key=key or next(KEYS),
             amount_minor=amount_minor,
             actor=ACTOR,
+            is_final=is_final,
         )
 
     def forwarder(self) -> Forwarder:

@@ -191,7 +191,7 @@ async def test_a_move_that_is_not_possible_is_a_409_that_says_what_is(api: Api) 
 
     assert is_problem(reply, 409, "state_conflict")
     assert reply.json["state"] == "approved"
-    assert reply.json["possible"] == ["acknowledge", "refuse"]
+    assert reply.json["possible"] == ["acknowledge", "refuse", "undo"]
 
 
 @pytest.mark.parametrize("name", ["capture", "void", "refund"])
@@ -211,16 +211,59 @@ async def test_a_command_is_a_201_and_its_repeat_a_200(api: Api, name: str) -> N
     assert len(again.json["movements"]) == len(first.json["movements"])
 
 
-async def test_a_part_is_a_422(api: Api) -> None:
-    """Whole amounts for now; the amount that would work is named."""
+async def test_more_than_there_is_is_a_409(api: Api) -> None:
+    """The amount that would work is named, and so are the calls that would."""
     sale = await api.sale()
     path = f"/v1/payments/{sale.json['id']}"
     await api.call("POST", f"{path}/acknowledge", {})
 
-    reply = await api.call("POST", f"{path}/refund", {"amount_minor": 1}, idempotency_key="part")
+    reply = await api.call("POST", f"{path}/refund", {"amount_minor": 4201}, idempotency_key="more")
 
-    assert is_problem(reply, 422, "partial_not_supported")
+    assert is_problem(reply, 409, "amount_too_large")
     assert "4200" in reply.json["detail"]
+    assert (reply.json["state"], reply.json["possible"]) == ("captured", ["void", "refund", "undo"])
+
+
+async def test_an_undo_says_what_it_did(api: Api) -> None:
+    """By a void while the batch is open; its repeat says the same."""
+    sale = await api.sale()
+    path = f"/v1/payments/{sale.json['id']}"
+    await api.call("POST", f"{path}/acknowledge", {})
+
+    first = await api.call("POST", f"{path}/undo", {"amount_minor": 700}, idempotency_key="back")
+    again = await api.call("POST", f"{path}/undo", {"amount_minor": 700}, idempotency_key="back")
+
+    void = first.json["movements"][-1]
+    assert (first.status, again.status) == (201, 200)
+    assert first.json["undone"] == [{"by": "void", "amount_minor": 700, "movement": void["id"]}]
+    assert again.json["undone"] == first.json["undone"]
+    assert first.json["movements"][0]["voided_minor"] == 700
+
+
+async def test_an_undo_of_an_approval_is_a_reversal(api: Api) -> None:
+    """It has no movement."""
+    sale = await api.sale()
+
+    reply = await api.call(
+        "POST", f"/v1/payments/{sale.json['id']}/undo", {}, idempotency_key="undo"
+    )
+
+    assert reply.json["state"] == "reversing"
+    assert reply.json["undone"] == [{"by": "reversal", "amount_minor": 4200, "movement": None}]
+
+
+async def test_a_capture_may_be_the_last(api: Api) -> None:
+    """`final` lets the rest of the hold go."""
+    held = await api.sale({**_sale(), "capture": "manual"})
+    path = f"/v1/payments/{held.json['id']}"
+    await api.call("POST", f"{path}/acknowledge", {})
+
+    body = {"amount_minor": 1200, "final": True}
+    reply = await api.call("POST", f"{path}/capture", body, idempotency_key="last")
+
+    assert (reply.status, reply.json["state"]) == (201, "captured")
+    assert (reply.json["captured_minor"], reply.json["released_minor"]) == (1200, 3000)
+    assert reply.json["hold_until"] is not None
 
 
 async def test_one_payment_is_shown_whole(api: Api) -> None:

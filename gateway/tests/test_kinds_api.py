@@ -61,7 +61,10 @@ async def test_a_voice_code_makes_a_forced_capture(api: Api) -> None:
     reply = await post(api, "/v1/payments", {**SALE, "voice_approval_code": "H7K2P9"})
     claimed = await api.call("POST", f"/v1/payments/{reply.json['id']}/acknowledge", {})
 
-    assert (reply.json["kind"], reply.json["possible"]) == ("forced", ["acknowledge", "refuse"])
+    assert (reply.json["kind"], reply.json["possible"]) == (
+        "forced",
+        ["acknowledge", "refuse", "undo"],
+    )
     assert (claimed.json["state"], claimed.json["captured_minor"]) == ("captured", 4200)
     assert claimed.json["charged"] is True
 
@@ -102,7 +105,7 @@ async def test_a_credit_is_given_without_charging_anybody(api: Api) -> None:
     assert (reply.status, reply.json["charged"]) == (201, None)
     assert (claimed["kind"], claimed["state"], claimed["charged"]) == ("credit", "captured", False)
     assert (claimed["authorized_minor"], claimed["refunded_minor"]) == (0, 4200)
-    assert (claimed["held_minor"], claimed["possible"]) == (0, ["void"])
+    assert (claimed["held_minor"], claimed["possible"]) == (0, ["void", "undo"])
     assert claimed["confirmation_number"]
 
 
@@ -133,8 +136,8 @@ async def test_a_refusal_names_the_state_and_what_would_be_possible(api: Api) ->
         "state_conflict",
         "approved",
     )
-    assert reply.json["detail"].endswith("possible now: acknowledge, refuse")
-    assert reply.json["possible"] == ["acknowledge", "refuse"]
+    assert reply.json["detail"].endswith("possible now: acknowledge, refuse, undo")
+    assert reply.json["possible"] == ["acknowledge", "refuse", "undo"]
 
 
 async def test_unclaimed_approvals_are_listed_with_the_time_that_is_left(api: Api) -> None:

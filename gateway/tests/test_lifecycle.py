@@ -140,34 +140,46 @@ def test_a_credit_never_charges() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "state", "captured", "refunded", "names"),
+    ("kind", "state", "captured", "released", "refunded", "names"),
     [
-        (Kind.SALE, State.APPROVED, 0, 0, ("acknowledge", "refuse")),
-        (Kind.AUTHORIZATION, State.AUTHORIZED, 0, 0, ("capture", "void")),
-        (Kind.SALE, State.CAPTURED, 4200, 0, ("void", "refund")),
-        (Kind.FORCED, State.CAPTURED, 4200, 0, ("void", "refund")),
-        (Kind.SALE, State.CAPTURED, 4200, 4199, ("refund",)),
-        (Kind.SALE, State.CAPTURED, 4200, 4200, ()),
-        (Kind.CREDIT, State.APPROVED, 0, 0, ("acknowledge", "refuse")),
-        (Kind.CREDIT, State.CAPTURED, 0, 4200, ("void",)),
-        (Kind.CREDIT, State.VOIDING, 0, 0, ()),
-        (Kind.VERIFICATION, State.VERIFIED, 0, 0, ()),
-        (Kind.VERIFICATION, State.UNANSWERED, 0, 0, ()),
-        (Kind.SALE, State.PROCESSING, 0, 0, ()),
-        (Kind.SALE, State.DECLINED, 0, 0, ()),
-        (Kind.SALE, State.REVERSED, 0, 0, ()),
+        (Kind.SALE, State.APPROVED, 0, 0, 0, ("acknowledge", "refuse", "undo")),
+        (Kind.AUTHORIZATION, State.AUTHORIZED, 0, 0, 0, ("capture", "void", "undo")),
+        (Kind.AUTHORIZATION, State.CAPTURED, 4000, 0, 0, ("capture", "void", "refund", "undo")),
+        (Kind.AUTHORIZATION, State.CAPTURED, 4000, 200, 0, ("void", "refund", "undo")),
+        (Kind.AUTHORIZATION, State.CAPTURED, 4000, 0, 4000, ("capture", "void", "undo")),
+        (Kind.AUTHORIZATION, State.CAPTURED, 4000, 200, 4000, ()),
+        (Kind.AUTHORIZATION, State.EXPIRED, 0, 4200, 0, ()),
+        (Kind.SALE, State.CAPTURED, 4200, 0, 0, ("void", "refund", "undo")),
+        (Kind.SALE, State.CAPTURED, 4000, 200, 0, ("void", "refund", "undo")),
+        (Kind.FORCED, State.CAPTURED, 4200, 0, 0, ("void", "refund", "undo")),
+        (Kind.SALE, State.CAPTURED, 4200, 0, 4199, ("refund", "undo")),
+        (Kind.SALE, State.CAPTURED, 4200, 0, 4200, ()),
+        (Kind.CREDIT, State.APPROVED, 0, 0, 0, ("acknowledge", "refuse", "undo")),
+        (Kind.CREDIT, State.CAPTURED, 0, 0, 4200, ("void", "undo")),
+        (Kind.CREDIT, State.VOIDING, 0, 0, 0, ()),
+        (Kind.VERIFICATION, State.VERIFIED, 0, 0, 0, ()),
+        (Kind.VERIFICATION, State.UNANSWERED, 0, 0, 0, ()),
+        (Kind.SALE, State.PROCESSING, 0, 0, 0, ()),
+        (Kind.SALE, State.DECLINED, 0, 0, 0, ()),
+        (Kind.SALE, State.REVERSED, 0, 0, 0, ()),
     ],
 )
 def test_what_is_possible_is_said(
-    kind: Kind, state: State, captured: int, refunded: int, names: tuple[str, ...]
+    kind: Kind,
+    state: State,
+    captured: int,
+    released: int,
+    refunded: int,
+    names: tuple[str, ...],
 ) -> None:
     """The names of the calls that would work now."""
+    approved = state not in (State.PROCESSING, State.DECLINED)
     found = possible(
         state,
         kind,
-        authorized_minor=0 if kind is Kind.CREDIT else 4200,
+        authorized_minor=4200 if approved and kind is not Kind.CREDIT else 0,
         captured_minor=captured,
-        released_minor=0,
+        released_minor=released,
         refunded_minor=refunded,
     )
 

@@ -69,7 +69,10 @@ async def refuses(stage: Stage, payment_id: Any, before: State, after: State) ->
             )
             await connection.execute("ALTER TABLE payments DISABLE TRIGGER payments_legal_moves")
             await connection.execute(
-                "UPDATE payments SET state = $1 WHERE payment_id = $2", before.value, payment_id
+                "UPDATE payments SET state = $1, captured_minor = 0, "
+                "released_minor = authorized_minor WHERE payment_id = $2",
+                before.value,
+                payment_id,
             )
             await connection.execute("ALTER TABLE payments ENABLE TRIGGER payments_legal_moves")
             await connection.execute(

@@ -346,20 +346,22 @@ def test_a_move_that_the_state_forbids_names_the_state(api: httpx2.Client):
         assert said["payment"]["id"] == sale["id"]
 
 
-@pytest.mark.parametrize("amount", [1, 4199, 4201])
-def test_only_whole_payments_are_moved(api: httpx2.Client, amount: int):
-    """In this version; the error names the field."""
+@pytest.mark.parametrize("call", ["refund", "void", "undo"])
+def test_more_than_there_is_is_not_moved(api: httpx2.Client, call: str):
+    """The refusal says how much there is, the state, and what is possible."""
     key = {"Idempotency-Key": str(uuid.uuid4())}
     sale = api.post("/v1/payments", json=SALE, headers=key).json()
     api.post(f"/v1/payments/{sale['id']}/acknowledge", json={})
 
     answer = api.post(
-        f"/v1/payments/{sale['id']}/refund",
-        json={"amount_minor": amount},
+        f"/v1/payments/{sale['id']}/{call}",
+        json={"amount_minor": 4201},
         headers={"Idempotency-Key": str(uuid.uuid4())},
     )
 
-    problem(answer, 422, "partial_not_supported", "amount_minor")
+    said = problem(answer, 409, "amount_too_large")
+    assert "4200" in said["detail"]
+    assert (said["state"], said["possible"]) == ("captured", ["void", "refund", "undo"])
 
 
 @pytest.mark.parametrize(

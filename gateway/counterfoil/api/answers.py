@@ -17,6 +17,7 @@ from counterfoil.api.bodies import (
     MovementAnswer,
     PaymentAnswer,
     StateAnswer,
+    Undone,
 )
 from counterfoil.network.response_codes import Retry, advice, meaning
 from counterfoil.network.response_table import TRY_OTHER
@@ -73,6 +74,7 @@ def payment_answer(payment: Payment, mode: Literal["test", "live"]) -> PaymentAn
         decline=_decline(payment),
         screening=results_of(payment),
         acknowledge_by=payment.acknowledge_by,
+        hold_until=payment.hold_until,
         acknowledged_at=payment.acknowledged_at,
         acknowledged_on_session=payment.acknowledged_on_session,
         confirmation_number=payment.confirmation_number,
@@ -118,6 +120,19 @@ def whole_answer(
     )
 
 
+def undone_answer(whole: PaymentAnswer, payment: Payment, key: str) -> PaymentAnswer:
+    """
+    Return the answer *whole* with what an undo under *key* did to *payment*.
+    """
+    made = [each for each in whole.movements or [] if each.idempotency_key == key]
+    done = [
+        Undone("refund" if each.kind == "refund" else "void", each.amount_minor, each.id)
+        for each in made
+    ]
+    reversal = Undone("reversal", payment.authorized_minor, None)
+    return msgspec.structs.replace(whole, undone=done or [reversal])
+
+
 def _state(change: Change) -> StateAnswer:
     return StateAnswer(
         state=change.to_state,
@@ -135,6 +150,7 @@ def _movement(movement: Movement) -> MovementAnswer:
         kind=movement.kind,  # type: ignore[arg-type]
         state=movement.state,  # type: ignore[arg-type]
         amount_minor=movement.amount_minor,
+        voided_minor=movement.voided_minor,
         currency=movement.currency,
         rrn=movement.rrn,
         batch_number=f"{movement.batch_number:06d}",

@@ -117,6 +117,10 @@ def _problem(error: Exception, desk: Desk, request_id: str) -> Problem:
     match error:
         case refusals.NotChargedAnyMore():
             return _conflict("payment_reversed", error, desk)
+        case refusals.CaptureTooLate():
+            return _conflict("capture_too_late", error, desk)
+        case refusals.AmountTooLarge():
+            return _conflict("amount_too_large", error, desk)
         case refusals.NotNow():
             return _conflict("state_conflict", error, desk)
         case refusals.PaymentUnknown():
@@ -127,8 +131,6 @@ def _problem(error: Exception, desk: Desk, request_id: str) -> Problem:
             return Problem("key_fenced", str(error), param="Idempotency-Key")
         case refusals.CreditsNotAllowed():
             return Problem("credits_not_allowed", str(error))
-        case refusals.WholeAmountsOnly():
-            return Problem("partial_not_supported", str(error), param="amount_minor")
         case DoorsClosed():
             seconds = error.retry_after_seconds
             return Problem(error.reason.value, f"{error}.", retry_after_seconds=seconds)

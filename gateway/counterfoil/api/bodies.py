@@ -200,6 +200,15 @@ class AmountRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     amount_minor: Amount | None = None
 
 
+class CaptureRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """
+    How much of the hold: everything when left out. `final` lets go of what is held after it.
+    """
+
+    amount_minor: Amount | None = None
+    final: bool = False
+
+
 class ResolveRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
     The key whose fate is asked for.
@@ -242,13 +251,15 @@ class Decline(msgspec.Struct, frozen=True):
 
 class MovementAnswer(msgspec.Struct, frozen=True):
     """
-    A capture, void or refund.
+    A capture, void or refund. Of a capture, `voided_minor` was voided before its batch closed, and
+    `amount_minor` is what stands of it.
     """
 
     id: MovementId
     kind: Literal["capture", "void", "refund"]
     state: Literal["pending", "batched", "settled", "funded", "done", "undone", "failed"]
     amount_minor: int
+    voided_minor: int
     currency: str
     rrn: Rrn
     batch_number: BatchNumber
@@ -298,6 +309,16 @@ StateName = Literal[
 ]
 
 
+class Undone(msgspec.Struct, frozen=True):
+    """
+    How an undo took the money back, and how much. A reversal has no movement.
+    """
+
+    by: Literal["reversal", "void", "refund"]
+    amount_minor: int
+    movement: MovementId | None
+
+
 class PaymentAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """
     A payment. `charged` is null while it is not decided whether the cardholder pays; a credit
@@ -305,7 +326,7 @@ class PaymentAnswer(msgspec.Struct, frozen=True, kw_only=True):
     be captured. `possible` names the calls that its state allows now.
 
     `movements`, `states` and `messages` are left out of lists and of answers on the way to an
-    approval.
+    approval; `undone` is only in the answer to an undo. `hold_until` is when a hold lapses.
     """
 
     id: PaymentId
@@ -338,6 +359,7 @@ class PaymentAnswer(msgspec.Struct, frozen=True, kw_only=True):
     decline: Decline | None
     screening: list[Result]
     acknowledge_by: datetime | None
+    hold_until: datetime | None
     acknowledged_at: datetime | None
     acknowledged_on_session: bool | None
     confirmation_number: ConfirmationNumber | None
@@ -347,6 +369,7 @@ class PaymentAnswer(msgspec.Struct, frozen=True, kw_only=True):
     movements: list[MovementAnswer] | UnsetType = UNSET
     states: list[StateAnswer] | UnsetType = UNSET
     messages: list[MessageAnswer] | UnsetType = UNSET
+    undone: list[Undone] | UnsetType = UNSET
 
 
 class PageAnswer(msgspec.Struct, frozen=True):

@@ -23,6 +23,7 @@ from counterfoil.api import (
 )
 from counterfoil.api.bodies import (
     AmountRequest,
+    CaptureRequest,
     CreditRequest,
     Nothing,
     PageAnswer,
@@ -93,6 +94,7 @@ _KEYED = (
     "idempotency_key_reused",
     "key_fenced",
 )
+_MOVED = (*_KEYED, "not_found", "state_conflict", "amount_too_large")
 _CARD = (
     "currency_unknown",
     "card_number_invalid",
@@ -131,6 +133,7 @@ _PAYMENTS: dict[str, dict[str, Any]] = {
 _VERIFICATION = {"currency": "USD", "card": _CARD_KEYED, "billing": {"postal_code": "97201"}}
 _CREDIT = {"amount_minor": 4200, "currency": "USD", "card": _CARD_KEYED, "order": "1001"}
 _NOTHING: dict[str, dict[str, Any]] = {"nothing": {}}
+_AMOUNTS: dict[str, dict[str, Any]] = {"everything": {}, "part": {"amount_minor": 1000}}
 
 _ENDPOINTS: dict[str, dict[str, Any]] = {
     "all events": {"url": "https://hooks.example/payments"},
@@ -233,12 +236,16 @@ OPERATIONS: tuple[Operation, ...] = (
         method="POST",
         path=f"{PAYMENT_PATH}/capture",
         endpoint=payments.capture,
-        summary="Take what an authorization holds.",
-        body=AmountRequest,
-        examples={"everything": {}, "amount": {"amount_minor": 4200}},
+        summary="Take what an authorization holds, in one part or several.",
+        body=CaptureRequest,
+        examples={
+            "everything": {},
+            "part": {"amount_minor": 1000},
+            "the last": {"amount_minor": 1000, "final": True},
+        },
         answers={200: PaymentAnswer, 201: PaymentAnswer},
         keyed=True,
-        problems=(*_KEYED, "not_found", "state_conflict", "partial_not_supported"),
+        problems=(*_MOVED, "capture_too_late"),
     ),
     Operation(
         name="voidPayment",
@@ -246,12 +253,12 @@ OPERATIONS: tuple[Operation, ...] = (
         method="POST",
         path=f"{PAYMENT_PATH}/void",
         endpoint=payments.void,
-        summary="Undo a payment before its batch closes.",
-        body=Nothing,
-        examples=_NOTHING,
+        summary="Take back a payment, or a part of it, before its batch closes.",
+        body=AmountRequest,
+        examples=_AMOUNTS,
         answers={200: PaymentAnswer, 201: PaymentAnswer},
         keyed=True,
-        problems=(*_KEYED, "not_found", "state_conflict"),
+        problems=_MOVED,
     ),
     Operation(
         name="refundPayment",
@@ -259,12 +266,25 @@ OPERATIONS: tuple[Operation, ...] = (
         method="POST",
         path=f"{PAYMENT_PATH}/refund",
         endpoint=payments.refund,
-        summary="Give captured money back.",
+        summary="Give captured money back, all of it or a part.",
         body=AmountRequest,
-        examples={"everything": {}, "amount": {"amount_minor": 4200}},
+        examples=_AMOUNTS,
         answers={200: PaymentAnswer, 201: PaymentAnswer},
         keyed=True,
-        problems=(*_KEYED, "not_found", "state_conflict", "partial_not_supported", "not_sent"),
+        problems=(*_MOVED, "not_sent"),
+    ),
+    Operation(
+        name="undoPayment",
+        tag="movements",
+        method="POST",
+        path=f"{PAYMENT_PATH}/undo",
+        endpoint=payments.undo,
+        summary="Take back a payment, or an amount of it, by reversal, void or refund.",
+        body=AmountRequest,
+        examples=_AMOUNTS,
+        answers={200: PaymentAnswer, 201: PaymentAnswer},
+        keyed=True,
+        problems=(*_MOVED, "not_sent"),
     ),
     Operation(
         name="listUnclaimed",

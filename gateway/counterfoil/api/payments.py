@@ -11,9 +11,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from counterfoil import ids
-from counterfoil.api.answers import as_json, payment_answer, whole_answer
+from counterfoil.api.answers import as_json, payment_answer, undone_answer, whole_answer
 from counterfoil.api.bodies import (
     AmountRequest,
+    CaptureRequest,
     CreditRequest,
     Nothing,
     PageAnswer,
@@ -157,23 +158,34 @@ async def refuse(request: Request, desk: Desk) -> Response:
 
 async def capture(request: Request, desk: Desk) -> Response:
     """
-    Take what an authorization holds.
+    Take what an authorization holds, or a part.
     """
-    return await _move(request, desk, AmountRequest, movements.capture)
+    return await _move(request, desk, CaptureRequest, movements.capture)
 
 
 async def void(request: Request, desk: Desk) -> Response:
     """
-    Undo a payment before its batch closes.
+    Take back a payment, or a part, before its batch closes.
     """
-    return await _move(request, desk, Nothing, movements.void)
+    return await _move(request, desk, AmountRequest, movements.void)
 
 
 async def refund(request: Request, desk: Desk) -> Response:
     """
-    Give captured money back.
+    Give captured money back, or a part.
     """
     return await _move(request, desk, AmountRequest, movements.refund)
+
+
+async def undo(request: Request, desk: Desk) -> Response:
+    """
+    Take back a payment, or an amount of it, by whatever still works; the answer says by what.
+    """
+    command = await _command(request, desk, AmountRequest)
+    done = await desk.money_task(movements.undo(command, desk.road))
+    whole = await _whole(done.payment, desk)
+    answer = undone_answer(whole, done.payment, command.idempotency_key)
+    return as_json(answer, 201 if done.first else 200)
 
 
 async def resolve_key(request: Request, desk: Desk) -> Response:
@@ -208,19 +220,24 @@ async def _move(
     kind: type[msgspec.Struct],
     move: Callable[[movements.Command, Road], Coroutine[Any, Any, movements.Done]],
 ) -> Response:
+    command = await _command(request, desk, kind)
+    done = await desk.money_task(move(command, desk.road))
+    return as_json(await _whole(done.payment, desk), 201 if done.first else 200)
+
+
+async def _command(request: Request, desk: Desk, kind: type[msgspec.Struct]) -> movements.Command:
     key = await caller(request, desk)
     reference = idempotency_key(request)
     payment_id = _payment_id(request)
     body = await read(request, kind, desk.body_bytes_max)
-    command = movements.Command(
+    return movements.Command(
         merchant=key.merchant,
         payment_id=payment_id,
         idempotency_key=reference,
         amount_minor=getattr(body, "amount_minor", None),
         actor=actor_of(key),
+        is_final=getattr(body, "final", False),
     )
-    done = await desk.money_task(move(command, desk.road))
-    return as_json(await _whole(done.payment, desk), 201 if done.first else 200)
 
 
 def _payment_id(request: Request) -> UUID:

@@ -31,6 +31,7 @@ _STATES = {
 # A movement that changed its payment's amounts and not its state: by its kind and the cause.
 _CAUSES = {
     "capture captured": "payment.captured",
+    "capture captured_final": "payment.captured",
     "capture capture_refused": "capture.refused",
     "capture host_accepted": "capture.accepted",
     "refund refunded": "payment.refunded",
@@ -40,6 +41,9 @@ _CAUSES = {
     "void voided": "payment.released",
     "void host_accepted": "void.accepted",
     "void void_refused": "void.refused",
+    # No command: a hold that lapsed, or the rest of one after the last capture.
+    "hold expired": "payment.released",
+    "hold host_accepted": "release.accepted",
 }
 
 # A movement that goes on by itself: by its kind and its new state.

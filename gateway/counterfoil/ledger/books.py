@@ -141,6 +141,7 @@ class Books:
             currency=self.currency,
             authorized_minor=-balance[Account.ISSUER],
             captured_minor=flow(Account.OPEN, Account.HELD)
+            - flow(Account.HELD, Account.OPEN)
             + flow(Account.OPEN, Account.RELEASED)
             - flow(Account.RELEASED, Account.OPEN),
             released_minor=balance[Account.RELEASED],

@@ -23,6 +23,7 @@ VERIFICATION = "330000"  # DE 3: account verification, amount zero.
 APPROVAL_CODE_LENGTH = 6  # DE 38.
 REASON_VOID = "17"  # DE 39 in 0420: void, or the merchant refused the approval.
 REASON_BAD_ANSWER = "22"
+REASON_PARTIAL = "32"  # A part is taken back: DE 95 says what remains.
 REASON_TIMEOUT = "68"
 
 TAG_CVV = "02"
@@ -215,13 +216,18 @@ def reversal(
     reason: str,
     approval_code: str | None,
     processing_code: str = PURCHASE,
+    remaining_minor: int | None = None,
 ) -> Fields:
     """
     Return the fields of a 0420; the trace carries the original's RRN, DE 3 is the original's.
+
+    `amount_minor` is the original's; `remaining_minor` what remains of it, None or 0: nothing.
     """
     fields = _base(station, trace, number, amount_minor, currency, batch_number, processing_code)
     fields[39] = reason
     fields[90] = original.data_elements(station)
+    if remaining_minor:
+        fields[95] = f"{remaining_minor:012d}{0:030d}"
     if approval_code:
         fields[38] = approval_code
     return fields

@@ -38,6 +38,7 @@ ROUND_SECONDS_MAX = 0.5
 SPACING_SECONDS = (5, 15, 30, 60, 300)  # protocols 1.7: the last one for ever.
 SPACING_JITTER = 0.2
 UNKNOWN_ORIGINAL_TRIES_MIN = 2
+TAKING_BACK = ("reversal", "void", "release")  # 0420; all others are 0220.
 LEASE_MARGIN_SECONDS = 15.0
 
 log = structlog.get_logger("advices")
@@ -225,7 +226,7 @@ class Forwarder:
         taken = advice.was_captured or (
             advice.kind == "reversal" and advice.payment_kind in (Kind.SALE, Kind.FORCED)
         )
-        if advice.kind in ("reversal", "void") and not taken:
+        if advice.kind in TAKING_BACK and not taken:
             return False
         log.error("batch_closed_by_host", payment=advice.payment_id.hex, kind=advice.kind)
         await self._advices.batch_closed_by_host(advice, now, self._road.ids.new())
@@ -273,6 +274,7 @@ class Forwarder:
             ids.new(),
             now + timedelta(seconds=self._road.timers.late_seconds),
             now,
+            ids.new(),
         )
 
     async def _again(self, advice: Advice, code: str | None) -> None:
@@ -300,7 +302,7 @@ def verdict(advice: Advice, code: str, now: datetime) -> str | None:
     A reversal never ends refused. Response 25 (original not found) ends one only after
     the late window and two tries: until then the original may still be on its way.
     """
-    if advice.kind in ("reversal", "void"):
+    if advice.kind in TAKING_BACK:
         if code in response_codes.REVERSAL_FINISHED:
             return "accepted"
         unknown = code == response_codes.REVERSAL_ORIGINAL_UNKNOWN
@@ -315,9 +317,7 @@ def message(advice: Advice, station: Station, trace: Trace, number: str) -> Fiel
     """
     Return the fields of an advice's message.
     """
-    original = Original(
-        MTI[Kind(advice.payment_kind)], advice.original_stan, advice.original_transmitted_at
-    )
+    original = _original(advice)
     common = {
         "amount_minor": advice.amount_minor,
         "currency": currency(advice.currency),
@@ -334,22 +334,43 @@ def message(advice: Advice, station: Station, trace: Trace, number: str) -> Fiel
             approval_code=advice.approval_code,
             **common,  # type: ignore[arg-type]
         )
-    assert advice.reason_code is not None, "a reversal says why"
     return requests.reversal(
         station,
         trace,
         original,
         number,
-        reason=advice.reason_code,
+        reason=_reason(advice),
         approval_code=advice.approval_code,
         processing_code=processing_code(Kind(advice.payment_kind)),
+        remaining_minor=advice.remaining_minor,
         **common,  # type: ignore[arg-type]
     )
+
+
+def _original(advice: Advice) -> Original:
+    """
+    Return what DE 90 names: the capture that a release lowers, else the payment's first message.
+    """
+    if advice.about_stan is not None and advice.about_transmitted_at is not None:
+        return Original("0220", advice.about_stan, advice.about_transmitted_at)
+    return Original(
+        MTI[Kind(advice.payment_kind)], advice.original_stan, advice.original_transmitted_at
+    )
+
+
+def _reason(advice: Advice) -> str:
+    """
+    Return DE 39 of a 0420: a release that leaves something is a partial reversal, else a void.
+    """
+    if advice.kind == "release":
+        return requests.REASON_PARTIAL if advice.remaining_minor else requests.REASON_VOID
+    assert advice.reason_code is not None, "a reversal says why"
+    return advice.reason_code
 
 
 def _mti(advice: Advice) -> str:
     """
     Return 0420 or 0220; a repeat has 1 at the end and nothing else changed.
     """
-    first = "042" if advice.kind in ("reversal", "void") else "022"
+    first = "042" if advice.kind in TAKING_BACK else "022"
     return first + ("1" if advice.attempts else "0")

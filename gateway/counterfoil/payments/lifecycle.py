@@ -9,7 +9,7 @@ schema holds the same pairs, and a test compares the two.
                   verified · unanswered (a verification, which moves nothing)
     approved   ─► authorized or captured (acknowledged) · reversing
     authorized ─► captured · voiding · expired
-    captured   ─► voiding · authorized (the acquirer refused the capture)
+    captured   ─► voiding · authorized (its only capture was voided, or refused)
     voiding    ─► voided            reversing ─► reversed
 """
 
@@ -69,8 +69,10 @@ class Cause(StrEnum):
     UNCLAIMED = "unclaimed"
     REFUSED = "refused"
     CAPTURED = "captured"
+    CAPTURED_FINAL = "captured_final"
     VOIDED = "voided"
     REFUNDED = "refunded"
+    EXPIRED = "expired"
     CAPTURE_REFUSED = "capture_refused"
     REFUND_REFUSED = "refund_refused"
     HOST_ACCEPTED = "host_accepted"
@@ -162,15 +164,21 @@ def possible(
 ) -> tuple[str, ...]:
     """
     Return what the merchant can do with a payment now: names of API calls.
+
+    Captured money is voided only while its batch is open, which the amounts do not say: a void
+    that comes too late is refused, and `undo` refunds instead.
     """
     if state is State.APPROVED:
-        return ("acknowledge", "refuse")
-    if state is State.AUTHORIZED:
-        return ("capture", "void")
-    if state is not State.CAPTURED:
+        return ("acknowledge", "refuse", "undo")
+    if state not in CHARGED:
         return ()
     if kind is Kind.CREDIT:
-        return ("void",)
-    if refunded_minor == 0:
-        return ("void", "refund")
-    return ("refund",) if refunded_minor < captured_minor else ()
+        return ("void", "undo")
+    held = authorized_minor - captured_minor - released_minor
+    legal = {
+        "capture": kind is Kind.AUTHORIZATION and held > 0,
+        "void": held > 0 or refunded_minor == 0,
+        "refund": refunded_minor < captured_minor,
+        "undo": held > 0 or refunded_minor < captured_minor,
+    }
+    return tuple(name for name, is_legal in legal.items() if is_legal)

@@ -57,6 +57,7 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
     acknowledged_at: datetime | None
     acknowledged_on_session: bool | None
     confirmation_number: str | None
+    hold_until: datetime | None
     created_at: datetime
     updated_at: datetime
     advice_code: str | None = None
@@ -64,9 +65,18 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
     duplicate_of: UUID | None = None
 
 
+def held_minor(payment: Payment) -> int:
+    """
+    Return what is authorized and neither captured nor released.
+    """
+    return payment.authorized_minor - payment.captured_minor - payment.released_minor
+
+
 class Movement(msgspec.Struct, frozen=True, kw_only=True):
     """
     A capture, void or refund of a payment.
+
+    `amount_minor` is what stands of it; voids took `voided_minor` out of a capture before.
     """
 
     merchant_id: UUID
@@ -81,6 +91,9 @@ class Movement(msgspec.Struct, frozen=True, kw_only=True):
     terminal_id: str
     batch_number: int
     rrn: str
+    voided_minor: int
+    voids: int
+    undone_by: UUID | None
     created_at: datetime
     updated_at: datetime
 

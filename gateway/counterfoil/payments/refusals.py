@@ -51,9 +51,15 @@ class NotChargedAnyMore(NotNow):
     """
 
 
-class WholeAmountsOnly(Refused):
+class AmountTooLarge(NotNow):
     """
-    This version captures and refunds whole amounts.
+    More than is held, was captured, or can be taken back at once; the words say how much is.
+    """
+
+
+class CaptureTooLate(NotNow):
+    """
+    The hold has lapsed: the money is not promised any more.
     """
 
 

@@ -62,11 +62,12 @@ class LinkDown(Exception):
 
 class Route(msgspec.Struct, frozen=True):
     """
-    The chosen way: which station, over which link.
+    The chosen way: which station, over which link; and how long an authorization holds there.
     """
 
     station: Station
     link: Link
+    hold_days: int = 7
 
 
 class Routes:
@@ -119,7 +120,8 @@ class Routes:
         # False sorts first, and the sort keeps the order of rule and turn.
         station = min(ready, key=lambda each: not takes[each.acquirer])
         self._breakers[station.acquirer].chosen(now)
-        return Route(station, self._links[station.acquirer])
+        link = self._links[station.acquirer]
+        return Route(station, link, self._acquirers[station.acquirer].hold_days)
 
     def told(self, acquirer: str, outcome: Outcome) -> None:
         """

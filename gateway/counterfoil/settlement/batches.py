@@ -31,7 +31,7 @@ def shown_batch(row: asyncpg.Record) -> dict[str, Any]:
         "acquirer": row["acquirer"],
         "currency": row["currency"],
         "state": row["state"],
-        "items": ours.count if ours else None,
+        "items": row["items"] if ours else None,
         "net": decimal_text(ours.net_minor, currency(row["currency"])) if ours else None,
         "ours": side(ours),
         "host": side(host),

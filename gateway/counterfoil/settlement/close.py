@@ -147,7 +147,7 @@ class Closer:
             log.error("batch_waits", batch=batch.key.reference, in_flight=waiting)
             return TROUBLE_SECONDS
         totals = await self._batches.totals(batch.key)
-        if totals.count > ITEMS_MAX:
+        if totals.debits + totals.credits > ITEMS_MAX:
             return await self._needs_a_person(batch, f"more than {ITEMS_MAX:,} items")
         async with self._heavy:
             await self._batches.freeze(batch.key, totals, now, self._road.ids.new())

@@ -10,10 +10,12 @@ digits and the approval code do not contradict it. Then amount and currency say 
     duplicate       our item has its line already
     missing_here    we have nothing that it could settle; `why` says what we know
 
-An item has at most one line that is not a duplicate: the one that agrees goes first.
+An item has at most one line that is not a duplicate. Several captures of one authorization share
+their RRN, so lines and items are paired: those that agree in everything first, then those that
+agree but for the day, and only what is then left over differs in its amount, or repeats.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Literal
 from uuid import UUID
 
@@ -23,6 +25,7 @@ from counterfoil.settlement.report_file import ReportLine
 
 Outcome = Literal["matched", "amount_differs", "date_shifted", "duplicate", "missing_here"]
 
+PAIRED_AS: tuple[Outcome, ...] = ("matched", "date_shifted", "amount_differs")
 SETTLING: frozenset[Outcome] = frozenset({"matched", "date_shifted"})
 IN_A_CLOSED_BATCH = frozenset({"batched", "settled", "funded"})
 NOT_CLOSED_YET = "pending"
@@ -88,19 +91,13 @@ def match(lines: Iterable[ReportLine], items: Iterable[Item]) -> list[Match]:
     known: dict[Key, list[Item]] = {}
     for item in items:
         known.setdefault((item.terminal_id, item.rrn, item.kind), []).append(item)
-    judged = [_judged(line, known.get(_key(line), ())) for line in lines]
-    first: dict[UUID, int] = {}
-    for place, each in enumerate(judged):
-        if each.item is not None and not each.item.has_line:
-            before = first.get(each.item.movement_id)
-            if before is None or (_agrees(each) and not _agrees(judged[before])):
-                first[each.item.movement_id] = place
-    return [
-        each
-        if each.item is None or first.get(each.item.movement_id) == place
-        else msgspec.structs.replace(each, outcome="duplicate")
-        for place, each in enumerate(judged)
-    ]
+    alike: dict[Key, list[tuple[int, ReportLine]]] = {}
+    for place, line in enumerate(lines):
+        alike.setdefault(_key(line), []).append((place, line))
+    found: dict[int, Match] = {}
+    for key, some in alike.items():
+        found |= _paired(some, known.get(key, []))
+    return [found[place] for place in sorted(found)]
 
 
 def kind_of(line: ReportLine) -> str:
@@ -110,17 +107,46 @@ def kind_of(line: ReportLine) -> str:
     return "refund" if line.kind == "refund" else "capture"
 
 
-def _judged(line: ReportLine, candidates: Sequence[Item]) -> Match:
+def _paired(lines: list[tuple[int, ReportLine]], items: list[Item]) -> dict[int, Match]:
     """
-    Return what a line would be if it were the only one about its item.
+    Return what each of the lines of one RRN and kind is, by its place in the report.
     """
-    why = "unknown"
-    for item in sorted(candidates, key=lambda each: (each.has_line, each.movement_id)):
-        contradiction = _contradiction(line, item)
-        if contradiction is None:
-            return Match(line=line, outcome=_outcome(line, item), item=item)
-        why = contradiction
-    return Match(line=line, outcome="missing_here", why=why)
+    found: dict[int, Match] = {}
+    free = [each for each in sorted(items, key=_oldest) if not each.has_line]
+    for wanted in PAIRED_AS:
+        for place, line in lines:
+            if place not in found and (item := _fitting(line, wanted, free, items)):
+                found[place] = Match(line=line, outcome=wanted, item=item)
+                free.remove(item)
+    return found | {place: _left_over(line, items) for place, line in lines if place not in found}
+
+
+def _fitting(line: ReportLine, wanted: Outcome, free: list[Item], items: list[Item]) -> Item | None:
+    """
+    Return the oldest free item that the line would settle so; a wrong amount keeps to its batch.
+    """
+    has_batch = any(each.batch_number == line.batch_number for each in items)
+    for item in free:
+        if wanted == "amount_differs" and has_batch and item.batch_number != line.batch_number:
+            continue
+        if _contradiction(line, item) is None and _outcome(line, item) == wanted:
+            return item
+    return None
+
+
+def _left_over(line: ReportLine, items: list[Item]) -> Match:
+    """
+    Return what a line is that no free item takes: too early, a duplicate, or not ours.
+    """
+    whys = {item.movement_id: _contradiction(line, item) for item in items}
+    possible = [item for item in sorted(items, key=_oldest) if whys[item.movement_id] is None]
+    early = [each for each in items if whys[each.movement_id] == NOT_CLOSED_YET]
+    if early and (not possible or any(_same_money(line, each) for each in early)):
+        raise NotClosed(early[0])
+    if possible:
+        same = [each for each in possible if _same_money(line, each)]
+        return Match(line=line, outcome="duplicate", item=(same or possible)[0])
+    return Match(line=line, outcome="missing_here", why=[*whys.values(), "unknown"][0])
 
 
 def _contradiction(line: ReportLine, item: Item) -> str | None:
@@ -132,13 +158,11 @@ def _contradiction(line: ReportLine, item: Item) -> str | None:
     codes = {line.approval_code, item.approval_code} - {None}
     if item.kind == "capture" and len(codes) > 1:
         return "other_approval_code"
-    if item.state == NOT_CLOSED_YET:
-        raise NotClosed(item)
     return None if item.state in IN_A_CLOSED_BATCH else item.state
 
 
 def _outcome(line: ReportLine, item: Item) -> Outcome:
-    if (line.amount_minor, line.currency) != (item.amount_minor, item.currency):
+    if not _same_money(line, item):
         return "amount_differs"
     other_day = item.kind == "capture" and f"{line.transaction_date:%m%d}" != item.transacted_on
     if other_day or item.was_missing or line.batch_number != item.batch_number:
@@ -146,8 +170,12 @@ def _outcome(line: ReportLine, item: Item) -> Outcome:
     return "matched"
 
 
-def _agrees(found: Match) -> bool:
-    return found.outcome in SETTLING
+def _same_money(line: ReportLine, item: Item) -> bool:
+    return (line.amount_minor, line.currency) == (item.amount_minor, item.currency)
+
+
+def _oldest(item: Item) -> UUID:
+    return item.movement_id
 
 
 def _key(line: ReportLine) -> Key:

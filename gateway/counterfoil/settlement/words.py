@@ -5,6 +5,7 @@ Findings in words: what does not agree, and what a person does next.
 from datetime import date
 from uuid import UUID
 
+from counterfoil import ids
 from counterfoil.money import currency, decimal_text
 from counterfoil.settlement.matching import Item, Match
 from counterfoil.store.booking import Finding
@@ -119,7 +120,7 @@ def missing_there(
     """
     return Finding(
         kind="missing_there",
-        subject=f"{batch}: {kind} {rrn}",
+        subject=f"{batch}: {kind} {rrn} ({ids.written(ids.MOVEMENT, movement_id)})",
         currency=code,
         amount_minor=minor,
         movement_id=movement_id,

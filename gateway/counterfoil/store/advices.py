@@ -12,7 +12,7 @@ import asyncpg
 import msgspec
 
 from counterfoil.clock import Clock
-from counterfoil.store.database import Database
+from counterfoil.store.database import Database, Lock
 from counterfoil.store.writer import GroupWriter
 from counterfoil.vault import KeptCard, Vault
 
@@ -23,6 +23,9 @@ ANSWERED_SECONDS_MAX = 15.0  # The host has answered: keep trying through a shor
 class Advice(msgspec.Struct, frozen=True, kw_only=True):
     """
     One advice that we hold the lease of, with what its message needs.
+
+    `was_captured`: what it takes back was captured, and the acquirer has it in a batch. `about_*`
+    name the capture that a release lowers, `remaining_minor` is what remains of its original.
     """
 
     merchant_id: UUID
@@ -50,6 +53,9 @@ class Advice(msgspec.Struct, frozen=True, kw_only=True):
     approval_code: str | None
     was_captured: bool
     movement_rrn: str | None
+    about_stan: int | None
+    about_transmitted_at: datetime | None
+    remaining_minor: int | None
     key_id: str
     nonce: bytes
     ciphertext: bytes
@@ -119,7 +125,9 @@ class AdviceStore:
         self._database = database
         self.owner = owner
         self._tries = GroupWriter(database, "try_advice", clock=clock)
-        self._final_words = GroupWriter(database, "advice_answered", clock=clock)
+        self._final_words = GroupWriter(
+            database, "advice_answered", clock=clock, lock="lock_payments"
+        )
 
     async def drain(self) -> None:
         """
@@ -229,6 +237,7 @@ class AdviceStore:
             self.owner,
             at,
             event_id,
+            lock=_payment_of(advice),
         )
         return row is not None
 
@@ -242,6 +251,7 @@ class AdviceStore:
             advice.advice_id,
             self.owner,
             *arguments,
+            lock=_payment_of(advice),
         )
         return row is not None
 
@@ -265,6 +275,10 @@ class AdviceStore:
         row = await self._database.row("owed_advices", tries, created_by)
         assert row is not None
         return Owed(**row)
+
+
+def _payment_of(advice: Advice) -> Lock:
+    return Lock("lock_payments", ([advice.merchant_id], [advice.payment_id]))
 
 
 def _advice(row: asyncpg.Record) -> Advice:

@@ -180,6 +180,8 @@ class BatchStore:
     async def totals(self, key: BatchKey) -> Totals:
         """
         Count what stands in the batch, gross, and what was taken out of it again.
+
+        Each void of a part is a reversal beside the capture that it lowers.
         """
         words = msgspec.structs.astuple(key)
         sums = await self._database.rows("batch_sums", *words)
@@ -192,7 +194,7 @@ class BatchStore:
         reversals = sales["number"] + voided["number"]
         reversals_minor = sales["amount_minor"] + voided["amount_minor"]
         return Totals(
-            debits=sum(row["number"] for row in captures) + reversals,
+            debits=sum(row["number"] for row in captures) + sales["number"] + voided["undone"],
             debits_minor=sum(row["amount_minor"] for row in captures) + reversals_minor,
             debit_reversals=reversals,
             debit_reversals_minor=reversals_minor,

@@ -7,7 +7,7 @@ Every call has a deadline of its own on our side, because a server's
 """
 
 import asyncio
-from typing import Any
+from typing import Any, NamedTuple
 
 import asyncpg
 import structlog
@@ -40,6 +40,18 @@ class DatabaseAway(Exception):
     """
     The database did not answer in time; what was asked of it may or may not have happened.
     """
+
+
+class Lock(NamedTuple):
+    """
+    A query that locks rows, run before a statement and in its transaction.
+
+    A statement sees what was committed when it began. One that reads several tables begins
+    only when the rows are locked, and so sees all that the one before it has done.
+    """
+
+    name: str
+    arguments: tuple[Any, ...]
 
 
 class _Connection(asyncpg.Connection):
@@ -99,35 +111,55 @@ class Database:
             self._pool.terminate()
 
     async def rows(
-        self, name: str, *arguments: Any, seconds_max: float = CALL_SECONDS_MAX
+        self,
+        name: str,
+        *arguments: Any,
+        seconds_max: float = CALL_SECONDS_MAX,
+        lock: Lock | None = None,
     ) -> list[asyncpg.Record]:
         """
-        Run the named query and return its rows.
+        Run the named query, with *lock* first if there is one, and return its rows.
 
         Raises:
             DatabaseAway: No answer in time; a writing query is then in doubt.
         """
         try:
             async with self._pool.acquire(timeout=CONNECT_SECONDS_MAX) as connection:
-                return await connection.fetch(query(name), *arguments, timeout=seconds_max)
+                if lock is None:
+                    return await connection.fetch(query(name), *arguments, timeout=seconds_max)
+                async with connection.transaction():
+                    await connection.fetch(query(lock.name), *lock.arguments, timeout=seconds_max)
+                    return await connection.fetch(query(name), *arguments, timeout=seconds_max)
         except IN_DOUBT as error:
             raise DatabaseAway(f"no answer to {name}: {type(error).__name__}") from error
 
-    async def row(self, name: str, *arguments: Any) -> asyncpg.Record | None:
+    async def row(
+        self, name: str, *arguments: Any, lock: Lock | None = None
+    ) -> asyncpg.Record | None:
         """
         Run the named query and return its first row, or None.
         """
-        found = await self.rows(name, *arguments)
+        if lock is None:
+            found = await self.rows(name, *arguments)
+        else:
+            found = await self.rows(name, *arguments, lock=lock)
         return found[0] if found else None
 
-    async def many(self, name: str, rows: list[tuple[Any, ...]]) -> list[asyncpg.Record]:
+    async def many(
+        self, name: str, rows: list[tuple[Any, ...]], *, lock: str | None = None
+    ) -> list[asyncpg.Record]:
         """
         Run the named query with each column of *rows* as one array: one statement, one commit.
+
+        The query *lock* gets the first two columns, merchants and payments.
 
         Raises:
             DatabaseAway: No answer in time: the whole group is in doubt.
         """
-        return await self.rows(name, *(list(column) for column in zip(*rows, strict=True)))
+        columns = [list(column) for column in zip(*rows, strict=True)]
+        if lock is None:
+            return await self.rows(name, *columns)
+        return await self.rows(name, *columns, lock=Lock(lock, (columns[0], columns[1])))
 
     def acquire(self) -> Any:
         """

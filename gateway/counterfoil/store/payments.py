@@ -16,7 +16,7 @@ import msgspec
 from counterfoil.clock import Clock
 from counterfoil.payments.lifecycle import Kind, State
 from counterfoil.payments.payment import Change, Merchant, Movement, Payment
-from counterfoil.store.database import Database, DatabaseAway
+from counterfoil.store.database import Database, DatabaseAway, Lock
 from counterfoil.store.screening import Known, Look, ScreeningStore, known_of
 from counterfoil.store.writer import GroupWriter
 from counterfoil.vault import KeptCard, Sealed, Vault
@@ -170,6 +170,7 @@ class Conclusion(msgspec.Struct, frozen=True, kw_only=True):
     card_subject: bytes | None = None
     email_subject: bytes | None = None
     address_subject: bytes | None = None
+    hold_until: datetime | None = None
 
 
 class Acknowledgment(msgspec.Struct, frozen=True, kw_only=True):
@@ -258,6 +259,32 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True):
     created_to: datetime | None = None
     confirmation_number: str | None = None
     rrn: str | None = None
+
+
+class Unconfirmed(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What of a payment's captures the acquirer has not accepted yet.
+
+    `captured_minor`: captured here and not there; `is_lowered`: a void out of a capture is owed.
+    """
+
+    captured_minor: int
+    is_lowered: bool
+
+
+class Lapse(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    A hold's time is over. In the order of the statement's parameters.
+    """
+
+    merchant_id: UUID
+    payment_id: UUID
+    event_id: UUID
+    transfer_id: UUID
+    advice_id: UUID
+    late_until: datetime
+    at: datetime
+    actor: str
 
 
 class PaymentStore:
@@ -354,32 +381,67 @@ class PaymentStore:
         """
         Run the guarded capture; None when it is refused. Arguments as in the query.
         """
-        return _payment(await self._certainly("capture", *arguments))
+        return _payment(await self._locked("capture", *arguments))
 
     async def void(self, *arguments: Any) -> Payment | None:
         """
         Run the guarded void; None when it is refused. Arguments as in the query.
         """
-        return _payment(await self._certainly("void", *arguments))
+        return _payment(await self._locked("void", *arguments))
 
     async def void_credit(self, *arguments: Any) -> Payment | None:
         """
         Run the guarded void of a credit; None when it is refused. Arguments as in the query.
         """
-        return _payment(await self._certainly("void_credit", *arguments))
+        return _payment(await self._locked("void_credit", *arguments))
 
     async def refund(self, *arguments: Any) -> Payment | None:
         """
         Run the guarded refund; None when it is refused. Arguments as in the query.
         """
-        return _payment(await self._certainly("refund", *arguments))
+        return _payment(await self._locked("refund", *arguments))
 
-    async def capture_is_owed(self, payment: Payment) -> bool:
+    async def expire(self, lapse: Lapse) -> Payment | None:
         """
-        Whether the acquirer has not answered a capture of *payment* yet.
+        Release what is still held of a lapsed authorization; None when nothing is, any more.
         """
-        row = await self._database.row("capture_is_owed", payment.merchant_id, payment.payment_id)
-        return row is not None
+        return _payment(await self._locked("expire", *msgspec.structs.astuple(lapse)))
+
+    async def lapsed(self, now: datetime, limit: int) -> list[tuple[UUID, UUID]]:
+        """
+        Return authorizations that hold something past their time, of all merchants.
+        """
+        rows = await self._database.rows("lapsed_holds", now, limit)
+        return [(row["merchant_id"], row["payment_id"]) for row in rows]
+
+    async def unconfirmed(self, payment: Payment) -> Unconfirmed:
+        """
+        Return what of *payment*'s captures the acquirer has not accepted yet.
+        """
+        row = await self._database.row(
+            "unconfirmed_captures", payment.merchant_id, payment.payment_id
+        )
+        assert row is not None
+        return Unconfirmed(captured_minor=row["amount_minor"], is_lowered=row["is_lowered"])
+
+    async def open_batch(self, payment: Payment) -> int | None:
+        """
+        Return the number of the batch that is open at the payment's terminal.
+        """
+        row = await self._database.row(
+            "open_batch",
+            payment.merchant_id,
+            payment.acquirer,
+            payment.terminal_id,
+            payment.currency,
+        )
+        return row["batch_number"] if row else None
+
+    async def claim_key(self, *arguments: Any) -> bool:
+        """
+        Note what a key was used for, for a command whose statement does not; False if it was known.
+        """
+        return await self._certainly("claim_key", *arguments) is not None
 
     async def payment(self, merchant_id: UUID, payment_id: UUID) -> Payment | None:
         """
@@ -481,14 +543,24 @@ class PaymentStore:
             msgspec.structs.astuple(row), seconds_max=seconds_max
         )
 
-    async def _certainly(self, name: str, *arguments: Any) -> asyncpg.Record | None:
+    async def _locked(self, name: str, *arguments: Any) -> asyncpg.Record | None:
+        """
+        Run a guarded statement about one payment, the first two arguments, with its row locked.
+        """
+        merchant_id, payment_id = arguments[:2]
+        lock = Lock("lock_payments", ([merchant_id], [payment_id]))
+        return await self._certainly(name, *arguments, lock=lock)
+
+    async def _certainly(
+        self, name: str, *arguments: Any, lock: Lock | None = None
+    ) -> asyncpg.Record | None:
         """
         Run a guarded statement; ask once more on a new connection when the first is in doubt.
         """
         try:
-            return await self._database.row(name, *arguments)
+            return await self._database.row(name, *arguments, lock=lock)
         except DatabaseAway:
-            return await self._database.row(name, *arguments)
+            return await self._database.row(name, *arguments, lock=lock)
 
 
 async def sealed_card(database: Database, vault: Vault, merchant_id: UUID, token: UUID) -> KeptCard:

@@ -56,7 +56,8 @@ class GroupWriter:
     """
     Writes the rows of one step (a named query whose parameters are arrays).
 
-    The query returns the rows that won, with `merchant_id` and `payment_id`.
+    The query returns the rows that won, with `merchant_id` and `payment_id`. `lock` names the
+    query that locks the payments' rows first, for a step that reads more than these.
     """
 
     def __init__(
@@ -67,9 +68,11 @@ class GroupWriter:
         clock: Clock,
         groups_at_once: int = GROUPS_AT_ONCE_MAX,
         on_group: Callable[[str, int], None] | None = None,
+        lock: str | None = None,
     ) -> None:
         self._database = database
         self._step = step
+        self._lock = lock
         self._clock = clock
         self._groups_at_once = groups_at_once
         self._on_group = on_group
@@ -147,7 +150,7 @@ class GroupWriter:
 
     async def _write_group(self, group: list[_Waiting]) -> None:
         try:
-            won = await self._database.many(self._step, [each.row for each in group])
+            won = await self._many([each.row for each in group])
         except DatabaseAway:
             await asyncio.gather(*(self._settle_doubt(each) for each in group))
         except asyncpg.PostgresError:
@@ -158,9 +161,14 @@ class GroupWriter:
             for each in group:
                 _answer(each, by_key.get(each.key))
 
+    async def _many(self, rows: list[Row]) -> list[asyncpg.Record]:
+        if self._lock is None:
+            return await self._database.many(self._step, rows)
+        return await self._database.many(self._step, rows, lock=self._lock)
+
     async def _write_alone(self, waiting: _Waiting) -> None:
         try:
-            won = await self._database.many(self._step, [waiting.row])
+            won = await self._many([waiting.row])
         except DatabaseAway:
             await self._settle_doubt(waiting)
         except asyncpg.PostgresError as error:
@@ -177,7 +185,7 @@ class GroupWriter:
             await asyncio.sleep(pause)
             pause = min(pause * 2, PAUSE_SECONDS_MAX)
             try:
-                won = await self._database.many(self._step, [waiting.row])
+                won = await self._many([waiting.row])
             except DatabaseAway:
                 continue
             except asyncpg.PostgresError as error:

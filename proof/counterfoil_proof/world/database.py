@@ -16,7 +16,7 @@ from random import Random
 from typing import Any
 
 import asyncpg
-from counterfoil.store.database import CALL_SECONDS_MAX, Database, DatabaseAway
+from counterfoil.store.database import CALL_SECONDS_MAX, Database, DatabaseAway, Lock
 from counterfoil.store.queries import query
 
 from counterfoil_proof.world.clock import WorldClock
@@ -100,10 +100,16 @@ class WorldDatabase(Database):
         self._chance = chance
 
     async def rows(
-        self, name: str, *arguments: Any, seconds_max: float = CALL_SECONDS_MAX
+        self,
+        name: str,
+        *arguments: Any,
+        seconds_max: float = CALL_SECONDS_MAX,
+        lock: Lock | None = None,
     ) -> list[asyncpg.Record]:
         """
         Run the named query, if nothing comes between.
+
+        There is nothing to *lock*: a statement of the world is over before the next one begins.
 
         Raises:
             DatabaseAway: No answer; a writing query is then in doubt.

@@ -12,11 +12,14 @@ WHERE a.state = 'owed' AND a.next_try_at <= $1
   AND NOT EXISTS (
     SELECT 1 FROM advices AS earlier
     WHERE earlier.merchant_id = a.merchant_id AND earlier.payment_id = a.payment_id
-      AND earlier.position < a.position AND earlier.state NOT IN ('accepted', 'refused'))
+      AND (earlier.position, earlier.step) < (a.position, a.step)
+      AND earlier.state NOT IN ('accepted', 'refused'))
 ORDER BY a.next_try_at LIMIT $2;
 
 -- name: claim_advices
--- Take a lease on owed advices of one merchant; who comes second gets fewer rows.
+-- Take a lease on owed advices of one merchant; who comes second gets fewer rows. What remains after
+-- a release (DE 95) is its original's amount less all that was taken back of it so far; what went
+-- out before has its end by now, so that a repeat says the same.
 UPDATE advices AS a
 SET lease_owner = $3, lease_until = $4
 FROM payments AS p JOIN vault_cards AS v ON v.merchant_id = p.merchant_id AND v.token = p.card_token
@@ -30,9 +33,29 @@ RETURNING a.*, p.kind AS payment_kind, p.currency, p.card_token, p.acquirer, p.t
     p.local_time, p.approval_code, v.key_id, v.nonce, v.ciphertext,
     EXISTS (SELECT 1 FROM movements AS taken
         WHERE taken.merchant_id = a.merchant_id AND taken.payment_id = a.payment_id
-          AND taken.kind = 'capture') AS was_captured,
+          AND taken.kind = 'capture' AND CASE a.kind
+            WHEN 'void' THEN taken.undone_by = a.movement_id AND taken.state = 'undone'
+            WHEN 'release' THEN taken.movement_id = a.about_id
+                AND taken.state IN ('pending', 'undone')
+            ELSE true END) AS was_captured,
     (SELECT rrn FROM movements AS m
-     WHERE m.merchant_id = a.merchant_id AND m.movement_id = a.movement_id) AS movement_rrn;
+     WHERE m.merchant_id = a.merchant_id AND m.movement_id = a.movement_id) AS movement_rrn,
+    (SELECT c.stan FROM advices AS c
+     WHERE c.merchant_id = a.merchant_id AND c.movement_id = a.about_id AND c.kind = 'capture')
+        AS about_stan,
+    (SELECT c.transmitted_at FROM advices AS c
+     WHERE c.merchant_id = a.merchant_id AND c.movement_id = a.about_id AND c.kind = 'capture')
+        AS about_transmitted_at,
+    CASE a.kind WHEN 'release' THEN COALESCE(
+            (SELECT c.amount_minor + c.voided_minor FROM movements AS c
+             WHERE c.merchant_id = a.merchant_id AND c.movement_id = a.about_id),
+            p.authorized_minor)
+        - (SELECT sum(e.taken_back_minor) FROM advices AS e
+           WHERE e.merchant_id = a.merchant_id AND e.payment_id = a.payment_id
+             AND e.kind = 'release' AND e.state IN ('owed', 'accepted')
+             AND e.about_id IS NOT DISTINCT FROM a.about_id
+             AND (e.position, e.step) <= (a.position, a.step))::bigint
+        END AS remaining_minor;
 
 -- name: try_advice
 -- Commit that advices are about to be written: each its trace number at the first try, one try more.
@@ -87,14 +110,25 @@ WITH input AS MATERIALIZED (
     FROM input AS i
     WHERE a.merchant_id = i.merchant_id AND a.advice_id = i.advice_id
       AND a.state NOT IN ('accepted', 'refused') AND a.lease_owner = i.lease_owner
-    RETURNING a.*, i.event_id, i.transfer_id, i.message_id, i.mti, i.content, i.at
+    RETURNING a.*, i.event_id, i.transfer_id, i.message_id, i.mti, i.content, i.at,
+        -- What a refused capture had still taken: voids may have lowered or undone it meanwhile.
+        CASE WHEN a.kind = 'capture' AND a.state = 'refused' THEN
+            (SELECT c.amount_minor FROM movements AS c
+             WHERE c.merchant_id = a.merchant_id AND c.movement_id = a.movement_id
+               AND c.state = 'pending') END AS gone_minor,
+        -- A void is done when the last of its messages is accepted.
+        CASE a.kind WHEN 'void' THEN true WHEN 'release' THEN NOT EXISTS (
+            SELECT 1 FROM advices AS more
+            WHERE more.merchant_id = a.merchant_id AND more.payment_id = a.payment_id
+              AND more.movement_id = a.movement_id AND more.advice_id <> a.advice_id
+              AND more.state NOT IN ('accepted', 'refused'))
+            ELSE false END AS ends_void
 ), moved AS (
     UPDATE payments AS p
     SET state = CASE
             WHEN a.kind = 'reversal' AND a.state = 'accepted' THEN 'reversed'
             WHEN a.kind = 'void' AND a.state = 'accepted' THEN 'voided'
-            WHEN a.kind = 'capture' AND a.state = 'refused' AND p.state = 'captured'
-                THEN 'authorized'
+            WHEN a.gone_minor = p.captured_minor AND p.state = 'captured' THEN 'authorized'
             WHEN a.kind = 'refund' AND a.state = 'accepted' AND p.state = 'voiding' THEN 'voided'
             WHEN a.kind = 'refund' AND a.state = 'accepted' AND p.state = 'reversing' THEN 'reversed'
             ELSE p.state END,
@@ -102,24 +136,26 @@ WITH input AS MATERIALIZED (
         released_minor = CASE
             WHEN a.kind = 'reversal' AND a.state = 'accepted' THEN p.authorized_minor
             ELSE p.released_minor END,
-        captured_minor = CASE
-            WHEN a.kind = 'capture' AND a.state = 'refused' AND p.state = 'captured' THEN 0
-            ELSE p.captured_minor END,
+        captured_minor = p.captured_minor - COALESCE(a.gone_minor, 0),
         refunded_minor = p.refunded_minor - CASE
-            WHEN a.kind = 'refund' AND a.state = 'refused' THEN a.amount_minor ELSE 0 END
+            WHEN a.kind = 'refund' AND a.state = 'refused' THEN a.amount_minor ELSE 0 END,
+        -- The acquirer does not know the hold any more: the sweep releases what is left of it.
+        hold_until = CASE WHEN a.kind = 'capture' AND a.state = 'refused'
+                AND a.response_code = '25' THEN LEAST(p.hold_until, a.at)
+            ELSE p.hold_until END
     FROM advice AS a
     WHERE p.merchant_id = a.merchant_id AND p.payment_id = a.payment_id
     RETURNING p.merchant_id, p.payment_id, p.version, p.state, p.acquirer, p.terminal_id, p.currency,
         p.authorized_minor, a.kind, a.state AS advice_state, a.movement_id, a.amount_minor,
         a.business_day, a.stan, a.transmitted_at, a.event_id, a.transfer_id, a.message_id, a.mti,
-        a.content, a.at,
+        a.content, a.at, a.gone_minor, a.ends_void,
         (SELECT b.state FROM payments AS b  -- Before this statement: a query sees no change of it.
          WHERE b.merchant_id = p.merchant_id AND b.payment_id = p.payment_id) AS state_before
 ), movement AS (
     UPDATE movements AS c
     SET state = CASE
             WHEN m.advice_state = 'refused' THEN 'failed'
-            WHEN m.kind = 'void' THEN 'done'
+            WHEN m.ends_void THEN 'done'
             ELSE c.state END,
         updated_at = m.at
     FROM moved AS m
@@ -133,7 +169,7 @@ WITH input AS MATERIALIZED (
         'acquirer', m.movement_id,
         CASE WHEN m.movement_id IS NULL THEN NULL
             WHEN m.advice_state = 'refused' THEN 'failed'
-            WHEN m.kind = 'void' THEN 'done'
+            WHEN m.ends_void THEN 'done'
             ELSE (SELECT c.state FROM movements AS c
                   WHERE c.merchant_id = m.merchant_id AND c.movement_id = m.movement_id) END
     FROM moved AS m
@@ -151,30 +187,54 @@ WITH input AS MATERIALIZED (
     SELECT m.merchant_id, m.transfer_id, m.payment_id, m.movement_id,
         CASE m.kind WHEN 'reversal' THEN 'released' WHEN 'capture' THEN 'held' ELSE 'open' END,
         CASE m.kind WHEN 'reversal' THEN 'held' WHEN 'capture' THEN 'open' ELSE 'refunded' END,
-        CASE m.kind WHEN 'reversal' THEN m.authorized_minor ELSE m.amount_minor END,
+        CASE m.kind WHEN 'reversal' THEN m.authorized_minor WHEN 'capture' THEN m.gone_minor
+            ELSE m.amount_minor END,
         m.currency,
         CASE m.kind WHEN 'reversal' THEN 'host_accepted' ELSE m.kind || '_refused' END, m.at
     FROM moved AS m
     WHERE (m.kind = 'reversal' AND m.advice_state = 'accepted' AND m.authorized_minor > 0)
-       OR (m.kind = 'capture' AND m.advice_state = 'refused' AND m.state_before = 'captured')
+       OR m.gone_minor IS NOT NULL
        OR (m.kind = 'refund' AND m.advice_state = 'refused')
 )
 SELECT merchant_id, payment_id FROM moved;
 
 -- name: owe_refund_instead
--- The host's batch is closed, so it can not take the money back by a reversal: a refund is owed, of
--- what the issuer approved; where nobody knows that, of what was asked.
+-- The host's batch is closed, so it can not take the money back by a reversal: what was captured
+-- stands again, and a refund of it is owed; of a reversal what the issuer approved, or, where nobody
+-- knows that, what was asked.
 WITH input AS MATERIALIZED (
     SELECT $1::uuid AS merchant_id, $2::uuid AS advice_id, $3::uuid AS lease_owner,
         $4::text AS response_code, $5::uuid AS event_id, $6::uuid AS message_id, $7::text AS mti,
         $8::text AS content, $9::uuid AS refund_id, $10::uuid AS refund_advice_id,
         $11::text AS rrn, $12::date AS business_day, $13::integer AS stan, $14::uuid[] AS transfer_ids,
-        $15::uuid AS capture_id, $16::timestamptz AS late_until, $17::timestamptz AS at
+        $15::uuid AS capture_id, $16::timestamptz AS late_until, $17::timestamptz AS at,
+        $18::uuid AS release_id
+), asked AS MATERIALIZED (
+    SELECT a.* FROM advices AS a JOIN input AS i USING (merchant_id, advice_id)
+    WHERE a.state = 'owed' AND a.lease_owner = i.lease_owner
+      AND a.kind IN ('reversal', 'void', 'release')
 ), before AS MATERIALIZED (
-    SELECT p.* FROM payments AS p
-    JOIN advices AS a USING (merchant_id, payment_id)
-    JOIN input AS i ON a.merchant_id = i.merchant_id AND a.advice_id = i.advice_id
-    WHERE a.state = 'owed' AND a.lease_owner = i.lease_owner AND a.kind IN ('reversal', 'void')
+    SELECT p.* FROM payments AS p JOIN asked USING (merchant_id, payment_id)
+), restored AS MATERIALIZED (
+    SELECT c.merchant_id, c.movement_id, c.state,
+        CASE a.kind WHEN 'release' THEN a.taken_back_minor ELSE c.amount_minor END AS amount_minor
+    FROM asked AS a JOIN movements AS c
+        ON c.merchant_id = a.merchant_id AND c.payment_id = a.payment_id AND c.kind = 'capture'
+    WHERE CASE a.kind
+        WHEN 'void' THEN c.undone_by = a.movement_id AND c.state = 'undone'
+        WHEN 'release' THEN c.movement_id = a.about_id AND c.state IN ('pending', 'undone')
+        ELSE false END
+), back AS MATERIALIZED (
+    -- A void's own part of the hold stays released, and the acquirer must still hear of it.
+    SELECT n.amount_minor, CASE a.kind WHEN 'void' THEN v.amount_minor - n.amount_minor ELSE 0 END
+        AS hold_minor
+    FROM asked AS a JOIN before AS b USING (merchant_id, payment_id)
+    LEFT JOIN movements AS v ON v.merchant_id = a.merchant_id AND v.movement_id = a.movement_id
+    CROSS JOIN LATERAL (SELECT CASE
+        WHEN a.kind <> 'reversal' THEN (SELECT sum(amount_minor)::bigint FROM restored)
+        WHEN b.authorized_minor > 0 THEN b.authorized_minor
+        ELSE b.amount_minor END AS amount_minor) AS n
+    WHERE n.amount_minor > 0
 ), open_batch AS MATERIALIZED (
     SELECT b.batch_number FROM batches AS b
     WHERE (b.merchant_id, b.acquirer, b.terminal_id, b.currency)
@@ -185,60 +245,81 @@ WITH input AS MATERIALIZED (
     -- Only with an open batch in hand: a close that came between leaves the advice owed.
     UPDATE advices AS a
     SET state = 'refused', response_code = i.response_code, lease_until = NULL, lease_owner = NULL
-    FROM input AS i, open_batch
+    FROM input AS i, open_batch, back
     WHERE a.merchant_id = i.merchant_id AND a.advice_id = i.advice_id AND a.state = 'owed'
-      AND a.lease_owner = i.lease_owner AND a.kind IN ('reversal', 'void')
+      AND a.lease_owner = i.lease_owner AND a.kind IN ('reversal', 'void', 'release')
     RETURNING a.*
 ), moved AS (
     UPDATE payments AS p
-    SET version = p.version + 1, changed_by = i.event_id,
-        authorized_minor = COALESCE(NULLIF(p.authorized_minor, 0), p.amount_minor),
-        captured_minor = COALESCE(NULLIF(p.authorized_minor, 0), p.amount_minor),
-        released_minor = 0,
-        refunded_minor = COALESCE(NULLIF(p.authorized_minor, 0), p.amount_minor),
-        updated_at = i.at
-    FROM advice AS a, input AS i, open_batch
+    SET state = CASE p.state WHEN 'authorized' THEN 'captured' ELSE p.state END,
+        version = p.version + 1, changed_by = i.event_id,
+        authorized_minor = GREATEST(p.authorized_minor, n.amount_minor),
+        captured_minor = p.captured_minor + n.amount_minor,
+        released_minor = CASE a.kind WHEN 'reversal' THEN 0
+            ELSE p.released_minor - n.amount_minor END,
+        refunded_minor = p.refunded_minor + n.amount_minor, updated_at = i.at
+    FROM advice AS a, input AS i, back AS n
     WHERE p.merchant_id = a.merchant_id AND p.payment_id = a.payment_id
     RETURNING p.*
 ), void AS (
-    UPDATE movements AS c SET state = 'failed', updated_at = i.at
-    FROM moved AS m, input AS i
-    WHERE c.merchant_id = m.merchant_id AND c.payment_id = m.payment_id AND c.kind = 'void'
-    RETURNING c.merchant_id, c.movement_id, c.payment_id
+    UPDATE movements AS c
+    SET state = CASE WHEN a.kind = 'void' OR c.amount_minor = n.amount_minor THEN 'failed'
+            ELSE c.state END,
+        amount_minor = CASE WHEN a.kind = 'void' OR c.amount_minor = n.amount_minor
+            THEN c.amount_minor ELSE c.amount_minor - n.amount_minor END,
+        updated_at = i.at
+    FROM moved AS m, input AS i, advice AS a, back AS n
+    WHERE c.merchant_id = m.merchant_id AND c.movement_id = a.movement_id AND c.kind = 'void'
+    RETURNING c.merchant_id, c.movement_id, c.payment_id, c.state
+), withdrawn AS (
+    -- The capture that is not undone is not held again either: the hold is lowered by less, or this
+    -- ends as refused before it is sent.
+    UPDATE advices AS o
+    SET state = CASE WHEN o.taken_back_minor = n.amount_minor THEN 'refused' ELSE o.state END,
+        taken_back_minor = CASE WHEN o.taken_back_minor = n.amount_minor THEN o.taken_back_minor
+            ELSE o.taken_back_minor - n.amount_minor END
+    FROM moved AS m, advice AS a, back AS n
+    WHERE o.merchant_id = m.merchant_id AND o.payment_id = m.payment_id
+      AND o.movement_id = a.movement_id AND a.kind = 'release' AND o.kind = 'release'
+      AND o.about_id IS NULL AND o.state = 'owed'
 ), capture_again AS (
-    UPDATE movements AS c SET state = 'pending', updated_at = i.at
-    FROM moved AS m, input AS i
-    WHERE c.merchant_id = m.merchant_id AND c.payment_id = m.payment_id AND c.kind = 'capture'
-      AND c.state = 'undone'
-    RETURNING c.merchant_id, c.movement_id, c.payment_id
+    UPDATE movements AS c
+    SET state = 'pending', undone_by = NULL, voids = c.voids - 1, updated_at = i.at,
+        amount_minor = CASE r.state WHEN 'undone' THEN c.amount_minor
+            ELSE c.amount_minor + r.amount_minor END,
+        voided_minor = CASE r.state WHEN 'undone' THEN c.voided_minor
+            ELSE c.voided_minor - r.amount_minor END
+    FROM moved AS m, input AS i, restored AS r
+    WHERE c.merchant_id = m.merchant_id AND c.movement_id = r.movement_id
+    RETURNING c.merchant_id, c.movement_id, c.payment_id, r.state AS was
 ), told AS (
     INSERT INTO movement_events
         (merchant_id, movement_id, event_id, payment_id, at, from_state, to_state, cause, actor)
-    SELECT merchant_id, movement_id, i.event_id, payment_id, i.at, 'undone', 'pending',
+    SELECT c.merchant_id, c.movement_id, i.event_id, c.payment_id, i.at, 'undone', 'pending',
         'host_batch_closed', 'acquirer'
-    FROM (SELECT * FROM capture_again) AS c CROSS JOIN (SELECT event_id, at FROM input) AS i
+    FROM capture_again AS c CROSS JOIN input AS i WHERE c.was = 'undone'
     UNION ALL
-    SELECT merchant_id, movement_id, i.event_id, payment_id, i.at, 'pending', 'failed',
+    SELECT v.merchant_id, v.movement_id, i.event_id, v.payment_id, i.at, 'pending', 'failed',
         'host_batch_closed', 'acquirer'
-    FROM (SELECT * FROM void) AS v CROSS JOIN (SELECT event_id, at FROM input) AS i
+    FROM void AS v CROSS JOIN input AS i WHERE v.state = 'failed'
 ), made AS (
     INSERT INTO movements
         (merchant_id, movement_id, payment_id, kind, state, amount_minor, currency, acquirer,
          terminal_id, batch_number, rrn, created_at, updated_at)
-    SELECT m.merchant_id, i.capture_id, m.payment_id, 'capture', 'pending', m.authorized_minor,
+    SELECT m.merchant_id, i.capture_id, m.payment_id, 'capture', 'pending', n.amount_minor,
         m.currency, m.acquirer, m.terminal_id, m.batch_number, m.rrn, i.at, i.at
-    FROM moved AS m, input AS i, advice AS a WHERE a.kind = 'reversal'
+    FROM moved AS m, input AS i, advice AS a, back AS n WHERE a.kind = 'reversal'
     UNION ALL
-    SELECT m.merchant_id, i.refund_id, m.payment_id, 'refund', 'pending', m.authorized_minor,
+    SELECT m.merchant_id, i.refund_id, m.payment_id, 'refund', 'pending', n.amount_minor,
         m.currency, m.acquirer, m.terminal_id, b.batch_number, i.rrn, i.at, i.at
-    FROM moved AS m, input AS i, open_batch AS b
+    FROM moved AS m, input AS i, back AS n, open_batch AS b
 ), history AS (
     INSERT INTO payment_events
         (merchant_id, payment_id, version, event_id, at, from_state, to_state, cause, actor,
          movement_id, movement_state)
-    SELECT m.merchant_id, m.payment_id, m.version, i.event_id, i.at, m.state, m.state,
+    SELECT m.merchant_id, m.payment_id, m.version, i.event_id, i.at, b.state, m.state,
         'host_batch_closed', 'acquirer', i.refund_id, 'pending'
-    FROM moved AS m, input AS i
+    FROM moved AS m, input AS i, before AS b
 ), message AS (
     INSERT INTO network_messages
         (merchant_id, message_id, payment_id, direction, mti, acquirer, terminal_id, business_day,
@@ -251,26 +332,31 @@ WITH input AS MATERIALIZED (
         (merchant_id, transfer_id, payment_id, movement_id, debit_account, credit_account,
          amount_minor, currency, cause, at)
     SELECT m.merchant_id, i.transfer_ids[1], m.payment_id, NULL::uuid, 'held', 'issuer',
-        m.authorized_minor, m.currency, 'host_batch_closed', i.at
-    FROM moved AS m, input AS i, before AS b WHERE b.authorized_minor = 0
+        n.amount_minor, m.currency, 'host_batch_closed', i.at
+    FROM moved AS m, input AS i, before AS b, back AS n WHERE b.authorized_minor = 0
     UNION ALL
     SELECT m.merchant_id, i.transfer_ids[2], m.payment_id, NULL::uuid, 'open',
-        CASE a.kind WHEN 'void' THEN 'released' ELSE 'held' END,
-        m.authorized_minor, m.currency, 'host_batch_closed', i.at
-    FROM moved AS m, input AS i, advice AS a
+        CASE a.kind WHEN 'reversal' THEN 'held' ELSE 'released' END,
+        n.amount_minor, m.currency, 'host_batch_closed', i.at
+    FROM moved AS m, input AS i, advice AS a, back AS n
     UNION ALL
     SELECT m.merchant_id, i.transfer_ids[3], m.payment_id, i.refund_id, 'refunded', 'open',
-        m.authorized_minor, m.currency, 'host_batch_closed', i.at
-    FROM moved AS m, input AS i
+        n.amount_minor, m.currency, 'host_batch_closed', i.at
+    FROM moved AS m, input AS i, back AS n
 ), owed AS (
     INSERT INTO advices
-        (merchant_id, advice_id, payment_id, movement_id, position, kind, amount_minor,
-         batch_number, state, business_day, stan, transmitted_at, next_try_at, late_until,
-         created_at)
-    SELECT m.merchant_id, i.refund_advice_id, m.payment_id, i.refund_id, m.version, 'refund',
-        m.authorized_minor, b.batch_number, 'owed', i.business_day, i.stan, i.at, i.at, i.late_until,
-        i.at
-    FROM moved AS m, input AS i, open_batch AS b
+        (merchant_id, advice_id, payment_id, movement_id, position, step, kind, amount_minor,
+         taken_back_minor, batch_number, state, business_day, stan, transmitted_at, next_try_at,
+         late_until, created_at)
+    SELECT m.merchant_id, i.refund_advice_id, m.payment_id, i.refund_id, m.version, 0, 'refund',
+        n.amount_minor, NULL::bigint, b.batch_number, 'owed', i.business_day, i.stan, i.at, i.at,
+        i.late_until, i.at
+    FROM moved AS m, input AS i, back AS n, open_batch AS b
+    UNION ALL
+    SELECT m.merchant_id, i.release_id, m.payment_id, NULL::uuid, m.version, 1, 'release',
+        m.amount_minor, n.hold_minor, m.batch_number, 'owed', NULL::date, NULL::integer,
+        NULL::timestamptz, i.at, i.late_until, i.at
+    FROM moved AS m, input AS i, back AS n WHERE n.hold_minor > 0
 )
 SELECT payment_id FROM moved;
 
@@ -347,7 +433,8 @@ WITH input AS MATERIALIZED (
 SELECT payment_id FROM moved;
 
 -- name: move_advice_to_open_batch
--- The host has closed the batch of a capture or refund by itself: it goes into the open one.
+-- The host has closed the batch of a capture or refund by itself: it goes into the open one, and
+-- what was voided of it follows.
 WITH target AS MATERIALIZED (
     SELECT a.merchant_id, a.advice_id, a.movement_id, p.payment_id, p.acquirer, p.terminal_id,
         p.currency
@@ -371,6 +458,11 @@ WITH target AS MATERIALIZED (
     SELECT merchant_id, movement_id, $5, payment_id, $4, 'pending', 'pending',
         'host_batch_closed', 'acquirer'
     FROM moved
+), followed AS (
+    UPDATE advices AS o SET batch_number = m.batch_number
+    FROM moved AS m
+    WHERE o.merchant_id = m.merchant_id AND o.payment_id = m.payment_id
+      AND o.about_id = m.movement_id AND o.state = 'owed'
 )
 UPDATE advices AS a
 SET batch_number = m.batch_number, business_day = NULL, stan = NULL, transmitted_at = NULL,

@@ -20,8 +20,8 @@ WITH booked AS (
             WHEN debit_account = 'issuer' THEN -amount_minor END), 0)::bigint AS authorized,
         COALESCE(sum(CASE WHEN debit_account = 'open' AND credit_account IN ('held', 'released')
                 THEN amount_minor
-            WHEN debit_account = 'released' AND credit_account = 'open' THEN -amount_minor
-            END), 0)::bigint AS captured,
+            WHEN debit_account IN ('held', 'released') AND credit_account = 'open'
+                THEN -amount_minor END), 0)::bigint AS captured,
         COALESCE(sum(CASE WHEN debit_account = 'released' THEN amount_minor
             WHEN credit_account = 'released' THEN -amount_minor END), 0)::bigint AS released,
         COALESCE(sum(CASE WHEN debit_account = 'refunded' THEN amount_minor
@@ -109,6 +109,7 @@ FROM (
     WHERE ($1::uuid IS NULL OR merchant_id = $1) AND NOT CASE
         WHEN state = 'captured' AND kind <> 'credit' THEN authorized_minor = amount_minor
             AND captured_minor > 0
+            AND (kind = 'authorization' OR captured_minor + released_minor = authorized_minor)
             AND acknowledged_at IS NOT NULL AND confirmation_number IS NOT NULL
         WHEN state IN ('declined', 'processing', 'not_sent', 'verified', 'unanswered')
             THEN authorized_minor = 0
@@ -138,6 +139,10 @@ FROM (
         p.state IN ('voiding', 'voided', 'reversed', 'expired')
             AND p.released_minor + p.refunded_minor <> p.authorized_minor,
         p.released_minor + p.refunded_minor - p.authorized_minor),
+    ('all of a sale captured or released',
+        p.state = 'captured' AND p.kind IN ('sale', 'forced')
+            AND p.captured_minor + p.released_minor <> p.authorized_minor,
+        p.captured_minor + p.released_minor - p.authorized_minor),
     ('nothing released before its end',
         p.state IN ('processing', 'not_sent', 'declined', 'approved') AND p.released_minor <> 0,
         p.released_minor),
@@ -213,7 +218,8 @@ FROM movements AS m
 JOIN payments AS p ON p.merchant_id = m.merchant_id AND p.payment_id = m.payment_id
 WHERE ($1::uuid IS NULL OR m.merchant_id = $1)
   AND m.kind = 'capture' AND p.state <> 'captured'
-  AND (m.state <> 'undone' OR p.state NOT IN ('voiding', 'voided'))
+  AND (m.state NOT IN ('undone', 'failed')
+    OR p.state NOT IN ('voiding', 'voided', 'authorized', 'expired'))
   AND (p.captured_minor = 0 OR p.captured_minor <> p.refunded_minor)
 ORDER BY m.merchant_id, m.payment_id LIMIT $2;
 
@@ -325,11 +331,21 @@ ORDER BY m.merchant_id, m.movement_id LIMIT $2;
 
 -- name: audit_batch_totals
 -- Batches whose totals, ours or the acquirer's, are not the sum of their items.
-WITH items AS (
-    SELECT merchant_id, acquirer, terminal_id, currency, batch_number, count(*) AS number,
-        sum(CASE kind WHEN 'refund' THEN -amount_minor ELSE amount_minor END)::bigint AS net_minor
+-- A void of a part is a reversal more, and no item less.
+WITH standing AS (
+    SELECT merchant_id, acquirer, terminal_id, currency, batch_number, 1 AS number,
+        CASE kind WHEN 'refund' THEN -amount_minor ELSE amount_minor END AS net_minor
     FROM batch_items WHERE $1::uuid IS NULL OR merchant_id = $1
-    GROUP BY merchant_id, acquirer, terminal_id, currency, batch_number
+    UNION ALL
+    SELECT merchant_id, acquirer, terminal_id, currency, batch_number,
+        CASE state WHEN 'undone' THEN 1 ELSE 0 END - voids, 0
+    FROM movements
+    WHERE ($1::uuid IS NULL OR merchant_id = $1) AND kind = 'capture' AND voids > 0
+      AND state <> 'failed'
+), items AS (
+    SELECT merchant_id, acquirer, terminal_id, currency, batch_number, sum(number)::bigint AS number,
+        sum(net_minor)::bigint AS net_minor
+    FROM standing GROUP BY merchant_id, acquirer, terminal_id, currency, batch_number
 ), sides AS (
     SELECT b.merchant_id, b.acquirer, b.terminal_id, b.currency, b.batch_number, s.side,
         s.totals::jsonb AS totals

@@ -99,13 +99,13 @@ SELECT (
 ) AS advices;
 
 -- name: batch_reversals
--- What the host counted and took back again (gross): approved sales and forced captures that were
--- voided or reversed.
+-- What the host counted and took back again (gross), because nobody claimed it: approved sales and
+-- forced captures.
 SELECT count(*) AS number, COALESCE(sum(authorized_minor), 0)::bigint AS amount_minor
 FROM payments
 WHERE merchant_id = $1 AND acquirer = $2 AND terminal_id = $3 AND currency = $4
-  AND batch_number = $5 AND kind IN ('sale', 'forced') AND state IN ('voided', 'reversed')
-  AND authorized_minor > 0;
+  AND batch_number = $5 AND kind IN ('sale', 'forced') AND state = 'reversed'
+  AND authorized_minor > 0 AND captured_minor = 0;
 
 -- name: batch_credit_reversals
 -- The same of credits: what was approved had a time within which it was to be acknowledged.
@@ -116,13 +116,14 @@ WHERE merchant_id = $1 AND acquirer = $2 AND terminal_id = $3 AND currency = $4
   AND acknowledge_by IS NOT NULL;
 
 -- name: batch_capture_reversals
--- Captures of this batch that were voided again.
-SELECT count(*) AS number, COALESCE(sum(m.amount_minor), 0)::bigint AS amount_minor
-FROM movements AS m JOIN payments AS p
-    ON p.merchant_id = m.merchant_id AND p.payment_id = m.payment_id
-WHERE m.merchant_id = $1 AND m.acquirer = $2 AND m.terminal_id = $3 AND m.currency = $4
-  AND m.batch_number = $5 AND m.kind = 'capture' AND m.state = 'undone'
-  AND p.kind = 'authorization';
+-- What voids took out of captures of this batch: how often, how many captures were undone, how much.
+SELECT COALESCE(sum(voids), 0)::bigint AS number,
+    count(*) FILTER (WHERE state = 'undone') AS undone,
+    COALESCE(sum(voided_minor + CASE state WHEN 'undone' THEN amount_minor ELSE 0 END), 0)::bigint
+        AS amount_minor
+FROM movements
+WHERE merchant_id = $1 AND acquirer = $2 AND terminal_id = $3 AND currency = $4
+  AND batch_number = $5 AND kind = 'capture' AND state IN ('pending', 'undone') AND voids > 0;
 
 -- name: batch_authorizations
 -- Approved authorizations that carried this batch's number.
@@ -320,8 +321,13 @@ WITH batch AS (
 SELECT (SELECT count(*) FROM moved) AS items FROM batch;
 
 -- name: batch_by_number
--- One batch.
-SELECT * FROM batches WHERE merchant_id = $1 AND acquirer = $2 AND terminal_id = $3
+-- One batch, and how many items it has.
+SELECT b.*, (
+    SELECT count(*) FROM batch_items AS i
+    WHERE i.merchant_id = b.merchant_id AND i.acquirer = b.acquirer
+      AND i.terminal_id = b.terminal_id AND i.currency = b.currency
+      AND i.batch_number = b.batch_number) AS items
+FROM batches AS b WHERE merchant_id = $1 AND acquirer = $2 AND terminal_id = $3
   AND currency = $4 AND batch_number = $5;
 
 -- name: batches_page

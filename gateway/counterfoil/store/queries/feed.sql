@@ -53,6 +53,8 @@ WITH head AS MATERIALIZED (
             WHEN source = 'endpoint' AND from_state = to_state THEN source || ' ' || cause
             WHEN from_state = to_state AND movement_kind IS NOT NULL
                 THEN movement_kind || ' ' || cause
+            WHEN source = 'payment' AND from_state = to_state THEN 'hold ' || cause
+            WHEN cause = 'voided' AND to_state = 'authorized' THEN 'void voided'
             WHEN cause = 'capture_refused' THEN 'capture capture_refused'
             ELSE source || ' ' || to_state END AS word
     FROM turns AS t

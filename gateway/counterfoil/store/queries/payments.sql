@@ -225,13 +225,13 @@ WITH input AS MATERIALIZED (
         $8::text[], $9::text[], $10::text[], $11::text[], $12::timestamptz[], $13::text[],
         $14::text[], $15::uuid[], $16::uuid[], $17::uuid[], $18::text[], $19::timestamptz[],
         $20::timestamptz[], $21::bigint[], $22::text[], $23::text[], $24::text[], $25::boolean[],
-        $26::bytea[], $27::bytea[], $28::bytea[]
+        $26::bytea[], $27::bytea[], $28::bytea[], $29::timestamptz[]
     ) AS t (
         merchant_id, payment_id, event_id, to_state, cause, response_code, approval_code,
         avs_result, cvv_result, network_transaction_id, settlement_date, acknowledge_by, mti,
         content, message_id, transfer_id, advice_id, reason_code, late_until,
         at, authorized_minor, advice_code, screening, mark, never_again,
-        card_subject, email_subject, address_subject)
+        card_subject, email_subject, address_subject, hold_until)
 ), moved AS (
     UPDATE payments AS p
     SET state = i.to_state, version = p.version + 1, changed_by = i.event_id,
@@ -241,7 +241,8 @@ WITH input AS MATERIALIZED (
         avs_result = i.avs_result, cvv_result = i.cvv_result,
         network_transaction_id = i.network_transaction_id, settlement_date = i.settlement_date,
         acknowledge_by = i.acknowledge_by, advice_code = i.advice_code,
-        screening = COALESCE(i.screening, p.screening), updated_at = i.at
+        screening = COALESCE(i.screening, p.screening), hold_until = i.hold_until,
+        updated_at = i.at
     FROM input AS i
     WHERE p.merchant_id = i.merchant_id AND p.payment_id = i.payment_id AND p.state = 'processing'
     RETURNING p.*
@@ -429,6 +430,14 @@ SELECT * FROM payments WHERE merchant_id = $1 AND payment_id = $2;
 -- What an idempotency key was used for.
 SELECT operation, fingerprint, payment_id FROM idempotency_keys
 WHERE merchant_id = $1 AND idempotency_key = $2;
+
+-- name: claim_key
+-- Note what a key was used for.
+INSERT INTO idempotency_keys
+    (merchant_id, idempotency_key, operation, fingerprint, payment_id, created_at)
+VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT DO NOTHING
+RETURNING merchant_id;
 
 -- name: fence_key
 -- Close a key that was never seen: whoever comes with it later is refused.

@@ -1,0 +1,86 @@
+"""
+Capture an authorized payment, in one part or several.
+
+Stands between *authorize* and *batch*: takes part or all of what is held and puts it into
+the merchant's open batch. The last capture may let the rest of the hold go at once.
+"""
+
+from datetime import datetime
+
+from counterfoil.payments.commands import Command, Done, announce, late_until, once, start
+from counterfoil.payments.lifecycle import Kind, State
+from counterfoil.payments.payment import Payment, held_minor
+from counterfoil.payments.refusals import AmountTooLarge, CaptureTooLate, NotNow
+from counterfoil.payments.road import Road
+
+CAPTURES_MAX = 99  # Of one authorization: card networks number them with two digits.
+
+
+async def capture(command: Command, road: Road) -> Done:
+    """
+    Take what an authorization holds, or a part, and put it into the open batch.
+
+    Raises:
+        CaptureTooLate: The hold has lapsed; authorize again.
+        AmountTooLarge: More than is still held.
+        NotNow: Nothing is held. KeyReused, KeyFenced, PaymentUnknown: as named.
+    """
+    return await once("capture", command, _capture, road)
+
+
+async def _capture(
+    command: Command, payment: Payment, fingerprint: bytes, road: Road
+) -> Payment | None:
+    _check(command, payment, road.clock.now())
+    await announce(payment, road)
+    at = road.clock.now()
+    captured = await road.store.capture(
+        *start(command, fingerprint, road, ids=4),
+        command.amount_minor,
+        command.is_final,
+        road.ids.new(),
+        road.ids.new(),
+        CAPTURES_MAX,
+        late_until(at, road),
+        at,
+        command.actor,
+    )
+    if captured is None and await _too_many(payment, road):
+        raise NotNow(f"an authorization is captured {CAPTURES_MAX} times at most", payment)
+    return captured
+
+
+def _check(command: Command, payment: Payment, at: datetime) -> None:
+    """
+    Refuse what cannot be captured, saying why; the statement's own guard decides races.
+    """
+    if payment.kind is not Kind.AUTHORIZATION or payment.state not in (
+        State.AUTHORIZED,
+        State.CAPTURED,
+        State.EXPIRED,
+    ):
+        raise NotNow(
+            f"the {payment.kind} is {payment.state}: only what an authorization holds can be "
+            "captured",
+            payment,
+        )
+    if payment.state is State.EXPIRED or (payment.hold_until and payment.hold_until <= at):
+        raise CaptureTooLate(
+            f"the hold lapsed at {payment.hold_until:%Y-%m-%dT%H:%M:%SZ}: authorize again", payment
+        )
+    held = held_minor(payment)
+    if not held:
+        raise NotNow(
+            f"nothing is held any more: {payment.captured_minor} was captured and "
+            f"{payment.released_minor} went back",
+            payment,
+        )
+    if command.amount_minor is not None and command.amount_minor > held:
+        raise AmountTooLarge(
+            f"{command.amount_minor} is more than the {held} that is still held", payment
+        )
+
+
+async def _too_many(payment: Payment, road: Road) -> bool:
+    made = [each for each in await road.store.movements(payment) if each.kind == "capture"]
+    return len(made) >= CAPTURES_MAX
