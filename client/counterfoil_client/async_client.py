@@ -43,6 +43,8 @@ class AsyncClient(AsyncDriver):
         description: str | None = None,
         customer_email: str | None = None,
         billing: Billing | None = None,
+        customer_ip: str | None = None,
+        duplicate_check: bool = True,
         idempotency_key: str | None = None,
     ) -> Payment:
         """
@@ -51,6 +53,8 @@ class AsyncClient(AsyncDriver):
 
         A decline, a reversal or an approval that came too late is a result: ask
         `payment.paid`. *amount* is minor units (4200) or a decimal string ("42.00").
+        *customer_ip* is where the shopper's request came from, for the merchant's rules;
+        without *duplicate_check* it is meant, also if it looks like the one before.
 
         Raises:
             RequestRefused: A definite no (KeyReused, KeyFenced); nothing was charged.
@@ -68,6 +72,8 @@ class AsyncClient(AsyncDriver):
             description=description,
             customer_email=customer_email,
             billing=billing,
+            customer_ip=customer_ip,
+            duplicate_check=duplicate_check,
             idempotency_key=idempotency_key,
         )
         return await self._move(intent, steps, own_key=idempotency_key is not None)
@@ -82,6 +88,8 @@ class AsyncClient(AsyncDriver):
         description: str | None = None,
         customer_email: str | None = None,
         billing: Billing | None = None,
+        customer_ip: str | None = None,
+        duplicate_check: bool = True,
         idempotency_key: str | None = None,
     ) -> Payment:
         """
@@ -96,6 +104,8 @@ class AsyncClient(AsyncDriver):
             description=description,
             customer_email=customer_email,
             billing=billing,
+            customer_ip=customer_ip,
+            duplicate_check=duplicate_check,
             idempotency_key=idempotency_key,
         )
         return await self._move(intent, steps, own_key=idempotency_key is not None)
@@ -110,6 +120,8 @@ class AsyncClient(AsyncDriver):
         order: str | None = None,
         description: str | None = None,
         customer_email: str | None = None,
+        customer_ip: str | None = None,
+        duplicate_check: bool = True,
         idempotency_key: str | None = None,
     ) -> Payment:
         """
@@ -125,6 +137,8 @@ class AsyncClient(AsyncDriver):
             order=order,
             description=description,
             customer_email=customer_email,
+            customer_ip=customer_ip,
+            duplicate_check=duplicate_check,
             idempotency_key=idempotency_key,
             voice_approval_code=voice_approval_code,
         )
@@ -167,6 +181,7 @@ class AsyncClient(AsyncDriver):
         order: str | None = None,
         description: str | None = None,
         billing: Billing | None = None,
+        customer_ip: str | None = None,
         idempotency_key: str | None = None,
     ) -> Payment:
         """
@@ -187,6 +202,7 @@ class AsyncClient(AsyncDriver):
                 order=order,
                 description=description,
                 billing=billing,
+                customer_ip=customer_ip,
                 idempotency_key=idempotency_key,
             )
         )

@@ -67,6 +67,8 @@ class Calls:
         billing: Billing | None = None,
         idempotency_key: str | None,
         voice_approval_code: str | None = None,
+        customer_ip: str | None = None,
+        duplicate_check: bool = True,
     ) -> tuple[Intent, Steps[Payment]]:
         """
         Return the steps of a sale, an authorization, a forced sale or a credit.
@@ -81,6 +83,8 @@ class Calls:
             customer_email=customer_email,
             billing=billing,
             voice_approval_code=voice_approval_code,
+            customer_ip=customer_ip,
+            duplicate_check=duplicate_check,
         )
         return self._journalled(*wire.payment(_key(idempotency_key), terms, card))
 
@@ -93,6 +97,7 @@ class Calls:
         description: str | None,
         billing: Billing | None,
         idempotency_key: str | None,
+        customer_ip: str | None = None,
     ) -> Steps[Payment]:
         """
         Return the steps of a verification, which moves nothing and is in no journal.
@@ -105,6 +110,7 @@ class Calls:
             order=order,
             description=description,
             billing=billing,
+            customer_ip=customer_ip,
         )
         request = wire.verification(_key(idempotency_key), terms, card)
         return core.ask_only(request, self._pace())

@@ -38,6 +38,8 @@ class Client(Driver):
         description: str | None = None,
         customer_email: str | None = None,
         billing: Billing | None = None,
+        customer_ip: str | None = None,
+        duplicate_check: bool = True,
         idempotency_key: str | None = None,
     ) -> Payment:
         """
@@ -46,6 +48,8 @@ class Client(Driver):
 
         A decline, a reversal or an approval that came too late is a result: ask
         `payment.paid`. *amount* is minor units (4200) or a decimal string ("42.00").
+        *customer_ip* is where the shopper's request came from, for the merchant's rules;
+        without *duplicate_check* it is meant, also if it looks like the one before.
 
         Raises:
             RequestRefused: A definite no (KeyReused, KeyFenced); nothing was charged.
@@ -63,6 +67,8 @@ class Client(Driver):
             description=description,
             customer_email=customer_email,
             billing=billing,
+            customer_ip=customer_ip,
+            duplicate_check=duplicate_check,
             idempotency_key=idempotency_key,
         )
         return self._move(intent, steps, own_key=idempotency_key is not None)
@@ -77,6 +83,8 @@ class Client(Driver):
         description: str | None = None,
         customer_email: str | None = None,
         billing: Billing | None = None,
+        customer_ip: str | None = None,
+        duplicate_check: bool = True,
         idempotency_key: str | None = None,
     ) -> Payment:
         """
@@ -91,6 +99,8 @@ class Client(Driver):
             description=description,
             customer_email=customer_email,
             billing=billing,
+            customer_ip=customer_ip,
+            duplicate_check=duplicate_check,
             idempotency_key=idempotency_key,
         )
         return self._move(intent, steps, own_key=idempotency_key is not None)
@@ -105,6 +115,8 @@ class Client(Driver):
         order: str | None = None,
         description: str | None = None,
         customer_email: str | None = None,
+        customer_ip: str | None = None,
+        duplicate_check: bool = True,
         idempotency_key: str | None = None,
     ) -> Payment:
         """
@@ -120,6 +132,8 @@ class Client(Driver):
             order=order,
             description=description,
             customer_email=customer_email,
+            customer_ip=customer_ip,
+            duplicate_check=duplicate_check,
             idempotency_key=idempotency_key,
             voice_approval_code=voice_approval_code,
         )
@@ -162,6 +176,7 @@ class Client(Driver):
         order: str | None = None,
         description: str | None = None,
         billing: Billing | None = None,
+        customer_ip: str | None = None,
         idempotency_key: str | None = None,
     ) -> Payment:
         """
@@ -182,6 +197,7 @@ class Client(Driver):
                 order=order,
                 description=description,
                 billing=billing,
+                customer_ip=customer_ip,
                 idempotency_key=idempotency_key,
             )
         )

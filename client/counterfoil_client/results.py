@@ -34,6 +34,16 @@ class Decline(msgspec.Struct, frozen=True, kw_only=True):
     retry: str = "never"
 
 
+class Screening(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    One of the merchant's rules, what came of it (`refused`, `reversed`, ...), and why in words.
+    """
+
+    rule: str
+    result: str
+    words: str = ""
+
+
 class Movement(msgspec.Struct, frozen=True, kw_only=True):
     """
     A capture, void or refund of a payment; a credit has a refund.
@@ -86,6 +96,7 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
     possible: tuple[str, ...] = ()
     confirmation_number: str | None = None
     decline: Decline | None = None
+    screening: tuple[Screening, ...] = ()
     order: str | None = None
     description: str | None = None
     customer_email: str | None = None

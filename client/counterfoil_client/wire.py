@@ -38,6 +38,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     customer_email: str | None = None
     billing: Billing | None = None
     voice_approval_code: str | None = None
+    customer_ip: str | None = None
+    duplicate_check: bool = True
 
 
 def payment(key: str, terms: Terms, card: Card) -> tuple[Intent, Send]:
@@ -64,7 +66,7 @@ def payment(key: str, terms: Terms, card: Card) -> tuple[Intent, Send]:
         currency=terms.currency,
         last4=card.last4,
     )
-    return intent, _post(path, _with_card(shown, card), key)
+    return intent, _post(path, _with_card(shown | _screened(terms), card), key)
 
 
 def verification(key: str, terms: Terms, card: Card) -> Send:
@@ -72,7 +74,7 @@ def verification(key: str, terms: Terms, card: Card) -> Send:
     Return what to send to ask about a card; it moves nothing, so nothing is written down.
     """
     _keep_the_number_out(card, key, terms)
-    return _post("/v1/verifications", _with_card(_shown(terms), card), key)
+    return _post("/v1/verifications", _with_card(_shown(terms) | _screened(terms), card), key)
 
 
 def movement(
@@ -179,6 +181,15 @@ def _shown(terms: Terms) -> Body:
         "description": terms.description,
         "billing": _present(msgspec.structs.asdict(terms.billing)) if terms.billing else None,
     }
+
+
+def _screened(terms: Terms) -> Body:
+    """
+    Return what only screening looks at. A repeat may say it otherwise: it is no part of the
+    fingerprint, here and at the gateway.
+    """
+    said: Body = {"customer_ip": terms.customer_ip}
+    return said if terms.duplicate_check else said | {"duplicate_check": False}
 
 
 def _with_card(shown: Body, card: Card) -> Body:

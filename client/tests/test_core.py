@@ -2,6 +2,7 @@
 One call, step by step: what each failure proves, and what is done about it.
 """
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -483,3 +484,18 @@ def test_a_voice_code_that_cannot_stand_is_refused_before_anything_is_written(
             idempotency_key=None,
             voice_approval_code=code,
         )
+
+
+def test_what_only_screening_looks_at_is_sent_and_is_no_part_of_the_request(
+    stage: Stage, card: Card
+) -> None:
+    """
+    A shopper on the move repeats from another address: the same payment, not another body.
+    """
+    first = stage.run(stage.sale(card, customer_ip="192.0.2.1", duplicate_check=False))
+    again = stage.run(stage.sale(card, customer_ip="198.51.100.7"))
+
+    (sent,) = [each for each in stage.log if isinstance(each, Send) and each.path == "/v1/payments"]
+    assert json.loads(sent.body or b"")["customer_ip"] == "192.0.2.1"
+    assert json.loads(sent.body or b"")["duplicate_check"] is False
+    assert again == first
