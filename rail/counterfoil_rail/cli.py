@@ -16,6 +16,7 @@ from counterfoil_rail.control import ControlError, ask
 from counterfoil_rail.faults import FAULTS, FaultError
 from counterfoil_rail.holds import HOLD_SECONDS, HOLD_SECONDS_MAX
 from counterfoil_rail.issuer import DelayRange
+from counterfoil_rail.journal import journal as host_journal
 from counterfoil_rail.listing import as_json, as_table, charges
 from counterfoil_rail.log import Log
 from counterfoil_rail.server import Settings
@@ -117,6 +118,16 @@ def books(*, state: State, as_json_list: JsonList = False) -> None:
         As one JSON list instead of a table.
     """
     write(as_json(charges(state)) if as_json_list else as_table(charges(state)))
+
+
+@app.command
+def journal(*, state: State) -> None:
+    """
+    Write the host's journal: every charge and the numbers used, one JSON object a line.
+
+    It is what `counterfoil quarantine compare --host-journal` reads.
+    """
+    write(host_journal(state))
 
 
 @app.command

@@ -156,8 +156,11 @@ async def _unclaimed(processes: ProcessStore, clock: SystemClock) -> Finding:
 
 
 def _disk(settings: Configuration) -> Finding:
+    folder = settings.folder
+    while not folder.exists():
+        folder = folder.parent  # A first start makes the rest.
     try:
-        disk = measure(settings.folder)
+        disk = measure(folder)
     except OSError as error:
         return Finding("disk", False, f"{settings.folder} cannot be looked at ({error.strerror})")
     limit = settings.database.full_percent

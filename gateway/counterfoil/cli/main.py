@@ -37,6 +37,9 @@ _OWN = {
     "audit": "counterfoil.cli.audit:audit",
     "iso8583": "counterfoil.cli.iso8583:app",
     "doctor": "counterfoil.cli.doctor:doctor",
+    "backup": "counterfoil.cli.backup:backup",
+    "restore": "counterfoil.cli.backup:restore",
+    "quarantine": "counterfoil.cli.quarantine:app",
 }
 
 for _name, _place in _OWN.items():
@@ -76,6 +79,7 @@ def _is_refusal(error: Exception) -> bool:
     from counterfoil.cli.console import CommandRefused
     from counterfoil.config import ConfigurationRefused
     from counterfoil.keyfile import KeyFileRefused
+    from counterfoil.outside.backup import BackupRefused
     from counterfoil.store.database import DatabaseAway
     from counterfoil.store.merchants import AcceptorTaken
     from counterfoil.store.migrate import MigrationRefused
@@ -86,6 +90,7 @@ def _is_refusal(error: Exception) -> bool:
         error,
         PortTaken
         | AcceptorTaken
+        | BackupRefused
         | CommandRefused
         | ConfigurationRefused
         | KeyFileRefused

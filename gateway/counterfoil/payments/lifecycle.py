@@ -80,6 +80,7 @@ class Cause(StrEnum):
     TRIED_AGAIN = "tried_again"
     ASKED_AGAIN = "asked_again"
     SCREENED = "screened"
+    KEPT_BY_A_PERSON = "kept_by_a_person"
 
 
 MOVES: frozenset[tuple[State, State]] = frozenset(

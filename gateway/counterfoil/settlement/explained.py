@@ -28,6 +28,10 @@ FindingKind = Literal[
     "without_report",
     "not_paid",
     "statement_missing",
+    "restored_host_only",
+    "restored_missing_there",
+    "restored_state_differs",
+    "restored_unclaimed",
 ]
 LineOutcome = Literal["matched", "missing_here", "amount_differs", "date_shifted", "duplicate"]
 EntryOutcome = Literal[

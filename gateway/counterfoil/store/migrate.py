@@ -65,6 +65,13 @@ def migrations() -> list[Migration]:
     return found
 
 
+def known_migrations() -> int:
+    """
+    Return how many migrations this version has.
+    """
+    return len(migrations())
+
+
 async def migrate(database: Database, *, mode: str, clock: Clock) -> list[str]:
     """
     Apply what is missing and stamp a new database with *mode*; return the names applied.

@@ -1,0 +1,177 @@
+"""
+`counterfoil backup` and `counterfoil restore`.
+"""
+
+import os
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated
+
+import cyclopts
+
+from counterfoil import app
+from counterfoil.cli.console import (
+    CommandRefused,
+    ConfigOption,
+    JsonOption,
+    configuration,
+    run,
+    say,
+    say_json,
+)
+from counterfoil.clock import SystemClock
+from counterfoil.config import Configuration
+from counterfoil.outside import backup as backups
+from counterfoil.outside.backup import Manifest, Place
+from counterfoil.store.backups import backup_facts, is_empty, quarantine_statement
+from counterfoil.store.embedded import EmbeddedPostgres
+from counterfoil.store.migrate import known_migrations
+
+READY_SECONDS_MAX = 120.0
+STOP_SECONDS_MAX = 60.0
+KEY_WARNING = (
+    "The key file is not in it: {key}. Keep its copy elsewhere (`counterfoil keys escrow`); "
+    "without it no card in the backup can ever be read."
+)
+
+ToolsOption = Annotated[
+    Path | None,
+    cyclopts.Parameter(
+        help="The folder of pg_dump and psql; without it those of the embedded PostgreSQL."
+    ),
+]
+
+
+def backup(
+    folder: Path,
+    /,
+    *,
+    tools: ToolsOption = None,
+    json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """
+    Back the database up into FOLDER, which must not exist yet. Everything may go on meanwhile.
+    """
+    settings = configuration(config)
+    os.umask(0o077)
+    manifest = run(_back_up(settings, folder.absolute(), tools))
+    if json:
+        say_json(backups.as_json(manifest))
+        return
+    say(f"{folder}: {backups.manifest_text(manifest)}.")
+    say(KEY_WARNING.format(key=settings.key_path))
+
+
+def restore(
+    folder: Path,
+    /,
+    *,
+    tools: ToolsOption = None,
+    json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """
+    Restore the backup in FOLDER into an installation without a database, and quarantine it.
+    """
+    settings = configuration(config)
+    os.umask(0o077)
+    source = folder.absolute()
+    manifest = backups.checked(source, mode=settings.mode, migrations=known_migrations())
+    backups.key_opens(manifest, settings.key_path)
+    run(_restore(settings, source, manifest, tools))
+    if json:
+        say_json(backups.as_json(manifest))
+        return
+    say(f"Restored: {backups.manifest_text(manifest)}. The installation is in quarantine.")
+    say("Next: get the host's journal, `counterfoil up`, `counterfoil quarantine compare`.")
+
+
+async def _back_up(settings: Configuration, folder: Path, tools: Path | None) -> Manifest:
+    async with app.open_database(settings) as database:
+        facts = await backup_facts(database)
+    return backups.back_up(_place(settings, tools), folder, facts, SystemClock().now())
+
+
+async def _restore(
+    settings: Configuration, folder: Path, manifest: Manifest, tools: Path | None
+) -> None:
+    made = f"{manifest.made_at:%Y-%m-%d %H:%M:%S} UTC"
+    statement = quarantine_statement(f"restored from the backup of {made}")
+    async with _empty_database(settings):
+        backups.restore(_place(settings, tools), folder, statement)
+
+
+def _place(settings: Configuration, tools: Path | None) -> Place:
+    """
+    Return how the tools reach the installation's database.
+    """
+    embedded = EmbeddedPostgres(settings.folder / "postgres")
+    binaries = tools or embedded.binaries()
+    clean = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
+    if settings.database.url:
+        return Place(binaries, {**clean, "PGDATABASE": settings.database.url}, Path("/"))
+    known = embedded.dsn_parameters()
+    return Place(
+        binaries,
+        {
+            **clean,
+            "PGHOST": "/proc/self/cwd",  # The socket's folder: its path may be too long.
+            "PGUSER": known["user"],
+            "PGPASSWORD": known["password"],
+            "PGDATABASE": known["database"],
+        },
+        settings.folder / "postgres" / "run",
+    )
+
+
+@asynccontextmanager
+async def _empty_database(settings: Configuration) -> AsyncIterator[None]:
+    """
+    Lend an empty database: the configured one, or the embedded one, made and run for this.
+
+    Raises:
+        CommandRefused: It is not empty.
+    """
+    if settings.database.url:
+        async with app.open_database(settings) as database:
+            if not await is_empty(database):
+                raise CommandRefused(
+                    "the database is not empty: a restore never overwrites anything. Make a new one"
+                )
+        yield
+        return
+    embedded = EmbeddedPostgres(settings.folder / "postgres")
+    settings.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if embedded.is_running():
+        raise CommandRefused("the embedded database runs: a restore never overwrites anything")
+    async with _running(embedded), app.open_database(settings) as database:
+        if not await is_empty(database):
+            raise CommandRefused(
+                f"there is a database in {settings.folder / 'postgres'}: a restore never "
+                "overwrites anything. Move that folder away, or choose another `state`"
+            )
+        yield
+
+
+@asynccontextmanager
+async def _running(embedded: EmbeddedPostgres) -> AsyncIterator[None]:
+    embedded.prepare()
+    server = subprocess.Popen(  # noqa: S603, ASYNC220 - our own command; it returns at once.
+        embedded.argv(parent=os.getpid()),
+        env=embedded.environment(),
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        await embedded.wait_until_ready(READY_SECONDS_MAX)
+        yield
+    finally:
+        server.terminate()
+        try:
+            server.wait(STOP_SECONDS_MAX)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()

@@ -1,0 +1,231 @@
+"""
+`counterfoil quarantine`: after a restore nothing moves until it was compared with the host.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import cyclopts
+
+from counterfoil import app as counterfoil_app
+from counterfoil import ids
+from counterfoil.cli.console import (
+    CommandRefused,
+    ConfigOption,
+    JsonOption,
+    configuration,
+    run,
+    say,
+    say_json,
+)
+from counterfoil.cli.deposit_text import amount_text
+from counterfoil.clock import SystemClock
+from counterfoil.config import Configuration
+from counterfoil.ids import Ids
+from counterfoil.outside import quarantine
+from counterfoil.outside.host_journal import Journal, JournalRefused
+from counterfoil.outside.quarantine import Compared, NotKept, NotLifted
+from counterfoil.payments.payment import Payment
+from counterfoil.store.backups import begin_quarantine
+from counterfoil.store.database import Database
+from counterfoil.store.merchants import MerchantStore
+from counterfoil.store.numbers import ConfirmationLeases
+from counterfoil.store.payments import PaymentStore
+from counterfoil.store.quarantine import QuarantineStore
+
+NOTE_CHARACTERS_MAX = 500
+
+app = cyclopts.App(name="quarantine", help="After a restore: compare with the host, then go on.")
+
+
+@app.command
+def show(*, json: JsonOption = False, config: ConfigOption = None) -> None:
+    """
+    Say whether the installation is in quarantine, what was compared, and what is open.
+    """
+    said = run(_show(configuration(config)))
+    if json:
+        say_json(said)
+        return
+    if said["since"] is None:
+        say("Not in quarantine.")
+        return
+    say(f"In quarantine since {said['since']:%Y-%m-%d %H:%M} UTC: {said['reason']}")
+    for each in said["acquirers"]:
+        at = each["compared_at"]
+        done = (
+            f"compared {at:%Y-%m-%d %H:%M} UTC, {each['charges']} charges" if at else "not compared"
+        )
+        say(f"  {each['acquirer']}: {done}")
+    say(f"  {said['open']} difference(s) open: `counterfoil settlement findings`")
+
+
+@app.command
+def begin(
+    *,
+    reason: Annotated[str, cyclopts.Parameter(help="Why: which backup, restored by what means.")],
+    config: ConfigOption = None,
+) -> None:
+    """
+    Put the installation into quarantine, after a restore by other means than `restore`.
+    """
+    if not run(_begin(configuration(config), _note(reason))):
+        raise CommandRefused("it is in quarantine already: `counterfoil quarantine show`")
+    say("In quarantine: nothing moves until it was compared and lifted.")
+
+
+@app.command
+def compare(
+    *,
+    host_journal: Annotated[Path, cyclopts.Parameter(help="What the acquirer knows (JSON lines).")],
+    acquirer: Annotated[
+        str | None, cyclopts.Parameter(help="Whose journal; not needed if there is one acquirer.")
+    ] = None,
+    json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """
+    Compare with the host's journal, payment by payment; exit 1 if anything differs.
+    """
+    settings = configuration(config)
+    found = run(_compare(settings, host_journal, _acquirer(settings, acquirer)))
+    if json:
+        say_json(_told(found))
+    else:
+        for each in found.differences:
+            amount = amount_text(each.amount_minor, each.currency)
+            say(f"{each.kind}  {each.subject}  {amount} {each.currency}: {each.words}")
+        strangers = f", {found.strangers} at terminals that are nobody's here"
+        say(
+            f"{found.charges} charges compared{strangers if found.strangers else ''}; "
+            f"{len(found.differences)} difference(s)."
+        )
+    if found.differences:
+        raise SystemExit(1)
+
+
+@app.command
+def keep(
+    payment: Annotated[str, cyclopts.Parameter(help="Such as pay_0198...")],
+    *,
+    note: Annotated[str, cyclopts.Parameter(help="Who said that the order is paid.")],
+    confirmation_number: Annotated[
+        str | None, cyclopts.Parameter(help="The one that the shopper has; else a new one.")
+    ] = None,
+    config: ConfigOption = None,
+) -> None:
+    """
+    Claim an approval that the merchant acknowledged after the backup was made.
+    """
+    kept = run(_keep(configuration(config), payment, _note(note), confirmation_number))
+    say(f"{payment} is {kept.state}, confirmation number {kept.confirmation_number}.")
+
+
+@app.command
+def lift(*, config: ConfigOption = None) -> None:
+    """
+    Let everything move again, with all numbers beyond what the host has seen.
+    """
+    run(_lift(configuration(config)))
+    say("The quarantine is lifted. Batches that the host knew wait: `counterfoil batch list`.")
+
+
+async def _show(settings: Configuration) -> dict[str, Any]:
+    async with _opened(settings) as (_, store):
+        standing = await store.standing()
+        comparisons = await store.comparisons()
+    return {
+        "since": standing["quarantined_at"],
+        "reason": standing["quarantine_reason"],
+        "open": standing["open"],
+        "acquirers": [
+            {name: each[name] for name in ("acquirer", "compared_at", "charges", "differences")}
+            for each in comparisons
+        ],
+    }
+
+
+async def _begin(settings: Configuration, reason: str) -> bool:
+    async with counterfoil_app.open_database(settings) as database:
+        return await begin_quarantine(database, SystemClock(), reason)
+
+
+async def _compare(settings: Configuration, path: Path, acquirer: str) -> Compared:
+    async with _opened(settings) as (_, store):
+        if (await store.standing())["quarantined_at"] is None:
+            raise CommandRefused("this installation is not in quarantine: there is nothing to lift")
+        try:
+            return await quarantine.compare(Journal(path), acquirer, store, SystemClock().now())
+        except JournalRefused as error:
+            raise CommandRefused(str(error)) from error
+
+
+async def _keep(settings: Configuration, payment: str, note: str, number: str | None) -> Payment:
+    clock = SystemClock()
+    made = Ids(clock)
+    try:
+        payment_id = ids.read(ids.PAYMENT, payment)
+        async with _opened(settings) as (database, store):
+            vault = await counterfoil_app.open_vault(database, settings)
+            return await quarantine.keep(
+                payment_id,
+                note=note,
+                number=number,
+                store=store,
+                payments=PaymentStore(database, clock),
+                merchants=MerchantStore(database, clock),
+                confirmations=ConfirmationLeases(database, vault.confirmation_key, size=1),
+                clock=clock,
+                ids=made,
+            )
+    except (NotKept, ids.UnreadableId) as error:
+        raise CommandRefused(str(error)) from error
+
+
+async def _lift(settings: Configuration) -> None:
+    async with _opened(settings) as (_, store):
+        try:
+            await quarantine.lift(store, SystemClock())
+        except NotLifted as error:
+            raise CommandRefused(str(error)) from error
+
+
+@asynccontextmanager
+async def _opened(settings: Configuration) -> AsyncIterator[tuple[Database, QuarantineStore]]:
+    async with counterfoil_app.open_database(settings) as database:
+        yield database, QuarantineStore(database, Ids(SystemClock()))
+
+
+def _acquirer(settings: Configuration, chosen: str | None) -> str:
+    names = [each.name for each in settings.acquirer]
+    if chosen is None and len(names) == 1:
+        return names[0]
+    if chosen not in names:
+        raise CommandRefused(f"say whose journal it is with --acquirer: {', '.join(names)}")
+    return chosen
+
+
+def _note(text: str) -> str:
+    if not 0 < len(text.strip()) <= NOTE_CHARACTERS_MAX:
+        raise CommandRefused(f"say why in 1 to {NOTE_CHARACTERS_MAX} characters")
+    return text.strip()
+
+
+def _told(found: Compared) -> dict[str, Any]:
+    return {
+        "charges": found.charges,
+        "strangers": found.strangers,
+        "differences": [
+            {
+                "kind": each.kind,
+                "terminal_id": each.terminal_id,
+                "rrn": each.rrn,
+                "amount_minor": each.amount_minor,
+                "currency": each.currency,
+                "words": each.words,
+            }
+            for each in found.differences
+        ],
+    }
