@@ -46,7 +46,6 @@ ToolsOption = Annotated[
 
 def backup(
     folder: Path,
-    /,
     *,
     tools: ToolsOption = None,
     json: JsonOption = False,
@@ -67,7 +66,6 @@ def backup(
 
 def restore(
     folder: Path,
-    /,
     *,
     tools: ToolsOption = None,
     json: JsonOption = False,

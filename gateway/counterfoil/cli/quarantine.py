@@ -129,7 +129,9 @@ def lift(*, config: ConfigOption = None) -> None:
     Let everything move again, with all numbers beyond what the host has seen.
     """
     run(_lift(configuration(config)))
-    say("The quarantine is lifted. Batches that the host knew wait: `counterfoil batch list`.")
+    say(
+        "The quarantine is lifted. Batches that the host knew are closed: `counterfoil batch list`."
+    )
 
 
 async def _show(settings: Configuration) -> dict[str, Any]:

@@ -31,9 +31,10 @@ AMOUNTLESS = ("verification", "credit")
 
 NEXT_STEPS: dict[DifferenceKind, str] = {
     "restored_host_only": (
-        "Made after the backup. Ask the merchant for the order: if it was delivered, keep it in "
-        "the merchant's books and have the acquirer settle it; if not, have the acquirer reverse "
-        "it. Then resolve this finding with what was agreed."
+        "Made after the backup. Ask the merchant for the order: if it was delivered, have the "
+        "acquirer settle it apart, or charge it anew; if not, have the acquirer reverse it. After "
+        "the lift its batch is closed with what we know, and a host drops what we do not name. "
+        "Then resolve this finding with what was agreed."
     ),
     "restored_missing_there": (
         "Ask the acquirer what became of it; nothing will be paid for it. Then resolve this "

@@ -147,10 +147,10 @@ class QuarantineStore:
         at: datetime,
     ) -> bool:
         """
-        Leave the open batch to a person, if the host knows it; open one beyond *last*.
+        Begin to close the open batch, if the host knows it; open one beyond *last*.
         """
         row = await self._database.row(
-            "move_batch",
+            "move_batch_past_host",
             merchant_id,
             acquirer,
             terminal_id,

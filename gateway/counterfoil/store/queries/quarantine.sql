@@ -112,32 +112,29 @@ INSERT INTO confirmation_counters AS c (merchant_id, next_number)
 SELECT merchant_id, $1::bigint FROM merchants
 ON CONFLICT (merchant_id) DO UPDATE SET next_number = c.next_number + $1::bigint;
 
--- name: move_batch
--- The host has seen the open batch: it waits for a person, and one beyond the host's last is opened.
+-- name: move_batch_past_host
+-- The host has seen the open batch: it is closed as usual, and one beyond the host's last is opened.
 WITH ended AS (
     UPDATE batches
-    SET state = 'needs_a_person', closing_at = $6, close_cause = 'restored', close_actor = 'cli'
+    SET state = 'closing', closing_at = $6::timestamptz, next_try_at = $6::timestamptz, close_cause = 'restored',
+        close_actor = 'cli'
     WHERE merchant_id = $1 AND acquirer = $2 AND terminal_id = $3 AND currency = $4
       AND state = 'open' AND batch_number <= $5
     RETURNING merchant_id, acquirer, terminal_id, currency, batch_number
-), stopped AS (
-    INSERT INTO batch_events
-        (merchant_id, event_id, acquirer, terminal_id, currency, batch_number, at, from_state,
-         to_state, cause, actor, note)
-    SELECT merchant_id, $7, acquirer, terminal_id, currency, batch_number, $6, 'closing',
-        'needs_a_person', 'restored', 'cli',
-        'the host may hold more in it than we know: ask before it is closed'
-    FROM ended
 ), opened AS (
     INSERT INTO batches
         (merchant_id, acquirer, terminal_id, currency, batch_number, state, opened_at)
-    SELECT merchant_id, acquirer, terminal_id, currency, $5 + 1, 'open', $6 FROM ended
+    SELECT merchant_id, acquirer, terminal_id, currency, $5 + 1, 'open', $6::timestamptz FROM ended
     RETURNING merchant_id, acquirer, terminal_id, currency, batch_number
 ), told AS (
     INSERT INTO batch_events
         (merchant_id, event_id, acquirer, terminal_id, currency, batch_number, at, from_state,
          to_state, cause, actor)
-    SELECT merchant_id, $8, acquirer, terminal_id, currency, batch_number, $6, NULL, 'open',
+    SELECT merchant_id, $7::uuid, acquirer, terminal_id, currency, batch_number, $6::timestamptz, 'open', 'closing',
+        'restored', 'cli'
+    FROM ended
+    UNION ALL
+    SELECT merchant_id, $8::uuid, acquirer, terminal_id, currency, batch_number, $6::timestamptz, NULL, 'open',
         'opened', 'cli'
     FROM opened
 )

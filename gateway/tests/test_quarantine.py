@@ -1,0 +1,284 @@
+"""
+After a restore: the two halves of each payment, the host's journal, and the way out.
+"""
+
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+import pytest
+from counterfoil.outside.compare import Ours, difference
+from counterfoil.outside.host_journal import FORMAT, Charge, Journal, JournalRefused
+from counterfoil.outside.quarantine import NotKept, NotLifted, compare, keep, lift
+from counterfoil.payments.acknowledge import refuse
+from counterfoil.payments.lifecycle import State
+from counterfoil.store.database import Database
+from counterfoil.store.numbers import StanLeases
+from counterfoil.store.quarantine import QuarantineStore
+from payment_stage import ACTOR, Stage
+
+
+def ours(state: str, **changes: Any) -> Ours:
+    taken = 4200 if state in ("approved", "authorized", "captured") else 0
+    half = Ours(
+        terminal_id="TERM0001",
+        rrn="633108000012",
+        kind="sale",
+        state=state,
+        currency="USD",
+        amount_minor=4200,
+        authorized_minor=taken,
+        captured_minor=taken if state == "captured" else 0,
+        released_minor=0,
+        refunded_minor=0,
+        owed=False,
+    )
+    return msgspec.structs.replace(half, **changes)
+
+
+def theirs(state: str, **changes: Any) -> Charge:
+    charge = Charge(
+        terminal_id="TERM0001",
+        rrn="633108000012",
+        kind="sale",
+        state=state,
+        currency="USD",
+        amount_minor=4200,
+        held_minor=4200 if state == "held" else 0,
+        captured_minor=4200 if state in ("captured", "refunded") else 0,
+        refunded_minor=4200 if state == "refunded" else 0,
+    )
+    return msgspec.structs.replace(charge, **changes)
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "kind"),
+    [
+        (None, theirs("captured"), "restored_host_only"),
+        (None, theirs("held"), "restored_host_only"),
+        (None, theirs("reversed"), None),
+        (None, theirs("declined"), None),
+        (ours("approved"), theirs("captured"), "restored_unclaimed"),
+        (ours("approved"), theirs("reversed"), None),
+        (ours("approved"), None, None),
+        (ours("processing"), theirs("held"), "restored_unclaimed"),
+        (ours("processing"), None, None),
+        (ours("captured"), theirs("captured"), None),
+        (ours("captured"), theirs("reversed"), "restored_state_differs"),
+        (ours("captured"), theirs("refunded"), "restored_state_differs"),
+        (ours("captured", refunded_minor=4200), theirs("refunded"), None),
+        (ours("captured"), None, "restored_missing_there"),
+        (ours("captured", owed=True), theirs("held"), None),
+        (ours("authorized"), theirs("held"), None),
+        (ours("authorized"), theirs("captured"), "restored_state_differs"),
+        (ours("authorized"), None, "restored_missing_there"),
+        (ours("reversed"), theirs("reversed"), None),
+        (ours("reversed"), theirs("captured"), "restored_state_differs"),
+        (ours("reversing", owed=True), theirs("captured"), None),
+        (ours("voiding", owed=True), theirs("captured"), None),
+        (ours("declined"), theirs("declined"), None),
+        (ours("declined"), theirs("captured"), "restored_state_differs"),
+        (ours("not_sent"), None, None),
+    ],
+)
+def test_f41_the_two_halves_of_a_payment_agree_or_a_person_decides(
+    here: Ours | None, there: Charge | None, kind: str | None
+) -> None:
+    """Whatever may have happened after the backup; what is owed is sent again by itself."""
+    found = difference(here, there)
+
+    assert (found.kind if found else None) == kind
+
+
+def written(path: Path, *charges: dict[str, Any], **header: Any) -> Journal:
+    first = {"format": FORMAT, "from": None, "terminals": [], **header}
+    path.write_text("".join(json.dumps(each) + "\n" for each in (first, *charges)))
+    return Journal(path)
+
+
+def charge_of(payment: Any, state: str = "captured", **changes: Any) -> dict[str, Any]:
+    return msgspec.to_builtins(
+        theirs(state, **{"terminal_id": payment.terminal_id, "rrn": payment.rrn, **changes})
+    )
+
+
+@pytest.mark.parametrize(
+    "lines",
+    ["", "[]\n", '{"format": "another", "terminals": []}\n'],
+    ids=["empty", "no object", "another form"],
+)
+def test_a_file_that_is_no_journal_is_refused(tmp_path: Path, lines: str) -> None:
+    """Before anything counts as compared."""
+    path = tmp_path / "host.jsonl"
+    path.write_text(lines)
+
+    with pytest.raises(JournalRefused):
+        Journal(path)
+
+
+def test_a_charge_that_cannot_be_read_is_named_by_its_line(tmp_path: Path) -> None:
+    """A journal is read whole or not at all."""
+    journal = written(tmp_path / "host.jsonl", {"terminal_id": "TERM0001"})
+
+    with pytest.raises(JournalRefused, match="line 2"):
+        list(journal.charges())
+
+
+class Restored:
+    """
+    A stage whose installation is in quarantine.
+    """
+
+    def __init__(self, stage: Stage, path: Path) -> None:
+        self.stage = stage
+        self.store = QuarantineStore(stage.database, stage.road.ids)
+        self.path = path / "host.jsonl"
+
+    async def compare(self, *charges: dict[str, Any], **numbers: Any) -> list[str]:
+        terminals = [{"terminal_id": "TERM0001", **numbers}]
+        journal = written(self.path, *charges, terminals=terminals)
+        stage = self.stage
+        found = await compare(journal, stage.acquirer, self.store, stage.clock.now())
+        return [each.kind for each in found.differences]
+
+    async def open(self) -> int:
+        rows = await self.stage.sql(
+            "SELECT count(*) AS n FROM findings WHERE merchant_id = $1 AND state = 'open'",
+            self.stage.merchant.merchant_id,
+        )
+        number: int = rows[0]["n"]
+        return number
+
+    async def keep(self, payment: Any, number: str | None = None) -> Any:
+        stage = self.stage
+        return await keep(
+            payment.payment_id,
+            note="paid",
+            number=number,
+            store=self.store,
+            payments=stage.road.store,
+            merchants=stage.merchants,
+            confirmations=stage.road.confirmations,
+            clock=stage.clock,
+            ids=stage.road.ids,
+        )
+
+
+@pytest.fixture
+async def restored(database: Database, tmp_path: Path) -> Any:
+    """The only stage of the database, quarantined; nobody else's acquirer is to be compared."""
+    stage = await Stage.set_up(database)
+    await stage.sql("DELETE FROM quarantine_comparisons")
+    await stage.sql("UPDATE findings SET state = 'resolved', resolved_at = now()")
+    await stage.sql(
+        "UPDATE installation SET quarantined_at = $1, quarantine_reason = 'test'",
+        stage.clock.now(),
+    )
+    others = await stage.sql(
+        "SELECT DISTINCT acquirer FROM terminals WHERE acquirer <> $1", stage.acquirer
+    )
+    for each in others:
+        await stage.sql(
+            "INSERT INTO quarantine_comparisons VALUES ($1, $2, 0, 0, '[]')",
+            each["acquirer"],
+            stage.clock.now() + timedelta(days=1),
+        )
+    return Restored(stage, tmp_path)
+
+
+async def test_f41_the_quarantine_is_lifted_only_when_all_is_compared_and_decided(
+    restored: Restored,
+) -> None:
+    """Not before; a difference that a person resolved does not come back."""
+    paid = await restored.stage.paid()
+    with pytest.raises(NotLifted, match="was not compared"):
+        await lift(restored.store, restored.stage.clock)
+    kinds = await restored.compare(charge_of(paid), charge_of(paid, rrn="633108999999"))
+    with pytest.raises(NotLifted, match=r"1 difference\(s\) are open"):
+        await lift(restored.store, restored.stage.clock)
+    await restored.stage.sql(
+        "UPDATE findings SET state = 'resolved', resolved_at = $2, resolution = 'agreed by phone' "
+        "WHERE merchant_id = $1",
+        restored.stage.merchant.merchant_id,
+        restored.stage.clock.now(),
+    )
+    again = await restored.compare(charge_of(paid), charge_of(paid, rrn="633108999999"))
+    await lift(restored.store, restored.stage.clock)
+    with pytest.raises(NotLifted, match="not in quarantine"):
+        await lift(restored.store, restored.stage.clock)
+
+    assert kinds == again == ["restored_host_only"]
+
+
+async def test_what_agrees_by_now_leaves_the_list(restored: Restored) -> None:
+    """A second comparison after somebody has acted."""
+    paid = await restored.stage.paid()
+
+    await restored.compare()
+    before = await restored.open()
+    await restored.compare(charge_of(paid))
+
+    assert (before, await restored.open()) == (1, 0)
+
+
+async def test_f41_no_number_that_the_host_has_seen_is_used_again(restored: Restored) -> None:
+    """Trace numbers of the day, batches and confirmation numbers go on beyond the host's."""
+    stage = restored.stage
+    paid = await stage.paid()
+    today = stage.clock.now().strftime("%m%d")
+
+    await restored.compare(charge_of(paid), last_stans={today: 4711}, last_batches={"USD": 7})
+    before = await stage.road.confirmations.take(stage.merchant.merchant_id)
+    await lift(restored.store, stage.clock)
+    stans = StanLeases(stage.database, 1)
+    stan = await stans.take(
+        stage.merchant.merchant_id, stage.acquirer, "TERM0001", stage.clock.now().date()
+    )
+    rows = await stage.sql(
+        "SELECT batch_number, state FROM batches WHERE merchant_id = $1 ORDER BY 1",
+        stage.merchant.merchant_id,
+    )
+    counter = await stage.sql(
+        "SELECT next_number FROM confirmation_counters WHERE merchant_id = $1",
+        stage.merchant.merchant_id,
+    )
+
+    assert stan > 4711
+    assert [tuple(each) for each in rows] == [(1, "closing"), (8, "open")]
+    assert counter[0]["next_number"] > 1_000_000
+    assert before
+
+
+async def test_f41_an_approval_that_was_claimed_after_the_backup_is_kept(
+    restored: Restored,
+) -> None:
+    """With the number that the shopper has, also when its time is long over."""
+    stage = restored.stage
+    approved = await stage.take()
+    number = await stage.road.confirmations.take(stage.merchant.merchant_id)
+    kinds = await restored.compare(charge_of(approved))
+    stage.clock.move(3600)
+
+    kept = await restored.keep(approved, number)
+
+    assert kinds == ["restored_unclaimed"]
+    assert (kept.state, kept.confirmation_number) == (State.CAPTURED, number)
+    assert await restored.open() == 0
+    assert (await stage.causes(approved))[-2:] == ["kept_by_a_person", "acknowledged"]
+
+
+async def test_only_an_approval_is_kept_and_only_under_a_real_number(restored: Restored) -> None:
+    """What is reversed stays reversed; a typing mistake is found by the check digit."""
+    stage = restored.stage
+    approved, gone = await stage.take(), await stage.take()
+    await refuse(stage.merchant, gone.payment_id, actor=ACTOR, road=stage.road)
+
+    with pytest.raises(NotKept, match="only an approval"):
+        await restored.keep(gone)
+    with pytest.raises(NotKept, match="check digit"):
+        await restored.keep(approved, "123456789012")
+    with pytest.raises(NotKept, match="only an approval"):
+        await restored.keep(msgspec.structs.replace(approved, payment_id=uuid4()))
