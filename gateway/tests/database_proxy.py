@@ -18,6 +18,7 @@ from counterfoil.store.queries import query
 
 SOCKET = ".s.PGSQL.5432"
 READ_BYTES = 65_536
+READY, IDLE = b"Z\0\0\0\5", b"I"  # Ready for the next query; in no transaction.
 
 Cut = Literal["not committed", "committed"]
 
@@ -85,6 +86,8 @@ class _Pipe:
         self._from_client, self._to_client = client
         self._from_server, self._to_server = server
         self._statements: dict[bytes, str] = {}
+        self._in_transaction = False
+        self._at_commit: Cut | None = None
         self._swallows = False
 
     async def run(self) -> None:
@@ -114,21 +117,37 @@ class _Pipe:
             if kind == b"P":
                 name, statement, _ = body.split(b"\0", 2)
                 self._statements[name] = statement.decode()
-            if kind == b"B":
-                _, name, _ = body.split(b"\0", 2)
-                how = self._proxy.cut_for(self._statements[name])
-                if how == "not committed":
-                    return
-                self._swallows = self._swallows or how == "committed"
+            how = self._cut_at(kind, body)
+            if how == "not committed":
+                return
+            self._swallows = self._swallows or how == "committed"
             self._to_server.write(kind + size + body)
+
+    def _cut_at(self, kind: bytes, body: bytes) -> Cut | None:
+        """
+        Say whether to cut here: at a statement that commits itself, or at its transaction's COMMIT.
+        """
+        if kind == b"Q" and body.startswith(b"COMMIT"):
+            how, self._at_commit = self._at_commit, None
+            return how
+        if kind != b"B":
+            return None
+        _, name, _ = body.split(b"\0", 2)
+        how = self._proxy.cut_for(self._statements[name])
+        if not self._in_transaction:
+            return how
+        self._at_commit = self._at_commit or how
+        return None
 
     async def _down(self) -> None:
         while data := await self._from_server.read(READ_BYTES):
-            if self._swallows:
-                if data.endswith(b"Z\0\0\0\5I"):  # Ready for the next query: it is committed.
-                    return
-                continue
-            self._to_client.write(data)
+            ready = data[-1:] if data[-6:-1] == READY else b""
+            if ready:
+                self._in_transaction = ready != IDLE
+            if not self._swallows:
+                self._to_client.write(data)
+            elif ready == IDLE:
+                return
 
 
 @asynccontextmanager
