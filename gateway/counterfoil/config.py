@@ -143,10 +143,12 @@ class Acquirer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class Routing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
-    How often a payment is asked for again, under a new trace number, after a technical "no".
+    How often a payment is asked for again, under a new trace number, after a technical "no"; and
+    whether the networks' limits of repeated tries are kept.
     """
 
     technical_retries_max: Annotated[int, Meta(ge=0, le=2)] = 0
+    network_limits: bool = True
 
 
 BinRange = Annotated[str, Meta(pattern=r"^[0-9]{1,6}(-[0-9]{1,6})?$")]
@@ -328,6 +330,8 @@ def _check_live(configuration: Configuration) -> None:
         raise ConfigurationRefused(
             "live mode has no webhooks to this machine: remove webhooks.allow_loopback"
         )
+    if not configuration.routing.network_limits:
+        raise ConfigurationRefused("live mode keeps the networks' limits: routing.network_limits")
     if configuration.api.certificate is None:
         raise ConfigurationRefused("live mode needs api.certificate and api.private_key")
     if not configuration.vault.accept_key_file_in_live:

@@ -246,6 +246,12 @@ def test_a_configuration_cannot_be_changed_while_it_is_in_use() -> None:
     assert msgspec.structs.replace(load(None, {}), mode="test") == Configuration()
 
 
+def test_live_mode_keeps_the_networks_limits(written) -> None:
+    """Whoever goes over them pays for it."""
+    with pytest.raises(ConfigurationRefused, match="network_limits"):
+        load(written(LIVE + "[routing]\nnetwork_limits = false\n"), {})
+
+
 def test_routes_stand_in_their_order_of_priority(written) -> None:
     """Each names acquirers that there are, and what it is about."""
     rules = """

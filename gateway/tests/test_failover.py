@@ -7,9 +7,11 @@ from uuid import uuid4
 
 import msgspec
 import pytest
-from counterfoil.config import Acquirer, RouteRule
+from counterfoil.config import Acquirer, Configuration, RouteRule
 from counterfoil.network.message import Fields
 from counterfoil.network.outcome import NotSent, Outcome
+from counterfoil.outside import readiness
+from counterfoil.outside.watch import Seen
 from counterfoil.payments.authorize import take_payment
 from counterfoil.payments.lifecycle import State
 from counterfoil.payments.payment import Payment
@@ -136,6 +138,36 @@ async def test_the_second_try_has_only_what_is_left_of_the_time(two: Two) -> Non
         begun,
     )
     assert [row["left"].total_seconds() for row in rows] == [5.0, 5.0]
+
+
+async def test_two_acquirers_may_give_the_same_terminal_id(stage: Stage) -> None:
+    """And then both count their trace numbers from one: the RRN is the acquirer's own."""
+    two = Two(stage)
+    await stage.merchants.add_terminal(
+        stage.merchant.merchant_id, Terminal(two.south, "TERM0001", "SHOP")
+    )
+    first = await two.take()
+    two.links[two.north].ready = False
+
+    second = await two.take()
+
+    assert (first.acquirer, second.acquirer) == (two.north, two.south)
+    assert (first.terminal_id, first.rrn) == (second.terminal_id, second.rrn)
+    assert (first.state, second.state) == (State.APPROVED, State.APPROVED)
+
+
+async def test_one_link_of_two_that_is_down_is_told_and_stops_nobody(two: Two) -> None:
+    """A balancer must not take the whole gateway away."""
+    seen = Seen(database=True)
+    two.links[two.north].ready = False
+    one_down = readiness.checks(seen, Configuration(), two.links)
+    told = two.routes.health()
+    two.links[two.south].ready = False
+    both_down = readiness.checks(seen, Configuration(), two.links)
+
+    assert set(one_down.values()) == {"ok"}
+    assert told == {two.north: "not signed on", two.south: "ok"}
+    assert [each for each in both_down.values() if each != "ok"] == ["not signed on"] * 2
 
 
 async def test_a_terminal_of_an_acquirer_that_was_tried_is_not_tried(two: Two) -> None:

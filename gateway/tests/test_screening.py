@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from counterfoil.api.answers import payment_answer
 from counterfoil.cards import Card
+from counterfoil.config import Routing
 from counterfoil.ids import Ids, first_at
 from counterfoil.money import currency
 from counterfoil.payments.authorize import take_payment
@@ -303,6 +304,14 @@ async def test_the_networks_limit_of_tries_is_kept(stage: Stage) -> None:
     )
     assert another_amount.state is State.APPROVED
     assert (await stage.take()).state is State.APPROVED
+
+
+async def test_the_networks_limits_can_be_left_out_in_test_mode(stage: Stage) -> None:
+    """For whoever tests his shop with the same declined card all day."""
+    stage.road.routes.settings = Routing(network_limits=False)
+    stage.link.script.extend([says("41")] * 2)
+
+    assert [(await stage.take()).response_code for _ in range(2)] == ["41", "41"]
 
 
 async def test_mastercards_limit_is_ten_a_day(stage: Stage) -> None:

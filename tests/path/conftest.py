@@ -41,23 +41,25 @@ sweep_seconds = 0.2
 @pytest.fixture(scope="session")
 def calm(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
     """A sandbox with the timers of the design, for stories in which nothing times out."""
-    yield from _running(CALM, request)
+    yield from running(Sandbox(CALM), request)
 
 
 @pytest.fixture(scope="session")
 def hasty(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
     """A sandbox with short timers, for stories in which somebody waits in vain."""
-    yield from _running(HASTY, request)
+    yield from running(Sandbox(HASTY), request)
 
 
 @pytest.fixture(scope="session")
 def brisk(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
     """A sandbox for the end of the day."""
-    yield from _running(BRISK, request)
+    yield from running(Sandbox(BRISK), request)
 
 
-def _running(settings: str, request: pytest.FixtureRequest) -> Iterator[Sandbox]:
-    sandbox = Sandbox(settings)
+def running(sandbox: Sandbox, request: pytest.FixtureRequest) -> Iterator[Sandbox]:
+    """
+    Start *sandbox*, lend it, and search it for what must not be left when it has stopped.
+    """
     try:
         sandbox.open()
         yield sandbox

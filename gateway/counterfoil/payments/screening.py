@@ -99,7 +99,7 @@ async def screen(order: Order, road: Road) -> Screened:
             known = await road.store.screen(_look(order, policy, subjects, road))
         except QueueFull as error:
             raise NothingWritten(str(error), retry_after_seconds=RETRY_SOON_SECONDS) from error
-        refusals += judge(order, policy, known)
+        refusals += judge(order, policy, known, limits=road.routes.settings.network_limits)
     if policy.merchant and order.kind in MONEY and not refusals:
         since = ids.first_at(road.clock.now() - timedelta(seconds=policy.merchant.seconds))
         taken = await road.store.screening.volume(
@@ -114,15 +114,16 @@ async def screen(order: Order, road: Road) -> Screened:
     )
 
 
-def judge(order: Order, policy: Policy, known: Known) -> Iterator[Result]:
+def judge(order: Order, policy: Policy, known: Known, *, limits: bool) -> Iterator[Result]:
     """
-    Yield each rule that refuses *order*, in words.
+    Yield each rule that refuses *order*, in words; with *limits*, also the networks' own.
     """
     for kind in known.blocked:
         yield Result("block_list", "refused", BLOCKED_WORDS[kind])
     if order.kind not in TRIES:
         return
-    yield from _network_limits(order, known)
+    if limits:
+        yield from _network_limits(order, known)
     yield from _declines(policy, known)
     yield from _velocity("card", policy.card, known.card, order)
     yield from _velocity("email", policy.email, known.email, order)

@@ -131,10 +131,13 @@ class Routes:
 
     def health(self) -> dict[str, str]:
         """
-        Return for each acquirer `ok`, or how long this process avoids it and why.
+        Return for each acquirer `ok`, or that its link is down, or how long it is avoided and why.
         """
         now = self._clock.monotonic()
-        return {name: breaker.words(now) for name, breaker in self._breakers.items()}
+        return {
+            name: breaker.words(now) if self._links[name].ready else "not signed on"
+            for name, breaker in self._breakers.items()
+        }
 
     async def _usable(self, merchant: Merchant, wanted: Wanted | None) -> list[Station]:
         """
