@@ -32,6 +32,7 @@ class Decline(msgspec.Struct, frozen=True, kw_only=True):
     merchant_message: str = ""
     retryable: bool = False
     retry: str = "never"
+    advice_code: str | None = None
 
 
 class Screening(msgspec.Struct, frozen=True, kw_only=True):
