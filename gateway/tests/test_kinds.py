@@ -15,6 +15,7 @@ from counterfoil.payments.order import answer_mti
 from counterfoil.payments.payment import PartialApprovals, Payment
 from counterfoil.payments.recovery import sweep
 from counterfoil.payments.refusals import (
+    AmountTooLarge,
     CreditsNotAllowed,
     KeyReused,
     NothingWritten,
@@ -22,6 +23,7 @@ from counterfoil.payments.refusals import (
     OutcomeNotStored,
 )
 from counterfoil.payments.resolve import resolve
+from counterfoil.payments.undo import undo
 from counterfoil.store.database import DatabaseAway
 from payment_stage import ACTOR, Stage
 from scripted_link import contradicts, not_sent, says, unknown
@@ -349,3 +351,14 @@ async def test_a_part_that_is_no_part_is_a_bad_answer(accepting: Stage, part: st
     assert (payment.state, payment.authorized_minor) == (State.REVERSING, 0)
     assert owed["reason_code"] == "22"
     assert (await accepting.causes(payment))[-1] == "answer_bad"
+
+
+async def test_an_unclaimed_credit_is_undone_whole_by_its_amount(giving: Stage) -> None:
+    """It authorizes nothing, and its amount is all of it all the same."""
+    payment = await giving.take(**CREDIT)
+
+    with pytest.raises(AmountTooLarge):
+        await undo(giving.command(payment, amount_minor=4199), giving.road)
+    done = await undo(giving.command(payment, amount_minor=4200), giving.road)
+
+    assert done.payment.state is State.REVERSING

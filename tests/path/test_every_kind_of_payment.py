@@ -63,6 +63,42 @@ async def test_every_kind_of_payment_agrees_to_the_deposit(evening: Evening) -> 
     assert (code, audited["differences"]) == (0, [])
 
 
+async def test_parts_of_every_kind_agree_to_the_cent(evening: Evening) -> None:
+    """A forced capture voided, refunded and undone in parts; a part of a part captured twice."""
+    await allow(evening, "--credits-allowed", "--partial-approvals", "accept")
+    async with evening.merchant.client() as client:
+        forced = await client.forced_sale(5000, "USD", card(), "H7K2P9")
+        less = await client.void(forced, "10.00")
+        back = await client.refund(forced, 700)
+        again = await client.refund(forced, 300, idempotency_key="once")
+        await client.refund(forced, 300, idempotency_key="once")
+        with pytest.raises(RequestRefused) as refused:
+            await client.refund(forced, 3001)
+        undone = await client.undo(await client.forced_sale(900, "USD", card(), "H7K2P8"), 400)
+        held = await client.authorize(PARTLY, "USD", card())
+        await client.capture(held, 1000)
+        taken = await client.capture(held, 2000)
+        rest = await client.void(held, PARTLY // 2 - 3000)
+        given = await client.undo(await client.credit(800, "USD", card()))
+
+    assert (less.captured_minor, less.released_minor) == (4000, 1000)
+    assert (back.refunded_minor, again.refunded_minor) == (700, 1000)
+    assert refused.value.possible
+    assert (undone.captured_minor, undone.released_minor) == (500, 400)
+    assert (taken.captured_minor, taken.held_minor) == (3000, PARTLY // 2 - 3000)
+    assert (rest.held_minor, rest.released_minor) == (0, PARTLY // 2 - 3000)
+    assert (given.state, given.refunded_minor) == ("voiding", 0)
+
+    closed = await evening.close()
+
+    assert (closed["state"], closed["ours"]) == ("closed", closed["host"])
+    assert closed["ours"]["amount_minor"] == 4000 - 1000 + 500 + 3000
+    await evening.acquirer.advance()
+    await evening.acquirer.pay(evening.merchant.terminal_id)
+    code, audited = await evening.audit_with_everybody()
+    assert (code, audited["differences"]) == (0, [])
+
+
 async def test_what_nobody_claims_is_taken_back_by_the_host(evening: Evening) -> None:
     """A forced capture, a credit and a part, each refused before it was acknowledged."""
     await allow(evening, "--credits-allowed", "--partial-approvals", "accept")

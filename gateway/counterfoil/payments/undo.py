@@ -65,10 +65,11 @@ async def _reverse(
     """
     Reverse an approval that nobody has claimed yet: whole, or not at all.
     """
-    if command.amount_minor not in (None, payment.authorized_minor):
+    whole_minor = payment.authorized_minor or payment.amount_minor  # A credit authorizes nothing.
+    if command.amount_minor not in (None, whole_minor):
         raise AmountTooLarge(
             "an approval that was not acknowledged is undone whole: leave amount_minor out, or "
-            f"send {payment.authorized_minor}",
+            f"send {whole_minor}",
             payment,
         )
     if payment.state is State.APPROVED:
