@@ -24,6 +24,7 @@ AT_THE_RAIL: dict[str, set[str | None]] = {
     "reversed": {"reversed", "declined", None},
     "not_sent": {None},
     "verified": {None},
+    "expired": {"reversed", "expired"},
 }
 OWED = """
 SELECT 'payment', state, updated_at, NULL FROM payments
@@ -33,7 +34,7 @@ UNION ALL SELECT 'advice', kind, next_try_at, lease_until FROM advices
 UNION ALL SELECT 'mail', kind, next_try_at, lease_until FROM outbox
  WHERE merchant_id = $1 AND state = 'owed'
 """
-CONFIRMED = {"captured", "authorized", "voiding", "voided"}
+CONFIRMED = {"captured", "authorized", "voiding", "voided", "expired"}
 ACCOUNTS = ("issuer", "held", "open", "released", "refunded")
 
 
@@ -197,12 +198,14 @@ def _one_agrees(payment: Json, charge: Json | None) -> None:
     expected = AT_THE_RAIL[payment["state"]]
     if payment["kind"] == "verification":
         expected = {None}  # It books nothing, whatever the issuer said.
-    if payment["refunded_minor"]:
-        expected = {"credited" if payment["kind"] == "credit" else "refunded"}
+    if payment["refunded_minor"] and payment["refunded_minor"] == payment["captured_minor"]:
+        expected = {"refunded"}
+    if payment["kind"] == "credit" and payment["refunded_minor"]:
+        expected = {"credited"}
     assert (charge["state"] if charge else None) in expected, (payment, charge)
     if charge is None:
         return
-    held = payment["held_minor"] if payment["state"] == "authorized" else 0
+    held = payment["held_minor"] if payment["charged"] else 0
     assert charge["amount_minor"] == payment["amount_minor"]
     assert charge["currency"] == payment["currency"]
     assert charge["held_minor"] == held

@@ -267,7 +267,8 @@ def _items(told: Iterable[Json]) -> Iterable[Item]:
         for each in charge["movements"]:
             if each["state"] not in GONE_THERE:
                 kind = "refund" if each["kind"] in ("refund", "credit") else "capture"
-                batch, amount = int(each["batch"]), each["amount_minor"]
+                batch = int(each["batch"])
+                amount = each["amount_minor"] - each["reversed_minor"]
                 yield charge["currency"], batch, each["rrn"], kind, amount
 
 
