@@ -3,6 +3,7 @@ Money: minor units and a currency, to the wire and back (F38).
 """
 
 import json
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from counterfoil.money import (
     decimal_text,
 )
 from counterfoil.network.dialect import load_dialect
+from counterfoil.network.requests import REASON_PARTIAL, Original, Station, Trace, reversal
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,6 +27,7 @@ DIALECT = load_dialect()
 RAIL_LIST = Path(__file__).parents[2] / "rail" / "counterfoil_rail" / "currencies.json"
 MINOR = st.integers(-AMOUNT_MINOR_MAX, AMOUNT_MINOR_MAX)
 ANY = st.sampled_from(sorted(CURRENCIES.values(), key=lambda each: each.code))
+AT = datetime(2026, 11, 23, 6, 30, tzinfo=UTC)
 USD = currency("USD")
 JPY = currency("JPY")
 
@@ -36,6 +39,32 @@ def test_f38_an_amount_survives_fields_4_and_49(minor: int, money: Currency) -> 
     read = DIALECT.codec.decode(wire)
 
     assert int(read.text(4)) == minor
+    assert currency_of_number(read.text(49)) == money
+
+
+@given(st.data(), st.integers(2, AMOUNT_MINOR_MAX), ANY)
+def test_f38_what_remains_of_a_part_survives_field_95(
+    data: st.DataObject, minor: int, money: Currency
+) -> None:
+    """F38: a partial void's original amount and what remains of it, in every currency."""
+    remains = data.draw(st.integers(1, minor - 1))
+    fields = reversal(
+        Station("first-bank", "123456", "987654", "TERM0001", "MERCHANT0000001", " " * 40, "5942"),
+        Trace(7, AT, "1123003000", "632706000001"),
+        Original("0220", 6, AT),
+        "4111111111111111",
+        amount_minor=minor,
+        currency=money,
+        batch_number=1,
+        reason=REASON_PARTIAL,
+        approval_code=None,
+        remaining_minor=remains,
+    )
+    read = DIALECT.codec.decode(DIALECT.codec.encode("0420", fields))
+
+    assert (int(read.text(4)), int(read.text(95)[:12]), read.text(95)[12:]) == (
+        minor, remains, "0" * 30,
+    )  # fmt: skip
     assert currency_of_number(read.text(49)) == money
 
 
