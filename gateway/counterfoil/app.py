@@ -67,6 +67,7 @@ from counterfoil.store.outbox import OutboxStore
 from counterfoil.store.payments import PaymentStore
 from counterfoil.store.processes import ProcessStore
 from counterfoil.store.settlement import SettlementStore
+from counterfoil.store.vault_keys import VaultStore
 from counterfoil.store.webhooks import DeliveryStore, EndpointStore
 from counterfoil.surroundings import THE_MACHINE, Surroundings
 from counterfoil.tls import Identity
@@ -216,6 +217,13 @@ async def open_vault(database: Database, configuration: Configuration) -> Vault:
     return Vault(wrapped, load_key(configuration.key_path))
 
 
+async def _learn_keys(vault: Vault, database: Database, configuration: Configuration) -> None:
+    """
+    Let the vault of a running process know a data key that was made meanwhile.
+    """
+    vault.learn(await VaultStore(database).keys(), load_key(configuration.key_path))
+
+
 @asynccontextmanager
 async def process(
     configuration: Configuration,
@@ -253,6 +261,7 @@ async def process(
         if isinstance(clock, HeldClock):
             await watch.look()  # Before the first deadline is set by it.
         vault = await open_vault(database, configuration)
+        watch.mind_keys(partial(_learn_keys, vault, database, configuration))
         lease = ProcessStore(database, ids.new())
         merchants = MerchantStore(database, clock)
         store = PaymentStore(database, clock)

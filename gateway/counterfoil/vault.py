@@ -102,6 +102,17 @@ class Vault:
     """
 
     def __init__(self, keys: list[WrappedKey], key_encryption_key: bytes) -> None:
+        self.learn(keys, key_encryption_key)
+
+    def learn(self, keys: list[WrappedKey], key_encryption_key: bytes) -> None:
+        """
+        Take *keys*, oldest first: the last of each purpose seals, every one of them opens.
+
+        A process that runs learns of a rotated key this way.
+
+        Raises:
+            VaultClosed: One does not open, or a purpose has none; nothing has changed then.
+        """
         opened = {key.key_id: _unwrap(key, key_encryption_key) for key in keys}
         active = {key.purpose: key.key_id for key in keys}
         if missing := [purpose for purpose in PURPOSES if purpose not in active]:
@@ -176,6 +187,31 @@ class Vault:
             raise VaultClosed(
                 "a sealed secret does not belong to its endpoint, or was damaged"
             ) from error
+
+    def sealed_anew(
+        self, merchant_id: UUID, token: UUID, key_id: str, nonce: bytes, ciphertext: bytes
+    ) -> tuple[str, bytes, bytes]:
+        """
+        Return a sealed card under the newest key, bound to the same row: key id, nonce, ciphertext.
+
+        Raises:
+            VaultClosed: It does not open.
+        """
+        kept = self.open(merchant_id, token, key_id, nonce, ciphertext)
+        fresh = os.urandom(NONCE_BYTES)
+        sealed = self._ciphers[self._card_key_id].encrypt(
+            fresh,
+            f"{kept.number}={kept.expiry}".encode(),
+            _bound_to(merchant_id, token, self._card_key_id),
+        )
+        return self._card_key_id, fresh, sealed
+
+    @property
+    def card_key_id(self) -> str:
+        """
+        The key under which new cards are sealed.
+        """
+        return self._card_key_id
 
     def fingerprint(self, number: str, merchant_id: UUID) -> bytes:
         """

@@ -40,6 +40,7 @@ _OWN = {
     "backup": "counterfoil.cli.backup:backup",
     "restore": "counterfoil.cli.backup:restore",
     "quarantine": "counterfoil.cli.quarantine:app",
+    "keys": "counterfoil.cli.keys:app",
 }
 
 for _name, _place in _OWN.items():

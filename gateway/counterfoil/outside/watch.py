@@ -7,6 +7,7 @@ lasts, once when it is over.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -15,13 +16,17 @@ import msgspec
 import structlog
 
 from counterfoil.clock import Clock
+from counterfoil.keyfile import KeyFileRefused
 from counterfoil.outside.alarms import Bell
 from counterfoil.outside.disk import Disk, Measure, measure
 from counterfoil.outside.doors import Doors, Quarantine, Reason
 from counterfoil.outside.held_clock import SKEW_SECONDS_MAX, HeldClock
 from counterfoil.store.database import Database, DatabaseAway
+from counterfoil.vault import VaultClosed
 
 LOOK_SECONDS = 1.0
+
+Learn = Callable[[], Awaitable[None]]
 
 log = structlog.get_logger("watch")
 
@@ -35,6 +40,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     skew_seconds: float | None = None
     disk: Disk | None = None
     quarantine: Quarantine | None = None
+    vault_keys: int | None = None
 
 
 class Watch:
@@ -59,6 +65,14 @@ class Watch:
         self._full_percent = full_percent
         self._disk = disk
         self._bell = Bell(clock)
+        self._keys: int | None = None
+        self._learn: Learn | None = None
+
+    def mind_keys(self, learn: Learn) -> None:
+        """
+        Call *learn* whenever the vault has another number of data keys than at the look before.
+        """
+        self._learn = learn
 
     async def look(self) -> Seen:
         """
@@ -68,6 +82,7 @@ class Watch:
         if seen.database:
             self._mind_clock(seen.skew_seconds)
             self._mind_quarantine(seen.quarantine)
+            await self._mind_vault(seen.vault_keys)
         self._mind_disk(seen.disk)
         return seen
 
@@ -95,6 +110,7 @@ class Watch:
             quarantine=Quarantine(row["quarantined_at"], row["quarantine_reason"])
             if row["quarantined_at"]
             else None,
+            vault_keys=row["vault_keys"],
         )
 
     def _skew(self, database_time: datetime, began: float, ended: float) -> float:
@@ -140,6 +156,17 @@ class Watch:
             )
         else:
             self._open(Reason.QUARANTINE)
+
+    async def _mind_vault(self, keys: int | None) -> None:
+        if self._learn is not None and self._keys is not None and keys != self._keys:
+            try:
+                await self._learn()
+            except (DatabaseAway, asyncpg.PostgresError, VaultClosed, KeyFileRefused) as error:
+                self._bell.ring("vault_key_not_learned", reason=str(error))
+                return  # The next look tries again.
+            self._bell.quiet("vault_key_not_learned")
+            log.info("vault_key_learned", keys=keys)
+        self._keys = keys
 
     def _close(self, reason: Reason, sentence: str) -> None:
         self._doors.close(reason, sentence)

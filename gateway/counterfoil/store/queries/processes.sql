@@ -65,7 +65,9 @@ SELECT clock_timestamp() AS now;
 
 -- name: look_around
 -- What a process looks at once a second: the database's clock, and whether nothing may move.
-SELECT clock_timestamp() AS now, quarantined_at, quarantine_reason FROM installation;
+SELECT clock_timestamp() AS now, quarantined_at, quarantine_reason,
+    (SELECT count(*) FROM vault_keys) AS vault_keys
+FROM installation;
 
 -- name: standing
 -- What waits, as people want to know it: approvals, payments under way, mails, files, batches.
