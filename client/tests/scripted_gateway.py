@@ -7,6 +7,7 @@ Tests ask it as a peer, in memory or over TLS, and look into its books afterward
 import json
 import threading
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 Reply = tuple[int, dict[str, Any]]
 
@@ -21,6 +22,7 @@ class Gateway:
         self.bodies: dict[str, Any] = {}
         self.fenced: set[str] = set()
         self.moves: dict[str, str] = {}
+        self.feed: list[dict[str, Any]] = []
         self.declines = False
         self.networks_down = 0  # So many sales are answered 503 not_sent.
         self.slow_looks = 0  # So many answers say "processing" first.
@@ -35,6 +37,8 @@ class Gateway:
                     return self._pay(key or "", {**document, "call": call})
                 case ("GET", ["unclaimed"]):
                     return 200, {"data": self._unclaimed(), "next_cursor": None}
+                case ("GET", ["events"]):
+                    return 200, self._events(path)
                 case ("GET", ["payments"]):
                     return 200, {"data": list(self.by_key.values()), "next_cursor": None}
                 case ("POST", ["resolve"]):
@@ -66,6 +70,11 @@ class Gateway:
         """
         stands = ("captured", "authorized")
         return {key for key, payment in self.by_key.items() if payment["state"] in stands}
+
+    def _events(self, path: str) -> dict[str, Any]:
+        asked = {name: int(values[0]) for name, values in parse_qs(urlsplit(path).query).items()}
+        page = [each for each in self.feed if each["number"] > asked["after"]][: asked["limit"]]
+        return {"data": page, "next_after": page[-1]["number"] if page else asked["after"]}
 
     def _unclaimed(self) -> list[dict[str, Any]]:
         waiting = [each for each in self.by_key.values() if each["state"] == "approved"]

@@ -32,6 +32,7 @@ from counterfoil_client import (
     connections,
 )
 from https_peer import Peer
+from scripted_gateway import Gateway
 
 KEY = "sk_test_0123456789"
 Sell = Callable[..., Payment]
@@ -591,3 +592,50 @@ def test_tls_is_1_2_or_newer_and_verified(peer: Peer, journal: Path) -> None:
         assert trust.verify_mode is ssl.CERT_REQUIRED
         assert trust.check_hostname
     assert httpx2.URL(peer.url).scheme == "https"
+
+
+def event(number: int) -> dict[str, object]:
+    told = {"id": f"evt_{number}", "type": "payment.captured", "cause": "told", "actor": "test"}
+    return {**told, "number": number, "at": "2026-11-24T04:10:05Z", "mode": "test"}
+
+
+def test_the_feed_is_read_to_its_end_page_by_page(
+    peer: Peer, gateway: Gateway, journal: Path, hasty: Limits
+) -> None:
+    """
+    From the number after the one that is known; each event once, in order.
+    """
+    gateway.feed.extend(event(number) for number in range(1, 8))
+    with Client(peer.url, KEY, ca=peer.ca, journal=journal, limits=hasty) as client:
+        found = [each.number for each in client.events(after=2, limit=2)]
+
+    assert found == [3, 4, 5, 6, 7]
+
+
+def test_a_reader_that_waits_gets_what_comes_later(
+    peer: Peer, gateway: Gateway, journal: Path, hasty: Limits
+) -> None:
+    """
+    The iterator does not end while it was told to wait.
+    """
+    gateway.feed.append(event(1))
+    with Client(peer.url, KEY, ca=peer.ca, journal=journal, limits=hasty) as client:
+        reading = client.events(wait_seconds=1)
+        first = next(reading)
+        threading.Timer(0.1, lambda: gateway.feed.append(event(2))).start()
+        second = next(reading)
+
+    assert (first.number, second.number) == (1, 2)
+
+
+async def test_the_feed_is_read_by_a_task(
+    peer: Peer, gateway: Gateway, journal: Path, hasty: Limits
+) -> None:
+    """
+    The same under the other driver.
+    """
+    gateway.feed.extend(event(number) for number in range(1, 4))
+    async with AsyncClient(peer.url, KEY, ca=peer.ca, journal=journal, limits=hasty) as client:
+        found = [each.number async for each in client.events(limit=2)]
+
+    assert found == [1, 2, 3]

@@ -20,10 +20,16 @@ advice_answer_seconds = 6.0
 late_seconds = 60.0
 lease_seconds = 4.0
 sweep_seconds = 0.2
+
+[webhooks]
+allow_loopback = true
 """
 CALM = """
 [timers]
 sweep_seconds = 0.2
+
+[webhooks]
+allow_loopback = true
 """
 
 # For the end of the day: a host that is silent, and a worker that dies, are soon found out.
