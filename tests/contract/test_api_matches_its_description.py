@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import uuid
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ EXAMPLES_MAX = 20
 SECONDS_MAX = 400  # On a machine that does much else; alone it takes a fifth of that.
 SEED = os.environ.get("SCHEMATHESIS_SEED", "1")  # Another number tries other requests.
 HOOKS = Path(__file__).with_name("beyond_the_schema.py")
+NOBODYS_URL = "https://hooks.invalid/"
+NUMBERED_SECONDS_MAX = 30.0
 NO_FUNDS = "4000000000009995"
 CARD = {"number": "4111111111111111", "expiry_month": 12, "expiry_year": 2039, "cvv": "927"}
 SALE = {"amount_minor": 4200, "currency": "USD", "card": CARD, "order": "1001"}
@@ -122,3 +125,32 @@ def test_every_call_answers_as_described_when_it_succeeds(
     assert len(call("GET", "/v1/payments")["data"]) >= 4
     assert call("POST", "/v1/resolve", idempotency_key=sale["idempotency_key"])["payment"]
     assert call("POST", "/v1/resolve", idempotency_key=str(uuid.uuid4()))["payment"] is None
+
+
+def test_every_call_about_events_and_webhooks_answers_as_described(api: httpx2.Client):
+    """An endpoint's life, and the feed that its deliveries hint at."""
+    calls = schemathesis.openapi.from_dict(api.get("/openapi.json").json())
+
+    def call(method: str, path: str, body: Any = None, **names: str) -> dict[str, Any]:
+        answer = api.request(method, path.format(**names), json=body)
+        assert answer.is_success, answer.text
+        calls[path][method].validate_response(answer)
+        said: dict[str, Any] = answer.json()
+        return said
+
+    every, one = "/v1/webhook-endpoints", "/v1/webhook-endpoints/{endpoint_id}"
+    made = call("POST", every, {"url": NOBODYS_URL, "types": ["endpoint.changed"]})
+    name = {"endpoint_id": made["id"]}
+    assert call("GET", every)["data"]
+    assert call("GET", one, **name)["state"] == "enabled"
+    assert call("PATCH", one, {"description": "The shop"}, **name)["description"] == "The shop"
+    assert call("POST", f"{one}/rotate", {}, **name)["secret"] != made["secret"]
+    deliveries: list[Any] = []
+    until = time.monotonic() + NUMBERED_SECONDS_MAX
+    while not deliveries and time.monotonic() < until:
+        deliveries = call("GET", f"{one}/deliveries", **name)["data"]
+    path = f"{one}/deliveries/{{delivery_id}}/replay"
+    assert call("POST", path, {}, delivery_id=deliveries[0]["id"], **name)["state"] == "owed"
+    assert call("DELETE", one, **name)["state"] == "deleted"
+    found = call("GET", "/v1/events")
+    assert found["next_after"] == found["data"][-1]["number"]
