@@ -138,6 +138,7 @@ WORDS = {
     "refund.done": "nothing more will happen to it",
     "refund.undone": "it was taken out of its batch",
     "refund.failed": "it will not be paid out",
+    "release.refused": "the acquirer would not let go of the rest of a hold",
     "release.accepted": "the acquirer has let go of the rest of a hold",
     "void.accepted": "the acquirer has taken a partial void",
     "void.refused": "the acquirer has refused a partial void",

@@ -339,3 +339,20 @@ async def test_a_query_out_of_range_is_refused(stage: Stage, query: str) -> None
     reply = await api.call("GET", "/v1/events", query=query)
 
     assert (reply.status, reply.json["code"]) == (400, "query_invalid")
+
+
+async def test_a_later_void_of_a_part_does_not_change_what_was_told_of_a_capture(
+    stage: Stage,
+) -> None:
+    """The movement's amount is that of the event, like the payment's."""
+    held = await stage.paid(kind=Kind.AUTHORIZATION)
+    await capture(stage.command(held), stage.road)
+    await void(stage.command(held, amount_minor=1000), stage.road)
+    await numbered(stage)
+    api = await Api.of(stage)
+
+    told = (await api.call("GET", "/v1/events")).json["data"]
+
+    captured = next(each for each in told if each["type"] == "payment.captured")
+    assert captured["payment"]["movement"]["amount_minor"] == 4200
+    assert not [each["type"] for each in told if each["type"].endswith(".changed")]

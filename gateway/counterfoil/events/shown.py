@@ -154,11 +154,12 @@ def _payment(row: asyncpg.Record) -> PaymentSnapshot:
 
 
 def _movement(row: asyncpg.Record) -> MovementSnapshot:
+    noted: int | None = row["movement_amount_minor"]  # Null before the feed noted it.
     return MovementSnapshot(
         id=ids.written(ids.MOVEMENT, row["movement_id"]),
         kind=row["movement_kind"],
         state=row["movement_state"],
-        amount_minor=row["movement_amount_minor"],
+        amount_minor=row["movement_amount_now"] if noted is None else noted,
     )
 
 

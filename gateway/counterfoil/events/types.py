@@ -41,9 +41,14 @@ _CAUSES = {
     "void voided": "payment.released",
     "void host_accepted": "void.accepted",
     "void void_refused": "void.refused",
+    "void release_refused": "void.refused",
     # No command: a hold that lapsed, or the rest of one after the last capture.
     "hold expired": "payment.released",
     "hold host_accepted": "release.accepted",
+    "hold release_refused": "release.refused",
+    # A movement that stays what it is, in another batch.
+    "capture stays host_batch_closed": "capture.postponed",
+    "refund stays host_batch_closed": "refund.postponed",
 }
 
 # A movement that goes on by itself: by its kind and its new state.

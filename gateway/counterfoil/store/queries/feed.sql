@@ -49,6 +49,8 @@ WITH head AS MATERIALIZED (
 ), named AS (
     SELECT t.*, row_number() OVER (ORDER BY turn, version, source DESC, event_id) AS place,
         CASE
+            WHEN source = 'movement' AND from_state = movement_state
+                THEN movement_kind || ' stays ' || cause
             WHEN source = 'movement' THEN movement_kind || ' ' || movement_state
             WHEN source = 'endpoint' AND from_state = to_state THEN source || ' ' || cause
             WHEN from_state = to_state AND movement_kind IS NOT NULL
@@ -61,12 +63,12 @@ WITH head AS MATERIALIZED (
 ), numbered AS (
     INSERT INTO feed
         (merchant_id, number, event_id, type, at, cause, actor, state, payment_id, version,
-         movement_id, movement_state, authorized_minor, captured_minor, released_minor,
-         refunded_minor, data)
+         movement_id, movement_state, movement_amount_minor, authorized_minor, captured_minor,
+         released_minor, refunded_minor, data)
     SELECT n.merchant_id, h.last_number + n.place, n.event_id,
         COALESCE(w.type, n.source || '.changed'), n.at, n.cause, n.actor, n.to_state,
-        n.payment_id, n.version, n.movement_id, n.movement_state, n.authorized_minor,
-        n.captured_minor, n.released_minor, n.refunded_minor, n.data
+        n.payment_id, n.version, n.movement_id, n.movement_state, n.movement_amount_minor,
+        n.authorized_minor, n.captured_minor, n.released_minor, n.refunded_minor, n.data
     FROM named AS n JOIN head AS h USING (merchant_id)
     LEFT JOIN unnest($3::text[], $4::text[]) AS w (word, type) ON w.word = n.word
     RETURNING merchant_id, number, type
@@ -87,7 +89,7 @@ SELECT count(*) AS events FROM numbered;
 -- name: feed_page
 -- A merchant's events after a number, oldest first, with the facts of their payments and movements.
 SELECT f.*, p.kind, p.amount_minor, p.currency, p.order_number, p.card_brand, p.card_last_four,
-    m.kind AS movement_kind, m.amount_minor AS movement_amount_minor
+    m.kind AS movement_kind, m.amount_minor AS movement_amount_now
 FROM (
     SELECT * FROM feed WHERE merchant_id = $1 AND number > $2 ORDER BY number LIMIT $3
 ) AS f

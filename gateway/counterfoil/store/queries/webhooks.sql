@@ -187,7 +187,7 @@ SELECT d.state, EXISTS (SELECT 1 FROM disabled) AS disabled FROM delivery AS d;
 -- name: event_by_number
 -- One event of the feed, with the facts of its payment and movement.
 SELECT f.*, p.kind, p.amount_minor, p.currency, p.order_number, p.card_brand, p.card_last_four,
-    m.kind AS movement_kind, m.amount_minor AS movement_amount_minor
+    m.kind AS movement_kind, m.amount_minor AS movement_amount_now
 FROM feed AS f
 LEFT JOIN payments AS p ON p.merchant_id = f.merchant_id AND p.payment_id = f.payment_id
 LEFT JOIN movements AS m ON m.merchant_id = f.merchant_id AND m.movement_id = f.movement_id
