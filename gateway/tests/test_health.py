@@ -42,7 +42,7 @@ def test_a_decline_is_no_fault_of_the_acquirer(outcome: Outcome, fault: bool | N
     assert is_fault(outcome) is fault
 
 
-def test_faults_again_and_again_open_it() -> None:
+def test_f37_faults_again_and_again_open_it() -> None:
     """One less is chance."""
     breaker = Breaker()
     for _ in range(health.FAULTS_MIN - 1):
@@ -76,7 +76,7 @@ def test_old_faults_are_forgotten() -> None:
     assert breaker.standing(1e6) is Standing.CLOSED
 
 
-def test_one_payment_is_the_probe_and_the_others_stay_away() -> None:
+def test_f37_one_payment_is_the_probe_and_the_others_stay_away() -> None:
     """Half open: a real payment finds out."""
     breaker = opened()
     later = health.AVOID_SECONDS_MIN

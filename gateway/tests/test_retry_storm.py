@@ -1,0 +1,80 @@
+"""
+F37: the link is back after an outage, and everything that waited wants to leave at once.
+"""
+
+import asyncio
+import time
+
+from counterfoil.network.message import Fields
+from counterfoil.network.outcome import Outcome
+from counterfoil.payments.acknowledge import refuse
+from counterfoil.payments.advices import UNDER_WAY_MAX
+from counterfoil.payments.lifecycle import State
+from counterfoil.payments.payment import Payment
+from payment_stage import ACTOR, Stage
+from scripted_link import ScriptedLink, approve
+
+OWED = 1000
+NEW = 200
+HOST_SECONDS = 0.02  # What the host takes over each message.
+NEW_SECONDS_MAX = 5.0
+
+
+class BusyLink(ScriptedLink):
+    """
+    A host that takes its time, and counts how much of each kind it has at once.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.at_once = {"02": 0, "04": 0}
+        self.most = {"02": 0, "04": 0}
+
+    async def request(
+        self, mti: str, fields: Fields, *, send_before: float, answer_within: float
+    ) -> Outcome:
+        kind = mti[:2]
+        self.asked.append((mti, fields))  # type: ignore[arg-type]
+        self.at_once[kind] += 1
+        self.most[kind] = max(self.most[kind], self.at_once[kind])
+        await asyncio.sleep(HOST_SECONDS)
+        self.at_once[kind] -= 1
+        return approve(mti, fields)
+
+
+async def refused(stage: Stage) -> Payment:
+    payment = await stage.take()
+    return await refuse(stage.merchant, payment.payment_id, actor=ACTOR, road=stage.road)
+
+
+async def test_f37_after_an_outage_what_is_owed_comes_in_bounded_portions_beside_new_payments(
+    stage: Stage,
+) -> None:
+    """A thousand reversals never fill the host, and new payments do not wait behind them."""
+    await stage.take()
+    await asyncio.gather(*(refused(stage) for _ in range(OWED)))
+    busy = BusyLink()
+    up_again = stage.another_process(link=busy)
+    forwarder = up_again.forwarder()
+    busy.ready = False
+    idle = await forwarder.forward()
+    untried = {row["attempts"] for row in await stage.advices()}
+    busy.ready = True
+
+    async def catch_up() -> None:
+        while await forwarder.forward():
+            continue
+
+    catching_up = asyncio.create_task(catch_up())
+    began = time.monotonic()
+    new = await asyncio.gather(*(up_again.take() for _ in range(NEW)))
+    seconds = time.monotonic() - began
+    await catching_up
+
+    assert (idle, untried) == (0, {0})
+    assert {each.state for each in new} == {State.APPROVED}
+    assert seconds < NEW_SECONDS_MAX
+    assert 0 < busy.most["04"] <= UNDER_WAY_MAX
+    assert {row["state"] for row in await stage.advices()} == {"accepted"}
+    assert sum(mti == "0420" for mti, _ in busy.asked) == OWED
+    assert not any(mti == "0421" for mti, _ in busy.asked)
