@@ -190,8 +190,8 @@ shopper and to the merchant, and whether a new payment with the same card makes 
 `decline.retryable` is false for `never` and `other_card`. A code that is not listed is a decline
 that is not to be retried. The words never tell a shopper that a card is reported lost or stolen.
 
-10 approves a part of the amount, and this version takes all or nothing; 85 says that a card is good
-and nothing about an amount. Such payments are reversed, not declined.
+10 approves a part of the amount, which is taken or given back as the merchant's setting says; 85
+says that a card is good and nothing about an amount.
 
 - **Class**: A approved, D the issuer's no, P keep the card, F a fault of the request, T a fault on
   the way. Only D, P and category 1 ever count against a card: an outage is no decline.

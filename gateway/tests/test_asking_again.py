@@ -152,7 +152,7 @@ async def test_a_payment_that_was_reversed_meanwhile_is_not_asked_again(patient:
     assert len(patient.link.asked) == 1
 
 
-async def test_running_the_step_twice_changes_nothing(patient: Stage) -> None:
+async def test_f07_running_the_step_twice_changes_nothing(patient: Stage) -> None:
     """A COMMIT in doubt is run again; the trace that was answered is the guard."""
     steps: list[msgspec.Struct] = []
     inner = patient.road.store.ask_again

@@ -79,7 +79,7 @@ async def test_another_acquirer_takes_what_was_not_written_to_the_first(two: Two
 
 
 @pytest.mark.parametrize("step", [unknown, contradicts, says("91"), says("05")])
-async def test_nobody_else_is_asked_after_a_byte(two: Two, step: object) -> None:
+async def test_f05_nobody_else_is_asked_after_a_byte(two: Two, step: object) -> None:
     """Two acquirers that may both have charged: never."""
     two.links[two.north].script.append(step)  # type: ignore[arg-type]
 
@@ -105,7 +105,7 @@ async def test_when_nobody_takes_it_nothing_was_sent(two: Two) -> None:
     assert await two.stage.advices() == []
 
 
-async def test_all_tries_share_one_send_deadline(two: Two) -> None:
+async def test_f09_all_tries_share_one_send_deadline(two: Two) -> None:
     """The first used it up: the second is not begun."""
 
     async def too_slow(mti: str, fields: Fields) -> Outcome:

@@ -405,7 +405,7 @@ async def test_what_charged_nobody_is_no_first_payment(stage: Stage, step: Any) 
     assert (await stage.take()).state is State.APPROVED
 
 
-async def test_a_double_click_is_paid_once_on_two_processes(stage: Stage) -> None:
+async def test_f12_a_double_click_is_paid_once_on_two_processes(stage: Stage) -> None:
     """Two keys at the same moment on two gateways: the row decides, one is asked."""
     await rules(stage, duplicate_seconds=600)
     other = stage.another_process()
@@ -586,7 +586,7 @@ async def test_what_no_window_reaches_is_forgotten(stage: Stage) -> None:
     assert (await stage.count("screening_marks"), await stage.count("duplicate_guards")) == (0, 0)
 
 
-async def test_running_the_intent_twice_changes_nothing(stage: Stage) -> None:
+async def test_f07_running_the_intent_twice_changes_nothing(stage: Stage) -> None:
     """A COMMIT in doubt is run again: the guard is still its own, the try counts once."""
     await rules(stage, card=Velocity(seconds=60, payments_max=9), duplicate_seconds=600)
     inner = stage.road.store.intend
@@ -604,7 +604,7 @@ async def test_running_the_intent_twice_changes_nothing(stage: Stage) -> None:
     assert (await stage.count("screening_marks"), await stage.count("duplicate_guards")) == (1, 1)
 
 
-async def test_an_intent_in_doubt_that_was_refused_stays_refused(stage: Stage) -> None:
+async def test_f07_an_intent_in_doubt_that_was_refused_stays_refused(stage: Stage) -> None:
     """Its row is read again, and it is not asked for after all."""
     await rules(stage, duplicate_seconds=600)
     await stage.take()

@@ -82,7 +82,7 @@ async def test_what_was_committed_and_not_written_goes_to_the_other(
     }
 
 
-async def test_what_was_written_is_reversed_and_never_sent_elsewhere(
+async def test_f08_what_was_written_is_reversed_and_never_sent_elsewhere(
     two_rails: TwoRails, both: Merchant
 ) -> None:
     """The first acquirer is killed with the request in its hands: not charged, nowhere."""
