@@ -27,6 +27,7 @@ from counterfoil_proof.points import catalogue
 
 EXIT_NOT_AS_IT_SHOULD = 1
 EXIT_REFUSED = 2
+REFUSALS = (ProgramError, ports.NoPortFree, sandbox.FolderInUse, OSError)
 HEADS = ("scenario", "process", "points", "killed", "recovered s (median, worst)", "verdict")
 
 Kind = Literal["gateway", "worker", "shop"]
@@ -70,17 +71,21 @@ def crash_points(
     folder = state or Path(tempfile.mkdtemp(prefix="counterfoil-points-"))
     chosen = scenario or list(SCENARIOS)
     matrix = Matrix(folder.expanduser().absolute(), lanes=lanes, tell=_tell)
+    work = matrix.run(
+        chosen,
+        kinds=process or KINDS,
+        action=action,
+        choose=lambda found: _some(found, every),
+    )
     try:
-        report = asyncio.run(
-            matrix.run(
-                chosen,
-                kinds=process or KINDS,
-                action=action,
-                choose=lambda found: _some(found, every),
-            )
-        )
-    except* (ProgramError, ports.NoPortFree, sandbox.FolderInUse, OSError) as group:
-        _refuse("; ".join(str(each) for each in group.exceptions))
+        report = asyncio.run(work)
+    except KeyboardInterrupt:
+        _refuse("stopped by Ctrl-C; everything that was started has ended")
+    except BaseExceptionGroup as group:
+        faults, others = group.split(REFUSALS)
+        if faults is None or others is not None:
+            raise
+        _refuse("; ".join(str(each) for each in faults.exceptions))
     nameless = catalogue.not_passed(all_points(report.recorded)) if not scenario else set()
     (folder / "results.json").write_bytes(msgspec.json.encode(report))
     if json:

@@ -21,8 +21,7 @@ BY_THE_CLOCK = {
     "link write 0800",
 }
 ABOUT_THE_CLOCK = "restart"
-POLLED_PASSES_MAX = 4  # Of one point, in one run: later ones repeat the same step of a wait.
-POLLED = {"query claim_batch", "query release_batch"}
+PASSES_MAX = 3  # Of one point, in one run: the fourth file, item or round of a wait is the third.
 
 
 def targets(recorded: Result, *, action: str = "kill") -> list[Target]:
@@ -50,7 +49,7 @@ def _counts(scenario: str, where: Pass) -> bool:
     step = where.point.rpartition(" ")[0]
     if step in BY_THE_CLOCK:
         return scenario == ABOUT_THE_CLOCK and where.occurrence == 1
-    if step in POLLED and where.occurrence > POLLED_PASSES_MAX:
+    if where.occurrence > PASSES_MAX:
         return False
     kind, _, name = step.partition(" ")
     return kind not in ("reply", "request") or name in catalogue.operations()

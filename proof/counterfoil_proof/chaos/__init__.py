@@ -1,0 +1,3 @@
+"""
+Chaos: real processes under load, killed, frozen and cut off; then everybody's books are compared.
+"""
