@@ -122,6 +122,8 @@ class Calls:
         amount: int | str | None,
         currency: str | None,
         idempotency_key: str | None,
+        *,
+        final: bool = False,
     ) -> tuple[Intent, Steps[Payment]]:
         """
         Return the steps of a capture, void, refund or undo.
@@ -130,7 +132,9 @@ class Calls:
             currency = currency or payment.currency
         minor = None if amount is None else _minor(amount, currency)
         key = _key(idempotency_key)
-        return self._journalled(*wire.movement(key, kind, _id(payment), minor, currency))
+        return self._journalled(
+            *wire.movement(key, kind, _id(payment), minor, currency, final=final)
+        )
 
     def get(self, payment: Payment | str) -> Steps[Payment]:
         """

@@ -207,16 +207,19 @@ class Client(Driver):
         payment: Payment | str,
         amount: int | str | None = None,
         *,
+        final: bool = False,
         currency: str | None = None,
         idempotency_key: str | None = None,
     ) -> Payment:
         """
         Take the held money of an authorization: all that is left, or *amount*; several times,
-        until nothing is held.
+        until nothing is held. A *final* one lets go of what is still held after it.
 
         A decimal *amount* needs the Payment or its *currency*. Raises what `sale` raises.
         """
-        intent, steps = self._calls.movement("capture", payment, amount, currency, idempotency_key)
+        intent, steps = self._calls.movement(
+            "capture", payment, amount, currency, idempotency_key, final=final
+        )
         return self._move(intent, steps, own_key=idempotency_key is not None)
 
     def void(

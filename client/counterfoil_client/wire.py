@@ -78,12 +78,18 @@ def verification(key: str, terms: Terms, card: Card) -> Send:
 
 
 def movement(
-    key: str, kind: str, payment_id: str, amount_minor: int | None, currency: str | None
+    key: str,
+    kind: str,
+    payment_id: str,
+    amount_minor: int | None,
+    currency: str | None,
+    *,
+    final: bool = False,
 ) -> tuple[Intent, Send]:
     """
     Return what to write down and what to send for a capture, void, refund or undo.
     """
-    body = _present({"amount_minor": amount_minor})
+    body = _present({"amount_minor": amount_minor, "final": final or None})
     intent = Intent(
         key=key,
         kind=kind,
