@@ -88,6 +88,7 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
     currency: str
     kind: str = "sale"
     mode: str = "test"
+    version: int | None = None
     charged: bool | None = None
     authorized_minor: int = 0
     captured_minor: int = 0

@@ -8,6 +8,7 @@ from base64 import b64decode
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from counterfoil.events.posting import Posted
@@ -20,7 +21,9 @@ from counterfoil.events.webhooks import (
     TRIES_MAX,
     WORKING_AT_ONCE_MAX,
 )
+from counterfoil.receipts.notice import endpoint_disabled
 from counterfoil.store.database import DatabaseAway
+from counterfoil.store.outbox import OutboxStore
 from counterfoil.store.webhooks import DeliveryStore, EndpointStore
 from hook_receiver import Received, Receiver
 from hook_stage import Hooks
@@ -361,3 +364,31 @@ def _signs(secret: str, message: Received) -> bool:
     at = datetime.fromtimestamp(int(message.headers["webhook-timestamp"]), UTC)
     due = Webhook(secret).sign(message.headers["webhook-id"], at, message.body.decode())
     return due in message.headers["webhook-signature"].split()
+
+
+async def test_a_merchant_is_told_by_mail_that_an_endpoint_was_disabled(hooks: Hooks) -> None:
+    """Which one, that nothing is lost, and what to do; the same message id at every try."""
+
+    async def gone(*_: Any) -> Posted:
+        return Posted(410, None)
+
+    await hooks.add("http://127.0.0.1:1/gone", ["payment.approved"])
+    await hooks.stage.take()
+    await hooks.send(hooks.sender(gone))
+    outbox, now = OutboxStore(hooks.stage.database, uuid4()), hooks.stage.clock.now()
+    claimed = await outbox.claim_mail(now, now + timedelta(seconds=1), 1000)
+    merchant_id = hooks.stage.merchant.merchant_id
+    (owed,) = [
+        each
+        for each in claimed
+        if each.merchant_id == merchant_id and each.kind == "mail_endpoint_disabled"
+    ]
+
+    first, second = (
+        endpoint_disabled(owed, "pay@gateway.example", now, test=True) for _ in range(2)
+    )
+
+    assert first["To"] == "owner@bookshop.example"
+    assert first["Message-ID"] == second["Message-ID"] == f"<{owed.outbox_id.hex}@gateway.example>"
+    assert "http://127.0.0.1:1/gone" in first.get_content()
+    assert "GET /v1/events" in first.get_content()
