@@ -405,6 +405,36 @@ async def test_what_charged_nobody_is_no_first_payment(stage: Stage, step: Any) 
     assert (await stage.take()).state is State.APPROVED
 
 
+async def test_f12_what_was_not_sent_is_not_paid_beside_its_duplicate(stage: Stage) -> None:
+    """The first key was not sent, the shopper pays under another, the first key comes again."""
+    await rules(stage, duplicate_seconds=600)
+    first = stage.order()
+    stage.link.script.append(not_sent)
+    with pytest.raises(NothingWritten):
+        await take_payment(first, stage.road)
+    second = await stage.take()
+
+    with pytest.raises(NothingWritten, match="the same order is paid meanwhile"):
+        await take_payment(first, stage.road)
+
+    assert second.state is State.APPROVED
+    assert len(stage.link.asked) == 2
+
+
+async def test_what_was_not_sent_takes_its_guard_again(stage: Stage) -> None:
+    """Tried again under its own key, and then nobody else pays the same."""
+    await rules(stage, duplicate_seconds=600)
+    order = stage.order()
+    stage.link.script.append(not_sent)
+    with pytest.raises(NothingWritten):
+        await take_payment(order, stage.road)
+
+    paid = await take_payment(order, stage.road)
+
+    assert paid.payment.state is State.APPROVED
+    assert (await stage.take()).duplicate_of == paid.payment.payment_id
+
+
 async def test_f12_a_double_click_is_paid_once_on_two_processes(stage: Stage) -> None:
     """Two keys at the same moment on two gateways: the row decides, one is asked."""
     await rules(stage, duplicate_seconds=600)

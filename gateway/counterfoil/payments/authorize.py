@@ -131,7 +131,10 @@ async def _take_by(route: Route, order: Order, begun: Begun, road: Road) -> Take
         if taken := await _repeat(order, plan, road):
             return taken
         road.batches.forget(*plan.batch_key(order))
-    raise NothingWritten("the batch is being closed", retry_after_seconds=RETRY_SOON_SECONDS)
+    raise NothingWritten(
+        "the batch is being closed, or the same order is paid meanwhile under another key",
+        retry_after_seconds=RETRY_SOON_SECONDS,
+    )
 
 
 async def _intended(state: State, order: Order, plan: Plan, road: Road) -> Payment:

@@ -157,7 +157,8 @@ def second_intent(order: Order, plan: Plan, road: Road) -> SecondIntent:
     """
     Return the row of a payment that is tried again because nothing was written.
     """
-    tries = tries_of(plan.begun.screened, order)
+    screened = plan.begun.screened
+    tries = tries_of(screened, order)
     station = plan.route.station
     return SecondIntent(
         merchant_id=order.merchant.merchant_id,
@@ -182,6 +183,8 @@ def second_intent(order: Order, plan: Plan, road: Road) -> SecondIntent:
         card_try=tries.card,
         email_try=tries.email,
         address_try=tries.address,
+        guard=screened.guard,
+        guard_until=plan.at + timedelta(seconds=screened.policy.duplicate_seconds),
     )
 
 

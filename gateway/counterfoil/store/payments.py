@@ -104,6 +104,8 @@ class SecondIntent(msgspec.Struct, frozen=True, kw_only=True):
     card_try: bytes | None = None
     email_try: bytes | None = None
     address_try: bytes | None = None
+    guard: bytes | None = None
+    guard_until: datetime | None = None
 
 
 class AnotherTry(msgspec.Struct, frozen=True, kw_only=True):

@@ -100,18 +100,19 @@ FROM decided
 RETURNING merchant_id, payment_id, state;
 
 -- name: intend_again
--- A payment of which no byte was written is tried again under its own key, with a new trace number.
+-- A payment of which no byte was written is tried again under its own key, with a new trace number;
+-- but not if another payment holds the guard of its order meanwhile.
 WITH input AS MATERIALIZED (
     SELECT * FROM unnest(
         $1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::integer[], $6::date[], $7::integer[],
         $8::text[], $9::timestamptz[], $10::text[], $11::text[], $12::text[], $13::uuid[],
         $14::uuid[], $15::uuid[], $16::text[], $17::timestamptz[], $18::timestamptz[], $19::text[],
-        $20::bytea[], $21::bytea[], $22::bytea[]
+        $20::bytea[], $21::bytea[], $22::bytea[], $23::bytea[], $24::timestamptz[]
     ) AS t (
         merchant_id, payment_id, acquirer, terminal_id, batch_number, business_day, stan,
         rrn, transmitted_at, local_time, mti, content, message_id,
         event_id, process_id, session_id, send_before, at, actor, card_try, email_try,
-        address_try)
+        address_try, guard, guard_until)
 ), open_batch AS MATERIALIZED (
     SELECT b.merchant_id, b.acquirer, b.terminal_id, b.currency, b.batch_number
     FROM batches AS b
@@ -119,6 +120,23 @@ WITH input AS MATERIALIZED (
         IN (SELECT merchant_id, acquirer, terminal_id, batch_number FROM input)
       AND state = 'open'
     FOR SHARE OF b
+), guarded AS (
+    INSERT INTO duplicate_guards AS g (merchant_id, digest, payment_id, at, until)
+    SELECT DISTINCT ON (merchant_id, guard) merchant_id, guard, payment_id, at, guard_until
+    FROM input WHERE guard IS NOT NULL
+    ORDER BY merchant_id, guard, payment_id
+    ON CONFLICT (merchant_id, digest) DO UPDATE SET (payment_id, at, until) = (
+        SELECT holder.payment_id, holder.at, holder.until
+        FROM (VALUES (true, EXCLUDED.payment_id, EXCLUDED.at, EXCLUDED.until),
+                     (false, g.payment_id, g.at, g.until)
+        ) AS holder (if_free, payment_id, at, until)
+        WHERE holder.if_free = (
+            g.payment_id = EXCLUDED.payment_id OR g.until <= EXCLUDED.at OR EXISTS (
+                SELECT 1 FROM payments AS p
+                WHERE p.merchant_id = g.merchant_id AND p.payment_id = g.payment_id
+                  AND p.state IN ('not_sent', 'declined', 'voiding', 'voided', 'reversing',
+                    'reversed', 'expired', 'unanswered'))))
+    RETURNING g.merchant_id, g.digest, g.payment_id
 ), moved AS (
     UPDATE payments AS p
     SET state = 'processing', version = p.version + 1, changed_by = i.event_id,
@@ -128,6 +146,10 @@ WITH input AS MATERIALIZED (
         process_id = i.process_id, session_id = i.session_id, updated_at = i.at
     FROM input AS i
     WHERE p.merchant_id = i.merchant_id AND p.payment_id = i.payment_id AND p.state = 'not_sent'
+      AND (i.guard IS NULL OR EXISTS (
+        SELECT 1 FROM guarded AS g
+        WHERE g.merchant_id = i.merchant_id AND g.digest = i.guard
+          AND g.payment_id = i.payment_id))
       AND EXISTS (
         SELECT 1 FROM open_batch AS b
         WHERE b.merchant_id = i.merchant_id AND b.acquirer = i.acquirer
