@@ -2,9 +2,12 @@
 Forced captures, credits, partial approvals and verifications through the end of a day.
 """
 
+import asyncio
+
 import pytest
 from counterfoil.network.closing import Totals
 from counterfoil.payments.acknowledge import refuse
+from counterfoil.payments.commands import Done
 from counterfoil.payments.lifecycle import Kind, State
 from counterfoil.payments.movements import refund, void
 from counterfoil.payments.payment import PartialApprovals
@@ -14,7 +17,7 @@ from counterfoil.settlement.close import Closer, begin
 from counterfoil.store.batches import BatchKey, BatchStore
 from counterfoil.store.database import Database, DatabaseAway
 from ledger_day import ClosingLink, Day
-from payment_stage import ACTOR, Stage, batch_key
+from payment_stage import ACTOR, Stage, batch_key, until
 from scripted_link import says, unknown
 
 FORCED = {"kind": Kind.FORCED, "voice_approval_code": "H7K2P9"}
@@ -214,3 +217,56 @@ async def test_the_items_of_all_kinds_are_uploaded_by_their_own_names(day: Day) 
     assert (uploads[3000].kind, uploads[3000].original.mti) == ("capture", "0220")
     assert (uploads[1500].kind, uploads[1500].original.mti) == ("refund", "0200")
     assert (uploads[2100].kind, uploads[2100].original.mti) == ("capture", "0200")
+
+
+async def test_f15_fifty_voids_of_a_credit_at_once_take_it_back_once(day: Day) -> None:
+    """One advice, one transfer back, and 49 who are told what the payment is."""
+    stage = day.stage
+    payment = await stage.paid(kind=Kind.CREDIT, amount_minor=600)
+
+    ended = await asyncio.gather(
+        *(void(stage.command(payment), stage.road) for _ in range(50)), return_exceptions=True
+    )
+
+    assert sum(isinstance(each, Done) for each in ended) == 1
+    assert all(isinstance(each, Done | NotNow) for each in ended)
+    owed = [each for each in await stage.advices() if each["payment_id"] == payment.payment_id]
+    assert [each["kind"] for each in owed] == ["void"]
+    assert (await stage.transfers()).count(("open", "refunded", 600)) == 1
+    assert (await day.audit()).agrees
+
+
+async def test_f16_a_credit_that_is_voided_while_its_batch_closes_is_in_it_or_taken_back(
+    day: Day,
+) -> None:
+    """Never both, and never neither, whoever comes first."""
+    stage = day.stage
+    made = [await stage.paid(kind=Kind.CREDIT, amount_minor=600 + n) for n in range(20)]
+    later = stage.clock.now().replace(year=2027)
+    keys = await day.store.to_close(stage.merchant.merchant_id, later)
+
+    ended: list[object] = []
+
+    async def void_each() -> None:
+        for payment in made:
+            try:
+                ended.append(await void(stage.command(payment), stage.road))
+            except NotNow as too_late:
+                ended.append(too_late)
+
+    voids = asyncio.create_task(void_each())
+    await until(lambda: len(ended) >= 3)
+    await begin(keys, day.store, stage.road, cause="test", actor="test")
+    await voids
+    await forward(stage)
+
+    assert {type(end) for end in ended} == {Done, NotNow}, "the race went one way only"
+    for payment, end in zip(made, ended, strict=True):
+        now = await stage.read(payment)
+        (given,) = [e for e in await stage.road.store.movements(payment) if e.kind == "refund"]
+        if isinstance(end, Done):
+            assert (now.state, now.refunded_minor, given.state) == ("voided", 0, "undone")
+        else:
+            assert isinstance(end, NotNow)
+            assert (now.state, given.state, given.batch_number) == ("captured", "pending", 1)
+    assert (await day.audit()).agrees
