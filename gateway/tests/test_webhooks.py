@@ -392,3 +392,22 @@ async def test_a_merchant_is_told_by_mail_that_an_endpoint_was_disabled(hooks: H
     assert first["Message-ID"] == second["Message-ID"] == f"<{owed.outbox_id.hex}@gateway.example>"
     assert "http://127.0.0.1:1/gone" in first.get_content()
     assert "GET /v1/events" in first.get_content()
+
+
+async def test_however_many_endpoints_fail_the_others_are_found_due(hooks: Hooks) -> None:
+    """The oldest messages are those of dead endpoints; they do not fill the list."""
+    for place in range(3):
+        await hooks.add(f"http://127.0.0.1:1/dead-{place}", ["payment.approved"])
+    await hooks.stage.take()
+    await hooks.number()
+    await hooks.stage.sql("UPDATE webhook_endpoints SET failing_since = now()")
+    hooks.stage.clock.move(60)
+    well, _ = await hooks.add("http://127.0.0.1:1/well", ["payment.approved"])
+    await hooks.stage.take()
+    await hooks.number()
+    store = DeliveryStore(hooks.stage.database, uuid4())
+
+    due = await store.due(hooks.stage.clock.now(), each=4, limit=2, under_way=())
+
+    assert [each.failing for each in due] == [True, True, False]
+    assert due[-1].endpoint_id == well

@@ -223,6 +223,8 @@ class DeliveryStore:
     ) -> list[Due]:
         """
         Return deliveries that are due: of each endpoint at most *each*, of one that fails only one.
+
+        At most *limit* to endpoints that work, and as many to those that fail.
         """
         rows = await self._database.rows(
             "due_deliveries", now, self._owner, list(under_way), each, limit

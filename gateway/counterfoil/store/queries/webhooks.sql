@@ -108,21 +108,25 @@ RETURNING d.*, NULL::timestamptz AS last_at, NULL::integer AS status,
 
 -- name: due_deliveries
 -- What is owed and due, of each endpoint only its oldest few ($4), of one that fails only one, so
--- that no endpoint stands in another's way. A lease is also over when its process has ended, and
+-- that no endpoint stands in another's way; at most $5 to endpoints that work, and as many to those
+-- that fail, which never fill the others' places. A lease is also over when its process has ended, and
 -- when it is ours and we are not at it ($3).
-SELECT d.merchant_id, d.endpoint_id, d.delivery_id, e.failing_since IS NOT NULL AS failing
-FROM webhook_endpoints AS e CROSS JOIN LATERAL (
-    SELECT o.merchant_id, o.endpoint_id, o.delivery_id, o.next_try_at
-    FROM webhook_deliveries AS o
-    WHERE o.merchant_id = e.merchant_id AND o.endpoint_id = e.endpoint_id AND o.state = 'owed'
-      AND o.next_try_at <= $1 AND o.delivery_id <> ALL($3::uuid[])
-      AND (o.lease_until IS NULL OR o.lease_until <= $1 OR o.lease_owner = $2 OR EXISTS (
-        SELECT 1 FROM processes AS ended
-        WHERE ended.process_id = o.lease_owner AND ended.lease_until <= $1))
-    ORDER BY o.next_try_at LIMIT CASE WHEN e.failing_since IS NULL THEN $4::integer ELSE 1 END
-) AS d
-WHERE e.state = 'enabled'
-ORDER BY d.next_try_at LIMIT $5;
+SELECT merchant_id, endpoint_id, delivery_id, failing FROM (
+    SELECT d.*, e.failing_since IS NOT NULL AS failing, row_number() OVER (
+        PARTITION BY e.failing_since IS NOT NULL ORDER BY d.next_try_at) AS place
+    FROM webhook_endpoints AS e CROSS JOIN LATERAL (
+        SELECT o.merchant_id, o.endpoint_id, o.delivery_id, o.next_try_at
+        FROM webhook_deliveries AS o
+        WHERE o.merchant_id = e.merchant_id AND o.endpoint_id = e.endpoint_id AND o.state = 'owed'
+          AND o.next_try_at <= $1 AND o.delivery_id <> ALL($3::uuid[])
+          AND (o.lease_until IS NULL OR o.lease_until <= $1 OR o.lease_owner = $2 OR EXISTS (
+            SELECT 1 FROM processes AS ended
+            WHERE ended.process_id = o.lease_owner AND ended.lease_until <= $1))
+        ORDER BY o.next_try_at LIMIT CASE WHEN e.failing_since IS NULL THEN $4::integer ELSE 1 END
+    ) AS d
+    WHERE e.state = 'enabled'
+) AS due
+WHERE place <= $5::integer ORDER BY next_try_at;
 
 -- name: claim_deliveries
 -- Take a lease on owed deliveries of one merchant, one try more, with what their messages need.
