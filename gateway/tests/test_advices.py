@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
+import msgspec
 import pytest
 from counterfoil.network import response_codes
 from counterfoil.network.message import Fields
@@ -63,7 +64,7 @@ def advice(kind: str, *, attempts: int = 0) -> Advice:
     )
 
 
-@pytest.mark.parametrize("kind", ["reversal", "void"])
+@pytest.mark.parametrize("kind", ["reversal", "void", "release"])
 @pytest.mark.parametrize("code", CODES)
 def test_a_reversal_ends_accepted_or_not_at_all(kind: str, code: str) -> None:
     """It never ends refused: somebody's money is held until it is accepted."""
@@ -84,6 +85,17 @@ def test_f10_original_not_found_ends_a_reversal_only_after_the_late_window_and_t
     found = verdict(advice(kind, attempts=attempts), "25", START + timedelta(minutes=minutes))
 
     assert found == ("accepted" if ends else None)
+
+
+def test_a_release_of_a_hold_that_has_lapsed_at_the_host_is_finished() -> None:
+    """13: less remains of it than we leave. Of a capture that would be a contradiction."""
+    hold = msgspec.structs.replace(advice("release"), payment_kind="authorization")
+    capture = msgspec.structs.replace(hold, about_stan=7, about_transmitted_at=START)
+
+    assert verdict(hold, "13", START) == "accepted"
+    assert verdict(capture, "13", START) is None
+    assert verdict(advice("release"), "13", START) is None
+    assert verdict(advice("void"), "13", START) is None
 
 
 @pytest.mark.parametrize("kind", ["capture", "refund"])

@@ -102,6 +102,7 @@ VERIFIED_ONLY = "85"  # "No reason to decline": says nothing about an amount.
 # A reversal or void that ends here is finished: accepted, nothing booked, already reversed.
 REVERSAL_FINISHED = frozenset({"00", "21", "79"})
 REVERSAL_ORIGINAL_UNKNOWN = "25"
+LESS_REMAINS = "13"  # To a 0420 with DE 95: less remains than that already.
 BATCH_CLOSED = "40"  # Of an advice: the host has closed the batch that it names.
 ADVICE_ACCEPTED = frozenset({"00", "94"})
 ADVICE_TRY_AGAIN = frozenset({"06", "19", "22", "28", "68", "90", "91", "92", "96"})

@@ -305,12 +305,22 @@ def verdict(advice: Advice, code: str, now: datetime) -> str | None:
     if advice.kind in TAKING_BACK:
         if code in response_codes.REVERSAL_FINISHED:
             return "accepted"
+        if code == response_codes.LESS_REMAINS and _lowers_a_hold(advice):
+            return "accepted"  # It has lapsed there: less of it is left than we leave.
         unknown = code == response_codes.REVERSAL_ORIGINAL_UNKNOWN
         waited = now >= advice.late_until and advice.attempts + 1 >= UNKNOWN_ORIGINAL_TRIES_MIN
         return "accepted" if unknown and waited else None
     if code in response_codes.ADVICE_ACCEPTED:
         return "accepted"
     return None if code in response_codes.ADVICE_TRY_AGAIN else "refused"
+
+
+def _lowers_a_hold(advice: Advice) -> bool:
+    return (
+        advice.kind == "release"
+        and advice.payment_kind == Kind.AUTHORIZATION
+        and advice.about_stan is None
+    )
 
 
 def message(advice: Advice, station: Station, trace: Trace, number: str) -> Fields:
