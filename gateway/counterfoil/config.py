@@ -122,7 +122,8 @@ class Acquirer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     One acquirer: where its host is, who we are to it, and of which mode the link is.
 
     `deposit_reference` is the pattern (a regular expression) of the references of its deposits;
-    `hold_days` how long an authorization holds.
+    `hold_days` how long an authorization holds; `payments_per_second_max` and
+    `owed_per_second_max` how much a process sends it: new payments, and what is owed.
     """
 
     name: Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,32}$")]
@@ -139,6 +140,8 @@ class Acquirer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     links: Annotated[int, Meta(ge=1, le=16)] = 1
     deposit_reference: Annotated[str, Meta(min_length=1, max_length=200)] = "CF[0-9]{12}"
     hold_days: Annotated[int, Meta(ge=1, le=31)] = 7
+    payments_per_second_max: Annotated[float, Meta(ge=1, le=100_000)] = 5_000.0
+    owed_per_second_max: Annotated[float, Meta(ge=1, le=100_000)] = 500.0
 
 
 class Routing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -35,6 +35,7 @@ from counterfoil.vault import VaultClosed
 
 UNDER_WAY_MAX = 400
 ROUND_SECONDS_MAX = 0.5
+PACE_SECONDS = 0.05
 SPACING_SECONDS = (5, 15, 30, 60, 300)  # protocols 1.7: the last one for ever.
 SPACING_JITTER = 0.2
 UNKNOWN_ORIGINAL_TRIES_MIN = 2
@@ -70,15 +71,23 @@ class Forwarder:
 
     async def forward(self) -> int:
         """
-        Send everything that is due and whose link is up; return how much was tried.
+        Send what is due and whose link is up; return how much was tried, 0 when nothing is left.
 
         Waits for answers a moment only: one that does not come holds up nobody else. While
         there is more than may be under way, the next round begins when half of it has ended.
         """
-        ready = [name for name in self._acquirers if self._road.routes.link(name).ready]
-        room = UNDER_WAY_MAX - len(self._under_way)
+        routes = self._road.routes
+        rooms = {
+            name: routes.owed_room(name) for name in self._acquirers if routes.link(name).ready
+        }
+        ready = [name for name, room in rooms.items() if room]
+        if rooms and not ready:
+            await asyncio.sleep(PACE_SECONDS)  # The acquirers have their fill: soon again.
+            return 1
+        room = min(UNDER_WAY_MAX - len(self._under_way), sum(rooms.values()))
         claimed = await self._claim(ready, room) if ready and room else []
         for each, merchant in claimed:
+            routes.owed_sent(each.acquirer)
             task = asyncio.create_task(self._send_safely(each, merchant))
             self._under_way[each.advice_id] = task
             task.add_done_callback(partial(self._ended, each.advice_id))

@@ -20,6 +20,7 @@ from counterfoil.network.outcome import Outcome
 from counterfoil.network.requests import Station, name_and_place
 from counterfoil.payments.payment import Merchant
 from counterfoil.routing.health import Breaker
+from counterfoil.routing.pace import Pace
 from counterfoil.routing.rules import Wanted, acquirers_for
 from counterfoil.store.merchants import MerchantStore
 
@@ -92,6 +93,9 @@ class Routes:
         self._clock = clock
         self._rules = rules
         self._breakers = {name: Breaker() for name in links}
+        known = {name: acquirers[name] for name in links if name in acquirers}
+        self._paces = {name: Pace(each.payments_per_second_max) for name, each in known.items()}
+        self._owed = {name: Pace(each.owed_per_second_max) for name, each in known.items()}
         self._stations: OrderedDict[UUID, tuple[float, list[Station]]] = OrderedDict()
         self._turn = 0
 
@@ -105,7 +109,7 @@ class Routes:
 
         Raises:
             NoRoute: There is none, or no rule leads to one.
-            LinkDown: There is one, and its link is down.
+            LinkDown: There is one, and its link is down, or has its fill.
         """
         usable = await self._usable(merchant, wanted)
         ready = [
@@ -116,12 +120,28 @@ class Routes:
         if not ready:
             raise LinkDown("no link to the acquirer is signed on")
         now = self._clock.monotonic()
+        ready = [each for each in ready if self._paces[each.acquirer].room(now)]
+        if not ready:
+            raise LinkDown("more payments come at once than the acquirer is sent")
         takes = {each.acquirer: self._breakers[each.acquirer].takes(now) for each in ready}
         # False sorts first, and the sort keeps the order of rule and turn.
         station = min(ready, key=lambda each: not takes[each.acquirer])
         self._breakers[station.acquirer].chosen(now)
+        self._paces[station.acquirer].take()
         link = self._links[station.acquirer]
         return Route(station, link, self._acquirers[station.acquirer].hold_days)
+
+    def owed_room(self, acquirer: str) -> int:
+        """
+        Return how much of what is owed may be sent to *acquirer* now.
+        """
+        return self._owed[acquirer].room(self._clock.monotonic())
+
+    def owed_sent(self, acquirer: str) -> None:
+        """
+        Note that something that was owed is sent to *acquirer*.
+        """
+        self._owed[acquirer].take()
 
     def told(self, acquirer: str, outcome: Outcome) -> None:
         """
