@@ -363,7 +363,7 @@ def _link(
     clock: Clock,
 ) -> AcquirerLink:
     late_seconds = configuration.timers.late_seconds
-    faults = (DatabaseAway, asyncpg.PostgresError)
+    faults = (asyncpg.PostgresError,)
     answers = LateAnswers(
         acquirer.name, store, ids, clock, late_seconds=late_seconds, faults=faults
     )

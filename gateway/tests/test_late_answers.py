@@ -10,6 +10,8 @@ from counterfoil.network.outcome import Answered, Late, MatchKey, NotSent
 from counterfoil.payments.late_answers import LateAnswers
 from counterfoil.payments.lifecycle import State
 from counterfoil.payments.payment import Payment
+from counterfoil.store.database import Database
+from database_proxy import Cut, proxied
 from payment_stage import Stage
 from scripted_link import answered, says, unknown
 
@@ -142,3 +144,31 @@ async def test_f08_what_carries_no_names_or_was_not_sent_is_nobodys(
     await answers.drain()
 
     assert await stage.count("network_messages") == 0
+
+
+@pytest.mark.parametrize("how", ["committed", "not committed"])
+async def test_f08_a_late_approval_meets_a_commit_in_doubt(
+    parameters: dict[str, str], how: Cut
+) -> None:
+    """The database is away, or its answer is lost: it is owed again, once."""
+    async with proxied(parameters) as (proxy, through):
+        database = await Database.open(**through)
+        stage = await Stage.set_up(database)
+        payment = await reversed_in_vain(stage)
+        answers = LateAnswers(
+            stage.acquirer,
+            stage.road.store,
+            stage.road.ids,
+            stage.clock,
+            late_seconds=LATE_SECONDS,
+            pauses=(0.1, 0.1),
+        )
+        proxy.cut_at("owe_again", how)
+
+        answers.unmatched(message(stage))
+        await answers.drain()
+
+        assert proxy.cuts == 1
+        assert (await stage.read(payment)).state is State.REVERSING
+        assert (await stage.causes(payment)).count("approved_late") == 1
+        await database.close()

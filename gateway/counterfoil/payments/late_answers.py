@@ -8,9 +8,10 @@ original, the reversal is owed again (reliability.md, rule 15).
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Any
+from functools import partial
+from uuid import UUID
 
 import structlog
 
@@ -25,6 +26,7 @@ from counterfoil.store.payments import LateApproval, PaymentStore
 
 NAMED_BY = (7, 11, 37, 41)  # Without these nobody can say which request it answers.
 PAYMENT_ANSWERS = ("0110", "0210", "0230")
+PAUSES_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)  # Until a database that is away is back.
 UNDER_WAY_MAX = 1000  # A host that floods us with answers does not fill our memory.
 
 log = structlog.get_logger("network")
@@ -43,14 +45,16 @@ class LateAnswers:
         clock: Clock,
         *,
         late_seconds: float,
-        faults: tuple[type[Exception], ...] = (DatabaseAway,),
+        faults: tuple[type[Exception], ...] = (),
+        pauses: tuple[float, ...] = PAUSES_SECONDS,
     ) -> None:
         self._acquirer = acquirer
         self._store = store
         self._ids = ids
         self._clock = clock
         self._late_seconds = late_seconds
-        self._faults = faults  # What keeping one may meet and survive.
+        self._faults = faults  # What one may meet that no repetition mends.
+        self._pauses = pauses
         self._under_way: set[asyncio.Task[None]] = set()
 
     def late(self, late: Late) -> None:
@@ -81,34 +85,45 @@ class LateAnswers:
         if len(self._under_way) >= UNDER_WAY_MAX:
             log.error("late_answer_not_kept", reason="too many at once")
             return
+        name = self._ids.new()  # One for all tries: what was written is not written again.
         if is_kept:
-            self._begin(self._keep(mti, fields))
+            self._begin(partial(self._keep, name, mti, fields))
         if mti in PAYMENT_ANSWERS and (code in APPROVALS or code == PARTIAL_APPROVAL):
-            self._begin(self._owe_again(fields))
+            self._begin(partial(self._owe_again, name, fields))
 
-    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(self._quietly(work))
+    def _begin(self, work: Callable[[], Awaitable[None]]) -> None:
+        task = asyncio.create_task(self._until_done(work))
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
 
-    async def _quietly(self, work: Coroutine[Any, Any, None]) -> None:
-        try:
-            await work
-        except self._faults as error:
-            log.warning("late_answer_not_kept", reason=type(error).__name__)
+    async def _until_done(self, work: Callable[[], Awaitable[None]]) -> None:
+        """
+        Do *work*, again while the database is away: nobody else will.
+        """
+        for pause_seconds in (*self._pauses, 0.0):
+            try:
+                await work()
+                return
+            except DatabaseAway as error:
+                reason = str(error)
+                await asyncio.sleep(pause_seconds)
+            except self._faults as error:
+                reason = type(error).__name__
+                break
+        log.error("late_answer_not_kept", reason=reason)
 
-    async def _keep(self, mti: str, fields: FieldsView) -> None:
+    async def _keep(self, message_id: UUID, mti: str, fields: FieldsView) -> None:
         await self._store.keep_received(
             self._acquirer,
             _text(fields, 41),
             int(_text(fields, 11)),
-            self._ids.new(),
+            message_id,
             mti,
             shown(dict(fields)),
             self._clock.now(),
         )
 
-    async def _owe_again(self, fields: FieldsView) -> None:
+    async def _owe_again(self, event_id: UUID, fields: FieldsView) -> None:
         now = self._clock.now()
         approval = LateApproval(
             acquirer=self._acquirer,
@@ -116,7 +131,7 @@ class LateAnswers:
             rrn=_text(fields, 37),
             stan=int(_text(fields, 11)),
             transmitted=_text(fields, 7),
-            event_id=self._ids.new(),
+            event_id=event_id,
             late_until=now + timedelta(seconds=self._late_seconds),
             at=now,
         )
