@@ -17,7 +17,8 @@ export PYTHON
 help:
 	@echo "make demo    set up and run the whole road of a payment; Ctrl-C ends it"
 	@echo "make test    set up and run lint, types, import contracts and every test"
-	@echo "make proofs  what takes longer: a real death at every point, and two minutes of chaos"
+	@echo "make proofs  what takes longer: a real death at every point, two minutes of chaos,"
+	@echo "             a hundred simulated days, every mutant caught"
 	@echo "make setup   only make .venv, with the counterfoil command in it"
 	@echo "make unit    only the unit tests          make lint    only lint and types"
 	@echo "make lock    pin requirements/all.in anew make clean   remove .venv and caches"
@@ -38,6 +39,8 @@ test: setup browser lint
 proofs: setup
 	@$(BIN)/counterfoil crash-points $(ARGS)
 	@rm -rf .chaos && $(BIN)/counterfoil chaos --seconds 120 --seed 1
+	@$(BIN)/counterfoil simulate --seeds 1-100
+	@$(BIN)/pytest -m proofs proof/tests/test_mutants.py
 
 unit: setup
 	@$(BIN)/pytest $(addsuffix /tests,$(PARTIES)) $(ARGS)

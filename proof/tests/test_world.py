@@ -30,6 +30,7 @@ def order(number: int, *, card: Card = CARD, kind: str = "sale") -> Order:
         currency="USD",
         card=card,
         key=f"key-{number}",
+        email=f"{number}@shoppers.test",
     )
 
 

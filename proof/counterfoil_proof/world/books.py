@@ -15,6 +15,7 @@ from counterfoil_rail.settlement.listing import deposits
 from counterfoil_proof.books import against_charges, against_deposits, against_orders
 
 if TYPE_CHECKING:
+    from counterfoil_proof.world.shop import Shop
     from counterfoil_proof.world.world import World
 
 OWED = """
@@ -31,6 +32,16 @@ UNION ALL
 SELECT 'batch ' || terminal_id || '/' || batch_number || ' is ' || state FROM batches
 WHERE state IN ('closing', 'totalling', 'uploading')
 """
+NEED_A_PERSON = """
+SELECT merchant_id, acquirer, terminal_id, currency, batch_number FROM batches
+WHERE state = 'needs_a_person' ORDER BY terminal_id, batch_number
+"""
+ENDS = """
+SELECT 'batch ' || state AS what, count(*) AS number FROM batches GROUP BY state
+UNION ALL SELECT 'deposit ' || state, count(*) FROM deposits GROUP BY state
+UNION ALL SELECT 'movement ' || kind || ' ' || state, count(*) FROM movements GROUP BY kind, state
+"""
+MOVEMENTS = "SELECT idempotency_key FROM movements WHERE idempotency_key IS NOT NULL"
 MAILS = "SELECT outbox_id, payment_id, kind, state FROM outbox"
 _PAYMENT = re.compile(r"pay_[0-9a-f]{32}")
 
@@ -57,6 +68,9 @@ async def check(world: "World") -> None:
     for each in found:
         world.story.violated("the books agree", str(each), *subjects_in(str(each)))
     _check_keys(world, theirs)
+    _check_movements(world)
+    for row in world.store.ask(ENDS):
+        world.story.count(row["what"], row["number"])
     _check_shops(world, ours)
     _check_mails(world)
 
@@ -87,6 +101,7 @@ def _orders(world: "World") -> list[dict[str, Any]]:
         for shop in world.shops
         if not shop.has_left
         for order in shop.orders.values()
+        if order.payment_id not in _undone(shop)
     ]
 
 
@@ -114,11 +129,7 @@ def _check_shops(world: "World", ours: OurBooks) -> None:
     for shop in world.shops:
         if shop.has_left:
             continue
-        undone = {
-            each.payment_id
-            for each in shop.movements.values()
-            if each.kind in ("void", "refund", "undo") and each.status == "done"
-        }
+        undone = _undone(shop)
         for order in shop.orders.values():
             standing = [
                 each.payment
@@ -138,6 +149,32 @@ def _check_shops(world: "World", ours: OurBooks) -> None:
             if order.status == "not_paid" and standing:
                 what = f"order {order.number} is not paid, and {standing} stand"
                 world.story.violated("the last word is true", what, order.key, *standing)
+
+
+def _check_movements(world: "World") -> None:
+    """
+    A capture, void or refund that a shop was told is done was done, and no other.
+    """
+    made = {row["idempotency_key"] for row in world.store.ask(MOVEMENTS)}
+    for shop in world.shops:
+        if shop.has_left:
+            continue
+        for movement in shop.movements.values():
+            is_made = movement.key in made
+            if is_made != (movement.status == "done"):
+                what = f"{movement.kind} is {movement.status} to the shop, made: {is_made}"
+                world.story.violated("the last word is true", what, movement.payment_id)
+
+
+def _undone(shop: "Shop") -> set[str]:
+    """
+    Return the payments that a shop has taken back since it was told that they were paid.
+    """
+    return {
+        each.payment_id
+        for each in shop.movements.values()
+        if each.kind in ("void", "refund", "undo") and each.status == "done"
+    }
 
 
 def _check_mails(world: "World") -> None:

@@ -20,6 +20,20 @@ class WorldClock:
         self._loop = loop
         self._epoch = epoch
         self.off_seconds = 0.0
+        self.stepped_at = 0.0  # On the loop's time.
+
+    def step_to(self, off_seconds: float) -> None:
+        """
+        Let the wall clock be *off_seconds* off from now on.
+        """
+        if off_seconds != self.off_seconds:
+            self.off_seconds, self.stepped_at = off_seconds, self._loop.time()
+
+    def seconds_since_step(self) -> float:
+        """
+        Return for how long the wall clock has gone on evenly.
+        """
+        return self._loop.time() - self.stepped_at
 
     def now(self) -> datetime:
         """

@@ -9,14 +9,18 @@ although its caller has given up: the two sides of every commit (reliability.md,
 import asyncio
 import contextlib
 import contextvars
+import re
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import datetime
 from functools import cache
 from random import Random
 from typing import Any
 
 import asyncpg
 from counterfoil.store.database import CALL_SECONDS_MAX, Database, DatabaseAway, Lock
+from counterfoil.store.migrate import migrations
 from counterfoil.store.queries import query
 
 from counterfoil_proof.world.clock import WorldClock
@@ -25,6 +29,13 @@ from counterfoil_proof.world.server import Server
 from counterfoil_proof.world.weather import Weather
 
 REFUSED_SECONDS = 0.05  # A server that is down says so quickly.
+STALE_SECONDS_MAX = 4.0
+_WORD = re.compile(r"\b[a-z_]{4,}\b")
+_TABLE = re.compile(r"^CREATE TABLE (\w+)", re.MULTILINE)
+_EVENTS = frozenset({"payment_events", "movement_events", "batch_events", "deposit_events"})
+_HARMLESS = {"renew_process"}  # It makes nothing due.
+_LOOKING = {"feeds_to_number"}  # What it writes says only that there is a merchant.
+_HISTORY = ("payment_events", "movement_events")
 _WRITING = ("INSERT INTO", "UPDATE ", "DELETE FROM", "FOR UPDATE")
 
 
@@ -36,6 +47,94 @@ def is_writing(text: str) -> bool:
     return any(word in text for word in _WRITING)
 
 
+@cache
+def tables_in(text: str) -> frozenset[str]:
+    """
+    Return the tables that a statement names; the feed is fed by triggers on the events.
+    """
+    words = tables() & frozenset(_WORD.findall(text))
+    return words | _EVENTS if "feed_pending" in words else words
+
+
+@cache
+def tables() -> frozenset[str]:
+    """
+    Return the names of all tables, as the migrations make them.
+    """
+    return frozenset(name for each in migrations() for name in _TABLE.findall(each.text))
+
+
+def _key(name: str, arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    """
+    Return what makes two reads the same but for the time of asking; None: nothing can.
+    """
+    said = [each for each in arguments if not isinstance(each, datetime)]
+    key = (name, *(tuple(each) if isinstance(each, list) else each for each in said))
+    try:
+        hash(key)
+    except TypeError:
+        return None
+    return key
+
+
+class Memory:
+    """
+    What was read of tables that nobody has written since: most rounds of a worker find nothing.
+
+    A read is answered from here for STALE_SECONDS_MAX at most, as if it had been asked then: that
+    much later it sees what only time has made due.
+    """
+
+    def __init__(self) -> None:
+        self._writes: Counter[str] = Counter()
+        self._everything = 0
+        self._kept: dict[tuple[Any, ...], tuple[tuple[int, ...], float, list[Any]]] = {}
+
+    def wrote(self, text: str) -> None:
+        """
+        A statement has written the tables that it names.
+        """
+        for table in tables_in(text):
+            self._writes[table] += 1
+
+    def wrote_anything(self) -> None:
+        """
+        Anything may have been written.
+        """
+        self._everything += 1
+
+    def stamp(self, text: str) -> tuple[int, ...]:
+        """
+        Return what changes when a table of a statement is written.
+        """
+        return (self._everything, sum(self._writes[table] for table in tables_in(text)))
+
+    def kept(self, key: tuple[Any, ...], stamp: tuple[int, ...], now: float) -> list[Any] | None:
+        """
+        Return what was read before, if it would be read again.
+        """
+        found = self._kept.get(key)
+        if found is None or found[0] != stamp or now - found[1] > STALE_SECONDS_MAX:
+            return None
+        return found[2]
+
+    def keep(
+        self, key: tuple[Any, ...], stamp: tuple[int, ...], now: float, rows: list[Any]
+    ) -> None:
+        """
+        Remember what was read.
+        """
+        self._kept[key] = (stamp, now, rows)
+
+
+@cache
+def is_history(text: str) -> bool:
+    """
+    Return whether a statement writes what the witness looks at.
+    """
+    return any(word in text for word in _HISTORY) and is_writing(text)
+
+
 class Store:
     """
     The one database of a universe: what is durable, and nothing else.
@@ -43,11 +142,19 @@ class Store:
     `on_write` is called after each statement (or transaction) that may have changed something.
     """
 
-    def __init__(self, server: Server, name: str, on_write: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        server: Server,
+        name: str,
+        on_write: Callable[[str], None],
+        now: Callable[[], float],
+    ) -> None:
+        self.memory = Memory()
+        self._now = now
         self.server = server
         self.name = name
         self.is_down = False
-        self.calls = 0
+        self.calls: Counter[str] = Counter()
         self.on_write = on_write
         self._plain = server.connect(name)
         self._of_transactions: asyncpg.Connection[asyncpg.Record] | None = None
@@ -69,10 +176,25 @@ class Store:
         """
         Run a named query now.
         """
-        self.calls += 1
         text = query(name)
+        if is_writing(text) and name not in _LOOKING:
+            return self._write(name, text, arguments)
+        key = _key(name, arguments)
+        stamp = self.memory.stamp(text)
+        if key is not None and (kept := self.memory.kept(key, stamp, self._now())) is not None:
+            return kept
+        self.calls[name] += 1
         rows: list[asyncpg.Record] = self.server.run(self._plain.fetch(text, *arguments))
-        if is_writing(text):
+        if key is not None and not (rows and name in _LOOKING):
+            self.memory.keep(key, stamp, self._now(), rows)
+        return rows
+
+    def _write(self, name: str, text: str, arguments: tuple[Any, ...]) -> list[asyncpg.Record]:
+        self.calls[name] += 1
+        if name not in _HARMLESS:
+            self.memory.wrote(text)
+        rows: list[asyncpg.Record] = self.server.run(self._plain.fetch(text, *arguments))
+        if is_history(text):
             self.on_write(name)
         return rows
 
@@ -91,13 +213,20 @@ class WorldDatabase(Database):
     """
 
     def __init__(
-        self, store: Store, life: Life, clock: WorldClock, weather: Weather, chance: Random
+        self,
+        store: Store,
+        life: Life,
+        clock: WorldClock,
+        weather: Weather,
+        chance: Random,
+        count: Callable[[str], None],
     ) -> None:
         self._store = store
         self._life = life
         self._clock = clock  # The database server's own.
         self._weather = weather
         self._chance = chance
+        self._count = count
 
     async def rows(
         self,
@@ -118,15 +247,17 @@ class WorldDatabase(Database):
         if name == "database_time":
             return [{"now": self._clock.now()}]  # type: ignore[list-item]
         writes = is_writing(query(name))
-        fate = self._fate()
+        fate = self._fate(writes=writes)
         if fate == "late":
             await self._give_up_on(name, arguments, seconds_max)
         await asyncio.sleep(self._pause())
         if fate == "before" or self._store.is_down:
             raise DatabaseAway(f"no answer to {name}: the connection broke before it")
+        self._life.check()
+        if not writes and not fate:
+            return self._store.do(name, *arguments)
         if writes:
             self._life.point(f"query {name} before")
-        self._life.check()
         try:
             found = self._store.do(name, *arguments)
         finally:
@@ -164,10 +295,12 @@ class WorldDatabase(Database):
             await asyncio.sleep(REFUSED_SECONDS)
             raise DatabaseAway(f"no answer to {name}: nobody listens there")
 
-    def _fate(self) -> str:
-        if self._weather.database_lost and self._chance.random() < self._weather.database_lost:
-            return self._chance.choice(("before", "after", "late"))
-        return ""
+    def _fate(self, *, writes: bool) -> str:
+        if not self._weather.database_lost or self._chance.random() >= self._weather.database_lost:
+            return ""
+        fate = self._chance.choice(("before", "after", "late")) if writes else "before"
+        self._count(f"commit in doubt {fate}" if writes else "read lost")
+        return fate
 
     def _pause(self) -> float:
         return self._chance.uniform(*self._weather.database_span)
@@ -234,6 +367,13 @@ class LentConnection:
         connection = self._ready(text)
         self._store.server.run(connection.executemany(text, arguments))
 
+    async def copy_records_to_table(self, table: str, **options: Any) -> str:
+        """
+        Write many rows.
+        """
+        connection = self._ready(table)
+        return self._store.server.run(connection.copy_records_to_table(table, **options))
+
     @asynccontextmanager
     async def transaction(self, **options: Any) -> AsyncIterator[None]:
         """
@@ -249,6 +389,7 @@ class LentConnection:
             run(transaction.rollback())
             raise
         run(transaction.commit())
+        self._store.memory.wrote_anything()
         self._store.on_write("transaction")
         self._life.point("transaction after")
 

@@ -66,8 +66,11 @@ class Network:
     All wires to one acquirer. `rail` is None while its host is down.
     """
 
-    def __init__(self, weather: Weather, chance: Chance, watcher: Watcher) -> None:
+    def __init__(
+        self, weather: Weather, chance: Chance, watcher: Watcher, count: Callable[[str], None]
+    ) -> None:
         self.weather = weather
+        self.count = count
         self.watcher = watcher
         self.rail: Rail | None = None
         self.is_cut = False
@@ -368,21 +371,28 @@ class Way:
         weather = network.weather
         network.frames += 1
         drawn = [chance.random() for _ in range(6)]
-        if drawn[0] < weather.wire_deaf:
+        if drawn[0] < weather.wire_deaf and not self._is_deaf:
             self._is_deaf = True
+            network.count("connection deaf")
         if self._is_deaf or network.is_cut or drawn[1] < weather.wire_lost:
+            network.count("message lost")
             return
         if drawn[2] < weather.wire_cut:
+            network.count("connection reset")
             self._circuit.reset()
             return
         if drawn[3] < weather.wire_garbled:
+            network.count("message garbled")
             frame = GARBAGE
         self._travel(frame, is_slow=drawn[4] < weather.wire_slow)
         if drawn[5] < weather.wire_doubled:
+            network.count("message doubled")
             self._travel(frame, is_slow=False)
 
     def _travel(self, frame: bytes, *, is_slow: bool) -> None:
         weather = self._circuit.network.weather
+        if is_slow:
+            self._circuit.network.count("message slow")
         loop = asyncio.get_running_loop()
         span = weather.wire_slow_span if is_slow else weather.wire_span
         at = loop.time() + self._circuit.chance.uniform(*span)

@@ -22,6 +22,7 @@ from counterfoil_proof.world.clock import WorldClock
 from counterfoil_proof.world.database import Store, WorldDatabase
 from counterfoil_proof.world.life import Life
 from counterfoil_proof.world.network import Network
+from counterfoil_proof.world.story import Story
 from counterfoil_proof.world.weather import Weather
 from counterfoil_proof.world.web import Asgi, Web
 
@@ -99,7 +100,12 @@ class Machine:
         site = self._site
         chance = site.chance.stream(self.name, self.lives)
         database = WorldDatabase(
-            site.store, life, site.true_clock, site.weather, site.chance.stream("db", life)
+            site.store,
+            life,
+            site.true_clock,
+            site.weather,
+            site.chance.stream("db", life),
+            site.story.count,
         )
         around = Surroundings(
             clock=self.clock,
@@ -187,6 +193,7 @@ class Site:
         chance: Chance,
         true_clock: WorldClock,
         post: Post,
+        story: Story,
         on_point: Callable[[Life, str], None],
         on_fault: Callable[[Life, BaseException], None],
     ) -> None:
@@ -197,9 +204,10 @@ class Site:
         self.weather = weather
         self.chance = chance
         self.true_clock = true_clock
+        self.story = story
         self.on_point = on_point
         self.on_fault = on_fault
-        self.rests_seconds = (0.3, 1.5)  # Of a worker's duties: no less than this.
+        self.rests_seconds = (0.5, 2.5)  # Of a worker's duties: no less than this.
         self._post = post
 
     def delivery(self, life: Life) -> Any:

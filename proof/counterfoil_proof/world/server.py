@@ -101,11 +101,11 @@ class Server:
             asyncpg.connect(**self._to(name), server_settings=settings, statement_cache_size=1000)
         )
 
-    async def open(self, name: str) -> Database:
+    async def open(self, name: str, *, connections: int = 2) -> Database:
         """
         Return the product's own pool to the database *name*; only inside of `run`.
         """
-        return await Database.open(size_max=2, **self._to(name))
+        return await Database.open(size_max=connections, **self._to(name))
 
     def close(self) -> None:
         """

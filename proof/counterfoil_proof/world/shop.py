@@ -50,6 +50,7 @@ class Order(msgspec.Struct, kw_only=True):
     currency: str
     card: Card
     key: str
+    email: str | None = None
     status: str = "open"
     payment_id: str | None = None
     confirmation_number: str | None = None
@@ -198,7 +199,7 @@ class Shop:
             order.card,
             order=order.number,
             description=None,
-            customer_email=f"{order.number}@shoppers.test",
+            customer_email=order.email,
             billing=Billing(postal_code="62704", street="10 Main"),
             idempotency_key=order.key,
         )

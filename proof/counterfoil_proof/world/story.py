@@ -2,6 +2,7 @@
 What happened in a universe, in virtual time, so that a failing seed can tell its story.
 """
 
+import asyncio
 import hashlib
 from collections import Counter
 from collections.abc import Iterable
@@ -50,6 +51,7 @@ class Story:
         self.happenings: list[Happening] = []
         self.violations: list[Violation] = []
         self.counts: Counter[str] = Counter()
+        self.is_broken = asyncio.Event()
 
     @property
     def seconds(self) -> float:
@@ -81,6 +83,7 @@ class Story:
         """
         if any(v.invariant == invariant and v.subjects == subjects for v in self.violations):
             return
+        self.is_broken.set()
         self.tell("witness", f"VIOLATION {invariant}: {what}", *subjects)
         self.violations.append(
             Violation(invariant=invariant, at=round(self.seconds, 3), what=what, subjects=subjects)

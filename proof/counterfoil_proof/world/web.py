@@ -59,8 +59,9 @@ class Web:
     The balancer and the lines in front of it.
     """
 
-    def __init__(self, weather: Weather, listener: Listener) -> None:
+    def __init__(self, weather: Weather, listener: Listener, count: Callable[[str], None]) -> None:
         self.weather = weather
+        self.count = count
         self.listener = listener
         self.gateways: dict[str, Gateway] = {}
         self.requests = 0
@@ -132,6 +133,7 @@ class Session:
         weather, chance = self._web.weather, self._chance
         self._maybe_double(exchange)
         if chance.random() < weather.web_lost:
+            self._web.count("request lost")
             if chance.random() < 0.5:
                 exchange.begin()
             await asyncio.sleep(chance.uniform(*weather.web_span) * 10)
@@ -148,6 +150,7 @@ class Session:
         gateway = self._web.pick(chance)
         if gateway is None:
             return
+        self._web.count("request doubled")
         # Half of them at the same moment, the others when nobody expects them any more.
         later = chance.uniform(*weather.web_doubled_span) if chance.random() < 0.5 else 0.0
         copy = Exchange(self._web, gateway, exchange.request, self._api_key, self._port + 50_000)

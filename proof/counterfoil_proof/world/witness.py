@@ -62,6 +62,10 @@ SELECT held_minor + captured_minor - refunded_minor FROM charge
 WHERE terminal_id = ? AND sent_at = ? AND stan = ?
 """
 
+BATCH = "SELECT state FROM batches WHERE terminal_id = $1 AND batch_number = $2"
+
+CLOCK_SETTLES_SECONDS = 60.0  # After a step a message may carry the time of before.
+
 Trace = tuple[str, str, str]  # Terminal, transmission time (DE 7), STAN.
 
 
@@ -121,6 +125,7 @@ class Witness:
         self.store: Store
         self.acquirer: Acquirer
         self.clocks: dict[str, WorldClock] = {}
+        self.fenced: set[str] = set()
         self.mails: dict[str, int] = {}
         self._clock = clock
         self._send_seconds = send_seconds
@@ -160,6 +165,8 @@ class Witness:
                 durable_at=self.story.seconds,
             )
             self.payments[name] = seen
+            if seen.key in self.fenced:
+                self._violated("a fenced key never charges", "a payment under it", seen)
         if trace not in seen.traces:
             seen.traces.append(trace)
             other = self._by_trace.setdefault(trace, name)
@@ -230,6 +237,8 @@ class Witness:
         if request is None:
             return
         self.story.count(f"sent {request.mti}")
+        if request.function in ("0500", "0520"):
+            self._check_close(life, request)
         if request.function not in ("0100", "0200"):
             self.story.tell(life, f"writes {request.mti}", *self._subjects(request))
             return
@@ -246,9 +255,22 @@ class Witness:
         if seen.state != "processing" or _trace(request) != seen.traces[-1]:
             self._violated("nothing is sent for what has ended", seen.state, seen)
         clock = self.clocks.get(life.name)
+        if clock is None or clock.seconds_since_step() < CLOCK_SETTLES_SECONDS:
+            return
         began = self._began(request)
-        if clock and began and (clock.now() - began).total_seconds() > self._send_seconds + 1.0:
+        if (clock.now() - began).total_seconds() > self._send_seconds + 1.0:
             self._violated("nothing is sent after its deadline", f"begun {began}", seen)
+
+    def _check_close(self, life: Life, request: Request) -> None:
+        """
+        Totals are told of a batch that is being closed, and of no other.
+        """
+        terminal, number = request.key.terminal_id, int(request.fields["60"])
+        rows = self.store.ask(BATCH, terminal, number)
+        self.story.tell(life, f"tells totals of {terminal}/{number}")
+        if not rows or rows[0]["state"] not in ("totalling", "uploading"):
+            what = f"{request.mti} for batch {terminal}/{number}: {rows and rows[0]['state']}"
+            self.story.violated("a batch is closed once", what)
 
     def arrives(self, frame: bytes) -> None:
         """
@@ -284,7 +306,7 @@ class Witness:
             what = f"{seen.state}, and now the acquirer approves it"
             self._violated("what ended is not charged", what, seen)
 
-    def _began(self, request: Request) -> datetime | None:
+    def _began(self, request: Request) -> datetime:
         """
         Return when the message was made, by its process's clock: DE 7, to the second.
         """
@@ -325,6 +347,8 @@ class Witness:
         told, code = _payment_in(send, answer)
         if code:
             self.story.count(f"told {code}")
+        if operation_of(send) == "resolveKey" and answer.status == 200 and told is None:
+            self._check_fence(send)
         if told is None or told.charged is None or told.id not in self.payments:
             return
         seen = self.payments[told.id]
@@ -335,6 +359,17 @@ class Witness:
         if told.state != "not_sent":
             seen.told_charged = told.charged
         self.story.count("told paid" if told.charged else "told not charged")
+
+    def _check_fence(self, send: Send) -> None:
+        """
+        A client was told "never seen": from now on nothing is ever charged under this key.
+        """
+        key = msgspec.json.decode(send.body or b"{}").get("idempotency_key", "")
+        self.fenced.add(key)
+        self.story.count("told never seen")
+        for seen in self.payments.values():
+            if seen.key == key:
+                self._violated("a fenced key never charges", "told never seen", seen)
 
     def mailed(self, message_id: str) -> None:
         """

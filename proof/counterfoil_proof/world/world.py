@@ -3,6 +3,9 @@ One universe: every process of an installation, its clients and its acquirer, fr
 """
 
 import asyncio
+import gc
+import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import time as time_of_day
 from email.message import EmailMessage
@@ -15,6 +18,7 @@ import structlog
 from counterfoil.clock import Clock
 from counterfoil.config import Acquirer as AcquirerSettings
 from counterfoil.config import Configuration, Settlement, Timers
+from counterfoil.store.batches import BatchKey, BatchStore
 from counterfoil.store.merchants import MerchantStore, NewMerchant, Terminal
 
 from counterfoil_proof.world import books
@@ -22,7 +26,7 @@ from counterfoil_proof.world.acquirer import Acquirer
 from counterfoil_proof.world.chance import Chance
 from counterfoil_proof.world.clock import WorldClock
 from counterfoil_proof.world.database import Store
-from counterfoil_proof.world.life import KilledError, Life
+from counterfoil_proof.world.life import LIFE, KilledError, Life
 from counterfoil_proof.world.loop import VirtualLoop
 from counterfoil_proof.world.network import Network
 from counterfoil_proof.world.processes import Machine, Site, is_expected
@@ -36,10 +40,15 @@ from counterfoil_proof.world.witness import Witness
 T = TypeVar("T")
 
 ACQUIRER = "acme"
-READY_SECONDS_MAX = 60.0
+MERCHANT_ID = UUID(int=1)  # Of the first; the others follow.
+LOOK_SECONDS = 5.0
+READY_SECONDS_MAX = 300.0
 RESTART_SECONDS = 1.0
 QUIET_LOOK_SECONDS = 2.0
-QUIET_SECONDS_MAX = 4 * 3600.0
+BUSY_RESTS_SECONDS = (0.5, 2.5)  # Of a worker's duties: no less than this.
+QUIET_RESTS_SECONDS = (2.0, 6.0)
+QUIET_SECONDS_MAX = 2400.0
+RETRIES_BY_HAND_MAX = 3
 OnPoint = Callable[["World", Life, str], None]
 
 
@@ -91,11 +100,12 @@ class World:
         self.clock = WorldClock(loop)
         self.story = Story(loop)
         self.witness = Witness(self.story, self.clock, send_seconds=plan.timers.send_seconds)
+        self.retries: Counter[BatchKey] = Counter()
         self._on_point = on_point
         self.database = server.fresh()
-        self.store = Store(server, self.database, self.witness.written)
-        self.network = Network(weather, self.chance, self.witness)
-        self.web = Web(weather, self.witness)
+        self.store = Store(server, self.database, self.witness.written, loop.time)
+        self.network = Network(weather, self.chance, self.witness, self.story.count)
+        self.web = Web(weather, self.witness, self.story.count)
         self.acquirer = Acquirer(folder, self.clock, self.chance, on_point=self._passed)
         self.witness.store, self.witness.acquirer = self.store, self.acquirer
         self.site = Site(
@@ -107,6 +117,7 @@ class World:
             chance=self.chance,
             true_clock=self.clock,
             post=self._post,
+            story=self.story,
             on_point=self._passed,
             on_fault=self._fault,
         )
@@ -126,12 +137,23 @@ class World:
         """
         for number in range(1, self.plan.merchants + 1):
             await self._add_merchant(number)
-        self.start_acquirer()
-        for machine in self.machines:
-            machine.start()
-        await self.until(self.is_ready, READY_SECONDS_MAX, "every gateway is ready")
-        for shop in self.shops:
-            shop.start()
+        await self.up()
+
+    async def up(self) -> None:
+        """
+        Start whatever is down, until every gateway takes payments.
+
+        Raises:
+            TimeoutError: It never does.
+        """
+        limit = self.loop.time() + READY_SECONDS_MAX
+        while True:
+            self.keep_alive()
+            await asyncio.sleep(RESTART_SECONDS)
+            if self.is_ready():
+                return
+            if self.loop.time() > limit:
+                raise TimeoutError(f"no gateway is ready within {READY_SECONDS_MAX:g} s")
 
     def start_acquirer(self) -> None:
         """
@@ -153,15 +175,15 @@ class World:
         """
         Start again whatever has died, after a moment: what a supervisor does.
         """
+        if self.acquirer.rail is None:
+            self.start_acquirer()
         for machine in self.machines:
             if not machine.is_up:
-                self.story.tell(machine.name, "starts again")
+                self.story.tell(machine.name, "starts")
                 machine.start()
-        if self.acquirer.life.is_dead:
-            self.start_acquirer()
         for shop in self.shops:
             if not shop.is_up and not shop.has_left:
-                self.story.tell(shop.name, "comes back")
+                self.story.tell(shop.name, "starts")
                 shop.start()
 
     def is_ready(self) -> bool:
@@ -182,7 +204,7 @@ class World:
         for machine in self.machines:
             if machine.life is not None:
                 machine.life.thaw()
-            machine.clock.off_seconds = 0.0
+            machine.clock.step_to(0.0)
         self.acquirer.life.thaw()
 
     async def settle(self) -> bool:
@@ -190,16 +212,42 @@ class World:
         Wait in calm weather until nothing is owed any more; False when that never comes.
         """
         self.calm_down()
+        self.site.rests_seconds = QUIET_RESTS_SECONDS
         until = self.loop.time() + QUIET_SECONDS_MAX
         quiet = 0
         while quiet < 2 and self.loop.time() < until:
             self.keep_alive()
             await asyncio.sleep(QUIET_LOOK_SECONDS)
-            quiet = 0 if self.owed() else quiet + 1
+            quiet = 0 if self._by_hand() or self.owed() else quiet + 1
+        self.site.rests_seconds = BUSY_RESTS_SECONDS
         owed = self.owed()
         for each in owed:
             self.story.violated("nothing is stuck", each, *books.subjects_in(each))
         return not owed
+
+    def _by_hand(self) -> int:
+        """
+        Do what an operator does with a batch that needs a person: let it go on; return how many.
+        """
+        rows = self.store.ask(books.NEED_A_PERSON)
+        for row in rows:
+            key = BatchKey(*list(row.values()))
+            self.retries[key] += 1
+            if self.retries[key] > RETRIES_BY_HAND_MAX:
+                self.story.violated("a batch closes in calm weather", key.reference)
+                return 0
+            self.story.tell("operator", f"retries batch {key.reference}")
+            self.story.count("batch that needed a person")
+            self.server.run(self._retry(key))
+            self.store.memory.wrote_anything()
+        return len(rows)
+
+    async def _retry(self, key: BatchKey) -> None:
+        database = await self.server.open(self.database)
+        event_id = UUID(int=self.chance.stream("operator", self.loop.time()).getrandbits(128))
+        batches = BatchStore(database, event_id)
+        await batches.retry(key, at=self.clock.now(), actor="cli", event_id=event_id)
+        await database.close()
 
     def owed(self) -> list[str]:
         """
@@ -215,19 +263,6 @@ class World:
         Compare everybody's books; only when nothing is owed.
         """
         await books.check(self)
-
-    async def until(self, holds: Callable[[], object], seconds_max: float, what: str) -> None:
-        """
-        Wait until something holds.
-
-        Raises:
-            TimeoutError: It never does.
-        """
-        limit = self.loop.time() + seconds_max
-        while not holds():
-            if self.loop.time() > limit:
-                raise TimeoutError(f"{what}: not within {seconds_max:g} s")
-            await asyncio.sleep(0.05)
 
     async def end(self) -> None:
         """
@@ -283,12 +318,14 @@ class World:
             acquirer=(acquirer,),
             timers=self.plan.timers,
             settlement=Settlement(
-                reports=str(files / "reports"), statements=str(files / "statements")
+                reports=str(files / "reports"),
+                statements=str(files / "statements"),
+                look_seconds=LOOK_SECONDS,
             ),
         )
 
     async def _add_merchant(self, number: int) -> None:
-        merchant_id = UUID(int=number)
+        merchant_id = UUID(int=MERCHANT_ID.int + number - 1)
         new = NewMerchant(
             merchant_id=merchant_id,
             name=f"Shop {number}",
@@ -333,16 +370,17 @@ def live(
     """
     Open a universe, let *scenario* happen in it, and end it; return what is left to look at.
     """
+    gc.disable()  # A universe's garbage is taken out when it has ended.
     loop = VirtualLoop()
     folder = server.folder / f"universe-{plan.seed}"
     faults: list[dict[str, Any]] = []
     loop.set_exception_handler(lambda _, context: faults.append(context))
     asyncio.set_event_loop(loop)
-    structlog.configure(logger_factory=structlog.ReturnLoggerFactory(), processors=[_silent])
     remove(folder)
     folder.mkdir(parents=True)
     try:
         world = World(server, plan, loop, folder, weather=weather or calm(), on_point=on_point)
+        _log_into(world.story)
         try:
             result = loop.run_until_complete(_whole(world, scenario))
         finally:
@@ -351,6 +389,7 @@ def live(
     finally:
         asyncio.set_event_loop(None)
         loop.close()
+        gc.enable()
     for context in faults:
         _note_fault(world, context)
     return world, result
@@ -390,5 +429,22 @@ def _note_fault(world: World, context: dict[str, Any]) -> None:
     world.story.violated("no defects in the background", what)
 
 
-def _silent(_: Any, __: str, ___: Any) -> Any:
-    raise structlog.DropEvent
+def _log_into(story: Story) -> None:
+    """
+    Let what the product logs as an error be part of the story, and nothing else be written.
+    """
+
+    def told(_: Any, level: str, event: Any) -> Any:
+        if level == "error":
+            what = str(event.pop("event", ""))
+            said = " ".join(f"{name}={value}" for name, value in event.items())
+            subjects = [f"pay_{event['payment']}"] if "payment" in event else []
+            story.tell(LIFE.get() or "log", f"logs {what} {said}", *subjects)
+        raise structlog.DropEvent
+
+    structlog.configure(
+        logger_factory=structlog.ReturnLoggerFactory(),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
+        processors=[told],
+        cache_logger_on_first_use=False,
+    )

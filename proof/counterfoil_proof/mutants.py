@@ -1,0 +1,252 @@
+"""
+Deliberate faults of the product, one line each, put in from outside: every one must be caught.
+
+A proof that never fails proves nothing. `armed(name)` changes one named query, function or class
+for as long as the context lasts; the shipped code knows nothing of it.
+"""
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+from counterfoil.network import mux
+from counterfoil.network.link import AcquirerLink
+from counterfoil.network.outcome import NotSent
+from counterfoil.payments import authorize, recovery
+from counterfoil.payments.conclude import conclude
+from counterfoil.payments.lifecycle import Cause, State
+from counterfoil.store import queries
+from counterfoil.store.payments import PaymentStore
+from counterfoil_rail.books import Books
+
+from counterfoil_proof.world.shop import Shop
+
+Undo = Callable[[], None]
+
+
+class Mutant(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    One fault.
+
+    Attributes:
+        says: What is wrong, in words.
+        arm: Puts it in, and returns what takes it out again.
+        seed: The simulated day that catches it; None: the race of refunds does.
+    """
+
+    name: str
+    says: str
+    arm: Callable[[], Undo]
+    seed: int | None = None
+
+
+@contextlib.contextmanager
+def armed(name: str | None) -> Iterator[None]:
+    """
+    Have the mutant called *name* in the product for as long as the context lasts; None: nothing.
+
+    Raises:
+        KeyError: There is no such mutant.
+    """
+    undo = BY_NAME[name].arm() if name is not None else None
+    try:
+        yield
+    finally:
+        if undo is not None:
+            undo()
+
+
+def reworded(query: str, before: str, after: str) -> Undo:
+    """
+    Change the text of a named query, in the one place where it stands.
+    """
+    texts = queries._all()
+    text = texts[query]
+    assert text.count(before) == 1, f"{query} reads otherwise now: name what to change anew"
+    texts[query] = text.replace(before, after)
+
+    def undo() -> None:
+        texts[query] = text
+
+    return undo
+
+
+def replaced(place: Any, name: str, value: Any) -> Undo:
+    """
+    Put something else in the place of a function or class.
+    """
+    before = getattr(place, name)
+    setattr(place, name, value)
+    return lambda: setattr(place, name, before)
+
+
+def all_of(*undo: Undo) -> Undo:
+    """
+    Return what takes several changes back.
+    """
+
+    def every() -> None:
+        for each in undo:
+            each()
+
+    return every
+
+
+async def _as_if_intended(*_: Any) -> State:
+    return State.PROCESSING
+
+
+async def _none_found(*_: Any) -> int:
+    return 0
+
+
+def _unlimited(*arguments: Any, **options: Any) -> Any:
+    return _REQUEST(*arguments, **{**options, "send_before": math.inf})
+
+
+_REQUEST = AcquirerLink.request
+
+
+def _declined(*arguments: Any) -> Any:
+    made = conclude(*arguments)
+    if made.cause is not Cause.ANSWER_MISSING:
+        return made
+    return msgspec.structs.replace(made, to_state=State.DECLINED)
+
+
+async def _never_seen(store: PaymentStore, merchant_id: Any, key: str, _: Any) -> bool:
+    return await store.key(merchant_id, key) is None
+
+
+async def _charge_anew(shop: Shop) -> None:
+    for order in [each for each in shop.orders.values() if each.status in ("open", "unknown")]:
+        order.key, order.status = f"{order.key}-again", "open"
+        await shop._buy(order)
+
+
+def _forgotten(*_: Any, **__: Any) -> None:
+    """
+    Nothing is written down.
+    """
+
+
+MUTANTS = (
+    Mutant(
+        name="skip_intent_commit",
+        says="The request is sent without its intent being committed.",
+        seed=1,
+        arm=lambda: replaced(PaymentStore, "intend", _as_if_intended),
+    ),
+    Mutant(
+        name="forget_reversal",
+        says="An outcome that nobody knows owes no reversal.",
+        seed=1,
+        arm=lambda: reworded("conclude", "WHERE m.state = 'reversing'", "WHERE false"),
+    ),
+    Mutant(
+        name="acknowledge_without_guard",
+        says="An acknowledgment counts in whatever state, at whatever time.",
+        seed=1,
+        arm=lambda: reworded(
+            "acknowledge", "AND p.state = 'approved' AND i.at < p.acknowledge_by", ""
+        ),
+    ),
+    Mutant(
+        name="send_after_deadline",
+        says="A request whose send deadline has passed is sent all the same.",
+        seed=2,
+        arm=lambda: replaced(AcquirerLink, "request", _unlimited),
+    ),
+    Mutant(
+        name="drop_outbox_row",
+        says="The customer's e-mail is not owed with the acknowledgment.",
+        seed=1,
+        arm=lambda: reworded("acknowledge", "WHERE m.customer_email IS NOT NULL", "WHERE false"),
+    ),
+    Mutant(
+        name="reuse_stan",
+        says="Two processes lease the same range of trace numbers.",
+        seed=1,
+        arm=lambda: reworded(
+            "lease_stans", "SET next_stan = c.next_stan + $5", "SET next_stan = c.next_stan"
+        ),
+    ),
+    Mutant(
+        name="refund_without_lock",
+        says="A refund reads the payment without locking it first.",
+        arm=lambda: all_of(
+            reworded("lock_payments", "FOR NO KEY UPDATE OF p", ""),
+            reworded("refund", "FOR NO KEY UPDATE OF p", ""),
+        ),
+    ),
+    Mutant(
+        name="close_batch_twice",
+        says="A batch that is closed is due again.",
+        seed=1,
+        arm=lambda: all_of(
+            reworded("due_batches", "IN ('closing',", "IN ('closed', 'closing',"),
+            reworded("claim_batch", "IN ('closing',", "IN ('closed', 'closing',"),
+            reworded("batch_closed", "next_try_at = NULL", "next_try_at = $6"),
+        ),
+    ),
+    Mutant(
+        name="trust_late_approval",
+        says="An approval that comes when the reversal has begun makes a payment of it.",
+        seed=8,
+        arm=lambda: reworded(
+            "conclude", "p.state = 'processing'", "p.state IN ('processing', 'reversing')"
+        ),
+    ),
+    Mutant(
+        name="boot_without_sweep",
+        says="Nobody looks for intents whose process has ended.",
+        seed=13,
+        arm=lambda: replaced(recovery, "_orphaned", _none_found),
+    ),
+    Mutant(
+        name="timeout_is_a_decline",
+        says="No answer is taken for a no.",
+        seed=1,
+        arm=lambda: replaced(authorize, "conclude", _declined),
+    ),
+    Mutant(
+        name="unknown_is_not_sent",
+        says="What was written and not answered is said to have never been sent.",
+        seed=1,
+        arm=lambda: replaced(mux, "OutcomeUnknown", NotSent),
+    ),
+    Mutant(
+        name="new_key_after_a_crash",
+        says="A shop that comes back charges its open orders anew, under new keys.",
+        seed=10,
+        arm=lambda: replaced(Shop, "_recover_once", _charge_anew),
+    ),
+    Mutant(
+        name="rail_forgets_reversal",
+        says="The acquirer forgets a reversal that came before its original.",
+        seed=1,
+        arm=lambda: replaced(Books, "bury", _forgotten),
+    ),
+    Mutant(
+        name="fence_that_is_none",
+        says="A key that was resolved before it was seen is not closed.",
+        seed=1,
+        arm=lambda: replaced(PaymentStore, "fence", _never_seen),
+    ),
+    Mutant(
+        name="forget_capture",
+        says="A capture is booked and never told the acquirer.",
+        seed=1,
+        arm=lambda: reworded("capture", "b.batch_number, 'owed',", "b.batch_number, 'accepted',"),
+    ),
+    Mutant(
+        name="reverse_without_guard",
+        says="The sweep reverses a payment whatever has become of it meanwhile.",
+        seed=1,
+        arm=lambda: reworded("reverse", "AND p.state = i.from_state", ""),
+    ),
+)
+
+BY_NAME = {each.name: each for each in MUTANTS}

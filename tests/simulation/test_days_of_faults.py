@@ -1,0 +1,67 @@
+"""
+A few simulated days with everything that can go wrong; a failing seed prints its story.
+
+`counterfoil simulate --seeds 1-1000` does the same for longer.
+"""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+COUNTERFOIL = [sys.executable, "-m", "counterfoil.cli.main", "simulate", "--json"]
+
+
+def simulate(*words: str, hash_seed: str = "0") -> tuple[int, dict[str, object], str]:
+    """Return the exit code, the summary and the stories of a run."""
+    done = subprocess.run(
+        [*COUNTERFOIL, *words],
+        capture_output=True,
+        text=True,
+        timeout=110,
+        env={**os.environ, "PYTHONHASHSEED": hash_seed},
+    )
+    return done.returncode, json.loads(done.stdout or "{}"), done.stderr
+
+
+def test_days_of_faults_lose_and_double_nothing() -> None:
+    code, found, stories = simulate("--seeds", "1-4")
+
+    assert code == 0, stories
+    assert found["violations"] == []
+    assert found["lacking"] == []
+    assert int(str(found["payments"])) > 80
+
+
+def test_the_same_seed_tells_the_same_story_in_another_process() -> None:
+    once, again = (simulate("--seed", "3", hash_seed=each)[1] for each in ("1", "2"))
+
+    assert once["digest"] == again["digest"]
+    assert once["counts"] == again["counts"]
+
+
+def test_a_mutant_fails_the_run_and_tells_its_story() -> None:
+    code, found, stories = simulate("--seed", "1", "--mutant", "skip_intent_commit")
+
+    assert code == 1
+    assert found["violations"]
+    assert "commit before you speak" in stories
+    assert "again: counterfoil simulate --seed 1 --days 1 --mutant skip_intent_commit" in stories
+
+
+@pytest.mark.parametrize("words", [("--mutant", "no_such"), ("--seeds", "5"), ("--days", "0")])
+def test_what_cannot_be_run_is_refused_in_words(words: tuple[str, ...]) -> None:
+    code, _, said = simulate(*words)
+
+    assert code == 2
+    assert said.startswith("counterfoil: ")
+
+
+def test_the_names_of_all_mutants_are_listed() -> None:
+    done = subprocess.run(
+        [*COUNTERFOIL[:-1], "--list-mutants"], capture_output=True, text=True, check=True
+    )
+
+    assert "forget_reversal" in done.stdout.splitlines()
