@@ -50,7 +50,8 @@ class DatabaseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
     PostgreSQL 15 or newer. Without a url: the embedded one below the state folder.
 
-    From `full_percent` of the state folder's disk on, no new payment is taken.
+    From `full_percent` of the state folder's disk on, with less than 4 GiB free, no new payment is
+    taken.
     """
 
     url: str | None = None

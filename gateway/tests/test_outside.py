@@ -119,6 +119,16 @@ def test_the_disk_is_measured_as_an_ordinary_user_may_use_it(tmp_path: Path) -> 
     assert "% of" in disk.words()
 
 
+@pytest.mark.parametrize(
+    ("used_percent", "free_gib", "full"), [(89, 1, False), (90, 1, True), (99, 20, False)]
+)
+def test_a_disk_is_full_when_its_share_is_used_and_little_is_left(
+    used_percent: int, free_gib: int, full: bool
+) -> None:
+    """A tenth of a large disk is room for months: it stops no sale."""
+    assert Disk(Path("/"), used_percent, free_gib << 30).is_full(90.0) == full
+
+
 # The clock.
 
 

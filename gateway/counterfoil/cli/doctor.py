@@ -165,13 +165,13 @@ def _disk(settings: Configuration) -> Finding:
         return Finding("disk", False, f"{settings.folder} cannot be looked at ({error.strerror})")
     limit = settings.database.full_percent
     said = disk.words()
-    if disk.used_percent >= limit:
+    if disk.is_full(limit):
         said += f"; from {limit:g} % on no new payment is taken: make room"
     ballast = settings.folder / "postgres" / "ballast"
     if settings.database.url is None and ballast.parent.exists() and not ballast.exists():
         said += "; the ballast was given up: it is made again when the database starts with room"
         return Finding("disk", False, said)
-    return Finding("disk", disk.used_percent < limit, said)
+    return Finding("disk", not disk.is_full(limit), said)
 
 
 async def _quarantine(database: Database) -> Finding:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import msgspec
 
+ROOM_BYTES = 4 * 1024**3  # With this much free no disk is full, however large it is.
+
 
 class Disk(msgspec.Struct, frozen=True):
     """
@@ -17,6 +19,12 @@ class Disk(msgspec.Struct, frozen=True):
     folder: Path
     used_percent: float
     free_bytes: int
+
+    def is_full(self, percent: float) -> bool:
+        """
+        Whether *percent* is reached and little is left: a tenth of a large disk is room enough.
+        """
+        return self.used_percent >= percent and self.free_bytes < ROOM_BYTES
 
     def words(self) -> str:
         """

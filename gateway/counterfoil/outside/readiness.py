@@ -29,7 +29,7 @@ def checks(seen: Seen, configuration: Configuration, links: Mapping[str, Link]) 
         off = abs(seen.skew_seconds) > SKEW_SECONDS_MAX
         found["clock"] = f"{abs(seen.skew_seconds):.1f} s off the database's" if off else "ok"
     if seen.disk is not None:
-        full = seen.disk.used_percent >= configuration.database.full_percent
+        full = seen.disk.is_full(configuration.database.full_percent)
         found["disk"] = seen.disk.words() if full else "ok"
     if seen.quarantine is not None:
         found["quarantine"] = f"since {seen.quarantine.since.isoformat()}: {seen.quarantine.reason}"

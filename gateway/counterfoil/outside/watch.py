@@ -138,7 +138,7 @@ class Watch:
             self._open(Reason.CLOCK)
 
     def _mind_disk(self, disk: Disk | None) -> None:
-        if disk is not None and disk.used_percent >= self._full_percent:
+        if disk is not None and disk.is_full(self._full_percent):
             self._close(
                 Reason.DISK,
                 f"the disk is {disk.used_percent:.0f} % full, and from {self._full_percent:g} % on "
