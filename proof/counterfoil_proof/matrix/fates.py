@@ -58,6 +58,8 @@ class Fates:
         self._lane = lane
         self._scenario = scenario
         self._target = target
+        self._befallen: set[tuple[str, Arm]] = set()
+        self._has_begun = not scenario.begins_later
         self._words: dict[str, str] = {}
         self._watching: dict[str, asyncio.Task[None]] = {}
 
@@ -67,15 +69,25 @@ class Fates:
         """
         self._words = words
         for kind in ("gateway", "worker"):
-            await self._lane.children[kind].begin(self._arms(kind, first_life=True))
+            await self._lane.children[kind].begin(self._arms(kind))
             self._watch(kind)
-        self._live("shop", first_life=True)
+        self._live("shop")
+
+    async def from_here(self) -> None:
+        """
+        Count passes from here: what came before is another scenario's.
+        """
+        self._has_begun = True
+        for kind, child in self._lane.children.items():
+            if not child.ended.done():
+                await child.begin(self._arms(kind))
+                self._watch(kind)
 
     def next_life(self, kind: str) -> None:
         """
         Start a process again that has ended.
         """
-        self._live(kind, first_life=False)
+        self._live(kind)
 
     async def restart(self, kind: str) -> None:
         """
@@ -86,7 +98,7 @@ class Fates:
         await asyncio.wait_for(asyncio.shield(child.ended), STOP_SECONDS_MAX)
         if self._lane.children[kind] is child:
             self.passed_before[kind] = child.passed
-            self._live(kind, first_life=False)
+            self._live(kind)
         if kind == "gateway":
             await self._lane.takes_payments()
 
@@ -107,22 +119,24 @@ class Fates:
             task.cancel()
         await asyncio.gather(*self._watching.values(), return_exceptions=True)
 
-    def _arms(self, kind: str, *, first_life: bool) -> list[Arm]:
+    def _arms(self, kind: str) -> list[Arm]:
         """
         Return what is armed in a life of *kind*: the target where it was recorded.
 
-        Where the scenario itself ends the first life, the recording is of the second.
+        Where the scenario itself ends one life, the recording is of the next.
         """
-        own = [arm for whose, arm in self._scenario.befalls if whose == kind and first_life]
-        dies = any(arm.action == "kill" for arm in own)
+        own = [each for each in self._scenario.befalls if each[0] == kind]
+        arms = [arm for whose, arm in own if (whose, arm) not in self._befallen]
+        dies = any(arm.action == "kill" for arm in arms)
         target = self._target
-        if target is None or target.kind != kind or self.reached_at is not None or dies:
-            return own
-        return [*own, Arm(target.where, target.action)]
+        is_later = not self._has_begun or self.reached_at is not None or dies
+        if target is None or target.kind != kind or is_later:
+            return arms
+        return [*arms, Arm(target.where, target.action)]
 
-    def _live(self, kind: str, *, first_life: bool) -> None:
+    def _live(self, kind: str) -> None:
         words = self._words if kind == "shop" else None
-        self._lane.fork(kind, self._arms(kind, first_life=first_life), words)
+        self._lane.fork(kind, self._arms(kind), words)
         self._watch(kind)
 
     def _watch(self, kind: str) -> None:
@@ -134,6 +148,7 @@ class Fates:
     async def _see_to(self, kind: str, child: Child) -> None:
         while True:
             arm = await child.reached.get()
+            self._befallen.add((kind, arm))
             if self._target is not None and arm == Arm(self._target.where, self._target.action):
                 self.reached_at = time.monotonic()
             if arm.action in STILL_SECONDS:
@@ -142,5 +157,5 @@ class Fates:
                 continue
             await asyncio.shield(child.ended)
             if kind != "shop":  # The shop is started again by whoever waits for it.
-                self._live(kind, first_life=False)
+                self._live(kind)
             return

@@ -29,7 +29,7 @@ from counterfoil_proof.demo import sandbox as demo
 from counterfoil_proof.matrix import agreement, wishes
 from counterfoil_proof.matrix.fates import Fates, Result, Target
 from counterfoil_proof.matrix.processes import Arm, Child, Nursery
-from counterfoil_proof.matrix.scenarios import SCENARIOS, Scenario, cutoff_after
+from counterfoil_proof.matrix.scenarios import FROM_HERE, SCENARIOS, Scenario, cutoff_after
 from counterfoil_proof.merchants import Account, add_merchant
 from counterfoil_proof.points.point import Pass
 
@@ -291,6 +291,9 @@ class Lane:
         if wish.startswith("restart "):
             assert self._fates is not None
             await self._fates.restart(wish.removeprefix("restart "))
+        elif wish == FROM_HERE:
+            assert self._fates is not None
+            await self._fates.from_here()
         else:
             await wishes.grant(self, wish)
 

@@ -205,7 +205,7 @@ def _settles(scenario: str) -> bool:
     return SCENARIOS[scenario].settles
 
 
-_PARTICULAR = re.compile(r"[0-9A-Z/]*\d[0-9A-Z/-]*")
+_PARTICULAR = re.compile(r"\S*\d\S*")
 
 
 def _kinds(wrong: list[str]) -> set[str]:
