@@ -44,6 +44,9 @@ lease_seconds = 2.5
 sweep_seconds = 0.1
 close_answer_seconds = 1.5
 
+[webhooks]
+allow_loopback = true
+
 [routing]
 technical_retries_max = 1
 """

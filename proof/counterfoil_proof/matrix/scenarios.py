@@ -19,6 +19,7 @@ from counterfoil_proof.points.point import Pass
 
 PART = 1500
 FROM_HERE = "from here"
+NOBODY_LISTENS = "http://127.0.0.1:9/hook"
 TECHNICAL = 9000_06  # The sandbox's issuers answer its cents: 06, a fault of the host.
 LEASE_SECONDS = 2.5
 ACKNOWLEDGE_SECONDS = 180
@@ -242,6 +243,33 @@ def _report_torn(shop: Shop) -> None:
     _deposit(shop)
 
 
+def _undo_unclaimed(shop: Shop) -> None:
+    told = shop.pay_unclaimed("undone")
+    if told.get("state") == "approved":
+        shop.post(f"/v1/payments/{told['id']}/undo", {}, "undo")
+
+
+def _webhooks(shop: Shop) -> None:
+    """An endpoint that nobody serves: added, tried in vain, replayed, rotated, changed, removed."""
+    path = "/v1/webhook-endpoints"
+    if not shop.call("GET", path).json()["data"]:
+        shop.post(path, {"url": NOBODY_LISTENS})
+    [endpoint, *_] = shop.call("GET", path).json()["data"]
+    path = f"{path}/{endpoint['id']}"
+    shop.sale("told")
+
+    def tried() -> bool:
+        listed = shop.call("GET", f"{path}/deliveries").json()["data"]
+        return any(each["attempts"] for each in listed)
+
+    shop.eventually(tried, "a delivery was tried")
+    [delivery, *_] = shop.call("GET", f"{path}/deliveries").json()["data"]
+    shop.post(f"{path}/deliveries/{delivery['id']}/replay", {})
+    shop.post(f"{path}/rotate", {})
+    shop.call("PATCH", path, {"description": "changed"})
+    shop.call("DELETE", path)
+
+
 def _verification(shop: Shop) -> None:
     if shop.book.word("verified") is None:
         shop.book.write("verified", ASKED, unclaimed=True)
@@ -333,6 +361,10 @@ SCENARIOS: dict[str, Scenario] = {
     "partial void": Scenario(script=_partial_void, what="a sale is voided in two parts"),
     "partial refunds": Scenario(script=_partial_refunds, what="a sale is refunded in two parts"),
     "undo": Scenario(script=_undo, what="a sale is undone, however that is possible"),
+    "webhooks": Scenario(script=_webhooks, what="an endpoint is told, and does not answer"),
+    "undo unclaimed": Scenario(
+        script=_undo_unclaimed, what="an approval is undone that nobody has claimed"
+    ),
     "refuse": Scenario(script=_refuse, what="the merchant turns an approval down"),
     "timeout": Scenario(script=_timeout, what="the host does not answer"),
     "late answer": Scenario(script=_late_answer, what="the host approves when all is over"),

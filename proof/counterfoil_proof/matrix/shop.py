@@ -129,13 +129,19 @@ class Shop:
 
     def post(self, path: str, body: dict[str, Any], key: str | None = None) -> httpx2.Response:
         """Call the API as a program without our client would, until it answers."""
+        return self.call("POST", path, body, key)
+
+    def call(
+        self, method: str, path: str, body: dict[str, Any] | None = None, key: str | None = None
+    ) -> httpx2.Response:
+        """Call the API with any method, until it answers."""
         headers = {"Idempotency-Key": key} if key else {}
-        name = catalogue.operation("POST", path)
+        name = catalogue.operation(method, path)
         until = time.monotonic() + EVENTUALLY_SECONDS_MAX
         while True:
             try:
                 with around(f"request {name}"):
-                    answer = self._api.post(path, json=body, headers=headers)
+                    answer = self._api.request(method, path, json=body, headers=headers)
                 if answer.status_code not in (202, 503):
                     return answer
             except httpx2.HTTPError:

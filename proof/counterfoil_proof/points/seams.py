@@ -22,6 +22,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 from counterfoil.api import serving
+from counterfoil.events.posting import Poster
 from counterfoil.network.connection import Connection
 from counterfoil.network.line import Line
 from counterfoil.receipts.mail import Mailer
@@ -214,6 +215,14 @@ def _mailer(plain: Any) -> Any:
     return __init__
 
 
+def _posted(plain: Any) -> Any:
+    async def post(self: Poster, *arguments: Any) -> Any:
+        with around("webhook send"):
+            return await plain(self, *arguments)
+
+    return post
+
+
 def _delivered(plain: Any) -> Any:
     async def deliver(message: Any) -> None:
         with around("mail send"):
@@ -237,4 +246,5 @@ _SEAMS: list[tuple[Any, str, Callable[[Any], Any]]] = [
     (Journal, "leftovers", _step("told again")),
     (Journal, "close", _step("handed over")),
     (Mailer, "__init__", _mailer),
+    (Poster, "post", _posted),
 ]
