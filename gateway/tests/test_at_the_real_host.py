@@ -25,14 +25,15 @@ async def test_f04_an_intent_that_never_left_is_reversed_and_harms_nobody(
     """The process dies between the commit and the first byte: the reversal finds nothing."""
     async with at_the_rail(database, tmp_path) as at:
         order, dead = at.stage.order(), at.stage.another_process()
+        about_to_send = asyncio.Event()
 
         async def never(*_: object, **__: object) -> None:
+            about_to_send.set()
             await asyncio.Event().wait()
 
         dead.link.request = never  # type: ignore[method-assign,assignment]
         dying = asyncio.create_task(take_payment(order, dead.road))
-        await until(lambda: dying.done() or dead.road.store.depths()["intend"] == 0)
-        await asyncio.sleep(0.1)
+        await until(about_to_send.is_set)
         dying.cancel()
         await asyncio.gather(dying, return_exceptions=True)
         del dead.link.request  # type: ignore[attr-defined]

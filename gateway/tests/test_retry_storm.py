@@ -14,8 +14,8 @@ from counterfoil.payments.payment import Payment
 from payment_stage import ACTOR, Stage
 from scripted_link import ScriptedLink, approve
 
-OWED = 1000
-NEW = 200
+OWED = 600  # More than may be under way at once.
+NEW = 100
 HOST_SECONDS = 0.02  # What the host takes over each message.
 NEW_SECONDS_MAX = 5.0
 
@@ -50,7 +50,7 @@ async def refused(stage: Stage) -> Payment:
 async def test_f37_after_an_outage_what_is_owed_comes_in_bounded_portions_beside_new_payments(
     stage: Stage,
 ) -> None:
-    """A thousand reversals never fill the host, and new payments do not wait behind them."""
+    """Six hundred reversals never fill the host, and new payments do not wait behind them."""
     await stage.take()
     await asyncio.gather(*(refused(stage) for _ in range(OWED)))
     busy = BusyLink()
