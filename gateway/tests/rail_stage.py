@@ -26,7 +26,7 @@ from scripted_link import ScriptedLink
 
 READY_SECONDS_MAX = 10.0
 # Short where a test waits for the time to pass.
-HASTY = Timers(send_seconds=1.0, answer_seconds=0.4, advice_answer_seconds=0.4, lease_seconds=4.0)
+HASTY = Timers(send_seconds=15.0, answer_seconds=0.4, advice_answer_seconds=0.4, lease_seconds=4.0)
 
 
 class AtTheRail:

@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from counterfoil.config import Timers
 from counterfoil.network.outcome import Answered
 from counterfoil.payments.acknowledge import refuse
 from counterfoil.payments.authorize import take_payment
@@ -117,7 +118,7 @@ async def test_f12_two_hundred_copies_at_two_processes_are_one_message(
     database: Database, tmp_path: Path
 ) -> None:
     """The key decides, not the process; everybody is told of the same payment."""
-    async with at_the_rail(database, tmp_path, delay_ms=50) as at:
+    async with at_the_rail(database, tmp_path, timers=Timers(send_seconds=15), delay_ms=50) as at:
         other = link_to(at.rail, at.stage.clock)
         await other.start()
         try:
