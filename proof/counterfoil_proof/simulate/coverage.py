@@ -39,6 +39,8 @@ IN_MANY = (
     "movement void done",
     "movement refund funded",
     "told never seen",
+    "state verified",
+    "undo done",
     "sent 0200",
     "sent 0100",
     "sent 0220",

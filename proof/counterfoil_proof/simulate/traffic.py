@@ -39,6 +39,7 @@ class Customer:
         self.story = story
         self.chance = chance
         self.key = f"key-{number}"
+        self._movements = 0
 
     def order(self, kind: str = "sale", *, good: bool = True) -> Order:
         """
@@ -88,12 +89,13 @@ class Customer:
         await asyncio.sleep(self.chance.uniform(0.0, 20.0))
         if not self.shop.is_up:
             return
+        self._movements += 1
         movement = Movement(
             kind=kind,
             payment_id=order.payment_id,
             amount_minor=amount_minor,
             currency=order.currency,
-            key=f"{kind}-{self.number}-{amount_minor}",
+            key=f"{kind}-{self.number}-{self._movements}",
         )
         await asyncio.wait([self.shop.move(movement)])
 
@@ -154,6 +156,63 @@ async def refunded(customer: Customer) -> None:
     A sale that is refunded.
     """
     await customer.follow(await customer.paid("sale"), "refund")
+
+
+async def captured_in_parts(customer: Customer) -> None:
+    """
+    An authorization that is captured in three parts, the last of which may ask for too much.
+    """
+    order = await customer.paid("authorization")
+    part = order.amount_minor // customer.chance.choice((3, 4, 2))
+    for _ in range(3):
+        await customer.follow(order, "capture", part)
+
+
+async def captured_in_part_and_voided(customer: Customer) -> None:
+    """
+    An authorization of which a part is captured, and a part of that voided.
+    """
+    order = await customer.paid("authorization")
+    await customer.follow(order, "capture", order.amount_minor // 2)
+    await customer.follow(order, "void", order.amount_minor // 4)
+
+
+async def voided_in_part(customer: Customer) -> None:
+    """
+    A sale of which a part is voided, and then perhaps the rest.
+    """
+    order = await customer.paid("sale")
+    await customer.follow(order, "void", order.amount_minor // 3)
+    if customer.chance.random() < 0.5:
+        await customer.follow(order, "void")
+
+
+async def refunded_in_parts(customer: Customer) -> None:
+    """
+    A sale that is given back in halves, at once, and once too often.
+    """
+    order = await customer.paid("sale")
+    half = order.amount_minor // 2
+    await asyncio.gather(*(customer.follow(order, "refund", half) for _ in range(3)))
+
+
+async def undone(customer: Customer) -> None:
+    """
+    A payment that is undone, whole or in part, by whatever undoes it.
+    """
+    order = await customer.paid(customer.chance.choice(("sale", "authorization")))
+    whole = customer.chance.random() < 0.5
+    await customer.follow(order, "undo", None if whole else order.amount_minor // 2)
+
+
+async def verified(customer: Customer) -> None:
+    """
+    A card that is only asked about.
+    """
+    order = customer.order(good=customer.chance.random() < 0.8)
+    terms = wire.Terms(kind="verification", amount_minor=0, currency=order.currency)
+    request = wire.verification(customer.key, terms, order.card)
+    await _tried(customer.shop.session(), _timed(request))
 
 
 async def void_races_refund(customer: Customer) -> None:
@@ -255,10 +314,16 @@ Visit = Callable[[Customer], Awaitable[None]]
 
 # How often, among a thousand visits.
 VISITS: tuple[tuple[Visit, int], ...] = (
-    (sale, 330),
+    (sale, 250),
     (declined, 60),
     (held, 30),
-    (captured, 110),
+    (captured, 80),
+    (captured_in_parts, 50),
+    (captured_in_part_and_voided, 20),
+    (voided_in_part, 40),
+    (refunded_in_parts, 30),
+    (undone, 30),
+    (verified, 20),
     (captured_and_refunded, 30),
     (hold_voided, 40),
     (voided, 70),

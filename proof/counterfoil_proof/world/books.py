@@ -42,6 +42,18 @@ UNION ALL SELECT 'deposit ' || state, count(*) FROM deposits GROUP BY state
 UNION ALL SELECT 'movement ' || kind || ' ' || state, count(*) FROM movements GROUP BY kind, state
 """
 MOVEMENTS = "SELECT idempotency_key FROM movements WHERE idempotency_key IS NOT NULL"
+# Each event of a payment has its number, each number its event, and no number is missing.
+FEEDS = """
+SELECT 'a feed of ' || count(*) || ' events from ' || min(number) || ' to ' || max(number) AS what
+FROM feed GROUP BY merchant_id HAVING min(number) <> 1 OR max(number) <> count(*)
+UNION ALL
+SELECT 'an event of pay_' || replace(e.payment_id::text, '-', '') || ' is told '
+    || count(f.event_id) || ' times'
+FROM payment_events AS e LEFT JOIN feed AS f ON f.merchant_id = e.merchant_id
+    AND f.event_id = feed_event_id('payment', e.payment_id, e.version::text)
+WHERE e.to_state <> 'processing'
+GROUP BY e.merchant_id, e.version, e.payment_id HAVING count(f.event_id) <> 1
+"""
 MAILS = "SELECT outbox_id, payment_id, kind, state FROM outbox"
 _PAYMENT = re.compile(r"pay_[0-9a-f]{32}")
 
@@ -69,6 +81,8 @@ async def check(world: "World") -> None:
         world.story.violated("the books agree", str(each), *subjects_in(str(each)))
     _check_keys(world, theirs)
     _check_movements(world)
+    for row in world.store.ask(FEEDS):
+        world.story.violated("the feed has no gap", row["what"], *subjects_in(row["what"]))
     for row in world.store.ask(ENDS):
         world.story.count(row["what"], row["number"])
     _check_shops(world, ours)

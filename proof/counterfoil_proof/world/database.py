@@ -29,7 +29,7 @@ from counterfoil_proof.world.server import Server
 from counterfoil_proof.world.weather import Weather
 
 REFUSED_SECONDS = 0.05  # A server that is down says so quickly.
-STALE_SECONDS_MAX = 4.0
+STALE_SECONDS_MAX = 6.0
 _WORD = re.compile(r"\b[a-z_]{4,}\b")
 _TABLE = re.compile(r"^CREATE TABLE (\w+)", re.MULTILINE)
 _EVENTS = frozenset({"payment_events", "movement_events", "batch_events", "deposit_events"})

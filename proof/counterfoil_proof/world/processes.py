@@ -207,7 +207,7 @@ class Site:
         self.story = story
         self.on_point = on_point
         self.on_fault = on_fault
-        self.rests_seconds = (0.5, 2.5)  # Of a worker's duties: no less than this.
+        self.rests_seconds = (1.0, 4.0)  # Of a worker's duties: no less than this.
         self._post = post
 
     def delivery(self, life: Life) -> Any:

@@ -103,6 +103,9 @@ class Shop:
         """
         assert not self.is_up
         self.lives += 1
+        for movement in self.movements.values():
+            if movement.status == "open":  # Nobody is at it any more.
+                movement.status = "unknown"
         self.life = Life(self.name, self.lives, on_point=self._site.on_point)
         self._chance = self._site.chance.stream(self.name, self.lives)
         journal = Journal(self._path, account(self.api_key), self._clock.timestamp)
@@ -110,6 +113,7 @@ class Shop:
         self._journal = journal
         loop = asyncio.get_running_loop()
         self._calls = Calls(LIMITS, loop.time, self._chance)
+        self._is_recovering = False
         if self.lives > 1:
             self.life.spawn(self.recover())
 
@@ -144,13 +148,17 @@ class Shop:
 
     async def recover(self) -> None:
         """
-        Finish everything open, as often as it takes: a shop does so at each start.
+        Finish everything open, as often as it takes: at each start, and after an unknown outcome.
         """
+        if self._is_recovering:
+            return
+        self._is_recovering = True
         for _ in range(RECOVERIES_MAX):
             await self._recover_once()
             if not self.is_waiting():
-                return
+                break
             await asyncio.sleep(RECOVER_AGAIN_SECONDS)
+        self._is_recovering = False
 
     async def _recover_once(self) -> None:
         for told in await self.drive(self._calls.recover()):
@@ -159,6 +167,15 @@ class Shop:
         for order in [each for each in self.orders.values() if each.status in ("open", "unknown")]:
             if order.status == "unknown" or self.lives > 1:
                 await self._resolve(order)
+        for movement in [each for each in self.movements.values() if each.status == "unknown"]:
+            await self._resolve_movement(movement)
+
+    async def _resolve_movement(self, movement: Movement) -> None:
+        try:
+            resolution = await self.drive(self._calls.resolve(movement.key))
+        except CounterfoilError:
+            return
+        movement.status = "refused" if resolution.payment is None else "done"
 
     async def _resolve(self, order: Order) -> None:
         try:
@@ -211,6 +228,7 @@ class Shop:
         except OutcomeUnknown:
             order.status = "unknown"
             self._story.count("outcome unknown to the shop")
+            self._recover_soon()
         except RequestRefused as refused:
             order.status = "not_paid"
             self._story.count(f"refused {refused.code}")
@@ -229,12 +247,17 @@ class Shop:
             await self.drive(steps, intent)
         except OutcomeUnknown:
             movement.status = "unknown"
+            self._recover_soon()
         except (NotSent, RequestRefused) as refused:
             movement.status = "refused"
             self._story.count(f"{movement.kind} refused {getattr(refused, 'code', 'not_sent')}")
         else:
             movement.status = "done"
             self._story.count(f"{movement.kind} done")
+
+    def _recover_soon(self) -> None:
+        assert self.life is not None
+        self.life.spawn(self.recover())
 
     def _note(self, order: Order, payment: Payment) -> None:
         """
