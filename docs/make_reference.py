@@ -41,7 +41,7 @@ ADVICE = {
     "key_of_other_mode": "Use a key of this gateway's mode, or the other gateway's address.",
     "credits_not_allowed": "Refund the payment instead, or have the operator allow credits.",
     "webhook_url_refused": "Use a public https address; a private one is not called.",
-    "feed_behind": "The gateway was restored: read again from an earlier number; drop known ids.",
+    "feed_behind": "The gateway is being restored: ask again later with the same number.",
     "webhook_endpoints_full": "Delete an endpoint that is not needed.",
     "not_found": "Check the path, or the id; another merchant's ids are not found either.",
     "method_not_allowed": "Use a method that the header `Allow` names.",
@@ -168,6 +168,7 @@ WORDS = {
     "endpoint.deleted": "it ended for good",
     "endpoint.rotated": "it has a new secret",
     "endpoint.changed": "its address, description or filter was changed",
+    "feed.resumed": "a backup was restored: what the numbers before it told is lost; ask anew",
     "deposit.changed": "something that has no type of its own: see `cause`",
 }
 

@@ -10,13 +10,17 @@ from uuid import uuid4
 
 import msgspec
 import pytest
+from counterfoil.events.feed import number_events
+from counterfoil.events.shown import event_answer
 from counterfoil.outside.compare import Ours, difference
 from counterfoil.outside.host_journal import FORMAT, Charge, Journal, JournalRefused
 from counterfoil.outside.quarantine import NotKept, NotLifted, compare, keep, lift
 from counterfoil.payments.acknowledge import refuse
 from counterfoil.payments.lifecycle import State
+from counterfoil.store.backups import begin_quarantine
 from counterfoil.store.database import Database
-from counterfoil.store.numbers import StanLeases
+from counterfoil.store.feed import FeedStore
+from counterfoil.store.numbers import ConfirmationLeases, StanLeases
 from counterfoil.store.quarantine import QuarantineStore
 from payment_stage import ACTOR, Stage
 
@@ -173,10 +177,8 @@ async def restored(database: Database, tmp_path: Path) -> Any:
     stage = await Stage.set_up(database)
     await stage.sql("DELETE FROM quarantine_comparisons")
     await stage.sql("UPDATE findings SET state = 'resolved', resolved_at = now()")
-    await stage.sql(
-        "UPDATE installation SET quarantined_at = $1, quarantine_reason = 'test'",
-        stage.clock.now(),
-    )
+    await stage.sql("UPDATE installation SET quarantined_at = NULL, quarantine_reason = NULL")
+    assert await begin_quarantine(database, stage.clock, "test")
     others = await stage.sql(
         "SELECT DISTINCT acquirer FROM terminals WHERE acquirer <> $1", stage.acquirer
     )
@@ -230,7 +232,9 @@ async def test_f41_no_number_that_the_host_has_seen_is_used_again(restored: Rest
     paid = await stage.paid()
     today = stage.clock.now().strftime("%m%d")
 
-    await restored.compare(charge_of(paid), last_stans={today: 4711}, last_batches={"USD": 7})
+    await restored.compare(
+        charge_of(paid), last_stans={today: 4711}, last_batches={"USD": 7, "EUR": 3}
+    )
     before = await stage.road.confirmations.take(stage.merchant.merchant_id)
     await lift(restored.store, stage.clock)
     stans = StanLeases(stage.database, 1)
@@ -238,7 +242,7 @@ async def test_f41_no_number_that_the_host_has_seen_is_used_again(restored: Rest
         stage.merchant.merchant_id, stage.acquirer, "TERM0001", stage.clock.now().date()
     )
     rows = await stage.sql(
-        "SELECT batch_number, state FROM batches WHERE merchant_id = $1 ORDER BY 1",
+        "SELECT currency, batch_number, state FROM batches WHERE merchant_id = $1 ORDER BY 1, 2",
         stage.merchant.merchant_id,
     )
     counter = await stage.sql(
@@ -247,7 +251,11 @@ async def test_f41_no_number_that_the_host_has_seen_is_used_again(restored: Rest
     )
 
     assert stan > 4711
-    assert [tuple(each) for each in rows] == [(1, "closing"), (8, "open")]
+    assert [tuple(each) for each in rows] == [
+        ("EUR", 4, "open"),
+        ("USD", 1, "closing"),
+        ("USD", 8, "open"),
+    ]
     assert counter[0]["next_number"] > 1_000_000
     assert before
 
@@ -268,6 +276,62 @@ async def test_f41_an_approval_that_was_claimed_after_the_backup_is_kept(
     assert (kept.state, kept.confirmation_number) == (State.CAPTURED, number)
     assert await restored.open() == 0
     assert (await stage.causes(approved))[-2:] == ["kept_by_a_person", "acknowledged"]
+
+
+async def test_f41_what_is_kept_gets_no_number_that_was_given_out_after_the_backup(
+    restored: Restored,
+) -> None:
+    """Numbers go on beyond them from the beginning of the quarantine, not from its end."""
+    stage = restored.stage
+    approved = await stage.take()
+    confirmations = ConfirmationLeases(stage.database, stage.road.vault.confirmation_key, size=1)
+    await stage.sql("UPDATE installation SET quarantined_at = NULL, quarantine_reason = NULL")
+    first = await counter(stage)
+    given_after_the_backup = {await confirmations.take(stage.merchant.merchant_id)}
+    await stage.sql(  # The backup is restored.
+        "UPDATE confirmation_counters SET next_number = $2 WHERE merchant_id = $1",
+        stage.merchant.merchant_id,
+        first,
+    )
+    await begin_quarantine(stage.database, stage.clock, "restored by other means")
+    kept = await restored.keep(approved)
+
+    assert kept.confirmation_number not in given_after_the_backup
+
+
+async def counter(stage: Stage) -> int:
+    rows = await stage.sql(
+        "INSERT INTO confirmation_counters AS c VALUES ($1, 0) ON CONFLICT (merchant_id) "
+        "DO UPDATE SET next_number = c.next_number RETURNING next_number",
+        stage.merchant.merchant_id,
+    )
+    number: int = rows[0]["next_number"]
+    return number
+
+
+async def test_f41_the_feed_goes_on_beyond_what_readers_may_have_seen(restored: Restored) -> None:
+    """An event says so, before what was left over from before; nobody skips it or reads on old."""
+    stage, merchant_id = restored.stage, restored.stage.merchant.merchant_id
+    feed = FeedStore(stage.database)
+    paid = await stage.paid()
+    while await number_events(feed, stage.clock):
+        continue
+    known_in_the_backup = await feed.head(merchant_id)
+    await stage.take()  # Waits for its number when the backup is made.
+    seen_after_the_backup = known_in_the_backup + 5_000
+    stage.clock.move(1)
+    await restored.compare(charge_of(paid))
+    await stage.sql("UPDATE findings SET state = 'resolved', resolved_at = now()")
+    await lift(restored.store, stage.clock)
+    while await number_events(feed, stage.clock):
+        continue
+    rows = await feed.page(merchant_id, seen_after_the_backup, 10)
+
+    assert rows[0]["type"] == "feed.resumed"
+    assert rows[0]["number"] > seen_after_the_backup
+    assert [each["type"] for each in rows[1:]] == ["payment.approved"]
+    told = event_answer(rows[0], "test")
+    assert (told.cause, told.payment, told.batch) == ("restored", None, None)
 
 
 async def test_only_an_approval_is_kept_and_only_under_a_real_number(restored: Restored) -> None:

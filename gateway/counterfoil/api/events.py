@@ -65,8 +65,9 @@ async def list_events(request: Request, desk: Desk) -> Response:
     if not rows and query.after > (head := await desk.feed.head(key.merchant.merchant_id)):
         raise Problem(
             "feed_behind",
-            f"The feed's latest number is {head}: this gateway was restored from a backup, or the "
-            "number is another gateway's. Read again from an earlier number; ids tell repeats.",
+            f"The feed's latest number is {head}: this gateway was restored from a backup and is "
+            "not back yet, or the number is another gateway's. Ask again later with the same "
+            "number: a restored feed goes on beyond it, with a feed.resumed.",
             param="after",
         )
     found = [event_answer(row, desk.mode) for row in rows]

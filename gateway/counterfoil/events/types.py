@@ -92,7 +92,18 @@ _ENDPOINTS = {
     "endpoint changed": "endpoint.changed",
 }
 
-TYPES: dict[str, str] = {**_STATES, **_CAUSES, **_MOVEMENTS, **_BATCHES, **_DEPOSITS, **_ENDPOINTS}
+# The feed itself, after a restore: numbers were left out, and what they told is lost.
+_FEED = {"feed resumed": "feed.resumed"}
+
+TYPES: dict[str, str] = {
+    **_STATES,
+    **_CAUSES,
+    **_MOVEMENTS,
+    **_BATCHES,
+    **_DEPOSITS,
+    **_ENDPOINTS,
+    **_FEED,
+}
 
 ALL_TYPES: tuple[str, ...] = tuple(
     sorted({*TYPES.values(), *(f"{source}.changed" for source in SOURCES)})

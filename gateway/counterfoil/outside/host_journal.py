@@ -27,6 +27,7 @@ LINE_BYTES_MAX = 1_000_000
 T = TypeVar("T")
 Minor = Annotated[int, Meta(ge=0, le=999_999_999_999)]
 Day = Annotated[str, Meta(pattern="^[0-9]{4}$")]
+Currency = Annotated[str, Meta(pattern="^[A-Z]{3}$")]
 
 
 class JournalRefused(Exception):
@@ -42,7 +43,7 @@ class Terminal(msgspec.Struct, frozen=True):
 
     terminal_id: Annotated[str, Meta(min_length=8, max_length=8)]
     last_stans: dict[Day, Annotated[int, Meta(ge=1, le=999_999)]] = {}
-    last_batches: dict[str, Annotated[int, Meta(ge=1, le=999_999)]] = {}
+    last_batches: dict[Currency, Annotated[int, Meta(ge=1, le=999_999)]] = {}
 
 
 class Header(msgspec.Struct, frozen=True, rename={"since": "from"}):
@@ -64,7 +65,7 @@ class Charge(msgspec.Struct, frozen=True):
     rrn: Annotated[str, Meta(pattern="^[0-9]{12}$")]
     kind: str
     state: str
-    currency: Annotated[str, Meta(pattern="^[A-Z]{3}$")]
+    currency: Currency
     amount_minor: Minor
     held_minor: Minor
     captured_minor: Minor

@@ -3,8 +3,9 @@ The way out of quarantine: compare with each acquirer, decide every difference, 
 
 Stands between a *restore* and the first new payment. The comparison reads the host's journal
 once and our payments page by page; each difference becomes a finding with its next step. The
-lift is one guarded statement, and before it STANs, batches and confirmation numbers are moved
-beyond everything that may have been used.
+lift is one guarded statement that also moves the feeds' numbers on; before it STANs and batches
+are moved beyond everything that may have been used. Confirmation numbers were, when the
+quarantine began: *keep* takes one.
 """
 
 import json
@@ -130,7 +131,6 @@ async def lift(store: QuarantineStore, clock: Clock) -> None:
         )
     for each in comparisons:
         await _move_numbers(each["acquirer"], json.loads(each["numbers"]), store, clock.now())
-    await store.move_confirmations()
     if not await store.lift(clock.now()):
         raise NotLifted("something has changed meanwhile: look with `counterfoil quarantine show`")
 

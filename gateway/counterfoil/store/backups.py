@@ -8,6 +8,7 @@ from counterfoil.clock import Clock
 from counterfoil.store.database import Database
 from counterfoil.store.queries import query
 
+CONFIRMATION_MARGIN = 10_000_000  # Numbers given out after the backup; the space has 10^11.
 RESTORED_INTO_QUARANTINE = 6  # The migration with the quarantine: older backups cannot be held.
 
 
@@ -31,14 +32,16 @@ def quarantine_statement(reason: str) -> str:
     """
     Return the statement that ends a restore, for psql: it takes no parameters.
     """
-    return query("quarantine_restored").replace("$1", "'" + reason.replace("'", "''") + "'")
+    statement = query("quarantine_restored").replace("$2", str(CONFIRMATION_MARGIN))
+    return statement.replace("$1", "'" + reason.replace("'", "''") + "'")
 
 
 async def begin_quarantine(database: Database, clock: Clock, reason: str) -> bool:
     """
     Put the installation into quarantine; False when it is in one.
     """
-    return await database.row("begin_quarantine", clock.now(), reason) is not None
+    row = await database.row("begin_quarantine", clock.now(), reason, CONFIRMATION_MARGIN)
+    return row is not None
 
 
 async def is_empty(database: Database) -> bool:

@@ -15,7 +15,9 @@ from counterfoil.outside.host_journal import Charge, Terminal
 from counterfoil.store.database import Database
 
 STAN_MARGIN = 1_000  # What was sent after the journal was written, if anything was.
-CONFIRMATION_MARGIN = 10_000_000  # Numbers given out after the backup; the space has 10^11.
+FEED_MARGIN = (
+    1_000_000_000  # Events told after the backup: more than years of the busiest merchant.
+)
 PAGE_MAX = 1_000
 
 
@@ -131,12 +133,6 @@ class QuarantineStore:
             "move_stans", merchant_id, acquirer, terminal_id, day, last + 1 + STAN_MARGIN
         )
 
-    async def move_confirmations(self) -> None:
-        """
-        Let every merchant's confirmation numbers go on beyond all that may have been given out.
-        """
-        await self._database.rows("move_confirmations", CONFIRMATION_MARGIN)
-
     async def move_batch(
         self,
         merchant_id: UUID,
@@ -148,6 +144,8 @@ class QuarantineStore:
     ) -> bool:
         """
         Begin to close the open batch, if the host knows it; open one beyond *last*.
+
+        Also where there is none yet: the first one here would have a number that the host knows.
         """
         row = await self._database.row(
             "move_batch_past_host",
@@ -165,8 +163,11 @@ class QuarantineStore:
     async def lift(self, at: datetime) -> bool:
         """
         End the quarantine; False when something is not compared, or a finding is open.
+
+        In the same commit every feed goes on beyond what its readers may have seen.
         """
-        return await self._database.row("lift_quarantine", list(KINDS), at) is not None
+        row = await self._database.row("lift_quarantine", list(KINDS), at, FEED_MARGIN)
+        return row is not None
 
     async def keep(self, payment_id: UUID, until: datetime, at: datetime, actor: str) -> bool:
         """

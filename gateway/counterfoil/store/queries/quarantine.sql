@@ -10,16 +10,32 @@ FROM installation AS i;
 SELECT count(*) AS tables FROM pg_catalog.pg_tables WHERE schemaname = 'public';
 
 -- name: quarantine_restored
--- The end of a restore, in its transaction: the leases of processes that are gone end as well.
-WITH gone AS (UPDATE public.processes SET lease_until = least(lease_until, now()))
+-- The end of a restore, in its transaction: the leases of processes that are gone end as well, and
+-- confirmation numbers go on beyond all that may have been given out after the backup: an approval
+-- that is kept in quarantine takes one.
+WITH gone AS (
+    UPDATE public.processes SET lease_until = least(lease_until, now())
+), moved AS (
+    INSERT INTO public.confirmation_counters AS c (merchant_id, next_number)
+    SELECT merchant_id, $2 FROM public.merchants
+    ON CONFLICT (merchant_id) DO UPDATE SET next_number = c.next_number + EXCLUDED.next_number
+)
 UPDATE public.installation
 SET quarantined_at = now(), quarantine_reason = $1, compared_at = NULL;
 
 -- name: begin_quarantine
--- A person says that nothing may move, because a backup was restored by other means.
-UPDATE installation SET quarantined_at = $1, quarantine_reason = $2, compared_at = NULL
-WHERE quarantined_at IS NULL
-RETURNING quarantined_at;
+-- A person says that nothing may move, because a backup was restored by other means; confirmation
+-- numbers go on beyond all that may have been given out after it.
+WITH begun AS (
+    UPDATE installation SET quarantined_at = $1, quarantine_reason = $2, compared_at = NULL
+    WHERE quarantined_at IS NULL
+    RETURNING quarantined_at
+), moved AS (
+    INSERT INTO confirmation_counters AS c (merchant_id, next_number)
+    SELECT m.merchant_id, $3::bigint FROM merchants AS m, begun
+    ON CONFLICT (merchant_id) DO UPDATE SET next_number = c.next_number + EXCLUDED.next_number
+)
+SELECT quarantined_at FROM begun;
 
 -- name: quarantine_standing
 -- Whether nothing may move, since when and why, and what is still open.
@@ -106,14 +122,9 @@ VALUES ($1, $2, $3, $4, least(1000000, $5::integer))
 ON CONFLICT (merchant_id, acquirer, terminal_id, business_day)
 DO UPDATE SET next_stan = greatest(c.next_stan, EXCLUDED.next_stan);
 
--- name: move_confirmations
--- Confirmation numbers go on beyond all that may have been given out after the backup.
-INSERT INTO confirmation_counters AS c (merchant_id, next_number)
-SELECT merchant_id, $1::bigint FROM merchants
-ON CONFLICT (merchant_id) DO UPDATE SET next_number = c.next_number + $1::bigint;
-
 -- name: move_batch_past_host
 -- The host has seen the open batch: it is closed as usual, and one beyond the host's last is opened.
+-- So is the first one here of a terminal and currency of which the host knows batches.
 WITH ended AS (
     UPDATE batches
     SET state = 'closing', closing_at = $6::timestamptz, next_try_at = $6::timestamptz, close_cause = 'restored',
@@ -124,7 +135,10 @@ WITH ended AS (
 ), opened AS (
     INSERT INTO batches
         (merchant_id, acquirer, terminal_id, currency, batch_number, state, opened_at)
-    SELECT merchant_id, acquirer, terminal_id, currency, $5 + 1, 'open', $6::timestamptz FROM ended
+    SELECT $1, $2, $3, $4, $5 + 1, 'open', $6::timestamptz
+    WHERE EXISTS (SELECT 1 FROM ended) OR NOT EXISTS (
+        SELECT 1 FROM batches WHERE merchant_id = $1 AND acquirer = $2 AND terminal_id = $3
+        AND currency = $4)
     RETURNING merchant_id, acquirer, terminal_id, currency, batch_number
 ), told AS (
     INSERT INTO batch_events
@@ -138,18 +152,33 @@ WITH ended AS (
         'opened', 'cli'
     FROM opened
 )
-SELECT e.batch_number FROM ended AS e, opened AS o;
+SELECT batch_number FROM opened;
 
 -- name: lift_quarantine
 -- Everything may move again: each acquirer was compared after the restore, and nothing is open.
-UPDATE installation AS i
-SET quarantined_at = NULL, quarantine_reason = NULL, compared_at = $2
-WHERE i.quarantined_at IS NOT NULL
-  AND NOT EXISTS (SELECT 1 FROM findings WHERE kind = ANY($1::text[]) AND state = 'open')
-  AND NOT EXISTS (
-    SELECT 1 FROM terminals AS t LEFT JOIN quarantine_comparisons AS c USING (acquirer)
-    WHERE c.compared_at IS NULL OR c.compared_at < i.quarantined_at)
-RETURNING compared_at;
+-- Readers may know numbers of the feed that were given after the backup: every feed goes on beyond
+-- them, with an event that says so before any other (by its early time in the queue).
+WITH lifted AS (
+    UPDATE installation AS i
+    SET quarantined_at = NULL, quarantine_reason = NULL, compared_at = $2
+    WHERE i.quarantined_at IS NOT NULL
+      AND NOT EXISTS (SELECT 1 FROM findings WHERE kind = ANY($1::text[]) AND state = 'open')
+      AND NOT EXISTS (
+        SELECT 1 FROM terminals AS t LEFT JOIN quarantine_comparisons AS c USING (acquirer)
+        WHERE c.compared_at IS NULL OR c.compared_at < i.quarantined_at)
+    RETURNING compared_at
+), moved AS (
+    INSERT INTO feed_heads AS h (merchant_id, last_number)
+    SELECT m.merchant_id, $3::bigint FROM merchants AS m, lifted
+    ON CONFLICT (merchant_id) DO UPDATE SET last_number = h.last_number + EXCLUDED.last_number
+), told AS (
+    INSERT INTO feed_pending
+        (merchant_id, noted_at, event_id, source, at, to_state, cause, actor)
+    SELECT m.merchant_id, 'epoch', gen_random_uuid(), 'feed', $2::timestamptz,
+        'resumed', 'restored', 'cli'
+    FROM merchants AS m, lifted
+)
+SELECT compared_at FROM lifted;
 
 -- name: keep_approval
 -- A person knows that an approval was claimed after the backup: it gets time to be claimed again.
