@@ -90,7 +90,7 @@ def restore(
 async def _back_up(settings: Configuration, folder: Path, tools: Path | None) -> Manifest:
     async with app.open_database(settings) as database:
         facts = await backup_facts(database)
-    return backups.back_up(_place(settings, tools), folder, facts, SystemClock().now())
+    return backups.back_up(place_of(settings, tools), folder, facts, SystemClock().now())
 
 
 async def _restore(
@@ -99,10 +99,10 @@ async def _restore(
     made = f"{manifest.made_at:%Y-%m-%d %H:%M:%S} UTC"
     statement = quarantine_statement(f"restored from the backup of {made}")
     async with _empty_database(settings):
-        backups.restore(_place(settings, tools), folder, statement)
+        backups.restore(place_of(settings, tools), folder, statement)
 
 
-def _place(settings: Configuration, tools: Path | None) -> Place:
+def place_of(settings: Configuration, tools: Path | None) -> Place:
     """
     Return how the tools reach the installation's database.
     """

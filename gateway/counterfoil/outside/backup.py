@@ -31,6 +31,12 @@ MANIFEST = "manifest.json"
 SECONDS_MAX = 24 * 3600.0
 PIECE_BYTES = 1 << 20
 COMPRESSION = "gzip:6"
+UNPACK = 'gzip -dc "$1" && echo "SET counterfoil.dump TO whole;"'
+WHOLE = """DO $$ BEGIN
+    IF current_setting('counterfoil.dump', true) IS DISTINCT FROM 'whole' THEN
+        RAISE EXCEPTION 'the dump was not unpacked to its end: nothing was restored, try again';
+    END IF;
+END $$"""
 
 
 class BackupRefused(Exception):
@@ -156,20 +162,24 @@ def restore(place: Place, folder: Path, statement: str) -> None:
     """
     Play the dump of *folder* into the empty database at *place*, and run *statement* with it.
 
+    A dump that ends early looks like one that ends: so the mark that follows it is asked for
+    before anything is committed, and errors are told without the rows that they are about.
+
     Raises:
-        BackupRefused: The tool failed; nothing was restored, it was one transaction.
+        BackupRefused: A tool failed; nothing was restored, it was one transaction.
     """
-    unpack = subprocess.Popen(  # noqa: S603 - our own command, no shell.
-        ["/usr/bin/env", "gzip", "-dc", str((folder / DUMP).absolute())], stdout=subprocess.PIPE
+    unpack = subprocess.Popen(  # noqa: S603 - our own script, the path is its argument.
+        ["/bin/sh", "-c", UNPACK, "unpack", str((folder / DUMP).absolute())],
+        stdout=subprocess.PIPE,
     )
     with unpack:
         assert unpack.stdout is not None
-        options = ["--no-psqlrc", "--quiet", "--single-transaction", "--set=ON_ERROR_STOP=1"]
-        _run(
-            place,
-            ["psql", *options, "--output=/dev/null", "--file=-", f"--command={statement}"],
-            stdin=unpack.stdout,
-        )
+        options = [
+            *("--no-psqlrc", "--quiet", "--single-transaction", "--output=/dev/null"),
+            *("--set=ON_ERROR_STOP=1", "--set=VERBOSITY=terse"),
+        ]
+        commands = ["--file=-", f"--command={WHOLE}", f"--command={statement}"]
+        _run(place, ["psql", *options, *commands], stdin=unpack.stdout)
 
 
 def _run(place: Place, words: list[str], stdin: IO[bytes] | None = None) -> None:
