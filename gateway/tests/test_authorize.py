@@ -444,6 +444,38 @@ async def test_f07_an_outcome_in_doubt_is_read_again_before_it_is_told(database:
     assert await stage.transfers() == [("held", "issuer", 4200)]
 
 
+async def test_f07_an_outcome_that_is_written_again_says_nothing_of_the_next_try(
+    database: Database,
+) -> None:
+    """
+    A COMMIT in doubt is run again, and meanwhile the payment was tried anew.
+
+    "Not sent" belongs to the first try: the second one is at the acquirer, and is approved.
+    """
+    said: list[tuple[Any, ...]] = []
+
+    class Noting(Database):
+        async def rows(self, name: str, *arguments: Any) -> list[asyncpg.Record]:
+            if name == "conclude":
+                said.append(arguments)
+            return await super().rows(name, *arguments)
+
+    stage = await Stage.set_up(Noting(database._pool), link=ScriptedLink(not_sent))
+    order = stage.order()
+    with pytest.raises(NothingWritten):
+        await take_payment(order, stage.road)
+
+    async def meanwhile(mti: str, fields: Fields) -> Outcome:
+        await database.rows("conclude", *said[0])
+        return approve(mti, fields)
+
+    stage.link.script.append(meanwhile)
+    taken = await take_payment(order, stage.road)
+
+    assert taken.payment.state is State.APPROVED
+    assert await stage.transfers() == [("held", "issuer", 4200)]
+
+
 async def test_an_outcome_that_cannot_be_stored_is_told_to_nobody(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

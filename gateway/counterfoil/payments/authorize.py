@@ -305,7 +305,7 @@ async def _committed(answer: Answered, order: Order, plan: Plan, another: Plan, 
 
 
 async def _conclude(outcome: Outcome, order: Order, plan: Plan, road: Road) -> Payment:
-    conclusion = conclude(outcome, order, plan.payment_id, road)
+    conclusion = conclude(outcome, order, plan.payment_id, plan.trace, road)
     conclusion = judge_answer(conclusion, plan.begun.screened, order)
     if conclusion.to_state is State.APPROVED and order.kind is Kind.AUTHORIZATION:
         until = conclusion.at + timedelta(days=plan.route.hold_days)

@@ -16,6 +16,7 @@ from counterfoil.network import requests
 from counterfoil.network.masking import masked
 from counterfoil.network.message import Fields, MessageError
 from counterfoil.network.outcome import Answered, BadAnswer, NotSent, Outcome, OutcomeUnknown
+from counterfoil.network.requests import Trace
 from counterfoil.network.response_codes import APPROVALS, PARTIAL_APPROVAL, VERIFIED_ONLY
 from counterfoil.network.tlv import decode_tlv
 from counterfoil.payments.lifecycle import Cause, Kind, State
@@ -27,14 +28,18 @@ from counterfoil.store.payments import Conclusion
 DIVISIBLE = (Kind.SALE, Kind.AUTHORIZATION)  # What an issuer may approve a part of.
 
 
-def conclude(outcome: Outcome, order: Order, payment_id: UUID, road: Road) -> Conclusion:
+def conclude(
+    outcome: Outcome, order: Order, payment_id: UUID, trace: Trace, road: Road
+) -> Conclusion:
     """
-    Return what an outcome of the network makes of a payment.
+    Return what an outcome of the try that *trace* names makes of a payment.
     """
     at = road.clock.now()
     base = Conclusion(
         merchant_id=order.merchant.merchant_id,
         payment_id=payment_id,
+        stan=trace.stan,
+        transmitted_at=trace.transmitted_at,
         event_id=road.ids.new(),
         to_state=in_doubt(order.kind),
         cause=Cause.ANSWER_MISSING,

@@ -141,11 +141,14 @@ class Conclusion(msgspec.Struct, frozen=True, kw_only=True):
     """
     What became of an intent: approved, declined, not sent, or unknown and to be reversed.
 
-    `authorized_minor` is what the issuer approved to be held or taken.
+    `stan` and `transmitted_at` name the try that it is about. `authorized_minor` is what the issuer
+    approved to be held or taken.
     """
 
     merchant_id: UUID
     payment_id: UUID
+    stan: int
+    transmitted_at: datetime
     event_id: UUID
     to_state: State
     cause: str
@@ -351,7 +354,7 @@ class PaymentStore:
 
     async def conclude(self, conclusion: Conclusion) -> Payment | None:
         """
-        Commit what the network said; None when the payment is no longer `processing`.
+        Commit what the network said; None when the payment is no longer `processing` this try.
         """
         return _payment(await self._write("conclude", conclusion, CONCLUDE_SECONDS_MAX))
 

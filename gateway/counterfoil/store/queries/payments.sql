@@ -241,17 +241,19 @@ SELECT merchant_id, payment_id FROM moved;
 
 -- name: conclude
 -- Commit what the network said, or that it said nothing: state, history, message, hold, owed reversal.
+-- The guard is the trace that was asked: what is said of one try is never said of the next.
 WITH input AS MATERIALIZED (
     SELECT * FROM unnest(
-        $1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[],
-        $8::text[], $9::text[], $10::text[], $11::text[], $12::timestamptz[], $13::text[],
-        $14::text[], $15::uuid[], $16::uuid[], $17::uuid[], $18::text[], $19::timestamptz[],
-        $20::timestamptz[], $21::bigint[], $22::text[], $23::text[], $24::text[], $25::boolean[],
-        $26::bytea[], $27::bytea[], $28::bytea[], $29::timestamptz[]
+        $1::uuid[], $2::uuid[], $3::integer[], $4::timestamptz[], $5::uuid[], $6::text[],
+        $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[],
+        $14::timestamptz[], $15::text[], $16::text[], $17::uuid[], $18::uuid[], $19::uuid[],
+        $20::text[], $21::timestamptz[], $22::timestamptz[], $23::bigint[], $24::text[],
+        $25::text[], $26::text[], $27::boolean[], $28::bytea[], $29::bytea[], $30::bytea[],
+        $31::timestamptz[]
     ) AS t (
-        merchant_id, payment_id, event_id, to_state, cause, response_code, approval_code,
-        avs_result, cvv_result, network_transaction_id, settlement_date, acknowledge_by, mti,
-        content, message_id, transfer_id, advice_id, reason_code, late_until,
+        merchant_id, payment_id, stan, transmitted_at, event_id, to_state, cause, response_code,
+        approval_code, avs_result, cvv_result, network_transaction_id, settlement_date,
+        acknowledge_by, mti, content, message_id, transfer_id, advice_id, reason_code, late_until,
         at, authorized_minor, advice_code, screening, mark, never_again,
         card_subject, email_subject, address_subject, hold_until)
 ), moved AS (
@@ -267,6 +269,7 @@ WITH input AS MATERIALIZED (
         updated_at = i.at
     FROM input AS i
     WHERE p.merchant_id = i.merchant_id AND p.payment_id = i.payment_id AND p.state = 'processing'
+      AND p.stan = i.stan AND p.transmitted_at = i.transmitted_at
     RETURNING p.*
 ), marked AS (
     -- A decline counts against the card; an outage takes the try back.
