@@ -58,8 +58,9 @@ def test_the_database_has_the_same_kinds() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["intend", "intend_again", "conclude", "acknowledge", "reverse", "capture", "void", "refund",
-     "void_credit", "credit_stands", "advice_answered", "expire", "owe_refund_instead"],
+    ["intend", "intend_again", "conclude", "acknowledge", "reverse", "undo_approval", "capture",
+     "void", "refund", "void_credit", "credit_stands", "advice_answered", "expire",
+     "owe_refund_instead"],
 )  # fmt: skip
 def test_every_cause_that_a_statement_writes_is_a_named_one(name: str) -> None:
     """Nobody reads a word in a history that no page explains."""

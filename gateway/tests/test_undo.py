@@ -3,6 +3,7 @@ Undo: the money goes back by whatever still works, once, and the answer says how
 """
 
 import asyncio
+from itertools import count
 
 import pytest
 from counterfoil.payments import movements
@@ -12,6 +13,7 @@ from counterfoil.payments.payment import Payment
 from counterfoil.payments.refusals import AmountTooLarge, KeyFenced, KeyReused, NotNow
 from counterfoil.payments.resolve import resolve
 from counterfoil.store.database import Database
+from interruption import interrupted_at
 from ledger_day import ClosingLink, audited, close_batch, forward
 from payment_stage import Stage
 from scripted_link import says
@@ -51,6 +53,38 @@ async def test_an_approval_that_nobody_claimed_is_reversed(stage: Stage) -> None
     assert (done.payment.state, done.first, again.first) == (State.REVERSING, True, False)
     assert (await stage.read(payment)).state is State.REVERSED
     assert len(await stage.advices()) == 1
+
+
+async def test_a_process_that_dies_in_an_undo_leaves_its_key_or_the_approval(stage: Stage) -> None:
+    """Whoever resolves the key is never told "never seen" of what was reversed under it."""
+    for number in count(1):
+        payment = await stage.take()
+        undo = undone(stage, payment, key=f"undo-cut-{number}")
+        was_cut = await interrupted_at(number, undo)
+        await stage.road.store.drain()
+
+        use = await stage.road.store.key(stage.merchant.merchant_id, f"undo-cut-{number}")
+        assert (use is None) == ((await stage.read(payment)).state is State.APPROVED)
+        if not was_cut:
+            break
+
+    assert number > 3
+
+
+async def test_what_was_reversed_before_is_undone_under_one_key_for_one_command(
+    stage: Stage,
+) -> None:
+    """A key that another command took meanwhile is refused, whatever the payment's state."""
+    reversing, other = await stage.take(), await stage.take()
+    await undone(stage, reversing)
+
+    done = await asyncio.gather(
+        undone(stage, reversing, key="taken"),
+        undone(stage, other, key="taken"),
+        return_exceptions=True,
+    )
+
+    assert [type(each) for each in done if not isinstance(each, Done)] == [KeyReused]
 
 
 async def test_in_an_open_batch_it_is_a_void(stage: Stage) -> None:

@@ -6,9 +6,10 @@ voided; the rest is refunded. Whoever loses a race with the close of the batch f
 next. One key, one outcome: a repeat does nothing more.
 """
 
-from counterfoil.payments.acknowledge import REVERSED, reversal_of
-from counterfoil.payments.commands import Command, Done, once
-from counterfoil.payments.lifecycle import Cause, State
+from counterfoil.network.requests import REASON_VOID
+from counterfoil.payments.acknowledge import REVERSED
+from counterfoil.payments.commands import Command, Done, late_until, once, start
+from counterfoil.payments.lifecycle import State
 from counterfoil.payments.payment import Payment
 from counterfoil.payments.refund import give_back
 from counterfoil.payments.refusals import AmountTooLarge, NotNow
@@ -72,18 +73,14 @@ async def _reverse(
             f"send {whole_minor}",
             payment,
         )
+    at = road.clock.now()
     if payment.state is State.APPROVED:
-        reversal = reversal_of(payment, Cause.REFUSED, command.actor, road)
-        reversing = await road.store.reverse(reversal)
-        if reversing is None:
-            return None
-        payment = reversing
-    await road.store.claim_key(
-        payment.merchant_id,
-        command.idempotency_key,
-        "undo",
-        fingerprint,
-        payment.payment_id,
-        road.clock.now(),
-    )
-    return payment
+        return await road.store.undo_approval(
+            *start(command, fingerprint, road, ids=2),
+            REASON_VOID,
+            late_until(at, road),
+            at,
+            command.actor,
+        )
+    key = (payment.merchant_id, command.idempotency_key, "undo", fingerprint, payment.payment_id)
+    return payment if await road.store.claim_key(*key, at) else None

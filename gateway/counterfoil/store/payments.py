@@ -370,6 +370,12 @@ class PaymentStore:
         """
         return _payment(await self._write("reverse", reversal, WRITE_SECONDS_MAX))
 
+    async def undo_approval(self, *arguments: Any) -> Payment | None:
+        """
+        Owe a reversal under the key of an undo; None when it is refused. Arguments as in the query.
+        """
+        return _payment(await self._certainly("undo_approval", *arguments))
+
     async def owe_again(self, approval: LateApproval) -> Payment | None:
         """
         Commit that a reversal is owed again; None when the one before was not in vain.
@@ -444,7 +450,7 @@ class PaymentStore:
 
     async def claim_key(self, *arguments: Any) -> bool:
         """
-        Note what a key was used for, for a command whose statement does not; False if it was known.
+        Note what a key was used for, of a command that finds its work done; False if it was known.
         """
         return await self._certainly("claim_key", *arguments) is not None
 

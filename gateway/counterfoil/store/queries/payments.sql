@@ -415,6 +415,47 @@ WITH input AS MATERIALIZED (
 )
 SELECT * FROM moved;
 
+-- name: undo_approval
+-- Reverse an approval that nobody has claimed, under the key of an undo: both, or neither.
+WITH input AS MATERIALIZED (
+    SELECT $1::uuid AS merchant_id, $2::uuid AS payment_id, $3::text AS idempotency_key,
+        $4::bytea AS fingerprint, $5::uuid AS event_id, $6::uuid AS advice_id,
+        $7::text AS reason_code, $8::timestamptz AS late_until, $9::timestamptz AS at,
+        $10::text AS actor
+), target AS MATERIALIZED (
+    SELECT p.merchant_id, p.payment_id FROM payments AS p
+    JOIN input AS i USING (merchant_id, payment_id)
+    WHERE p.state = 'approved'
+    FOR NO KEY UPDATE OF p
+), claimed AS (
+    INSERT INTO idempotency_keys
+        (merchant_id, idempotency_key, operation, fingerprint, payment_id, created_at)
+    SELECT i.merchant_id, i.idempotency_key, 'undo', i.fingerprint, i.payment_id, i.at
+    FROM input AS i JOIN target USING (merchant_id, payment_id)
+    ON CONFLICT DO NOTHING
+    RETURNING merchant_id, payment_id
+), moved AS (
+    UPDATE payments AS p
+    SET state = 'reversing', version = p.version + 1, changed_by = i.event_id, updated_at = i.at
+    FROM input AS i JOIN claimed USING (merchant_id, payment_id)
+    WHERE p.merchant_id = i.merchant_id AND p.payment_id = i.payment_id AND p.state = 'approved'
+    RETURNING p.*
+), history AS (
+    INSERT INTO payment_events
+        (merchant_id, payment_id, version, event_id, at, from_state, to_state, cause, actor)
+    SELECT m.merchant_id, m.payment_id, m.version, i.event_id, i.at, 'approved', 'reversing',
+        'refused', i.actor
+    FROM moved AS m, input AS i
+), owed AS (
+    INSERT INTO advices
+        (merchant_id, advice_id, payment_id, position, kind, reason_code, amount_minor,
+         batch_number, state, next_try_at, late_until, created_at)
+    SELECT m.merchant_id, i.advice_id, m.payment_id, 1, 'reversal', i.reason_code, m.amount_minor,
+        m.batch_number, 'owed', i.at, i.late_until, i.at
+    FROM moved AS m, input AS i
+)
+SELECT * FROM moved;
+
 -- name: owe_again
 -- The host approves what it had not found when it was reversed (25): the reversal is owed again,
 -- under a new trace number, because a repeat would be answered like the first.
