@@ -184,3 +184,24 @@ async def test_what_was_voided_before_is_not_released_again(stage: Stage) -> Non
 
     assert (await stage.read(payment)).released_minor == 5000
     await audited(stage)
+
+
+async def test_a_hold_lapses_after_what_was_taken_out_of_its_capture_is_known(stage: Stage) -> None:
+    """If the host has closed the capture's batch, the capture stands and is refunded."""
+    payment = await captured(stage, await held(stage), 3000)
+    await forward(stage)
+    await movements.void(stage.command(payment, amount_minor=3000), stage.road)
+    stage.clock.move(HOLD_DAYS * DAY_SECONDS)
+    early = await sweep(stage.road)
+    stage.link.script.append(says("40"))
+    await forward(stage)
+    swept = await sweep(stage.road)
+    await forward(stage)
+
+    payment = await stage.read(payment)
+    assert (early, swept) == (0, 1)
+    assert (payment.state, payment.captured_minor, payment.refunded_minor) == (
+        State.CAPTURED, 3000, 3000,
+    )  # fmt: skip
+    assert "owed" not in {each["state"] for each in await stage.advices()}
+    await audited(stage)

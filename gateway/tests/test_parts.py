@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from counterfoil.payments import movements
+from counterfoil.payments import commands, movements
 from counterfoil.payments.capture import CAPTURES_MAX
 from counterfoil.payments.lifecycle import Kind, State
 from counterfoil.payments.movements import Done
-from counterfoil.payments.payment import Payment, held_minor
+from counterfoil.payments.payment import Movement, Payment, held_minor
 from counterfoil.payments.refusals import AmountTooLarge, NotNow
 from counterfoil.store.database import Database
 from ledger_day import ClosingLink, Day, audited, close_batch, forward
@@ -448,6 +448,71 @@ async def test_a_whole_void_that_comes_too_late_at_the_host_is_refunded(stage: S
     assert wire(stage.link.asked, "0420")[-1] == ("32", 5000, 2500, "0100")
     assert int(str(stage.link.asked[-2].fields[4])) == 2500
     await audited(stage)
+
+
+async def test_a_whole_void_waits_for_what_was_taken_out_of_a_capture_before(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    The host may say that the capture's batch is closed: then it stands, and only a refund helps.
+
+    A 0420 for the whole payment would be refused for ever, and the refund wait behind it.
+    """
+    monkeypatch.setattr(commands, "ACQUIRER_SECONDS_MAX", 0.1)
+    payment = await do(stage, "capture", await hold(stage), 3000)
+    await forward(stage)
+    await do(stage, "void", payment, 3000)
+
+    with pytest.raises(NotNow, match="has not reached the acquirer yet"):
+        await do(stage, "void", payment)
+    stage.link.script.append(says("40"))
+    await forward(stage)
+    payment = await do(stage, "void", payment)
+    await forward(stage)
+
+    payment = await stage.read(payment)
+    assert (payment.state, amounts(payment)) == (State.CAPTURED, (0, 3000, 2000, 3000))
+    assert "owed" not in {each["state"] for each in await stage.advices()}
+    await audited(stage)
+
+
+async def test_a_void_asked_for_twice_at_once_is_answered_twice(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second copy reads the movements after the first is done: that is no reason to refuse."""
+    payment = await stage.paid()
+    first, second = (stage.command(payment, key="void-twice") for _ in range(2))
+    movements_of = stage.road.store.movements
+
+    async def overtaken(read: Payment) -> list[Movement]:
+        monkeypatch.undo()
+        await movements.void(first, stage.road)
+        return await movements_of(read)
+
+    monkeypatch.setattr(stage.road.store, "movements", overtaken)
+    done = await movements.void(second, stage.road)
+
+    assert (done.payment.state, done.first) == (State.VOIDING, False)
+
+
+async def test_a_refusal_speaks_of_the_payment_as_it_stands(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A void that was overtaken by another is planned anew, not refused by what it read before."""
+    payment = await hold(stage)
+    for amount in (1000, 1500):
+        payment = await do(stage, "capture", payment, amount)
+    await forward(stage)
+    movements_of = stage.road.store.movements
+
+    async def overtaken(read: Payment) -> list[Movement]:
+        monkeypatch.undo()
+        await do(stage, "void", payment)
+        return await movements_of(read)
+
+    monkeypatch.setattr(stage.road.store, "movements", overtaken)
+    with pytest.raises(NotNow, match="the payment is voiding"):
+        await do(stage, "void", payment, 2600)
 
 
 async def test_a_capture_and_its_void_move_to_the_next_batch_together(stage: Stage) -> None:

@@ -59,12 +59,18 @@ async def once(operation: str, command: Command, move: Move, road: Road) -> Done
         KeyReused, KeyFenced, PaymentUnknown: As named. NotNow: Others were always faster.
     """
     fingerprint = _fingerprint(operation, command, road)
+    until = road.clock.monotonic() + ACQUIRER_SECONDS_MAX
     for _ in range(TRIES_MAX):
         payment = await _payment(command, road)
         if await _seen(operation, command, fingerprint, road):
             return Done(await _payment(command, road), first=False)
-        if moved := await move(command, payment, fingerprint, road):
-            return Done(moved, first=True)
+        try:
+            if moved := await move(command, payment, fingerprint, road):
+                return Done(moved, first=True)
+        except NotNow:
+            now = await _payment(command, road)
+            if now.version == payment.version or road.clock.monotonic() > until:
+                raise  # Else it speaks of a payment that is another by now.
     payment = await _payment(command, road)
     if await _seen(operation, command, fingerprint, road):
         return Done(payment, first=False)

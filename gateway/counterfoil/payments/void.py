@@ -102,7 +102,7 @@ async def _take_back_credit(
 
 
 def _on_its_way(payment: Payment, plan: Plan, unconfirmed: Unconfirmed) -> str | None:
-    if plan.parts and unconfirmed.is_lowered:
+    if (plan.parts or plan.is_whole) and unconfirmed.is_lowered:
         return "what was voided of a capture before"
     taken = sum(part.amount_minor for part in plan.parts)
     if plan.refund_minor and unconfirmed.captured_minor > taken:

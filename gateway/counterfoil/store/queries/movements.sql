@@ -146,8 +146,9 @@ WITH input AS MATERIALIZED (
             AND m.payment_id = t.payment_id AND m.kind = 'capture' AND m.state = 'pending'
             AND m.amount_minor >= c.amount_minor AND m.batch_number = i.batch_number
         WHERE m.movement_id IS NULL)
-      -- What is taken out of a capture is known to the acquirer before more is.
-      AND (NOT EXISTS (SELECT 1 FROM part) OR NOT EXISTS (
+      -- What is taken out of a capture is known to the acquirer before more is, or all: if it has
+      -- closed the capture's batch, the capture stands and is refunded.
+      AND (NOT EXISTS (SELECT 1 FROM part) AND i.to_state <> 'voiding' OR NOT EXISTS (
         SELECT 1 FROM advices AS o
         WHERE o.merchant_id = t.merchant_id AND o.payment_id = t.payment_id
           AND o.state = 'owed' AND o.about_id IS NOT NULL))
@@ -399,10 +400,15 @@ FROM advices AS a LEFT JOIN movements AS c
 WHERE a.merchant_id = $1 AND a.payment_id = $2 AND a.state = 'owed';
 
 -- name: lapsed_holds
--- Authorizations of which something is still held, past the time that issuers hold it.
-SELECT merchant_id, payment_id FROM payments
+-- Authorizations of which something is still held, past the time that issuers hold it; not while
+-- the acquirer still has to hear what was taken out of a capture: it may say that the capture stands.
+SELECT merchant_id, payment_id FROM payments AS p
 WHERE state IN ('authorized', 'captured') AND captured_minor + released_minor < authorized_minor
   AND hold_until <= $1
+  AND NOT EXISTS (
+    SELECT 1 FROM advices AS o
+    WHERE o.merchant_id = p.merchant_id AND o.payment_id = p.payment_id
+      AND o.state NOT IN ('accepted', 'refused') AND o.about_id IS NOT NULL)
 ORDER BY hold_until LIMIT $2;
 
 -- name: expire
@@ -416,6 +422,10 @@ WITH input AS MATERIALIZED (
     FROM payments AS p JOIN input AS i USING (merchant_id, payment_id)
     WHERE p.state IN ('authorized', 'captured') AND p.hold_until <= i.at
       AND p.captured_minor + p.released_minor < p.authorized_minor
+      AND NOT EXISTS (
+        SELECT 1 FROM advices AS o
+        WHERE o.merchant_id = p.merchant_id AND o.payment_id = p.payment_id
+          AND o.state NOT IN ('accepted', 'refused') AND o.about_id IS NOT NULL)
     FOR NO KEY UPDATE OF p
 ), moved AS (
     UPDATE payments AS p
