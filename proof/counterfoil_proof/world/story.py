@@ -12,6 +12,7 @@ import msgspec
 from counterfoil_proof.world.loop import BEGINNING, VirtualLoop
 
 LINES_TOLD_MAX = 80
+LINES_OF_ALL_MAX = 40
 
 
 class Happening(msgspec.Struct, frozen=True):
@@ -91,7 +92,8 @@ class Story:
 
     def about(self, subjects: Iterable[str]) -> list[Happening]:
         """
-        Return the last happenings that concern one of *subjects*, and all that concern everybody.
+        Return the last happenings that concern one of *subjects*, and the last that concern
+        everybody, each of these the first time only.
 
         Subjects that stand together in a happening are the same matter (a payment and its key).
         """
@@ -102,5 +104,8 @@ class Story:
             if more <= known:
                 break
             known |= more
-        told = [each for each in self.happenings if not each.subjects or known & set(each.subjects)]
-        return told[-LINES_TOLD_MAX:]
+        everybodys = {(each.who, each.what): each for each in reversed(self.happenings)}
+        of_all = [each for each in everybodys.values() if not each.subjects]
+        told = [each for each in self.happenings if known & set(each.subjects)]
+        last = [*told[-LINES_TOLD_MAX:], *of_all[:LINES_OF_ALL_MAX]]
+        return sorted(last, key=lambda each: each.at)
