@@ -29,7 +29,7 @@ IN_EACH: Mapping[str, int] = {
 }
 
 # At least one of each, in a run of MANY universes or more.
-MANY = 20
+MANY = 100
 IN_MANY = (
     *(f"state {state}" for state in STATES),
     "approved at the acquirer",

@@ -19,6 +19,7 @@ from counterfoil_proof.world.world import Plan, World
 
 VISITS_A_DAY = (30, 60)
 TRAFFIC_SECONDS = (40.0, 90.0)
+QUIET_SALES = 8
 TROUBLES_A_DAY = (0, 6)
 FUNDING_DAYS = 4  # Until the last day's deposits are in the bank and its statement has come.
 MORNING_SECONDS = 25.0
@@ -81,8 +82,9 @@ async def live_through(world: World, universe: Universe) -> None:
     drawn = msgspec.structs.replace(world.weather)
     for day in range(universe.days):
         if day:
-            _change(world.weather, drawn)
             await morning(world)
+        await quiet_hour(world, day)
+        world.change_weather(drawn)
         await busy_hours(world, universe, day)
         await after_cutoff(world)
         if not await world.settle():
@@ -94,6 +96,22 @@ async def live_through(world: World, universe: Universe) -> None:
     await asyncio.sleep(MORNING_SECONDS)
     if await world.settle():
         await world.check()
+
+
+async def quiet_hour(world: World, day: int) -> None:
+    """
+    A few sales in calm weather, so that there is something that a storm can spoil.
+    """
+    world.calm_down()
+    await world.up()
+    chance = world.chance.stream("quiet", day)
+    for number in range(QUIET_SALES):
+        shop = next((each for each in world.shops if each.is_up), None)
+        if shop is None:
+            return
+        seed = chance.getrandbits(64)
+        customer = Customer(f"{day}-q{number}", shop, world.story, Random(seed))  # noqa: S311
+        await asyncio.wait([shop.buy(customer.order())])
 
 
 async def busy_hours(world: World, universe: Universe, day: int) -> None:
@@ -176,8 +194,3 @@ async def _visited(customer: Customer, what: object) -> None:
 async def _trouble_at(world: World, at: float, chance: Random) -> None:
     await asyncio.sleep(at)
     await trouble(chance)(world, chance)
-
-
-def _change(weather: Weather, into: Weather) -> None:
-    for name in weather.__struct_fields__:
-        setattr(weather, name, getattr(into, name))

@@ -193,12 +193,21 @@ class World:
         gateways = [each for each in self.machines if each.kind == "gateway"]
         return len(self.web.gateways) == len(gateways)
 
+    def change_weather(self, weather: Weather) -> None:
+        """
+        Let what can go wrong be that of *weather* from now on.
+        """
+        for name in weather.__struct_fields__:
+            setattr(self.weather, name, getattr(weather, name))
+        if self.acquirer.rail is not None:
+            delay = "-".join(str(int(1000 * seconds)) for seconds in weather.issuer_span)
+            self.acquirer.rail.faults.set("issuer_delay_ms", delay)
+
     def calm_down(self) -> None:
         """
         Let nothing go wrong from now on.
         """
-        for name in self.weather.__struct_fields__:
-            setattr(self.weather, name, getattr(calm(), name))
+        self.change_weather(calm())
         self.network.is_cut = False
         self.store.is_down = False
         for machine in self.machines:
