@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 from counterfoil.network.message import Fields, Message
-from counterfoil.network.outcome import Answered, Late, MatchKey, NotSent
+from counterfoil.network.outcome import Answered, Late, MatchKey, NotSent, Outcome
 from counterfoil.payments.late_answers import LateAnswers
 from counterfoil.payments.lifecycle import State
 from counterfoil.payments.payment import Payment
@@ -70,6 +70,53 @@ async def test_f08_an_approval_of_what_was_reversed_in_vain_is_reversed_again(
     assert first.fields[90] == last.fields[90]
     assert (await stage.causes(payment))[-2:] == ["approved_late", "host_accepted"]
     assert await stage.transfers() == []
+
+
+async def test_f08_an_approval_between_two_tries_in_vain_is_reversed_under_a_new_trace(
+    stage: Stage, answers: LateAnswers
+) -> None:
+    """
+    The host has said 25 once, and then approves: the repeat would be answered 25 as well.
+
+    So the reversal would end by 25 with the late window, and the cardholder would pay.
+    """
+    stage.link.script.extend([unknown, says("25")])
+    payment = await stage.take()
+    await stage.forwarder().forward()
+
+    answers.late(Late("timed_out", "0200", KEY, answer(stage)))
+    await answers.drain()
+    stage.clock.move(1)
+    await stage.forwarder().forward()
+
+    first, last = [each for each in stage.link.asked if each.mti.startswith("042")]
+    assert (first.mti, last.mti) == ("0420", "0420")
+    assert first.fields[11] != last.fields[11]
+    assert (await stage.read(payment)).state is State.REVERSED
+    assert (await stage.causes(payment))[-2:] == ["approved_late", "host_accepted"]
+
+
+async def test_f08_an_approval_overtakes_the_last_try_in_vain(
+    stage: Stage, answers: LateAnswers
+) -> None:
+    """The 25 that would end the reversal is under way when the approval comes: it ends nothing."""
+    stage.link.script.extend([unknown, says("25")])
+    payment = await stage.take()
+    await stage.forwarder().forward()
+    stage.clock.move(LATE_SECONDS + 1)
+
+    async def overtaken(mti: str, fields: Fields) -> Outcome:
+        answers.unmatched(message(stage))
+        await answers.drain()
+        return answered(mti, fields, "25")
+
+    stage.link.script.append(overtaken)
+    await stage.forwarder().forward()
+
+    assert (await stage.read(payment)).state is State.REVERSING
+    await stage.forwarder().forward()
+    assert (await stage.read(payment)).state is State.REVERSED
+    assert [each["response_code"] for each in await stage.advices()] == ["00"]
 
 
 async def test_f08_it_is_reversed_again_once_for_each_time(

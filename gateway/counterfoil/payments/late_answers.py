@@ -2,9 +2,9 @@
 Answers that nobody waits for any more: what they change, which is almost nothing.
 
 An approval that comes late never becomes a payment: its reversal is owed already. It is kept
-beside the payment, for a person who looks. Only one thing follows from it: if the host had said
-"original not found" (25) to the last reversal and so ended it, and now approves that very
-original, the reversal is owed again (reliability.md, rule 15).
+beside the payment, for a person who looks. Only one thing follows from it: if the host has said
+"original not found" (25) to the reversal, and now approves that very original, the reversal is
+owed anew, whether the 25 had ended it already or not (reliability.md, rule 15).
 """
 
 import asyncio

@@ -265,6 +265,7 @@ class AdviceStore:
             advice.advice_id,
             self.owner,
             *arguments,
+            lock=_payment_of(advice),
         )
         return row is not None
 

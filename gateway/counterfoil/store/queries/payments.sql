@@ -457,34 +457,41 @@ WITH input AS MATERIALIZED (
 SELECT * FROM moved;
 
 -- name: owe_again
--- The host approves what it had not found when it was reversed (25): the reversal is owed again,
--- under a new trace number, because a repeat would be answered like the first.
-WITH moved AS (
+-- The host approves what it had not found when it was asked to reverse it (25), whether that has
+-- ended the reversal already or not: it is owed anew, under a new trace number, because a repeat
+-- would be answered like the first. Whoever holds its lease loses it: a 25 under way is no end.
+WITH target AS MATERIALIZED (
+    SELECT p.merchant_id, p.payment_id, p.state, a.advice_id, a.state AS advice_state,
+        a.response_code
+    FROM terminals AS t
+    JOIN payments AS p ON p.merchant_id = t.merchant_id AND p.acquirer = t.acquirer
+        AND p.terminal_id = t.terminal_id
+    JOIN advices AS a ON a.merchant_id = p.merchant_id AND a.payment_id = p.payment_id
+        AND a.kind = 'reversal'
+    WHERE t.acquirer = $1 AND t.terminal_id = $2 AND p.rrn = $3 AND p.stan = $4
+      AND to_char(p.transmitted_at AT TIME ZONE 'UTC', 'MMDDHH24MISS') = $5
+    FOR NO KEY UPDATE OF p, a
+), moved AS (
     UPDATE payments AS p
     SET state = 'reversing', version = p.version + 1, changed_by = $6, updated_at = $8
-    FROM terminals AS t
-    WHERE t.acquirer = $1 AND t.terminal_id = $2
-      AND p.merchant_id = t.merchant_id AND p.acquirer = t.acquirer
-      AND p.terminal_id = t.terminal_id AND p.rrn = $3 AND p.stan = $4
-      AND to_char(p.transmitted_at AT TIME ZONE 'UTC', 'MMDDHH24MISS') = $5
-      AND p.state = 'reversed'
-      AND EXISTS (SELECT 1 FROM advices AS a
-                  WHERE a.merchant_id = p.merchant_id AND a.payment_id = p.payment_id
-                    AND a.kind = 'reversal' AND a.state = 'accepted' AND a.response_code = '25')
+    FROM target AS t
+    WHERE p.merchant_id = t.merchant_id AND p.payment_id = t.payment_id
+      AND (t.state, t.advice_state) IN (('reversed', 'accepted'), ('reversing', 'owed'))
+      AND t.response_code = '25'
     RETURNING p.*
 ), history AS (
     INSERT INTO payment_events
         (merchant_id, payment_id, version, event_id, at, from_state, to_state, cause, actor)
-    SELECT merchant_id, payment_id, version, $6, $8, 'reversed', 'reversing', 'approved_late',
+    SELECT m.merchant_id, m.payment_id, m.version, $6, $8, t.state, 'reversing', 'approved_late',
         'acquirer'
-    FROM moved
+    FROM moved AS m, target AS t
 ), owed AS (
     UPDATE advices AS a
     SET state = 'owed', response_code = NULL, attempts = 0, business_day = NULL, stan = NULL,
         transmitted_at = NULL, next_try_at = $8, lease_owner = NULL, lease_until = NULL,
         late_until = $7
-    FROM moved AS m
-    WHERE a.merchant_id = m.merchant_id AND a.payment_id = m.payment_id AND a.kind = 'reversal'
+    FROM moved AS m, target AS t
+    WHERE a.merchant_id = m.merchant_id AND a.advice_id = t.advice_id
 )
 SELECT * FROM moved;
 
