@@ -571,13 +571,13 @@ def duties(running: Process) -> list[Duty]:
 
 def _held(duty: Duty, doors: Doors) -> Duty:
     """
-    Return *duty* as one that rests while the installation is in quarantine.
+    Return *duty* as one that rests while the installation is in quarantine, or may be.
     """
 
-    async def unless_quarantined() -> int:
-        return 0 if doors.quarantined else await duty.round()
+    async def unless_at_rest() -> int:
+        return 0 if doors.at_rest else await duty.round()
 
-    return msgspec.structs.replace(duty, round=unless_quarantined)
+    return msgspec.structs.replace(duty, round=unless_at_rest)
 
 
 def _poster(configuration: Configuration) -> Poster:

@@ -243,6 +243,23 @@ async def test_in_quarantine_nothing_of_a_payment_may_be_changed(database: Datab
     assert (read.status, read.json["state"]) == (200, "approved")
 
 
+async def test_f41_a_worker_rests_until_it_has_seen_that_the_database_is_not_a_restored_one(
+    database: Database, parameters: dict[str, str]
+) -> None:
+    """While it was away a backup may have been restored: nothing is sent before the next look."""
+    stage = await Stage.set_up(database)
+    gone = await Database.open(**parameters, size_max=1)
+    await gone.close()
+    doors = stage.road.doors
+
+    before = doors.at_rest
+    await watch(stage, database=gone).look()
+    away = doors.at_rest
+    await watch(stage).look()
+
+    assert (before, away, doors.at_rest) == (False, True, False)
+
+
 # Alarms.
 
 

@@ -49,10 +49,15 @@ async def test_f41_a_restored_gateway_moves_nothing_until_it_was_compared_with_t
     await lost.start("gateway")
 
     ready, refused, read = await looked_at(merchant, waiting["id"])
+    by_hand = [
+        await refused_command(lost, "batch", "close"),
+        await refused_command(lost, "settlement", "read", str(lost.plan.configuration_path)),
+    ]
     assert "quarantine" in restored
     assert (ready.status_code, "quarantine" in ready.json()["checks"]) == (503, True)
     assert {(each.status_code, each.json()["code"]) for each in refused} == {(503, "quarantined")}
     assert read.json()["state"] == "approved"
+    assert all("in quarantine" in each for each in by_hand)
 
     journal = await host_journal(lost)
     early = await refused_command(lost, "quarantine", "lift")

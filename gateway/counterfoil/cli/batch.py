@@ -17,6 +17,7 @@ from counterfoil.cli.console import (
     ConfigOption,
     JsonOption,
     configuration,
+    refuse_in_quarantine,
     run,
     say,
     say_json,
@@ -145,6 +146,7 @@ async def _close(
     settings: Configuration, merchant_id: UUID | None, wait_seconds: float
 ) -> list[dict[str, Any]]:
     async with open_database(settings) as database:
+        await refuse_in_quarantine(database)
         clock = SystemClock()
         made = Ids(clock)
         batches = BatchStore(database, made.new())
@@ -205,6 +207,7 @@ async def _show(settings: Configuration, batch: str, merchant: str | None) -> di
 
 async def _retry(settings: Configuration, batch: str, merchant: str | None) -> str:
     async with open_database(settings) as database:
+        await refuse_in_quarantine(database)
         key, row = await _one(database, batch, merchant)
         made = Ids(SystemClock())
         state = await BatchStore(database, made.new()).retry(
@@ -217,6 +220,7 @@ async def _retry(settings: Configuration, batch: str, merchant: str | None) -> s
 
 async def _resolve(settings: Configuration, batch: str, merchant: str | None, note: str) -> None:
     async with open_database(settings) as database:
+        await refuse_in_quarantine(database)
         key, row = await _one(database, batch, merchant)
         if row["state"] != "needs_a_person":
             raise CommandRefused(f"{batch} is {row['state']}: only one that needs a person ends so")

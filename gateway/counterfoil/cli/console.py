@@ -13,6 +13,7 @@ import cyclopts
 import uvloop
 
 from counterfoil.config import Configuration, load
+from counterfoil.store.database import Database
 
 ConfigOption = Annotated[
     Path | None,
@@ -46,6 +47,21 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(work)
+
+
+async def refuse_in_quarantine(database: Database) -> None:
+    """
+    Let a command that moves money or books it go on, unless a restored backup waits to be compared.
+
+    Raises:
+        CommandRefused: The installation is in quarantine.
+    """
+    row = await database.row("look_around")
+    if row is not None and row["quarantined_at"] is not None:
+        raise CommandRefused(
+            f"the installation is in quarantine ({row['quarantine_reason']}): nothing is closed or "
+            "booked until it was compared and lifted, see `counterfoil quarantine show`"
+        )
 
 
 def say(text: str) -> None:

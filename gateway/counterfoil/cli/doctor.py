@@ -194,6 +194,9 @@ async def _gateway_says(settings: Configuration) -> list[Finding]:
         said = await asyncio.to_thread(ask_readiness, settings, json_of(path))
     except (OSError, ValueError) as error:
         return [Finding("gateway", False, f"does not answer /readyz ({error})")]
+    if "checks" not in said or "notes" not in said:
+        port = json_of(path).get("port")
+        return [Finding("gateway", False, f"port {port}: who answers there is no gateway of ours")]
     ill = {name: seen for name, seen in said["checks"].items() if seen != "ok"}
     avoided = {
         f"acquirer {name}": seen

@@ -17,6 +17,7 @@ from counterfoil.cli.console import (
     ConfigOption,
     JsonOption,
     configuration,
+    refuse_in_quarantine,
     run,
     say,
     say_json,
@@ -201,6 +202,7 @@ def account(
 
 async def _read(settings: Configuration, contents: list[tuple[str, bytes]]) -> list[Taken]:
     async with open_database(settings) as database:
+        await refuse_in_quarantine(database)
         clock = SystemClock()
         intake = Intake(SettlementStore(database), settings.acquirer, clock, Ids(clock))
         return [await intake.take_file(content, name) for name, content in contents]

@@ -52,6 +52,7 @@ class Doors:
 
     def __init__(self) -> None:
         self._closed: dict[Reason, str] = {}
+        self._blind = False
 
     def close(self, reason: Reason, sentence: str) -> None:
         """
@@ -85,9 +86,17 @@ class Doors:
         if Reason.QUARANTINE in self._closed:
             raise DoorsClosed(Reason.QUARANTINE, self._closed[Reason.QUARANTINE])
 
+    def watched(self, *, database: bool) -> None:
+        """
+        Learn whether the database could be asked about a quarantine.
+        """
+        self._blind = not database
+
     @property
-    def quarantined(self) -> bool:
+    def at_rest(self) -> bool:
         """
         Whether nothing may move: a backup was restored and not yet compared with the host.
+
+        Also while the database does not answer: what comes back may be a restored one.
         """
-        return Reason.QUARANTINE in self._closed
+        return self._blind or Reason.QUARANTINE in self._closed

@@ -79,6 +79,7 @@ class Watch:
         Look once, and set the doors.
         """
         seen = await self._see()
+        self._doors.watched(database=seen.database)
         if seen.database:
             self._mind_clock(seen.skew_seconds)
             self._mind_quarantine(seen.quarantine)
