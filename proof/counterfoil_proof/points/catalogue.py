@@ -45,7 +45,6 @@ EXCUSED = {
     "query keep_approval": RESTORED,
     "query begin_quarantine": RESTORED,
     "query lift_quarantine": RESTORED,
-    "query move_confirmations": RESTORED,
     "query move_stans": RESTORED,
     "query note_comparison": RESTORED,
     "query open_restored_findings": RESTORED,
