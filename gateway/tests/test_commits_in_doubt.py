@@ -201,6 +201,25 @@ async def test_f07_a_movement_cut_at_its_commit_is_made_once(
     assert after == (before[0] + 1, before[1] + 1)
 
 
+@pytest.mark.parametrize("how", HOWS)
+async def test_f07_an_undo_of_an_approval_cut_at_its_commit_is_done_once(
+    cut_off: tuple[Stage, DatabaseProxy], how: Cut
+) -> None:
+    """Its key and its reversal are one commit: one advice, and a repeat finds its own."""
+    stage, proxy = cut_off
+    payment = await stage.take()
+    command = stage.command(payment, key=f"undo-{uuid4()}")
+    proxy.cut_at("undo_approval", how)
+
+    done = await movements.undo(command, stage.road)
+    again = await movements.undo(command, stage.road)
+
+    assert proxy.cuts == 1
+    assert (done.payment.state, again.payment.state) == (State.REVERSING, State.REVERSING)
+    assert (done.first, again.first) == (how == "not committed", False)
+    assert len(await stage.advices()) == 1
+
+
 async def test_f07_a_cut_at_every_other_commit_of_a_busy_till_leaves_one_story(
     cut_off: tuple[Stage, DatabaseProxy],
 ) -> None:

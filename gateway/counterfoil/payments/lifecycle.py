@@ -11,6 +11,8 @@ schema holds the same pairs, and a test compares the two.
     authorized ─► captured · voiding · expired
     captured   ─► voiding · authorized (its only capture was voided, or refused)
     voiding    ─► voided            reversing ─► reversed
+    not_sent   ─► processing (tried again)
+    reversed   ─► reversing (the host approves late what it had not found)
 """
 
 from enum import StrEnum

@@ -7,6 +7,7 @@ before a byte goes out.
 """
 
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -106,9 +107,7 @@ def intent(order: Order, plan: Plan, road: Road) -> Intent:
     """
     Return the row that says what is about to be asked.
     """
-    station = plan.route.station
     screened = plan.begun.screened
-    tries = tries_of(screened, order)
     sealed = road.vault.seal(order.card, order.merchant.merchant_id)
     return Intent(
         merchant_id=order.merchant.merchant_id,
@@ -124,31 +123,11 @@ def intent(order: Order, plan: Plan, road: Road) -> Intent:
         card_brand=brand(order.card.number),
         card_bin=order.card.bin,
         card_last_four=order.card.last_four,
-        acquirer=station.acquirer,
-        terminal_id=station.terminal_id,
-        batch_number=plan.batch_number,
-        business_day=plan.at.date(),
-        stan=plan.trace.stan,
-        rrn=plan.trace.rrn,
-        transmitted_at=plan.trace.transmitted_at,
-        local_time=plan.trace.local_time,
-        mti=MTI[order.kind],
-        content=shown(plan.fields),
-        message_id=road.ids.new(),
-        event_id=road.ids.new(),
-        process_id=road.process_id,
-        session_id=order.session_id,
-        send_before=plan.begun.send_by,
-        at=plan.at,
-        actor=order.actor,
         approval_code=order.voice_approval_code,
         refused=bool(screened.refusals),
         screening=written_results(screened.refusals),
-        guard=screened.guard,
-        guard_until=plan.at + timedelta(seconds=screened.policy.duplicate_seconds),
-        card_try=tries.card,
-        email_try=tries.email,
-        address_try=tries.address,
+        **_try_columns(order, plan, road),
+        **_claim_columns(order, plan, road),
         **seal_columns(sealed),
     )
 
@@ -157,34 +136,11 @@ def second_intent(order: Order, plan: Plan, road: Road) -> SecondIntent:
     """
     Return the row of a payment that is tried again because nothing was written.
     """
-    screened = plan.begun.screened
-    tries = tries_of(screened, order)
-    station = plan.route.station
     return SecondIntent(
         merchant_id=order.merchant.merchant_id,
         payment_id=plan.payment_id,
-        acquirer=station.acquirer,
-        terminal_id=station.terminal_id,
-        batch_number=plan.batch_number,
-        business_day=plan.at.date(),
-        stan=plan.trace.stan,
-        rrn=plan.trace.rrn,
-        transmitted_at=plan.trace.transmitted_at,
-        local_time=plan.trace.local_time,
-        mti=MTI[order.kind],
-        content=shown(plan.fields),
-        message_id=road.ids.new(),
-        event_id=road.ids.new(),
-        process_id=road.process_id,
-        session_id=order.session_id,
-        send_before=plan.begun.send_by,
-        at=plan.at,
-        actor=order.actor,
-        card_try=tries.card,
-        email_try=tries.email,
-        address_try=tries.address,
-        guard=screened.guard,
-        guard_until=plan.at + timedelta(seconds=screened.policy.duplicate_seconds),
+        **_try_columns(order, plan, road),
+        **_claim_columns(order, plan, road),
     )
 
 
@@ -194,7 +150,6 @@ def another_try(
     """
     Return the row of a payment whose technical "no" is followed by another try.
     """
-    station = another.route.station
     return AnotherTry(
         merchant_id=order.merchant.merchant_id,
         payment_id=plan.payment_id,
@@ -204,18 +159,46 @@ def another_try(
         answer_mti=answer.mti,
         answer_content=shown(answer.fields),
         answer_id=road.ids.new(),
-        acquirer=station.acquirer,
-        terminal_id=station.terminal_id,
-        batch_number=another.batch_number,
-        business_day=another.at.date(),
-        stan=another.trace.stan,
-        rrn=another.trace.rrn,
-        transmitted_at=another.trace.transmitted_at,
-        local_time=another.trace.local_time,
-        mti=MTI[order.kind],
-        content=shown(another.fields),
-        message_id=road.ids.new(),
-        event_id=road.ids.new(),
-        send_before=another.begun.send_by,
-        at=another.at,
+        **_try_columns(order, another, road),
     )
+
+
+def _try_columns(order: Order, plan: Plan, road: Road) -> dict[str, Any]:
+    """
+    Return what every try writes: its terminal, batch and trace, its message, new ids.
+    """
+    station = plan.route.station
+    return {
+        "acquirer": station.acquirer,
+        "terminal_id": station.terminal_id,
+        "batch_number": plan.batch_number,
+        "business_day": plan.at.date(),
+        "stan": plan.trace.stan,
+        "rrn": plan.trace.rrn,
+        "transmitted_at": plan.trace.transmitted_at,
+        "local_time": plan.trace.local_time,
+        "mti": MTI[order.kind],
+        "content": shown(plan.fields),
+        "message_id": road.ids.new(),
+        "event_id": road.ids.new(),
+        "send_before": plan.begun.send_by,
+        "at": plan.at,
+    }
+
+
+def _claim_columns(order: Order, plan: Plan, road: Road) -> dict[str, Any]:
+    """
+    Return whose intent it is: process, session and actor, and what screening counts it by.
+    """
+    screened = plan.begun.screened
+    tries = tries_of(screened, order)
+    return {
+        "process_id": road.process_id,
+        "session_id": order.session_id,
+        "actor": order.actor,
+        "card_try": tries.card,
+        "email_try": tries.email,
+        "address_try": tries.address,
+        "guard": screened.guard,
+        "guard_until": plan.at + timedelta(seconds=screened.policy.duplicate_seconds),
+    }
