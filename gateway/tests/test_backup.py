@@ -4,12 +4,14 @@ A restore is whole or nothing, whatever ends in the middle of it.
 
 import asyncio
 import gzip
+from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from counterfoil.cli.backup import place_of
-from counterfoil.config import Configuration
-from counterfoil.outside.backup import DUMP, BackupRefused, restore
+from counterfoil.config import Configuration, DatabaseSettings
+from counterfoil.outside.backup import DUMP, BackupRefused, back_up, restore
 from counterfoil.store.embedded import EmbeddedPostgres
 from own_postgres import connection, own_postgres
 
@@ -61,3 +63,44 @@ def test_f41_a_dump_that_is_not_unpacked_to_its_end_restores_nothing(
     assert nothing == set()
     assert "secret" not in str(refused.value)
     assert whole == {"cards", "quarantined"}
+
+
+@pytest.mark.parametrize("place", ["before the host", "behind the question mark"])
+def test_a_database_of_the_operators_own_is_backed_up_and_restored_by_its_url(
+    tmp_path: Path, place: str
+) -> None:
+    """As DATABASE_URL says it; the password is on no command line, which everybody could read."""
+    folder = tmp_path / "postgres"
+    with own_postgres(folder):
+        known = EmbeddedPostgres(folder).dsn_parameters()
+        password = quote(known["password"], safe="")
+        before, behind = (f":{password}", "") if place == "before the host" else ("", password)
+        url = f"postgresql://{known['user']}{before}@/{{}}?host={quote(known['host'])}"
+        url += f"&password={behind}" if behind else ""
+        ours, other = (
+            place_of(at(url.format(name), tmp_path), tools(folder))
+            for name in (known["database"], "template1")
+        )
+        back_up(ours, tmp_path / "backup", FACTS, datetime.now(UTC))
+        restore(other, tmp_path / "backup", QUARANTINED)
+
+    assert known["password"] not in str(ours.address)
+    assert password not in str(ours.address)
+    assert (tmp_path / "backup" / DUMP).stat().st_size > 0
+
+
+FACTS = {
+    "mode": "test",
+    "migrations": 12,
+    "payments": 0,
+    "newest_payment_at": None,
+    "vault_keys": [],
+}
+
+
+def at(url: str, folder: Path) -> Configuration:
+    return Configuration(state=str(folder), database=DatabaseSettings(url=url))
+
+
+def tools(folder: Path) -> Path:
+    return EmbeddedPostgres(folder).binaries()

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import unquote
 
 import cyclopts
 
@@ -110,7 +111,9 @@ def place_of(settings: Configuration, tools: Path | None) -> Place:
     binaries = tools or embedded.binaries()
     clean = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
     if settings.database.url:
-        return Place(binaries, {**clean, "PGDATABASE": settings.database.url}, Path("/"))
+        address, password = _without_password(settings.database.url)
+        secret = {"PGPASSWORD": password} if password else {}
+        return Place(binaries, {**clean, **secret}, Path("/"), address)
     known = embedded.dsn_parameters()
     return Place(
         binaries,
@@ -123,6 +126,21 @@ def place_of(settings: Configuration, tools: Path | None) -> Place:
         },
         settings.folder / "postgres" / "run",
     )
+
+
+def _without_password(url: str) -> tuple[str, str]:
+    """
+    Return a database's URL without its password, and the password; it may stand in two places.
+    """
+    scheme, _, rest = url.partition("://")
+    whole, mark, query = rest.partition("?")
+    authority, slash, path = whole.partition("/")
+    user, at, hosts = authority.rpartition("@")
+    name, _, password = user.partition(":")
+    settings = [each.partition("=") for each in query.split("&")]
+    password = next((value for key, _, value in settings if key == "password"), password)
+    kept = "&".join("".join(each) for each in settings if each[0] != "password")
+    return f"{scheme}://{name}{at}{hosts}{slash}{path}{mark}{kept}", unquote(password)
 
 
 @asynccontextmanager

@@ -48,11 +48,15 @@ class BackupRefused(Exception):
 class Place(msgspec.Struct, frozen=True):
     """
     How PostgreSQL's tools reach a database: where they lie, their environment, where they stand.
+
+    Attributes:
+        address: The database's URL, without its password: everybody can read a command line.
     """
 
     binaries: Path
     environment: Mapping[str, str]
     folder: Path
+    address: str | None = None
 
 
 class FileFacts(msgspec.Struct, frozen=True):
@@ -183,9 +187,10 @@ def restore(place: Place, folder: Path, statement: str) -> None:
 
 
 def _run(place: Place, words: list[str], stdin: IO[bytes] | None = None) -> None:
+    address = [f"--dbname={place.address}"] if place.address else []
     try:
         done = subprocess.run(  # noqa: S603 - our own command, no shell.
-            [str(place.binaries / words[0]), *words[1:]],
+            [str(place.binaries / words[0]), *address, *words[1:]],
             env=dict(place.environment),
             cwd=place.folder,
             stdin=stdin or subprocess.DEVNULL,
