@@ -21,6 +21,7 @@ from counterfoil.payments.lifecycle import Kind, State
 from counterfoil.payments.payment import Payment
 from counterfoil.store.advices import Advice, AdviceStore, FinalWord, Try
 from counterfoil.store.processes import ProcessStore
+from counterfoil.store.queries import query
 from payment_stage import ACTOR, START, Stage, until
 from scripted_link import approve, contradicts, not_sent, says, unknown
 
@@ -367,6 +368,44 @@ async def test_f11_one_poisoned_reversal_holds_up_no_thousand_others(stage: Stag
     assert (still["attempts"], still["response_code"]) == (1, "96")
     assert {(await stage.read(each)).state for each in others[::100]} == {State.REVERSED}
     assert seconds < 10
+
+
+MANY_MORE = """
+INSERT INTO advices (merchant_id, advice_id, payment_id, position, kind, reason_code, amount_minor,
+    batch_number, state, next_try_at, late_until, created_at)
+SELECT $1, gen_random_uuid(), gen_random_uuid(), 1, 'reversal', '68', 4200, 1, 'owed', now(), now(),
+    now()
+FROM generate_series(1, 10000)
+"""
+PAGES_EACH_MAX = 60
+
+
+@pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
+async def test_an_advice_is_claimed_without_reading_the_merchants_others(
+    stage: Stage, mode: str
+) -> None:
+    """Ten thousand are owed and no statistics know of them: each claim reads its own rows."""
+    payments = [await refused(stage) for _ in range(20)]
+    ids = "{" + ",".join(str(row["advice_id"]) for row in await stage.advices()) + "}"
+    async with stage.database.acquire() as connection:
+        transaction = connection.transaction()
+        await transaction.start()
+        try:
+            await connection.execute("SET LOCAL session_replication_role = replica")
+            await connection.execute(MANY_MORE, stage.merchant.merchant_id)
+            await connection.execute(f"SET LOCAL plan_cache_mode = {mode}")
+            await connection.execute("PREPARE claim AS " + query("claim_advices"))
+            (explained,) = await connection.fetchrow(
+                f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE claim("
+                f"'{stage.merchant.merchant_id}', '{ids}', '{uuid4()}', now(), now())"
+            )
+            await connection.execute("DEALLOCATE claim")
+        finally:
+            await transaction.rollback()
+    plan = msgspec.json.decode(explained)[0]["Plan"]
+
+    assert plan["Actual Rows"] == len(payments)
+    assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < PAGES_EACH_MAX * len(payments)
 
 
 async def test_f22_what_one_worker_holds_another_one_does_not_get(stage: Stage) -> None:

@@ -6,16 +6,18 @@ from pathlib import Path
 
 from counterfoil_proof.recovery.measure import measure
 
-PAYMENTS = 1000
-SECONDS_MAX = 120.0  # For a machine that is busy with other things: only a standstill fails.
+PAYMENTS = 600
+SECONDS_MAX = 90.0  # For a machine that is busy with other things: only a standstill fails.
+SHARE_MIN = 0.25  # Half was promised, of a long run; a run of seconds on a busy machine wavers.
 
 
-async def test_a_thousand_payments_left_in_flight_are_settled_while_new_ones_go_on(
+async def test_what_was_left_in_flight_is_settled_while_new_payments_keep_their_share(
     tmp_path: Path,
 ) -> None:
-    """Reversed here and at the host, every one; meanwhile the shop is not turned away."""
+    """Reversed here and at the host, every one; meanwhile the shop is neither slow nor refused."""
     figures = await measure(tmp_path / "sandbox", PAYMENTS, SECONDS_MAX, base_seconds=1.0)
 
-    assert (figures.unanswered, figures.unclaimed) == (800, 200)
+    assert (figures.unanswered, figures.unclaimed) == (480, 120)
     assert (figures.left, figures.held_at_host) == (0, 0)
-    assert figures.new_per_second_during > 0
+    assert figures.new_refused_during == 0
+    assert figures.new_per_second_during >= SHARE_MIN * figures.new_per_second_before

@@ -20,6 +20,7 @@ from counterfoil_proof.demo.sandbox import Sandbox
 from counterfoil_proof.recovery.wreck import Wreck, wreck
 
 LOOK_SECONDS = 0.25
+OPEN_SECONDS_MAX = 15.0
 TILLS = 8
 SETTINGS = """
 [timers]
@@ -60,6 +61,7 @@ class Shop:
         self._tills = tills
         self.paid = 0
         self.refused = 0
+        self.open = asyncio.Event()  # From the first payment on.
 
     async def sell(self) -> None:
         """Sell until cancelled."""
@@ -76,6 +78,7 @@ class Shop:
             try:
                 payment = await client.sale(4200, "USD", card)
                 self.paid += payment.paid
+                self.open.set()
             except CounterfoilError:
                 self.refused += 1
                 await asyncio.sleep(0.1)
@@ -95,11 +98,15 @@ async def measure(folder: Path, payments: int, seconds_max: float, base_seconds:
             before = await _usual(box, base_seconds)
         left = await wreck(configuration, payments, payments // 5)
         began = time.monotonic()
-        async with _running(box, configuration, GATEWAY):
+        async with _running(box, configuration, ("gateway",)):
             shop = Shop(box)
-            selling, since = asyncio.create_task(shop.sell()), time.monotonic()
-            open_ones = await _settled(configuration, left, began + seconds_max)
-            ended = time.monotonic()
+            selling = asyncio.create_task(shop.sell())
+            await _opened(shop)
+            paid, since = shop.paid, time.monotonic()
+            # Only now somebody recovers: the shop sells all the while.
+            async with _running(box, configuration, ("worker",)):
+                open_ones = await _settled(configuration, left, began + seconds_max)
+                paid, ended = shop.paid - paid, time.monotonic()
             selling.cancel()
             await asyncio.gather(selling, return_exceptions=True)
     return Figures(
@@ -109,7 +116,7 @@ async def measure(folder: Path, payments: int, seconds_max: float, base_seconds:
         recovery_seconds=round(ended - began, 1),
         reversals_per_second=round((payments - open_ones) / (ended - began), 1),
         new_per_second_before=round(before, 1),
-        new_per_second_during=round(shop.paid / (ended - since), 1),
+        new_per_second_during=round(paid / (ended - since), 1),
         new_refused_during=shop.refused,
         left=open_ones,
         held_at_host=_held(folder, left),
@@ -117,12 +124,26 @@ async def measure(folder: Path, payments: int, seconds_max: float, base_seconds:
 
 
 async def _usual(box: Sandbox, seconds: float) -> float:
+    """
+    Return how many payments a second an open shop makes while nothing has to be recovered.
+    """
     shop = Shop(box)
     selling = asyncio.create_task(shop.sell())
+    await _opened(shop)
+    before, since = shop.paid, time.monotonic()
     await asyncio.wait({selling}, timeout=seconds)
+    rate = (shop.paid - before) / (time.monotonic() - since)
     selling.cancel()
     await asyncio.gather(selling, return_exceptions=True)
-    return shop.paid / seconds
+    return rate
+
+
+async def _opened(shop: Shop) -> None:
+    """
+    Wait for the first payment, which opens the lines: it says nothing about the rate.
+    """
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(shop.open.wait(), OPEN_SECONDS_MAX)
 
 
 async def _settled(configuration: Configuration, left: Wreck, until: float) -> int:

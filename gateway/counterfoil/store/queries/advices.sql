@@ -19,7 +19,8 @@ ORDER BY a.next_try_at LIMIT $2;
 -- name: claim_advices
 -- Take a lease on owed advices of one merchant; who comes second gets fewer rows. What remains after
 -- a release (DE 95) is its original's amount less all that was taken back of it so far; what went
--- out before has its end by now, so that a repeat says the same.
+-- out before has its end by now, so that a repeat says the same. Other advices are found by their
+-- payment: `movement_id` has no index, and a merchant may owe ten thousand.
 UPDATE advices AS a
 SET lease_owner = $3, lease_until = $4
 FROM payments AS p JOIN vault_cards AS v ON v.merchant_id = p.merchant_id AND v.token = p.card_token
@@ -40,12 +41,12 @@ RETURNING a.*, p.kind AS payment_kind, p.currency, p.card_token, p.acquirer, p.t
             ELSE true END) AS was_captured,
     (SELECT rrn FROM movements AS m
      WHERE m.merchant_id = a.merchant_id AND m.movement_id = a.movement_id) AS movement_rrn,
-    (SELECT c.stan FROM advices AS c
-     WHERE c.merchant_id = a.merchant_id AND c.movement_id = a.about_id AND c.kind = 'capture')
-        AS about_stan,
-    (SELECT c.transmitted_at FROM advices AS c
-     WHERE c.merchant_id = a.merchant_id AND c.movement_id = a.about_id AND c.kind = 'capture')
-        AS about_transmitted_at,
+    CASE a.kind WHEN 'release' THEN (SELECT c.stan FROM advices AS c
+        WHERE c.merchant_id = a.merchant_id AND c.payment_id = a.payment_id
+          AND c.movement_id = a.about_id AND c.kind = 'capture') END AS about_stan,
+    CASE a.kind WHEN 'release' THEN (SELECT c.transmitted_at FROM advices AS c
+        WHERE c.merchant_id = a.merchant_id AND c.payment_id = a.payment_id
+          AND c.movement_id = a.about_id AND c.kind = 'capture') END AS about_transmitted_at,
     CASE a.kind WHEN 'release' THEN COALESCE(
             (SELECT c.amount_minor + c.voided_minor FROM movements AS c
              WHERE c.merchant_id = a.merchant_id AND c.movement_id = a.about_id),

@@ -210,8 +210,8 @@ SELECT i.item_number, i.kind, i.amount_minor, i.movement_id, p.payment_id, p.kin
 FROM batch_items AS i
 JOIN payments AS p ON p.merchant_id = i.merchant_id AND p.payment_id = i.payment_id
 JOIN movements AS m ON m.merchant_id = i.merchant_id AND m.movement_id = i.movement_id
-LEFT JOIN advices AS a ON a.merchant_id = i.merchant_id AND a.movement_id = i.movement_id
-    AND a.kind = i.kind
+LEFT JOIN advices AS a ON a.merchant_id = i.merchant_id AND a.payment_id = i.payment_id
+    AND a.movement_id = i.movement_id AND a.kind = i.kind
 LEFT JOIN batch_messages AS s
     ON s.merchant_id = i.merchant_id AND s.acquirer = i.acquirer
     AND s.terminal_id = i.terminal_id AND s.currency = i.currency

@@ -122,7 +122,8 @@ WITH input AS MATERIALIZED (
       AND (i.refund_minor = 0 OR i.refund_minor <= p.captured_minor - p.refunded_minor - (
         SELECT captured_minor FROM taken) - (
         SELECT COALESCE(sum(c.amount_minor), 0) FROM movements AS c
-        JOIN advices AS a ON a.merchant_id = c.merchant_id AND a.movement_id = c.movement_id
+        JOIN advices AS a ON a.merchant_id = c.merchant_id
+            AND a.payment_id = c.payment_id AND a.movement_id = c.movement_id
         WHERE c.merchant_id = p.merchant_id AND c.payment_id = p.payment_id
           AND c.kind = 'capture' AND c.state = 'pending' AND a.kind = 'capture'
           AND a.state = 'owed' AND c.movement_id NOT IN (SELECT capture_id FROM part)))
@@ -331,7 +332,8 @@ WITH input AS MATERIALIZED (
     WHERE COALESCE(i.amount_minor, p.captured_minor - p.refunded_minor) BETWEEN 1
         AND p.captured_minor - p.refunded_minor - (
             SELECT COALESCE(sum(c.amount_minor), 0) FROM movements AS c
-            JOIN advices AS a ON a.merchant_id = c.merchant_id AND a.movement_id = c.movement_id
+            JOIN advices AS a ON a.merchant_id = c.merchant_id
+                AND a.payment_id = c.payment_id AND a.movement_id = c.movement_id
             WHERE c.merchant_id = p.merchant_id AND c.payment_id = p.payment_id
               AND c.kind = 'capture' AND c.state = 'pending'
               AND a.kind = 'capture' AND a.state = 'owed')
