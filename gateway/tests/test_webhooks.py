@@ -229,6 +229,32 @@ async def test_a_dead_endpoint_holds_up_no_other_one(hooks: Hooks) -> None:
     assert EACH_AT_ONCE_MAX < FAILING_AT_ONCE_MAX < WORKING_AT_ONCE_MAX
 
 
+async def test_an_endpoint_whose_secret_cannot_be_read_holds_up_no_other_one(hooks: Hooks) -> None:
+    """A damaged row: it fails like one that does not answer, and its merchant can see it."""
+    posted: list[str] = []
+
+    async def post(url: str, *_: Any) -> Posted:
+        posted.append(url)
+        return Posted(200, None)
+
+    damaged, _ = await hooks.add("http://127.0.0.1:1/damaged", ["payment.approved"])
+    await hooks.add("http://127.0.0.1:1/well", ["payment.approved"])
+    await hooks.stage.sql(
+        "UPDATE webhook_endpoints SET secret_sealed = '\\x00' WHERE endpoint_id = $1", damaged
+    )
+    await hooks.stage.take()
+    await hooks.number()
+    sender = hooks.sender(post)
+    for _ in range(3):
+        await sender.send_due()
+    await sender.finish()
+    row = (await hooks.deliveries(damaged))[0]
+
+    assert posted == ["http://127.0.0.1:1/well"]
+    assert (row["state"], row["tries"]) == ("owed", 1)
+    assert (await hooks.endpoint(damaged))["failing_since"] is not None
+
+
 async def test_two_workers_do_not_post_the_same(hooks: Hooks) -> None:
     """A lease is one worker's; when its time is over, or its process, it is taken again."""
     posted: list[str] = []

@@ -11,7 +11,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Literal
 from uuid import UUID
@@ -26,7 +26,7 @@ from counterfoil.events.shown import event_answer
 from counterfoil.events.signing import headers
 from counterfoil.store.database import DatabaseAway
 from counterfoil.store.webhooks import Delivery, DeliveryStore, Due, Result
-from counterfoil.vault import Vault
+from counterfoil.vault import Vault, VaultClosed
 
 WORKING_AT_ONCE_MAX = 64
 FAILING_AT_ONCE_MAX = 32
@@ -134,17 +134,14 @@ class Sender:
     async def _deliver(self, delivery: Delivery) -> None:
         event = event_answer(await self._store.event(delivery), self._mode)
         body = msgspec.json.encode({"type": event.type, "timestamp": event.at, "data": event})
-        secrets = [
-            self._vault.open_secret(each, delivery.merchant_id, delivery.endpoint_id)
-            for each in delivery.secrets
-        ]
         began_at = self._clock.now()
-        sent = {
-            "content-type": "application/json",
-            "user-agent": "Counterfoil-Webhooks/1",
-            **headers(event.id, began_at, body, secrets),
-        }
-        posted = await self._post(delivery.url, sent, body)
+        try:
+            sent = self._headers(delivery, event.id, began_at, body)
+            posted = await self._post(delivery.url, sent, body)
+        except VaultClosed as closed:
+            # This endpoint's trouble: no other one waits for it.
+            log.error("webhook_not_signed", endpoint=delivery.endpoint_id.hex, reason=str(closed))
+            posted = Posted(None, "not sent: its secret cannot be read, give it a new one")
         ended_at = self._clock.now()
         state, error = self._meaning(delivery, posted)
         result = Result(
@@ -157,6 +154,19 @@ class Sender:
             error=error and error[:ERROR_TEXT_MAX],
         )
         await self._note(delivery, result)
+
+    def _headers(
+        self, delivery: Delivery, message_id: str, at: datetime, body: bytes
+    ) -> dict[str, str]:
+        secrets = [
+            self._vault.open_secret(each, delivery.merchant_id, delivery.endpoint_id)
+            for each in delivery.secrets
+        ]
+        return {
+            "content-type": "application/json",
+            "user-agent": "Counterfoil-Webhooks/1",
+            **headers(message_id, at, body, secrets),
+        }
 
     def _meaning(self, delivery: Delivery, posted: Posted) -> tuple[str, str | None]:
         if posted.status in TAKEN:
