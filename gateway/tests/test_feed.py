@@ -339,6 +339,7 @@ async def test_a_query_out_of_range_is_refused(stage: Stage, query: str) -> None
     reply = await api.call("GET", "/v1/events", query=query)
 
     assert (reply.status, reply.json["code"]) == (400, "query_invalid")
+    assert "str" not in reply.json["detail"], "whoever wrote -1 sent no text"
 
 
 async def test_a_later_void_of_a_part_does_not_change_what_was_told_of_a_capture(

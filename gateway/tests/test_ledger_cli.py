@@ -119,3 +119,29 @@ def test_a_batch_and_a_deposit_are_reported_by_name(counterfoil: Command, refere
     assert (refused.returncode, refused.stdout) == (2, "")
     assert "there is no deposit CF000000000000" in refused.stderr
     assert "write YYYY-MM-DD" in counterfoil("report", "day", "--date", "23.11.").stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("audit", "--merchant"),
+        ("events",),
+        ("key", "list"),
+        ("batch", "list", "--merchant"),
+        ("batch", "close", "--merchant"),
+        ("screening", "show"),
+        ("screening", "blocks"),
+        ("settlement", "files", "--merchant"),
+        ("settlement", "findings", "--merchant"),
+        ("settlement", "deposits", "--merchant"),
+    ],
+    ids=" ".join,
+)
+def test_a_merchant_that_is_none_is_not_told_to_be_well(
+    counterfoil: Command, words: tuple[str, ...]
+) -> None:
+    """A mistyped id must not read like books that agree."""
+    refused = counterfoil(*words, f"mer_{'0' * 32}")
+
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "there is no such merchant" in refused.stderr

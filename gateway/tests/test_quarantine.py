@@ -6,7 +6,7 @@ import json
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import msgspec
 import pytest
@@ -28,6 +28,8 @@ from payment_stage import ACTOR, Stage
 def ours(state: str, **changes: Any) -> Ours:
     taken = 4200 if state in ("approved", "authorized", "captured") else 0
     half = Ours(
+        payment_id=UUID(int=7),
+        order_number="1001",
         terminal_id="TERM0001",
         rrn="633108000012",
         kind="sale",
@@ -95,6 +97,14 @@ def test_f41_the_two_halves_of_a_payment_agree_or_a_person_decides(
     found = difference(here, there)
 
     assert (found.kind if found else None) == kind
+
+
+def test_a_difference_names_the_payment_that_is_to_be_kept() -> None:
+    """Who reads the finding has neither its id nor its order from the host's journal."""
+    found = difference(ours("approved"), theirs("captured"))
+
+    assert found is not None
+    assert found.words.startswith("pay_00000000000000000000000000000007, order 1001: approved here")
 
 
 def written(path: Path, *charges: dict[str, Any], **header: Any) -> Journal:

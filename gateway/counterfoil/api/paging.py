@@ -95,6 +95,8 @@ def query_of(request: Request, kind: type[Query]) -> Query:
     for name in _NUMBERS:
         if _NUMBER.fullmatch(values.get(name, "")):
             values[name] = int(values[name])
+        elif name in values:
+            raise Problem("query_invalid", "Expected a whole number, 0 or more.", param=name)
     try:
         return msgspec.convert(values, kind)
     except msgspec.ValidationError as error:

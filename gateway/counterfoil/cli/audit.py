@@ -22,7 +22,7 @@ from counterfoil.cli.console import (
     say_json,
     table,
 )
-from counterfoil.cli.merchant import merchant_id_of
+from counterfoil.cli.merchant import merchant_id_of, require_merchant
 from counterfoil.clock import SystemClock
 from counterfoil.config import Configuration
 from counterfoil.ledger import audit as ledger
@@ -78,6 +78,7 @@ def audit(
 
 async def _audit(settings: Configuration, merchant_id: UUID | None, folder: Path | None) -> Audit:
     async with open_database(settings) as database:
+        await require_merchant(database, merchant_id)
         found = await ledger.audit(database, merchant_id, now=SystemClock().now())
         if folder is None:
             return found

@@ -23,7 +23,7 @@ from counterfoil.cli.console import (
     say_json,
     table,
 )
-from counterfoil.cli.merchant import merchant_id_of
+from counterfoil.cli.merchant import merchant_id_of, require_merchant
 from counterfoil.clock import SystemClock
 from counterfoil.config import Configuration
 from counterfoil.ids import Ids
@@ -270,6 +270,7 @@ def _key(merchant_id: UUID, acquirer: str, batch: str) -> BatchKey:
 
 async def _merchants(database: Database, merchant_id: UUID | None) -> list[UUID]:
     if merchant_id:
+        await require_merchant(database, merchant_id)
         return [merchant_id]
     store = MerchantStore(database, SystemClock())
     found: list[UUID] = []

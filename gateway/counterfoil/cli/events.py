@@ -19,7 +19,7 @@ from counterfoil.cli.console import (
     say_json,
     table,
 )
-from counterfoil.cli.merchant import merchant_id_of
+from counterfoil.cli.merchant import merchant_id_of, require_merchant
 from counterfoil.config import Configuration
 from counterfoil.events.shown import EventAnswer, event_answer
 from counterfoil.store.feed import PAGE_MAX, FeedStore
@@ -72,5 +72,6 @@ async def _read(
     settings: Configuration, merchant_id: UUID, after: int, limit: int
 ) -> list[EventAnswer]:
     async with open_database(settings) as database:
+        await require_merchant(database, merchant_id)
         rows = await FeedStore(database).page(merchant_id, after, limit)
         return [event_answer(row, settings.mode) for row in rows]

@@ -23,7 +23,7 @@ from counterfoil.cli.console import (
     say_json,
     table,
 )
-from counterfoil.cli.merchant import merchant_id_of
+from counterfoil.cli.merchant import merchant_id_of, require_merchant
 from counterfoil.clock import SystemClock
 from counterfoil.config import Configuration
 from counterfoil.store.merchants import MerchantStore
@@ -132,6 +132,7 @@ async def _create(
 
 async def _list(settings: Configuration, merchant_id: UUID | None) -> list[asyncpg.Record]:
     async with open_database(settings) as database:
+        await require_merchant(database, merchant_id)
         return await MerchantStore(database, SystemClock()).keys(merchant_id)
 
 

@@ -27,6 +27,7 @@ from counterfoil.cli.console import (
 from counterfoil.clock import SystemClock
 from counterfoil.config import Configuration
 from counterfoil.payments.payment import PartialApprovals
+from counterfoil.store.database import Database
 from counterfoil.store.merchants import MerchantStore, NewMerchant, Terminal
 
 LISTED_MAX = 10_000
@@ -195,6 +196,17 @@ def set_(
         return
     for name, value in shown.items():
         say(f"{name}: {value}")
+
+
+async def require_merchant(database: Database, merchant_id: UUID | None) -> None:
+    """
+    Do nothing if there is such a merchant, or if none is named.
+
+    Raises:
+        CommandRefused: There is none: a list of nothing would say that all is well.
+    """
+    if merchant_id and await MerchantStore(database, SystemClock()).row(merchant_id) is None:
+        raise CommandRefused("there is no such merchant: counterfoil merchant list")
 
 
 def merchant_id_of(text: str) -> UUID:

@@ -157,7 +157,7 @@ async def _begin(settings: Configuration, reason: str) -> bool:
 async def _compare(settings: Configuration, path: Path, acquirer: str) -> Compared:
     async with _opened(settings) as (_, store):
         if (await store.standing())["quarantined_at"] is None:
-            raise CommandRefused("this installation is not in quarantine: there is nothing to lift")
+            raise CommandRefused("not in quarantine: there is nothing to compare")
         try:
             return await quarantine.compare(Journal(path), acquirer, store, SystemClock().now())
         except JournalRefused as error:

@@ -24,7 +24,7 @@ from counterfoil.cli.console import (
     say_json,
     table,
 )
-from counterfoil.cli.merchant import merchant_id_of
+from counterfoil.cli.merchant import merchant_id_of, require_merchant
 from counterfoil.clock import SystemClock
 from counterfoil.config import Configuration
 from counterfoil.network.verification_results import Avs, Cvv
@@ -247,6 +247,7 @@ def _declines(text: str) -> dict[str, int]:
 
 async def _kept(settings: Configuration, merchant_id: UUID) -> KeptPolicy:
     async with open_database(settings) as database:
+        await require_merchant(database, merchant_id)
         return await ScreeningStore(database, SystemClock()).kept_policy(merchant_id)
 
 
@@ -332,4 +333,5 @@ async def _unblock(settings: Configuration, merchant_id: UUID, block_id: UUID, a
 
 async def _blocks(settings: Configuration, merchant_id: UUID, ended: bool) -> list[asyncpg.Record]:
     async with open_database(settings) as database:
+        await require_merchant(database, merchant_id)
         return await ScreeningStore(database, SystemClock()).blocks(merchant_id, ended=ended)

@@ -33,7 +33,7 @@ from counterfoil.cli.deposit_text import (
     told_file,
     told_finding,
 )
-from counterfoil.cli.merchant import merchant_id_of
+from counterfoil.cli.merchant import merchant_id_of, require_merchant
 from counterfoil.clock import SystemClock
 from counterfoil.config import Configuration
 from counterfoil.ids import Ids
@@ -212,6 +212,7 @@ async def _files(
     settings: Configuration, state: str | None, merchant_id: UUID | None
 ) -> list[dict[str, Any]]:
     async with open_database(settings) as database:
+        await require_merchant(database, merchant_id)
         rows = await DepositStore(database).files(
             state=state, merchant_id=merchant_id, limit=LISTED_MAX
         )
@@ -291,6 +292,7 @@ async def _add_account(settings: Configuration, merchant_id: UUID, account: str,
 
 async def _merchants(database: Database, merchant: str | None) -> list[UUID]:
     if merchant:
+        await require_merchant(database, merchant_id_of(merchant))
         return [merchant_id_of(merchant)]
     store = MerchantStore(database, SystemClock())
     found: list[UUID] = []

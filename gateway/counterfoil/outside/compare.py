@@ -7,9 +7,11 @@ taken there may have been acknowledged after the backup, and nobody here can kno
 """
 
 from typing import Literal
+from uuid import UUID
 
 import msgspec
 
+from counterfoil import ids
 from counterfoil.outside.host_journal import Charge
 
 DifferenceKind = Literal[
@@ -58,6 +60,8 @@ class Ours(msgspec.Struct, frozen=True, kw_only=True):
     A payment as the restored database has it. `owed`: something of it is still to be sent.
     """
 
+    payment_id: UUID
+    order_number: str | None
     terminal_id: str
     rrn: str
     kind: str
@@ -114,7 +118,12 @@ def difference(ours: Ours | None, theirs: Charge | None) -> Difference | None:
     kind, words = _known(ours, theirs)
     if kind is None:
         return None
-    return Difference(kind, ours.terminal_id, ours.rrn, ours.currency, ours.amount_minor, words)
+    which = ids.written(ids.PAYMENT, ours.payment_id)
+    order = f", order {ours.order_number}" if ours.order_number else ""
+    return Difference(
+        kind, ours.terminal_id, ours.rrn, ours.currency, ours.amount_minor,
+        f"{which}{order}: {words}",
+    )  # fmt: skip
 
 
 def _known(ours: Ours, theirs: Charge | None) -> tuple[DifferenceKind | None, str]:

@@ -183,7 +183,8 @@ def _invite(box: Sandbox, bought: Purchase, teller: Narrator) -> None:
     teller.say(f"  gateway    {box.gateway_url}/openapi.json")
     teller.say(f"  API key    {box.key_path}")
     teller.say(f"  authority  {box.authority_path}")
-    teller.say(f"  operate    COUNTERFOIL_CONFIG={box.configuration_path} counterfoil doctor")
+    program = Path(sys.executable).with_name("counterfoil")
+    teller.say(f"  operate    {program} doctor --config {box.configuration_path}")
     teller.say("Purchases you make are told here. Ctrl-C stops everything.")
 
 

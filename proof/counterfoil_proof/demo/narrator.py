@@ -82,6 +82,8 @@ class Narrator:
 def _told(program: str, event: dict[str, Any]) -> tuple[str, str, float | None, str] | None:
     name = event.get("event")
     took = event.get("milliseconds")
+    if name == "payment.intended" and not event["won"]:
+        return "gateway", "a repeat: this key has its payment; nothing new was made", took, ""
     if name == "payment.intended":
         return "gateway", f"intent committed, RRN {event['rrn']}; nothing was sent yet", took, ""
     if name == "network.sent" and event["mti"] not in NETWORK_MANAGEMENT:

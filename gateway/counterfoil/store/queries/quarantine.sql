@@ -56,7 +56,8 @@ SELECT terminal_id, merchant_id FROM terminals WHERE acquirer = $1;
 
 -- name: payments_of_charges
 -- What we have of the charges that a host's journal names.
-SELECT p.terminal_id, p.rrn, p.kind, p.state, p.currency, p.amount_minor, p.authorized_minor,
+SELECT p.payment_id, p.order_number, p.terminal_id, p.rrn, p.kind, p.state, p.currency,
+    p.amount_minor, p.authorized_minor,
     p.captured_minor, p.released_minor, p.refunded_minor,
     EXISTS (SELECT 1 FROM advices AS a WHERE a.merchant_id = p.merchant_id
         AND a.payment_id = p.payment_id AND a.state NOT IN ('accepted', 'refused')) AS owed
@@ -67,8 +68,8 @@ JOIN payments AS p ON p.merchant_id = t.merchant_id AND p.acquirer = t.acquirer
 
 -- name: payments_taken_at
 -- A page of what we hold or have taken at an acquirer: the host must know each of them.
-SELECT p.merchant_id, p.payment_id, p.terminal_id, p.rrn, p.kind, p.state, p.currency,
-    p.amount_minor, p.authorized_minor, p.captured_minor, p.released_minor, p.refunded_minor,
+SELECT p.merchant_id, p.payment_id, p.order_number, p.terminal_id, p.rrn, p.kind, p.state,
+    p.currency, p.amount_minor, p.authorized_minor, p.captured_minor, p.released_minor, p.refunded_minor,
     EXISTS (SELECT 1 FROM advices AS a WHERE a.merchant_id = p.merchant_id
         AND a.payment_id = p.payment_id AND a.state NOT IN ('accepted', 'refused')) AS owed
 FROM payments AS p
