@@ -137,6 +137,7 @@ async def clock_steps(world: World, chance: Random) -> None:
     world.story.tell(machine.name, f"clock steps by {step:+g} s")
     world.story.count("clock step")
     machine.clock.step_to(machine.clock.off_seconds + step)
+    world.clock_ahead_seconds = max(world.clock_ahead_seconds, machine.clock.off_seconds)
     await asyncio.sleep(chance.uniform(5.0, 60.0))
     machine.clock.step_to(0.0)
 

@@ -157,7 +157,7 @@ class Life:
         if self.is_dead:
             return
         self.stage = Stage.DEAD
-        self.held.clear()
+        self._release()  # So that every task gets the turn in which it is cancelled.
         for act in self._last_acts:
             act()
         for task in list(self._tasks):
@@ -177,6 +177,9 @@ class Life:
         if self.stage is not Stage.FROZEN:
             return
         self.stage = Stage.RUNNING
+        self._release()
+
+    def _release(self) -> None:
         held, self.held = self.held, []
         for step in held:
             asyncio.get_running_loop().call_soon(step.after_thaw, context=step.context)

@@ -105,7 +105,14 @@ class Story:
                 break
             known |= more
         everybodys = {(each.who, each.what): each for each in reversed(self.happenings)}
-        of_all = [each for each in everybodys.values() if not each.subjects]
+        of_all = [each for each in everybodys.values() if _concerns_all(each)]
         told = [each for each in self.happenings if known & set(each.subjects)]
         last = [*told[-LINES_TOLD_MAX:], *of_all[:LINES_OF_ALL_MAX]]
         return sorted(last, key=lambda each: each.at)
+
+
+def _concerns_all(happening: Happening) -> bool:
+    """
+    Return whether something befell everybody: no log line, and no answer about another payment.
+    """
+    return not happening.subjects and not happening.what.startswith(("logs ", "answers "))
