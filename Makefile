@@ -8,6 +8,8 @@
 BIN := .venv/bin
 PYTHON ?=
 ARGS ?=
+# So many tests at once: most of them wait for processes of their own.
+AT_ONCE ?= 2
 PARTIES := client gateway rail shop proof
 export PYTHON
 
@@ -34,7 +36,7 @@ demo: setup
 	@$(BIN)/counterfoil demo $(ARGS)
 
 test: setup browser lint
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest -n $(AT_ONCE) --dist worksteal $(ARGS)
 
 proofs: setup
 	@$(BIN)/counterfoil crash-points $(ARGS)

@@ -334,5 +334,10 @@ def test_a_death_at_every_point_loses_and_doubles_nothing(server: Server, script
         world, deaths, _ = rounds(server, script, chosen)
         assert world.story.violations == [], chosen
         came |= set(deaths.died)
+    for where in [each for each in passed if each not in came]:
+        # Many merchants' traffic moved it; alone, the universe is the calm one up to that point.
+        world, deaths, _ = rounds(server, script, [where])
+        assert world.story.violations == [], where
+        came |= set(deaths.died)
 
-    assert len(came) >= 0.9 * len(passed), sorted(set(passed) - came)
+    assert came == set(passed), sorted(set(passed) - came)
