@@ -31,6 +31,8 @@ WHERE state = 'owed'
 UNION ALL
 SELECT 'batch ' || terminal_id || '/' || batch_number || ' is ' || state FROM batches
 WHERE state IN ('closing', 'totalling', 'uploading')
+UNION ALL
+SELECT source || ' event ' || to_state || ' waits for its number' FROM feed_pending
 """
 NEED_A_PERSON = """
 SELECT merchant_id, acquirer, terminal_id, currency, batch_number FROM batches
