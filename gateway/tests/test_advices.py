@@ -367,7 +367,7 @@ async def test_f11_one_poisoned_reversal_holds_up_no_thousand_others(stage: Stag
     assert still["payment_id"] == poison.payment_id
     assert (still["attempts"], still["response_code"]) == (1, "96")
     assert {(await stage.read(each)).state for each in others[::100]} == {State.REVERSED}
-    assert seconds < 10
+    assert seconds < 60  # Seconds on a quiet machine; a minute of backing off would be more.
 
 
 MANY_MORE = """

@@ -12,14 +12,17 @@ from counterfoil.network.message import Fields
 from counterfoil.network.outcome import NotSent, Outcome
 from counterfoil.outside import readiness
 from counterfoil.outside.watch import Seen
+from counterfoil.payments.acknowledge import refuse
+from counterfoil.payments.advices import Forwarder
 from counterfoil.payments.authorize import take_payment
 from counterfoil.payments.lifecycle import State
 from counterfoil.payments.payment import Payment
 from counterfoil.payments.refusals import NothingWritten
 from counterfoil.payments.road import Road
 from counterfoil.routing.routes import Routes
+from counterfoil.store.advices import AdviceStore
 from counterfoil.store.merchants import Terminal
-from payment_stage import Stage
+from payment_stage import ACTOR, Stage
 from scripted_link import ScriptedLink, contradicts, not_sent, says, unknown
 
 
@@ -181,3 +184,37 @@ async def test_a_terminal_of_an_acquirer_that_was_tried_is_not_tried(two: Two) -
 
     assert payment.acquirer == two.south
     assert len(two.links[two.north].asked) == 1
+
+
+async def test_f37_an_acquirer_is_sent_no_more_of_what_is_owed_than_it_agreed_to(
+    two: Two,
+) -> None:
+    """The room that another acquirer has is not filled with this one's reversals."""
+    stage = two.stage
+    rooms = {two.north: 1, two.south: 100}
+    settings = {
+        name: Acquirer(
+            name, "test", "127.0.0.1", 1, "123456", "987654", owed_per_second_max=float(room)
+        )
+        for name, room in rooms.items()
+    }
+    road = msgspec.structs.replace(
+        two.road,
+        routes=Routes(
+            stage.merchants,
+            settings,
+            two.links,
+            stage.clock,
+            rules=[RouteRule((two.north, two.south))],
+        ),
+    )
+    for _ in range(5):
+        payment = await two.take()
+        await refuse(stage.merchant, payment.payment_id, actor=ACTOR, road=two.road)
+    advices = AdviceStore(stage.database, uuid4(), stage.clock)
+    forwarder = Forwarder(road, advices, stage.merchants, list(rooms))
+    two.links[two.north].asked.clear()
+
+    await forwarder.forward()
+
+    assert [asked.mti for asked in two.links[two.north].asked] == ["0420"]

@@ -85,7 +85,10 @@ class Forwarder:
             await asyncio.sleep(PACE_SECONDS)  # The acquirers have their fill: soon again.
             return 1
         room = min(UNDER_WAY_MAX - len(self._under_way), sum(rooms.values()))
-        claimed = await self._claim(ready, room) if ready and room else []
+        claimed: list[tuple[Advice, Merchant]] = []
+        for name in ready:
+            share = min(rooms[name], room - len(claimed))
+            claimed += await self._claim(name, share) if share else []
         for each, merchant in claimed:
             routes.owed_sent(each.acquirer)
             task = asyncio.create_task(self._send_safely(each, merchant))
@@ -113,13 +116,15 @@ class Forwarder:
         if len(self._under_way) <= self._awaited:
             self._fell.set()
 
-    async def _claim(self, ready: list[str], room: int) -> list[tuple[Advice, Merchant]]:
+    async def _claim(self, acquirer: str, room: int) -> list[tuple[Advice, Merchant]]:
         """
-        Take leases on what is due; each merchant is read once.
+        Take leases on what is due at one acquirer; each merchant is read once.
         """
         now = self._road.clock.now()
         lease = timedelta(seconds=self._road.timers.advice_answer_seconds + LEASE_MARGIN_SECONDS)
-        claimed = await self._advices.claim(ready, now, now + lease, room, self._under_way.keys())
+        claimed = await self._advices.claim(
+            [acquirer], now, now + lease, room, self._under_way.keys()
+        )
         merchants: dict[UUID, Merchant] = {}
         for merchant_id in {each.merchant_id for each in claimed}:
             merchant = await self._merchants.merchant(merchant_id)
