@@ -58,7 +58,7 @@ async def close(box: Sandbox, teller: Narrator) -> Day:
     day = Day()
     teller.say()
     teller.say("The end of the day", "bold")
-    closed = await _gateway(box, "batch", "close", "--json")
+    closed = await _gateway(box, "batch", "close", "--json", fails=True)
     if closed:
         await _follow(box, day, closed, teller)
     else:
@@ -80,7 +80,10 @@ async def _follow(box: Sandbox, day: Day, closed: list[dict[str, Any]], teller: 
         if batch["state"] != "closed":
             day.faults.append(f"batch {batch['batch']} is {batch['state']}")
     day.batch = {side: _summed(closed, side) for side in ("ours", "host")}
-    deposit = await _until_funded(box, {batch["batch"] for batch in closed}, teller)
+    paid = {batch["batch"] for batch in closed if batch["state"] == "closed"}
+    if not paid:
+        return  # One that needs a person is paid when somebody has seen to it.
+    deposit = await _until_funded(box, paid, teller)
     if deposit is None:
         day.faults.append("the batch was not paid")
         return
