@@ -1,19 +1,24 @@
 -- name: due_advices
 -- What is owed to an acquirer and due: of each payment only the oldest, so that order is kept. A
 -- lease is also over when its process has ended, and when it is ours and we are not at it ($5).
--- Earlier ones are found by their payment: "not ended" keeps the planner off the index of all owed.
-SELECT a.merchant_id, a.advice_id FROM advices AS a JOIN payments AS p
-    ON p.merchant_id = a.merchant_id AND p.payment_id = a.payment_id
-WHERE a.state = 'owed' AND a.next_try_at <= $1
-  AND (a.lease_until IS NULL OR a.lease_until <= $1 OR a.lease_owner = $4 OR EXISTS (
-    SELECT 1 FROM processes AS ended
-    WHERE ended.process_id = a.lease_owner AND ended.lease_until <= $1))
-  AND p.acquirer = ANY($3::text[]) AND a.advice_id <> ALL($5::uuid[])
-  AND NOT EXISTS (
+-- The inner limit is unknown to the planner: it walks the owed in order and stops when enough are
+-- found, whatever it believes of their number. What is no join is read for these only. Earlier ones
+-- are found by their payment: "not ended" keeps the planner off the index of all owed.
+SELECT a.merchant_id, a.advice_id
+FROM (
+    SELECT merchant_id, advice_id, payment_id, position, step, next_try_at FROM advices
+    WHERE state = 'owed' AND next_try_at <= $1 AND advice_id <> ALL($5::uuid[])
+      AND (lease_until IS NULL OR lease_until <= $1 OR lease_owner = $4 OR EXISTS (
+        SELECT 1 FROM processes AS ended
+        WHERE ended.process_id = advices.lease_owner AND ended.lease_until <= $1))
+    ORDER BY next_try_at LIMIT (SELECT 1000000000)) AS a
+WHERE (SELECT p.acquirer FROM payments AS p
+    WHERE p.merchant_id = a.merchant_id AND p.payment_id = a.payment_id) = ANY($3::text[])
+  AND (EXISTS (
     SELECT 1 FROM advices AS earlier
     WHERE earlier.merchant_id = a.merchant_id AND earlier.payment_id = a.payment_id
       AND (earlier.position, earlier.step) < (a.position, a.step)
-      AND earlier.state NOT IN ('accepted', 'refused'))
+      AND earlier.state NOT IN ('accepted', 'refused'))) IS NOT TRUE
 ORDER BY a.next_try_at LIMIT $2;
 
 -- name: claim_advices
