@@ -129,6 +129,7 @@ def test_a_batch_and_a_deposit_are_reported_by_name(counterfoil: Command, refere
         ("key", "list"),
         ("batch", "list", "--merchant"),
         ("batch", "close", "--merchant"),
+        ("webhook", "list"),
         ("screening", "show"),
         ("screening", "blocks"),
         ("settlement", "files", "--merchant"),

@@ -24,7 +24,7 @@ from counterfoil.cli.console import (
     say_json,
     table,
 )
-from counterfoil.cli.merchant import merchant_id_of
+from counterfoil.cli.merchant import merchant_id_of, require_merchant
 from counterfoil.clock import SystemClock
 from counterfoil.config import Configuration
 from counterfoil.events.addresses import AddressRefused
@@ -206,12 +206,13 @@ def _text(value: Any) -> str:
 
 
 @asynccontextmanager
-async def _endpoints(settings: Configuration) -> AsyncIterator[Endpoints]:
+async def _endpoints(settings: Configuration, merchant_id: UUID) -> AsyncIterator[Endpoints]:
     """
     Lend the endpoints, and say what they refuse in a sentence.
     """
     clock = SystemClock()
     async with open_database(settings) as database:
+        await require_merchant(database, merchant_id)
         vault = await open_vault(database, settings)
         try:
             yield endpoints_of(database, vault, settings, clock, ids.Ids(clock))
@@ -226,35 +227,35 @@ async def _endpoints(settings: Configuration) -> AsyncIterator[Endpoints]:
 
 
 async def _all(settings: Configuration, merchant_id: UUID) -> list[asyncpg.Record]:
-    async with _endpoints(settings) as endpoints:
+    async with _endpoints(settings, merchant_id) as endpoints:
         return await endpoints.store.all(merchant_id)
 
 
 async def _add(
     settings: Configuration, merchant_id: UUID, made: Endpoint
 ) -> tuple[asyncpg.Record, str]:
-    async with _endpoints(settings) as endpoints:
+    async with _endpoints(settings, merchant_id) as endpoints:
         return await endpoints.add(merchant_id, made, ACTOR)
 
 
 async def _rotate(
     settings: Configuration, merchant_id: UUID, endpoint_id: UUID, overlap_seconds: int
 ) -> tuple[asyncpg.Record, str]:
-    async with _endpoints(settings) as endpoints:
+    async with _endpoints(settings, merchant_id) as endpoints:
         return await endpoints.rotate(merchant_id, endpoint_id, ACTOR, overlap_seconds)
 
 
 async def _change(
     settings: Configuration, merchant_id: UUID, endpoint_id: UUID, state: str
 ) -> None:
-    async with _endpoints(settings) as endpoints:
+    async with _endpoints(settings, merchant_id) as endpoints:
         await endpoints.change(merchant_id, endpoint_id, ACTOR, state=state)
 
 
 async def _deliveries(
     settings: Configuration, merchant_id: UUID, endpoint_id: UUID, state: str | None, limit: int
 ) -> list[DeliveryAnswer]:
-    async with _endpoints(settings) as endpoints:
+    async with _endpoints(settings, merchant_id) as endpoints:
         await endpoints.one(merchant_id, endpoint_id)
         rows = await endpoints.store.deliveries(
             merchant_id, endpoint_id, before=None, state=state, limit=limit
@@ -266,5 +267,5 @@ async def _deliveries(
 async def _replay(
     settings: Configuration, merchant_id: UUID, endpoint_id: UUID, delivery_id: UUID
 ) -> None:
-    async with _endpoints(settings) as endpoints:
+    async with _endpoints(settings, merchant_id) as endpoints:
         await endpoints.replay(merchant_id, endpoint_id, delivery_id)

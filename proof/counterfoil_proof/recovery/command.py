@@ -13,17 +13,23 @@ from typing import Annotated
 import cyclopts
 import msgspec
 from counterfoil import logs
+from cyclopts import validators
 
 from counterfoil_proof.recovery.measure import Figures, measure
 
 SECONDS_MAX = 300.0
+PAYMENTS_MAX = 100_000
 
 
 def recovery(
     *,
-    payments: Annotated[int, cyclopts.Parameter(help="How many are in flight at the crash.")] = (
-        10_000
-    ),
+    payments: Annotated[
+        int,
+        cyclopts.Parameter(
+            validator=validators.Number(gte=1, lte=PAYMENTS_MAX),
+            help="How many are in flight at the crash.",
+        ),
+    ] = 10_000,
     base_seconds: Annotated[
         float, cyclopts.Parameter(help="How long the usual rate is measured.")
     ] = 10.0,
