@@ -354,3 +354,26 @@ async def test_a_defect_in_a_group_leaves_nobody_waiting(table: Database) -> Non
 
     assert all(isinstance(each, DatabaseAway) for each in results)
     assert [type(each) for each in noticed] == [ZeroDivisionError]
+
+
+async def test_f20_a_process_that_ends_begins_no_other_group_and_leaves_nobody_waiting(
+    table: Database,
+) -> None:
+    """What waits behind a group that was cancelled is in doubt, and the writer is drained."""
+    groups: list[int] = []
+    writer = group_writer(table, groups_at_once=1, on_group=lambda _, size: groups.append(size))
+    under_way = asyncio.create_task(writer.write(row(), seconds_max=SECONDS))
+    await once(groups)
+    waiting = asyncio.create_task(writer.write(row(), seconds_max=SECONDS))
+    await asyncio.sleep(0)
+    at_work = [each for each in asyncio.all_tasks() if "_work" in repr(each.get_coro())]
+    for task in at_work:
+        task.cancel()
+
+    told = await asyncio.gather(under_way, waiting, return_exceptions=True)
+    await asyncio.wait_for(writer.drain(), SECONDS)
+
+    assert len(at_work) == 1
+    assert [type(each) for each in told] == [DatabaseAway, DatabaseAway]
+    assert groups == [1]
+    assert writer.depth == 0

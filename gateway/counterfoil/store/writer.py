@@ -119,9 +119,20 @@ class GroupWriter:
 
     def _group_ended(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
-        if not task.cancelled() and (error := task.exception()):
+        if task.cancelled():
+            self._give_up()
+            return
+        if error := task.exception():
             raise error
         self._start_group()
+
+    def _give_up(self) -> None:
+        """
+        Only a process that ends cancels a group: no other begins, and nobody waits for one.
+        """
+        queue, self._queue = self._queue, []
+        for each in queue:
+            _refuse(each, DatabaseAway(f"{self._step} is in doubt: the process ends"))
 
     async def _work(self) -> None:
         while group := self._take_group():
