@@ -16,6 +16,7 @@ NO_ACCOUNTS = {
     "acknowledged", "approved", "batch_closed", "captured", "voided", "sale", "refund",
     "host_accepted", "host_batch_closed", "_refused", "void",
     "capture", "reversal", "accepted", "refused", "0",
+    "captured_final", "credit", "forced", "expired",
 }  # fmt: skip
 
 

@@ -98,7 +98,7 @@ class Forwarder:
         if self._faults:
             fault, self._faults = self._faults[0], []
             raise fault
-        return len(claimed)
+        return len(claimed) or int(len(self._under_way) >= UNDER_WAY_MAX)
 
     async def _until_under_way(self, at_most: int) -> None:
         if len(self._under_way) <= at_most:
