@@ -39,8 +39,8 @@ EXCUSED = {
     "turn of the event loop; test_close.py has it",
     "query owe_again": "for a host that does not find the original of a reversal and approves it "
     "later: our sandbox's host remembers the reversal instead; test_late_answers.py has it",
-    "query claim_key": "an undo that finds its payment already on the way back, so that only the key "
-    "is left to note; test_undo.py cuts it at every await",
+    "query claim_key": "an undo that finds its payment already on the way back, so that only the "
+    "key is left to note; test_undo.py has it",
     "query expire": "a hold lapses after days of the clock; the simulation lives through them",
     "query forget_deliveries": "rows that ended long ago; what is not removed now is removed later",
     "query move_batch_past_host": RESTORED,
