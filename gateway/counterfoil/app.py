@@ -117,11 +117,26 @@ class Process:
         self.clock = road.clock
         self.watch = watch
         advices = AdviceStore(database, lease.process_id, road.clock)
+        self._said: Readiness | None = None
+        self._said_at = 0.0
+        self._asking = asyncio.Lock()
         self._standing = readiness.Standing(lease, advices, road.clock)
 
     async def readiness(self) -> Readiness:
         """
-        Return whether payments are taken: what must be well, and what a person should know.
+        Return whether payments are taken, as it was at most ANSWER_SECONDS ago.
+
+        However many ask, the database is asked once.
+        """
+        async with self._asking:
+            now = self.clock.monotonic()
+            if self._said is None or now - self._said_at >= readiness.ANSWER_SECONDS:
+                self._said, self._said_at = await self._readiness(), self.clock.monotonic()
+            return self._said
+
+    async def _readiness(self) -> Readiness:
+        """
+        Look: what must be well, and what a person should know.
         """
         seen = await self.watch.look()
         checks = readiness.checks(seen, self.configuration, self.links)

@@ -112,11 +112,13 @@ async def test_a_process_lives_in_the_database_while_it_runs(installation: Confi
     async with app.process(installation, "gateway") as running:
         alive = await running.lease.alive(running.clock.now())
         said = await running.readiness()
+        many = await asyncio.gather(*(running.readiness() for _ in range(50)))
 
     async with app.open_database(installation) as database:
         left = await database.rows("live_processes", SystemClock().now())
     assert [row["kind"] for row in alive] == ["gateway"]
     assert left == []
+    assert all(each is said for each in many), "a storm of probes asks the database once"
     assert (said.checks["database"], said.checks["clock"], said.checks["disk"]) == ("ok",) * 3
     assert (said.ready, said.checks["links"]) == (False, "no acquirer is configured")
     assert said.notes["waiting"]["unclaimed"] == said.notes["owed_to_acquirers"]["owed"] == 0

@@ -17,6 +17,7 @@ from counterfoil.store.database import DatabaseAway
 from counterfoil.store.writer import QueueFull
 from payment_stage import Stage, until
 from scripted_link import approve, not_sent, says, unknown
+from structlog.contextvars import get_contextvars
 
 
 @pytest.fixture
@@ -388,6 +389,38 @@ async def test_every_answer_has_a_request_id_and_the_safe_headers(api: Api) -> N
     for each in replies:
         assert each.headers["x-content-type-options"] == "nosniff"
         assert each.headers["strict-transport-security"].startswith("max-age=31536000")
+
+
+async def test_a_well_formed_request_id_of_the_client_is_kept(api: Api) -> None:
+    """It is on the answer; one that may be a card number, or break a line, is replaced."""
+    said = ["shop-7.order_1001", "4111111111111111", "4111-1111-1111-1111", "short", "two words"]
+    replies = [await api.call("GET", "/healthz", request_id=each) for each in [*said, "x" * 65]]
+
+    given = [each.headers["request-id"] for each in replies]
+    assert given[0] == said[0]
+    assert all(each.startswith("req_") for each in given[1:])
+
+
+async def test_what_is_logged_bears_the_ids_of_its_own_request_and_payment(
+    api: Api, stage: Stage
+) -> None:
+    """Payments at the same time, each in a task of its own, and none of it is left behind."""
+    seen: list[dict[str, Any]] = []
+
+    async def look(mti: str, sent: Fields) -> Outcome:
+        await asyncio.sleep(0.01)
+        seen.append(dict(get_contextvars()))
+        return approve(mti, sent)
+
+    stage.link.script.extend([look] * 4)
+    replies = await asyncio.gather(*(api.sale() for _ in range(4)))
+
+    wanted = {
+        (each.headers["request-id"], each.json["id"].removeprefix("pay_")) for each in replies
+    }
+    assert {(each["request_id"], each["payment"]) for each in seen} == wanted
+    assert {each["acquirer"] for each in seen} == {stage.acquirer}
+    assert get_contextvars() == {}
 
 
 async def test_health_needs_no_key_and_no_database(api: Api) -> None:

@@ -2,6 +2,7 @@
 The HTTP application: routes, request ids, and every fault as a problem.
 """
 
+import re
 from collections.abc import Awaitable, Callable
 from functools import partial
 from uuid import UUID
@@ -21,6 +22,7 @@ from counterfoil.api.bodies import Health, Readiness
 from counterfoil.api.desk import Desk
 from counterfoil.api.operations import OPERATIONS, Endpoint
 from counterfoil.api.problems import Problem, answer
+from counterfoil.logs import filter_card_numbers
 from counterfoil.outside.doors import DoorsClosed
 from counterfoil.payments import refusals
 from counterfoil.payments.payment import Payment
@@ -30,6 +32,7 @@ from counterfoil.store.writer import QueueFull
 
 RETRY_SECONDS = 1
 READING = ("GET", "HEAD")
+WELL_FORMED = re.compile(r"[A-Za-z0-9_.-]{8,64}")  # A client's own request id.
 HSTS = "max-age=31536000; includeSubDomains"
 
 log = structlog.get_logger("api")
@@ -197,8 +200,7 @@ class _RequestIds:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        made: UUID = self._desk.road.ids.new()
-        scope["request_id"] = ids.written("req", made)
+        scope["request_id"] = self._request_id(scope)
         extra = [
             (b"request-id", scope["request_id"].encode()),
             (b"strict-transport-security", HSTS.encode()),
@@ -210,4 +212,20 @@ class _RequestIds:
                 message["headers"] = [*message["headers"], *extra]
             await send(message)
 
-        await self._app(scope, receive, send_with_id)
+        with structlog.contextvars.bound_contextvars(request_id=scope["request_id"]):
+            await self._app(scope, receive, send_with_id)
+
+    def _request_id(self, scope: Scope) -> str:
+        """
+        Return the client's own id of this request if it is well-formed, else a new one.
+
+        Nothing that could be a card number is taken: it would be logged.
+        """
+        said = [value for name, value in scope["headers"] if name == b"request-id"]
+        text = said[0].decode("latin-1") if len(said) == 1 else ""
+        if WELL_FORMED.fullmatch(text) and "pan_filtered" not in filter_card_numbers(
+            None, "", {"request_id": text}
+        ):
+            return text
+        made: UUID = self._desk.road.ids.new()
+        return ids.written("req", made)

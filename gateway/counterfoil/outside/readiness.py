@@ -17,6 +17,7 @@ from counterfoil.routing.routes import Link
 from counterfoil.store.advices import AdviceStore
 from counterfoil.store.processes import ProcessStore
 
+ANSWER_SECONDS = 1.0  # An answer is given again for so long: a storm of probes costs nothing.
 NOTES_SECONDS = 5.0  # Counted this seldom, however often a balancer asks.
 
 

@@ -12,6 +12,7 @@ from datetime import timedelta
 
 import msgspec
 import structlog
+from structlog.contextvars import bound_contextvars
 
 from counterfoil.cards import brand
 from counterfoil.network import requests
@@ -119,22 +120,29 @@ async def _take(order: Order, fingerprint: bytes, road: Road) -> Taken:
 async def _take_by(route: Route, order: Order, begun: Begun, road: Road) -> Taken:
     for _ in range(BATCH_TRIES_MAX):
         plan = await plan_at(route, order, begun, road)
-        if intended := await _intend(order, plan, road):
-            return Taken(await _intended(intended, order, plan, road), first=True)
-        use = await road.store.key(order.merchant.merchant_id, order.idempotency_key)
-        if use is None:
-            road.batches.forget(*plan.batch_key(order))
-            continue
-        if use.payment_id == plan.payment_id:
-            state = (await _read(plan, order, road)).state
-            return Taken(await _intended(state, order, plan, road), first=True)
-        if taken := await _repeat(order, plan, road):
-            return taken
+        with bound_contextvars(payment=plan.payment_id.hex, acquirer=route.station.acquirer):
+            if taken := await _take_as(plan, order, road):
+                return taken
         road.batches.forget(*plan.batch_key(order))
     raise NothingWritten(
         "the batch is being closed, or the same order is paid meanwhile under another key",
         retry_after_seconds=RETRY_SOON_SECONDS,
     )
+
+
+async def _take_as(plan: Plan, order: Order, road: Road) -> Taken | None:
+    """
+    Take it as *plan* says; None when its batch is closed meanwhile: plan again.
+    """
+    if intended := await _intend(order, plan, road):
+        return Taken(await _intended(intended, order, plan, road), first=True)
+    use = await road.store.key(order.merchant.merchant_id, order.idempotency_key)
+    if use is None:
+        return None
+    if use.payment_id == plan.payment_id:
+        state = (await _read(plan, order, road)).state
+        return Taken(await _intended(state, order, plan, road), first=True)
+    return await _repeat(order, plan, road)
 
 
 async def _intended(state: State, order: Order, plan: Plan, road: Road) -> Payment:

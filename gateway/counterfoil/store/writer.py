@@ -14,6 +14,7 @@ tells who won. A row that the guard refused comes back as None: its caller re-re
 
 import asyncio
 from collections.abc import Callable
+from contextvars import Context
 from typing import Any
 
 import asyncpg
@@ -113,7 +114,8 @@ class GroupWriter:
 
     def _start_group(self) -> None:
         if self._queue and len(self._running) < self._groups_at_once:
-            task = asyncio.create_task(self._work())
+            # A group is of many requests: what it logs bears the id of none.
+            task = asyncio.create_task(self._work(), context=Context())
             self._running.add(task)
             task.add_done_callback(self._group_ended)
 
