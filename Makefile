@@ -14,13 +14,14 @@ PARTIES := client gateway rail shop proof
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser demo test proofs lint unit lock clean
+.PHONY: help setup browser demo test proofs bench lint unit lock clean
 
 help:
 	@echo "make demo    set up and run the whole road of a payment; Ctrl-C ends it"
 	@echo "make test    set up and run lint, types, import contracts and every test"
 	@echo "make proofs  what takes longer: a real death at every point, two minutes of chaos,"
 	@echo "             a hundred simulated days, every mutant caught"
+	@echo "make bench   whole payments a second beside pgbench, and what each costs (ARGS=--quick)"
 	@echo "make setup   only make .venv, with the counterfoil command in it"
 	@echo "make unit    only the unit tests          make lint    only lint and types"
 	@echo "make lock    pin requirements/all.in anew make clean   remove .venv and caches"
@@ -46,6 +47,9 @@ proofs: setup
 
 unit: setup
 	@$(BIN)/pytest $(addsuffix /tests,$(PARTIES)) $(ARGS)
+
+bench: setup
+	@$(BIN)/counterfoil bench $(ARGS)
 
 lint: setup
 	@$(BIN)/ruff check .

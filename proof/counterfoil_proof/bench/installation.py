@@ -1,0 +1,183 @@
+"""
+The installation that is measured: the demo's own programs, without a shop, some of them anew.
+
+    load generator ──► gateway, gateway-2 ──► rail (issuer delay 0)
+                       worker ──► mailbox
+"""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import msgspec
+from counterfoil.config import Configuration
+from counterfoil.store.embedded import EmbeddedPostgres
+from counterfoil.supervisor import Program, Supervisor
+
+from counterfoil_proof.bench.load import Measured, Plan
+from counterfoil_proof.demo import ports, sandbox
+
+BASE = ("mailbox", "rail", "database")
+CONNECT_SECONDS_MAX = 0.5
+LOAD_SECONDS_MAX = 600.0
+POSTGRES_SETTLES_SECONDS = 0.3
+
+
+class BenchFailed(Exception):
+    """
+    The benchmark could not be carried out; the message says where.
+    """
+
+
+class Installation:
+    """
+    Programs by name, each under a supervisor of its own, and what the load generator must know.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        chosen, _ = ports.choose()
+        self.second_port = ports.choose()[0].gateway
+        self.box = sandbox.Sandbox(folder, chosen, "0")
+        self.configuration: Configuration = sandbox.prepare(self.box)
+        self.folder = folder
+        self.spans_path = folder / "spans.jsonl"
+        self._supervisors: dict[str, Supervisor] = {}
+        known = {each.name: each for each in sandbox.programs(self.box, self.configuration)}
+        self._programs = {name: _plain(each) for name, each in known.items() if name != "shop"}
+        self._programs["gateway-2"] = self._second(self._programs["gateway"])
+        self._programs["gateway with spans"] = self._wrapped(self._programs["gateway"])
+
+    @property
+    def postgres(self) -> EmbeddedPostgres:
+        """
+        The embedded PostgreSQL.
+        """
+        return EmbeddedPostgres(self.configuration.folder / "postgres")
+
+    async def connect(self, database: str | None = None) -> "asyncpg.Connection[asyncpg.Record]":
+        """
+        Connect to the installation's database, or to another of its server.
+        """
+        parameters: dict[str, Any] = dict(self.postgres.dsn_parameters())
+        if database is not None:
+            parameters = {**parameters, "database": database}
+        connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(**parameters)
+        return connection
+
+    @asynccontextmanager
+    async def running(self, *names: str) -> AsyncIterator[None]:
+        """
+        Let programs run meanwhile.
+        """
+        started: list[str] = []
+        try:
+            for name in names:
+                self._supervisors[name] = Supervisor([self._programs[name]])
+                started.append(name)
+                await self._supervisors[name].start()
+            yield
+        finally:
+            for name in reversed(started):
+                await self._supervisors.pop(name).stop()
+
+    def watched(self) -> dict[str, list[int]]:
+        """
+        Return the process ids of what runs, by party; all gateways are one party.
+        """
+        found: dict[str, list[int]] = {}
+        for name, supervisor in self._supervisors.items():
+            [status] = supervisor.status()
+            party = {"database": "postgres"}.get(name, name.split("-")[0].split(" ")[0])
+            if status.pid is not None:
+                found.setdefault(party, []).append(status.pid)
+        return found
+
+    def key(self) -> str:
+        """
+        Return the merchant's secret.
+        """
+        return self.box.key_path.read_text("utf-8").strip()
+
+    async def load(
+        self, connections: int, *, keys: Iterable[str] = (), two: bool = False, **terms: object
+    ) -> Measured:
+        """
+        Run the load generator in a process of its own. *terms*: as in `Plan`.
+
+        Raises:
+            BenchFailed: It did not come to an end, or nothing was paid.
+        """
+        listening = [self.box.ports.gateway] + ([self.second_port] if two else [])
+        plan = msgspec.convert(
+            {
+                "ports": listening,
+                "keys": list(keys) or [self.key()],
+                "authority": str(self.box.authority_path),
+                "connections": connections,
+                "watched": self.watched(),
+                "seed": connections,
+                **terms,
+            },
+            Plan,
+        )
+        running = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-m", "counterfoil_proof.bench.load"),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            said, complaint = await asyncio.wait_for(
+                running.communicate(msgspec.json.encode(plan)), LOAD_SECONDS_MAX
+            )
+        except TimeoutError as error:
+            running.kill()
+            raise BenchFailed(f"the load took longer than {LOAD_SECONDS_MAX:g} s") from error
+        if running.returncode:
+            raise BenchFailed(f"the load generator failed: {complaint.decode()[-500:].strip()}")
+        measured = msgspec.json.decode(said, type=Measured)
+        if not measured.payments:
+            raise BenchFailed(f"no payment was made; the first answer: {measured.first_refusal}")
+        return measured
+
+    def _second(self, known: Program) -> Program:
+        port = self.second_port
+
+        async def listens() -> bool:
+            opening = asyncio.open_connection(ports.LOOPBACK, port)
+            _, writer = await asyncio.wait_for(opening, CONNECT_SECONDS_MAX)
+            writer.close()
+            return True
+
+        return _renamed(
+            msgspec.structs.replace(
+                known,
+                env={**(known.env or {}), "COUNTERFOIL_API_PORT": str(port)},
+                ready=listens,
+            ),
+            "gateway-2",
+        )
+
+    def _wrapped(self, known: Program) -> Program:
+        argv = [sys.executable, "-m", "counterfoil_proof.bench.spans", str(self.spans_path)]
+        program = msgspec.structs.replace(known, argv=[*argv, "--", "serve"])
+        return _renamed(program, "gateway with spans")
+
+
+def _plain(known: Program) -> Program:
+    """
+    Return a program that starts by itself, with the log level that is shipped.
+    """
+    env = {**(known.env or {}), "COUNTERFOIL_LOG_LEVEL": "info"}
+    return msgspec.structs.replace(known, after=(), env=env)
+
+
+def _renamed(known: Program, name: str) -> Program:
+    assert known.log_path is not None
+    log_path = known.log_path.with_name(f"{name.replace(' ', '-')}.log")
+    return msgspec.structs.replace(known, name=name, log_path=log_path)

@@ -1,0 +1,297 @@
+"""
+One run of the benchmark: every part after the other, on one machine, in one installation.
+"""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import msgspec
+from counterfoil.app import open_database
+from counterfoil.clock import SystemClock
+from counterfoil.ids import Ids
+from counterfoil.ledger.audit import audit
+from counterfoil.ledger.listing import our_books
+from counterfoil.store.numbers import OpenBatches
+from counterfoil_rail.listing import charges
+
+from counterfoil_proof.bench import codec, machine, pgbench, rows
+from counterfoil_proof.bench.installation import BASE, Installation
+from counterfoil_proof.bench.load import Measured, quantiles
+from counterfoil_proof.bench.spans import STEPS
+from counterfoil_proof.books import against_charges
+from counterfoil_proof.demo import sandbox
+from counterfoil_proof.demo.sandbox import ACQUIRER
+
+CONNECTIONS = (1, 16, 64, 256)
+COUNTED_CONNECTIONS = 16
+LOOK_SECONDS = 0.5
+OWED = """
+SELECT (SELECT count(*) FROM outbox WHERE state = 'owed') AS mails,
+    (SELECT count(*) FROM feed_pending) AS feed_rows
+"""
+COUNTED = 400  # Payments whose rows are counted.
+OWN_SHARE = 0.5  # Of the best rate: where the gateway's own time is measured.
+OWN_CONNECTIONS = 128
+DIFFERENCES_SHOWN = 20
+
+Tell = Callable[[str], None]
+Figures = dict[str, Any]
+
+
+class Size(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    How long each part takes, in seconds, and what is left out.
+    """
+
+    pgbench_seconds: float
+    load_seconds: float
+    warm_seconds: float
+    own_seconds: float
+    codec_seconds: float
+    drain_seconds: float
+    counted: int = COUNTED
+    clients: tuple[int, ...] = pgbench.CLIENTS
+    connections: tuple[int, ...] = CONNECTIONS
+    two_gateways: bool = False
+
+
+QUICK = Size(
+    pgbench_seconds=2,
+    load_seconds=4,
+    warm_seconds=1,
+    own_seconds=6,
+    codec_seconds=2,
+    drain_seconds=8,
+)
+WHOLE = Size(
+    pgbench_seconds=10,
+    load_seconds=15,
+    warm_seconds=3,
+    own_seconds=20,
+    codec_seconds=4,
+    drain_seconds=120,
+    two_gateways=True,
+)
+
+
+async def run(folder: Path, size: Size, tell: Tell) -> Figures:
+    """
+    Carry out the benchmark below *folder* and return its figures.
+
+    Raises:
+        BenchFailed, ProgramError: It could not be carried out.
+    """
+    tell("Codec, beside pyiso8583")
+    coded = codec.measure(size.codec_seconds)
+    installation = Installation(folder)
+    tell("Starting rail, mailbox and the embedded PostgreSQL")
+    async with installation.running(*BASE):
+        await sandbox.ensure_merchant(installation.box, installation.configuration)
+        described = machine.describe(folder, await _version(installation))
+        tell(f"Counting the rows of {size.counted} payments")
+        written, confirmed = await _rows(installation, size)
+        tell(f"pgbench with {', '.join(map(str, size.clients))} clients")
+        beside = await pgbench.measure(installation, size.pgbench_seconds, size.clients)
+        tell("The gateway, one process")
+        runs = await _gateways(installation, size, tell, "gateway")
+        best = max(runs, key=lambda each: each.payments_per_second)
+        found: Figures = {}
+        if size.two_gateways:
+            tell("The gateway, two processes")
+            pair = await _gateways(installation, size, tell, "gateway", "gateway-2")
+            confirmed += sum(each.confirmed for each in pair)
+            found["two_processes"] = _summary(pair)
+        tell("The gateway's own time, at half of the best rate")
+        own, owned = await _own_time(installation, size, best.payments_per_second * OWN_SHARE)
+        confirmed += owned + sum(each.confirmed for each in runs)
+        tell("Audit")
+        audited = await _audited(installation, confirmed)
+    ours = rows.by_payment(written)
+    theirs = {form: rows.by_payment(each) for form, each in beside.rows.items()}
+    return {
+        "pgbench_payments_per_second": beside.best,
+        "gateway_payments_per_second": best.payments_per_second,
+        "ratio": round(best.payments_per_second / beside.best, 3),
+        "own_latency_ms_p99": own["steps"]["own"]["p99"],
+        "codec_ratio": coded.ratio,
+        "rows_per_payment": {
+            "equal": all(rows.are_equal(ours, each) for each in theirs.values()),
+            "gateway": msgspec.to_builtins(ours),
+            "pgbench": msgspec.to_builtins(theirs),
+            "shared_by_many": {
+                table: msgspec.to_builtins(each)
+                for table, each in written.items()
+                if table not in ours
+            },
+        },
+        "audit": audited,
+        "pgbench": [_one(each) for each in beside.runs],
+        "one_process": _summary(runs),
+        **found,
+        "own_latency": own,
+        "codec": msgspec.to_builtins(coded),
+        "machine": msgspec.to_builtins(described),
+    }
+
+
+async def _version(installation: Installation) -> str:
+    connection = await installation.connect()
+    try:
+        settings = [
+            await connection.fetchval(f"SHOW {name}") for name in ("fsync", "synchronous_commit")
+        ]
+        assert settings == ["on", "on"], "what is not durable is not measured"
+        return str(await connection.fetchval("SHOW server_version"))
+    finally:
+        await connection.close()
+
+
+async def _rows(installation: Installation, size: Size) -> tuple[dict[str, rows.Written], int]:
+    """
+    Count what a payment writes until it has its number: the gateway alone, without the worker.
+    """
+    connection = await installation.connect()
+    try:
+        await _open_batch(installation, connection)
+        before = await pgbench.settled(connection)
+        async with installation.running("gateway"):
+            measured = await installation.load(COUNTED_CONNECTIONS, payments=size.counted)
+        after = await pgbench.settled(connection)
+        await connection.execute("ANALYZE")
+    finally:
+        await connection.close()
+    return rows.per_payment(before, after, measured.confirmed), measured.confirmed
+
+
+async def _open_batch(
+    installation: Installation, connection: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    """
+    Open the batch, which writes rows that belong to no payment.
+    """
+    terminal = await connection.fetchrow("SELECT merchant_id, terminal_id FROM terminals")
+    assert terminal is not None, "the sandbox has one merchant with one terminal"
+    clock = SystemClock()
+    async with open_database(installation.configuration) as database:
+        batches = OpenBatches(database, clock, Ids(clock))
+        await batches.number(terminal["merchant_id"], ACQUIRER, terminal["terminal_id"], "USD")
+
+
+async def _drained(installation: Installation, seconds_max: float) -> Figures:
+    """
+    Wait until the worker has done what is owed, or time is up; return what is still owed.
+    """
+    connection = await installation.connect()
+    try:
+        for _ in range(int(seconds_max / LOOK_SECONDS)):
+            if not any((await connection.fetch(OWED))[0].values()):
+                break
+            await asyncio.sleep(LOOK_SECONDS)
+        return dict((await connection.fetch(OWED))[0])
+    finally:
+        await connection.close()
+
+
+async def _gateways(
+    installation: Installation, size: Size, tell: Tell, *names: str
+) -> list[Measured]:
+    found = []
+    async with installation.running(*names, "worker"):
+        for connections in size.connections:
+            measured = await installation.load(
+                connections,
+                two=len(names) > 1,
+                warm_seconds=size.warm_seconds,
+                seconds=size.load_seconds,
+            )
+            tell(f"  {connections} connections: {measured.payments_per_second:.0f} payments/s")
+            found.append(measured)
+    return found
+
+
+async def _own_time(installation: Installation, size: Size, rate: float) -> tuple[Figures, int]:
+    """
+    Measure the gateway's own time in a payment and its acknowledgment, step by step.
+    """
+    async with installation.running("gateway with spans", "worker"):
+        left = await _drained(installation, size.drain_seconds)
+        measured = await installation.load(
+            OWN_CONNECTIONS, rate=rate, warm_seconds=size.warm_seconds, seconds=size.own_seconds
+        )
+    lines = installation.spans_path.read_bytes().splitlines()
+    whole = [msgspec.json.decode(each, type=dict[str, float]) for each in lines]
+    whole = whole[len(whole) - measured.payments :]  # Without the warm-up.
+    return {"owed_before": left, "steps": _split(whole), "run": _one(measured)}, measured.confirmed
+
+
+def _split(whole: list[dict[str, float]]) -> Figures:
+    """
+    Return the quantiles of each step; each has its own worst payments, so they do not add up.
+    """
+    steps: dict[str, list[float]] = {}
+    for each in whole:
+        for name, seconds in _steps(each).items():
+            steps.setdefault(name, []).append(seconds)
+    return {name: quantiles(values) for name, values in steps.items()}
+
+
+def _steps(spans: dict[str, float]) -> dict[str, float]:
+    rail, link = spans.get("rail", 0.0), spans.get("link", 0.0)
+    stored = {name: spans.get(name, 0.0) for name in STEPS}
+    before_answer = link + sum(stored.values()) - stored["acknowledge"]
+    return {
+        "own": spans["payment"] + spans["acknowledgment"] - rail,
+        **stored,
+        "link": link - rail,
+        "rest of the payment": spans["payment"] - before_answer,
+        "rest of the acknowledgment": spans["acknowledgment"] - stored["acknowledge"],
+        "wait for the rail": rail,
+    }
+
+
+async def _audited(installation: Installation, confirmed: int) -> Figures:
+    """
+    Lay our books, the acquirer's and the load generator's count side by side.
+    """
+    async with open_database(installation.configuration) as database:
+        found = await audit(database, now=SystemClock().now())
+        ours = await our_books(database)
+        async with database.acquire() as connection:
+            numbers = await connection.fetchval(
+                "SELECT count(*) FROM payments WHERE confirmation_number IS NOT NULL"
+            )
+    theirs: list[Any] = list(charges(installation.folder))
+    differences = [*found.differences, *against_charges(ours, theirs)]
+    return {
+        "agrees": not differences and numbers == confirmed,
+        "differences": msgspec.to_builtins(differences[:DIFFERENCES_SHOWN]),
+        "payments": len(ours.payments),
+        "confirmation_numbers": numbers,
+        "confirmation_numbers_received": confirmed,
+        "charges_at_the_acquirer": len(theirs),
+    }
+
+
+def _summary(runs: list[Measured]) -> Figures:
+    best = max(runs, key=lambda each: each.payments_per_second)
+    return {"best": best.payments_per_second, "runs": [_one(each) for each in runs]}
+
+
+def _one(run: Measured | pgbench.PgbenchRun) -> Figures:
+    """
+    Return a run with what each party took of the machine.
+    """
+    capacity = run.seconds * machine.cores()
+    return {
+        **msgspec.to_builtins(run),
+        "share_of_the_machine": {
+            name: round(seconds / capacity, 3) for name, seconds in run.cpu_seconds.items()
+        },
+        "cpu_us_per_payment": {
+            name: round(seconds / run.payments * 1e6, 1)
+            for name, seconds in run.cpu_seconds.items()
+        },
+    }
