@@ -25,6 +25,7 @@ from counterfoil.api.bodies import Readiness
 from counterfoil.api.desk import Desk
 from counterfoil.clock import Clock, SystemClock
 from counterfoil.config import Acquirer, Configuration
+from counterfoil.dialects import dialect_of
 from counterfoil.events import worker
 from counterfoil.events.endpoints import Endpoints
 from counterfoil.events.feed import Feed, number_events
@@ -34,7 +35,6 @@ from counterfoil.events.worker import Duty
 from counterfoil.ids import Ids
 from counterfoil.keyfile import load_key, make_key
 from counterfoil.ledger.chain import Sealer
-from counterfoil.network.dialect import load_dialect
 from counterfoil.network.link import AcquirerLink, LinkSettings
 from counterfoil.network.tls import client_context
 from counterfoil.outside import readiness
@@ -389,9 +389,17 @@ def _link(
         connections=acquirer.links,
         late_seconds=late_seconds,
     )
+    dialect = dialect_of(acquirer)
+    log.info(
+        "network.dialect",
+        acquirer=acquirer.name,
+        dialect=dialect.profile.name,
+        digest=dialect.digest,
+        mac_check_value=dialect.mac_check_value,
+    )
     return AcquirerLink(
         settings,
-        load_dialect(acquirer.dialect),
+        dialect,
         clock,
         tls=_tls(acquirer),
         on_late=answers.late,
@@ -415,6 +423,7 @@ def _tls(acquirer: Acquirer) -> ssl.SSLContext | None:
 # Every message of every payment: for a person who looks, not for a day's log.
 _QUIET = {"sent", "answered"}
 _LOUD = {"connect_failed", "link_down", "unmatched", "bad_frame", "bad_answer", "no_answer"}
+_LOUD |= {"bad_mac", "mac_refused", "key_requested", "key_refused"}
 
 
 def _log_event(acquirer: str, name: str, **details: Any) -> None:

@@ -122,9 +122,11 @@ class Acquirer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
     One acquirer: where its host is, who we are to it, and of which mode the link is.
 
-    `deposit_reference` is the pattern (a regular expression) of the references of its deposits;
-    `hold_days` how long an authorization holds; `payments_per_second_max` and
-    `owed_per_second_max` how much a process sends it: new payments, and what is owed.
+    `dialect` is one that is shipped, or the path of a file; `mac_key_file` holds the key of its
+    MAC, if it has one; `deposit_reference` is the pattern (a regular expression) of the
+    references of its deposits; `hold_days` how long an authorization holds;
+    `payments_per_second_max` and `owed_per_second_max` how much a process sends it: new payments,
+    and what is owed.
     """
 
     name: Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,32}$")]
@@ -133,7 +135,8 @@ class Acquirer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     port: Port
     institution_id: Annotated[str, Meta(pattern=r"^[0-9]{1,11}$")]
     forwarding_id: Annotated[str, Meta(pattern=r"^[0-9]{1,11}$")]
-    dialect: Literal["gw87"] = "gw87"
+    dialect: Annotated[str, Meta(min_length=1, max_length=200)] = "gw87"
+    mac_key_file: str | None = None
     tls: bool = False
     authority: str | None = None
     certificate: str | None = None
@@ -284,6 +287,7 @@ def _check(configuration: Configuration) -> None:
             )
         _check_link(each)
         _check_pattern(each)
+        _check_dialect(each)
     for number, rule in enumerate(configuration.route, start=1):
         _check_route(number, rule, set(names))
     if (configuration.api.certificate is None) != (configuration.api.private_key is None):
@@ -301,6 +305,17 @@ def _check_link(acquirer: Acquirer) -> None:
         raise ConfigurationRefused(
             f"acquirer {acquirer.name!r} has certificates and no tls = true: they would not be used"
         )
+
+
+def _check_dialect(acquirer: Acquirer) -> None:
+    # Loaded with the first acquirer only: most commands need no codec.
+    from counterfoil.network.dialect import load_dialect
+    from counterfoil.network.fields import TableError
+
+    try:
+        load_dialect(acquirer.dialect)
+    except TableError as error:
+        raise ConfigurationRefused(f"acquirer {acquirer.name!r}: {error}") from error
 
 
 def _check_pattern(acquirer: Acquirer) -> None:

@@ -12,6 +12,7 @@ import stat
 from pathlib import Path
 
 KEY_BYTES = 32
+SECRET_BYTES_MAX = 4_096
 
 
 class KeyFileRefused(Exception):
@@ -27,21 +28,35 @@ def load_key(path: Path) -> bytes:
     Raises:
         KeyFileRefused: Missing, of the wrong size, readable by others, or somebody else's.
     """
-    try:
-        status = path.stat()
-    except FileNotFoundError as error:
+    if not path.exists():
         raise KeyFileRefused(
             f"no key at {path}: restore it from its escrow copy; without it no stored card can be "
             "read. Only a new installation makes one (`counterfoil migrate` on an empty database)"
-        ) from error
+        )
+    key = read_secret(path)
+    if len(key) != KEY_BYTES:
+        raise KeyFileRefused(f"{path} holds {len(key)} bytes instead of {KEY_BYTES}")
+    return key
+
+
+def read_secret(path: Path) -> bytes:
+    """
+    Return what the file *path* holds, if only its owner, who is us, can read it.
+
+    Raises:
+        KeyFileRefused: Missing, too large, readable by others, or somebody else's.
+    """
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise KeyFileRefused(f"{path} cannot be read: {error.strerror}") from error
     if status.st_uid != os.geteuid():
         raise KeyFileRefused(f"{path} belongs to another user: chown it to the one who serves")
     if stat.S_IMODE(status.st_mode) & 0o077:
         raise KeyFileRefused(f"{path} can be read by others: run chmod 600 {path}")
-    key = path.read_bytes()
-    if len(key) != KEY_BYTES:
-        raise KeyFileRefused(f"{path} holds {len(key)} bytes instead of {KEY_BYTES}")
-    return key
+    if status.st_size > SECRET_BYTES_MAX:
+        raise KeyFileRefused(f"{path} holds more than {SECRET_BYTES_MAX} bytes")
+    return path.read_bytes()
 
 
 def make_key(path: Path) -> bytes:

@@ -7,12 +7,11 @@ What the scripted acquirer cannot witness: whether the host and we tell the same
 import asyncio
 import io
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
 
 from counterfoil.config import Timers
-from counterfoil.network.dialect import load_dialect
 from counterfoil.network.link import AcquirerLink, LinkSettings
 from counterfoil.network.outcome import Late
 from counterfoil.payments.recovery import sweep
@@ -21,6 +20,7 @@ from counterfoil_rail.issuer import DelayRange
 from counterfoil_rail.listing import charges
 from counterfoil_rail.log import Log
 from counterfoil_rail.server import Rail, Settings, running
+from dialect_stage import dialect_named, translated
 from payment_stage import HandClock, Stage
 from scripted_link import ScriptedLink
 
@@ -73,16 +73,29 @@ class AtTheRail:
 
 @asynccontextmanager
 async def at_the_rail(
-    database: Database, folder: Path, *, timers: Timers = HASTY, delay_ms: int = 0, **more: Any
+    database: Database,
+    folder: Path,
+    *,
+    timers: Timers = HASTY,
+    delay_ms: int = 0,
+    dialect: str = "gw87",
+    **more: Any,
 ) -> AsyncIterator[AtTheRail]:
     """
     Run a rail in *folder*, sign on, and put a merchant on the road to it.
+
+    The rail speaks gw87: in another *dialect* a translator stands before it.
     """
     settings = Settings(folder, issuer_delay=DelayRange(delay_ms, delay_ms), is_durable=False)
     clock = HandClock()
-    async with running(settings, Log(settings.clock, stream=io.StringIO())) as rail:
+    async with AsyncExitStack() as open_now:
+        log = Log(settings.clock, stream=io.StringIO())
+        rail = await open_now.enter_async_context(running(settings, log))
+        port = rail.port
+        if dialect != "gw87":
+            port = await open_now.enter_async_context(translated(dialect, port))
         late: list[Late] = []
-        link = link_to(rail, clock, late.append)
+        link = link_to(rail, clock, late.append, port=port, dialect=dialect)
         await link.start()
         try:
             assert await link.wait_ready(READY_SECONDS_MAX)
@@ -97,12 +110,17 @@ async def at_the_rail(
 
 
 def link_to(
-    rail: Rail, clock: HandClock, on_late: Callable[[Late], None] | None = None
+    rail: Rail,
+    clock: HandClock,
+    on_late: Callable[[Late], None] | None = None,
+    *,
+    port: int | None = None,
+    dialect: str = "gw87",
 ) -> AcquirerLink:
     """
     Return a link to *rail* that nobody has started.
     """
     settings = LinkSettings(
-        host="127.0.0.1", port=rail.port, institution_id="987654", drain_seconds=1.0
+        host="127.0.0.1", port=port or rail.port, institution_id="987654", drain_seconds=1.0
     )
-    return AcquirerLink(settings, load_dialect("gw87"), clock, on_late=on_late)
+    return AcquirerLink(settings, dialect_named(dialect), clock, on_late=on_late)

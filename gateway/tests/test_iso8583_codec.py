@@ -306,6 +306,56 @@ def test_an_odd_packed_count_begins_with_a_zero_nibble():
     assert caught.value.field == 22
 
 
+PADS = """{
+    "3": {"kind": "n", "len": 3, "lv": 0, "pad": "right_f"},
+    "4": {"kind": "n", "len": 3, "lv": 0, "pad": "right_0"},
+    "5": {"kind": "n", "len": 3, "lv": 0},
+    "6": {"kind": "n", "len": 4, "lv": 0, "pad": "right_f"},
+    "32": {"kind": "n", "len": 11, "lv": 2, "pad": "right_f"},
+    "33": {"kind": "n", "len": 11, "lv": 2, "pad": "right_0"},
+    "100": {"kind": "n", "len": 11, "lv": 2}
+}"""
+
+
+def test_the_filler_of_packed_digits_is_data_of_each_field():
+    """Left or right, zero or F, for an odd count only; and the compiled code knows it."""
+    ours = Codec(load_table(PADS), ENCODINGS["bcd"])
+    fields: Fields = {3: "123", 4: "123", 5: "123", 6: "1234", 32: "12345", 33: "12345", 100: "1"}
+    wire = bytes.fromhex(
+        "0200 BC00000180000000 0000000010000000"
+        "123F 1230 0123 1234"  # 3, 4, 5, 6
+        "05 12345F  05 123450  01 01"  # 32, 33, 100
+    )
+
+    for _ in ("generic", "compiled"):
+        assert ours.encode("0200", fields) == wire
+        assert ours.decode(wire).fields == fields
+    assert ours._encoders[tuple(fields)]("0200", fields) == wire
+    assert ours._decoders[wire[2:18]](wire) == fields
+
+
+@pytest.mark.parametrize(
+    ("bitmap", "content", "field", "says"),
+    [
+        ("2000000000000000", "1230", 3, "F nibble"),
+        ("2000000000000000", "12AF", 3, "digits only"),
+        ("1000000000000000", "123F", 4, "end with a zero nibble"),
+        ("0800000000000000", "1230", 5, "begin with a zero nibble"),
+        ("0000000100000000", "05 123450", 32, "F nibble"),
+        ("0000000080000000", "05 12345F", 33, "end with a zero nibble"),
+    ],
+)
+def test_a_wrong_filler_is_refused(bitmap: str, content: str, field: int, says: str):
+    """A digit where the filler belongs would be dropped silently."""
+    ours = Codec(load_table(PADS), ENCODINGS["bcd"])
+    value: Fields = {field: "123"}
+    ours.decode(ours.encode("0200", value))
+
+    with pytest.raises(MessageError, match=says) as caught:
+        ours.decode(bytes.fromhex("0200" + bitmap + content))
+    assert caught.value.field == field
+
+
 def test_a_field_that_the_table_lacks_is_refused_in_both_directions():
     """A bit for an unknown field cannot be skipped: nobody knows how long it is."""
     ours = Codec(load_table('{"3": {"kind": "n", "len": 6, "lv": 0}}'), ENCODINGS["ascii_bin"])

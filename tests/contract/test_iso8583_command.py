@@ -279,3 +279,22 @@ def test_what_was_not_meant_ends_the_command_at_once(words: tuple[str, ...]):
     assert done.stdout == b""
     assert done.stderr
     assert b"Traceback" not in done.stderr
+
+
+def test_a_dialect_brings_its_encoding_and_its_rows():
+    """The shipped BCD dialect fills an odd card number with F on the right."""
+    line = json.dumps({"mti": "0800", "fields": {"2": "411111111111111", "70": "301"}}).encode()
+
+    wire = run("encode", "--dialect", "gw87-bcd", stdin=line + b"\n").stdout.strip()
+
+    assert wire == b"0800C000000000000000040000000000000015411111111111111F0301"
+    shown = run("decode", "--dialect", "gw87-bcd", stdin=wire + b"\n").stdout
+    assert json.loads(shown)["fields"] == {"2": "*" * 11 + "1111", "70": "301"}
+
+
+def test_a_dialect_that_does_not_exist_ends_the_command():
+    """With a sentence, and the exit code for what cannot be used."""
+    ended = run("decode", "--dialect", "gw99", stdin=b"")
+
+    assert ended.returncode == 2
+    assert b'There is no dialect "gw99"' in ended.stderr

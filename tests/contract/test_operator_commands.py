@@ -170,6 +170,30 @@ def test_the_environment_goes_before_the_file(installation: Installation):
     refused(installation.run("serve", COUNTERFOIL_API_PORT="many"), r"api\.port")
 
 
+ACQUIRER = (
+    '[[acquirer]]\nname = "bank"\nmode = "test"\nhost = "127.0.0.1"\nport = 1\n'
+    'institution_id = "1"\nforwarding_id = "2"\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "words"),
+    [
+        ("gw99", "acquirer 'bank': There is no dialect \"gw99\""),
+        ("gw87-bcd", "has a MAC .* set mac_key_file, or COUNTERFOIL_MAC_KEY_BANK"),
+    ],
+)
+def test_a_dialect_that_cannot_be_spoken_stops_the_start(
+    run: Run, tmp_path: Path, dialect: str, words: str
+):
+    """Before a database is made, and not in programs that are started again and again."""
+    path = tmp_path / "counterfoil.toml"
+    path.write_text(f'state = "{tmp_path}/state"\n{ACQUIRER}dialect = "{dialect}"\n')
+
+    refused(run("up", config=path), words)
+    assert not (tmp_path / "state").exists()
+
+
 @pytest.mark.parametrize("command", ["migrate", "serve", "key list"])
 def test_a_database_that_is_away_is_said(tmp_path: Path, command: str):
     """Whether it is the embedded one, which does not run, or another that nobody can reach."""
@@ -361,6 +385,7 @@ def test_doctor_finds_all_well(installation: Installation):
         "worker processes",
         "owed to acquirers",
         "acquirer sandbox",
+        "dialect of sandbox",
     }
 
 

@@ -11,7 +11,8 @@ import msgspec
 from counterfoil import app
 from counterfoil.cli.console import ConfigOption, JsonOption, configuration, run, say, say_json
 from counterfoil.clock import SystemClock
-from counterfoil.config import Configuration
+from counterfoil.config import Acquirer, Configuration, ConfigurationRefused
+from counterfoil.dialects import dialect_of
 from counterfoil.ids import Ids
 from counterfoil.keyfile import KeyFileRefused, load_key
 from counterfoil.outside.alarms import facts, owed_to_acquirers
@@ -59,6 +60,7 @@ async def _examine(settings: Configuration) -> list[Finding]:
     except DatabaseAway as error:
         findings.append(Finding("database", False, str(error)))
     findings += await _gateway_says(settings)
+    findings += [_dialect(each) for each in settings.acquirer]
     findings += [await _acquirer(each.name, each.host, each.port) for each in settings.acquirer]
     if not settings.acquirer:
         findings.append(Finding("acquirers", False, "none configured: add an [[acquirer]]"))
@@ -208,6 +210,16 @@ async def _gateway_says(settings: Configuration) -> list[Finding]:
         *(Finding(name, True, "signed on") for name in well),
         *(Finding(f"gateway: {name}", False, seen) for name, seen in (ill | avoided).items()),
     ]
+
+
+def _dialect(acquirer: Acquirer) -> Finding:
+    name = f"dialect of {acquirer.name}"
+    try:
+        dialect = dialect_of(acquirer)
+    except (ConfigurationRefused, KeyFileRefused) as error:
+        return Finding(name, False, str(error))
+    mac = f"MAC key {dialect.mac_check_value}" if dialect.mac_check_value else "no MAC"
+    return Finding(name, True, f"{dialect.profile.name}, digest {dialect.digest}, {mac}")
 
 
 async def _acquirer(name: str, host: str, port: int) -> Finding:

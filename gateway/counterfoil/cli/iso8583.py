@@ -18,16 +18,23 @@ from counterfoil.network.encodings import EncodingName
 
 if TYPE_CHECKING:  # Loaded when a command runs, so that the program starts fast.
     from counterfoil.network.codec import Codec
+    from counterfoil.network.tlv import Tag
 
 LINE_BYTES_MAX = 65_536  # Far more than 4096 bytes can take as hex or as JSON.
 EXIT_UNUSABLE = 2  # The table cannot be used: nothing was read.
 
 app = cyclopts.App(name="iso8583", help="Decode and encode ISO 8583 messages, line by line.")
 
-EncodingOption = Annotated[EncodingName, cyclopts.Parameter(help="How messages are encoded.")]
+DialectOption = Annotated[
+    str, cyclopts.Parameter(help="A shipped dialect, or the path of a dialect's file.")
+]
+EncodingOption = Annotated[
+    EncodingName | None,
+    cyclopts.Parameter(help="How messages are encoded; without it as the dialect says."),
+]
 TableOption = Annotated[
     Path | None,
-    cyclopts.Parameter(help="A field table as JSON; without it that of the dialect gw87."),
+    cyclopts.Parameter(help="A field table as JSON; without it that of the dialect."),
 ]
 
 
@@ -44,7 +51,8 @@ class LineError(Exception):
 @app.command
 def decode(
     *,
-    encoding: EncodingOption = "ascii_bin",
+    dialect: DialectOption = "gw87",
+    encoding: EncodingOption = None,
     table: TableOption = None,
     clear: Annotated[
         bool, cyclopts.Parameter(negative="", help="Show card data. Mind where it goes.")
@@ -59,11 +67,11 @@ def decode(
     """
     from counterfoil.network.masking import masked
 
-    codec = _codec(encoding, table)
+    codec, tags = _codec(dialect, encoding, table)
 
     def decoded(line: bytes) -> bytes:
         message = codec.decode(_from_hex(line))
-        fields = message.fields if clear else masked(message.fields)
+        fields = message.fields if clear else masked(message.fields, tags)
         shown = {
             str(number): value.hex().upper() if isinstance(value, bytes) else value
             for number, value in fields.items()
@@ -74,7 +82,12 @@ def decode(
 
 
 @app.command
-def encode(*, encoding: EncodingOption = "ascii_bin", table: TableOption = None) -> None:
+def encode(
+    *,
+    dialect: DialectOption = "gw87",
+    encoding: EncodingOption = None,
+    table: TableOption = None,
+) -> None:
     """
     Turn lines of JSON into lines of upper-case hex: always the full message, never masked.
 
@@ -82,7 +95,7 @@ def encode(*, encoding: EncodingOption = "ascii_bin", table: TableOption = None)
     binary fields in hex. A line that cannot be read gives {"error": ..., "field": ...}. The
     exit code is 0 in both cases, and 2 if the table cannot be used.
     """
-    codec = _codec(encoding, table)
+    codec, _ = _codec(dialect, encoding, table)
 
     def encoded(line: bytes) -> bytes:
         mti, fields = _from_json(line, codec)
@@ -91,22 +104,25 @@ def encode(*, encoding: EncodingOption = "ascii_bin", table: TableOption = None)
     _filter(encoded)
 
 
-def _codec(encoding: EncodingName, table: Path | None) -> "Codec":
+def _codec(
+    dialect: str, encoding: EncodingName | None, table: Path | None
+) -> "tuple[Codec, dict[str, Tag]]":
     """
-    Return the codec asked for, or end the program with a sentence that says why not.
+    Return the codec asked for, without a MAC, and the tags that are known to the dialect; or
+    end the program with a sentence that says why not.
     """
     from counterfoil.network.codec import Codec
-    from counterfoil.network.dialect import default_table
-    from counterfoil.network.encodings import encoding_named
+    from counterfoil.network.dialect import load_dialect
     from counterfoil.network.fields import TableError, load_table
 
     try:
-        fields = default_table() if table is None else load_table(table.read_bytes())
+        loaded = load_dialect(dialect, encoding=encoding)
+        fields = loaded.table if table is None else load_table(table.read_bytes())
     except OSError as error:
         _refuse(f"The field table {table} cannot be read: {error.strerror}.")
     except TableError as error:
-        _refuse(f"{table or 'gw87'}: {error}")
-    return Codec(fields, encoding_named(encoding))
+        _refuse(f"{table or dialect}: {error}")
+    return Codec(fields, loaded.codec.profile.encoding), loaded.tags
 
 
 def _refuse(sentence: str) -> NoReturn:

@@ -11,6 +11,7 @@ from pathlib import Path
 from counterfoil import app
 from counterfoil.cli.console import CommandRefused, ConfigOption, configuration, run, say
 from counterfoil.config import Configuration
+from counterfoil.dialects import dialect_of
 from counterfoil.installation import programs
 from counterfoil.store.embedded import EmbeddedPostgres
 from counterfoil.supervisor import ProgramError, Supervisor
@@ -22,6 +23,8 @@ def up(config: ConfigOption = None) -> None:
     """
     settings = configuration(config)
     os.umask(0o077)
+    for each in settings.acquirer:
+        dialect_of(each)  # Told here, and not by programs that end again and again.
     logs = settings.folder / "logs"
     logs.mkdir(mode=0o700, parents=True, exist_ok=True)
     chosen = config or _from_environment()

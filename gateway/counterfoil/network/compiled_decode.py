@@ -16,7 +16,7 @@ from typing import Any, cast
 
 from counterfoil.network.content import HEX, TRACK, is_signed_amount
 from counterfoil.network.encodings import Encoding
-from counterfoil.network.fields import FieldSpec
+from counterfoil.network.fields import FILLERS, FieldSpec
 from counterfoil.network.generic import Profile
 from counterfoil.network.message import Fields
 
@@ -134,8 +134,13 @@ class _Source:
             if kind in ("x", "z", "hex"):
                 checks.append(_check(kind, cut))
             elif view == "h" and spec.length % 2:
-                checks.append(f"{name}[{at}] == '0'")
-                cut = f"{name}[{self._slice(at + 1, end)}]"
+                lead, trail = FILLERS[spec.pad]
+                filler, digit = (at, lead) if lead else (end - 1, trail)
+                checks.append(f"{name}[{filler}] == '{digit}'")
+                cut = f"{name}[{self._slice(at + len(lead), end - len(trail))}]"
+                if trail == "f":  # No digit, so the run cannot be checked as a whole.
+                    kind = "filled"
+                    checks.append(_check("n", cut))
             if same and same[-1][0] == kind:
                 same[-1] = (kind, same[-1][1], end)
             else:
@@ -168,8 +173,11 @@ class _Source:
         self.values[number] = value
         if packed:
             self.lines.append(f"d = h[2 * ({start}):2 * {end}]")
-            self.lines.append(self._refuse_unless("d.isdecimal()", "(not n & 1 or d[0] == '0')"))
-            self.lines.append(f"{value} = d[n & 1:]")
+            lead, trail = FILLERS[spec.pad]
+            filler, digit = (0, lead) if lead else (-1, trail)
+            self.lines.append(self._refuse_unless(f"(not n & 1 or d[{filler}] == '{digit}')"))
+            self.lines.append(f"{value} = " + ("d[n & 1:]" if lead else "d[:n]"))
+            self.lines.append(self._refuse_unless(f"{value}.isdecimal()"))
         elif spec.kind == "b":
             self.lines.append(f"{value} = b[{start}:{end}]")
         else:

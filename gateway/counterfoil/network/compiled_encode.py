@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from counterfoil.network.content import TRACK, is_signed_amount
 from counterfoil.network.encodings import Encoding
-from counterfoil.network.fields import FieldSpec
+from counterfoil.network.fields import FILLERS, FieldSpec
 from counterfoil.network.generic import MTI_DIGITS, Profile, bitmap_of
 from counterfoil.network.message import MESSAGE_BYTES_MAX, FieldsView
 
@@ -116,15 +116,19 @@ class _Source:
         for number, spec in self.run:
             value = f"f{number}"
             self._fill(value, spec)
-            lead = "0" if packed and spec.length % 2 else ""
-            joined += f"{lead}{{{value}}}"
-            width += spec.length + len(lead)
+            lead, trail = FILLERS[spec.pad] if packed and spec.length % 2 else ("", "")
+            joined += f"{lead}{{{value}}}{trail}"
+            width += spec.length + len(lead) + len(trail)
             if kind == "x":
                 self._refuse_unless(f"is_signed_amount({value})")
         name = f"r{self.run[0][0]}"
+        each = [f"f{number}" for number, _ in self.run]
         self.lines.append(f'{name} = f"{joined}"')
         # Each value was filled to its width, so the sum tells if any is too long.
-        self._refuse_unless(f"len({name}) == {width}", *_checks(kind, name))
+        # A filler that is no digit needs the check of each value, not of the sum.
+        checked = [name] if all(_fills_with_digits(spec) for _, spec in self.run) else each
+        checks = [check for part in checked for check in _checks(kind, part)]
+        self._refuse_unless(f"len({name}) == {width}", *checks)
         self._part(name, digits=packed)
         self.run = []
 
@@ -148,7 +152,9 @@ class _Source:
             self._refuse_unless(f"{value}.isprintable()", *_checks(spec.kind, value))
         self._length(value, spec)
         if spec.kind == "n" and self.encoding.packed:
-            self._part(f"{value} if len({value}) % 2 == 0 else '0' + {value}", digits=True)
+            lead, trail = FILLERS[spec.pad]
+            odd = f"'{lead}' + {value}" if lead else f"{value} + '{trail}'"
+            self._part(f"{value} if len({value}) % 2 == 0 else {odd}", digits=True)
         else:
             self._part(value)
 
@@ -206,6 +212,13 @@ class _Source:
     def _refuse_unless(self, *checks: str) -> None:
         """Write the statement that gives up unless all *checks* hold."""
         self.lines.append(f"if not ({' and '.join(checks)}): return None")
+
+
+def _fills_with_digits(spec: FieldSpec) -> bool:
+    """
+    Say whether the content of a fixed field stays digits when it is filled.
+    """
+    return spec.length % 2 == 0 or "f" not in FILLERS[spec.pad]
 
 
 def _checks(kind: str, value: str) -> list[str]:

@@ -23,7 +23,8 @@ class Encoding(msgspec.Struct, frozen=True):
         name: What configuration and command line call it.
         charset: Of MTI, text, and of digits and lengths that are not packed.
         packed: MTI, n fields and lengths are packed, two digits a byte. An odd count gets
-            a leading zero nibble; a length still counts digits or characters.
+            a leading zero nibble, or what the field's row says; a length still counts
+            digits or characters.
         hexadecimal: The bitmap and fixed binary fields are upper-case hex characters.
     """
 

@@ -6,6 +6,7 @@ length and the number of length digits (`lv`, 0 for a fixed field). It is checke
 here; everything behind it trusts it.
 """
 
+from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
@@ -17,6 +18,14 @@ LENGTH_DIGITS_MAX = 3  # LLL; nothing longer fits into a message of 4096 bytes w
 SIGNED_LENGTH_MIN = 2  # C or D and one digit.
 
 Kind = Literal["n", "an", "ans", "z", "x", "b"]
+Pad = Literal["left_0", "right_0", "right_f"]
+
+# The nibble before and the nibble behind an odd number of packed digits.
+FILLERS: dict[Pad, tuple[str, str]] = {
+    "left_0": ("0", ""),
+    "right_0": ("", "0"),
+    "right_f": ("", "f"),
+}
 
 
 class TableError(Exception):
@@ -36,12 +45,15 @@ class FieldSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             or characters; bytes if the kind is b.
         length_digits: 0 for a fixed field, else how many digits its length has.
         name: For people.
+        pad: Where an odd number of packed digits is filled, and with what (n only; no
+            other encoding than `bcd` packs).
     """
 
     kind: Kind
     length: int = msgspec.field(name="len")
     length_digits: int = msgspec.field(name="lv")
     name: str = ""
+    pad: Pad = "left_0"
 
     @property
     def fixed(self) -> bool:
@@ -71,6 +83,23 @@ def load_table(raw: bytes | str) -> FieldTable:
     return dict(sorted(table.items()))
 
 
+def with_rows(table: FieldTable, rows: Mapping[str, object]) -> FieldTable:
+    """
+    Return *table* with *rows* put in by field number; a row that is None takes the field out.
+
+    Raises:
+        TableError: A row cannot be used; the sentence says what to change.
+    """
+    changed = dict(table)
+    for key, row in rows.items():
+        number = _number(key)
+        if row is None:
+            changed.pop(number, None)
+        else:
+            changed[number] = _spec(key, row)
+    return dict(sorted(changed.items()))
+
+
 def _number(key: str) -> int:
     """
     Return the field number that *key* spells.
@@ -91,6 +120,8 @@ def _spec(key: str, row: object) -> FieldSpec:
         raise TableError(f"Field {key}: {error}") from None
     if not 0 <= spec.length_digits <= LENGTH_DIGITS_MAX:
         raise TableError(f"Field {key}: lv must be from 0 to {LENGTH_DIGITS_MAX}.")
+    if spec.pad != "left_0" and spec.kind != "n":
+        raise TableError(f"Field {key}: pad is for digits (kind n) only.")
     longest = MESSAGE_BYTES_MAX if spec.fixed else 10**spec.length_digits - 1
     shortest = SIGNED_LENGTH_MIN if spec.kind == "x" else 1
     if not shortest <= spec.length <= longest:

@@ -10,7 +10,7 @@ import msgspec
 
 from counterfoil.network.content import HEX, consists_of, fault_of, padded
 from counterfoil.network.encodings import Encoding
-from counterfoil.network.fields import FieldSpec, FieldTable
+from counterfoil.network.fields import FILLERS, FieldSpec, FieldTable, Pad
 from counterfoil.network.message import (
     MESSAGE_BYTES_MAX,
     SECONDARY_BITMAP,
@@ -23,6 +23,12 @@ from counterfoil.network.message import (
 
 MTI_DIGITS = 4
 BITMAP_BITS = 64
+
+FILLER_FAULTS: dict[Pad, str] = {
+    "left_0": "does not begin with a zero nibble",
+    "right_0": "does not end with a zero nibble",
+    "right_f": "does not end with an F nibble",
+}
 
 
 class Profile(msgspec.Struct, frozen=True):
@@ -142,7 +148,7 @@ class _Reader:
         if spec.kind == "b":
             return self._binary(number, length, fixed=spec.fixed)
         if spec.kind == "n" and self.encoding.packed:
-            value = self._packed(number, length)
+            value = self._packed(number, length, spec)
         else:
             value = self._text(self._take(number, length))
         if fault := fault_of(spec, value):
@@ -183,12 +189,15 @@ class _Reader:
             raise MessageError(number, f"Field {number} is longer than {spec.length}.")
         return int(digits)
 
-    def _packed(self, number: int, length: int) -> str:
+    def _packed(self, number: int, length: int, spec: FieldSpec) -> str:
         """Read *length* packed digits."""
         digits = self._take(number, (length + 1) // 2).hex()
-        if length % 2 and digits[0] != "0":
-            raise MessageError(number, f"Field {number} does not begin with a zero nibble.")
-        return digits[length % 2 :]
+        if length % 2 == 0:
+            return digits
+        lead, trail = FILLERS[spec.pad]
+        if not (digits.startswith(lead) and digits.endswith(trail)):
+            raise MessageError(number, f"Field {number} {FILLER_FAULTS[spec.pad]}.")
+        return digits[len(lead) : len(digits) - len(trail)]
 
     def _binary(self, number: int, length: int, *, fixed: bool) -> bytes:
         """Read *length* binary bytes."""
@@ -220,7 +229,7 @@ def _encoded(number: int, spec: FieldSpec, value: str | bytes, encoding: Encodin
     elif fault := fault_of(spec, value):
         raise MessageError(number, f"Field {number} {fault}.")
     elif spec.kind == "n":
-        content = _digits(value, encoding)
+        content = _digits(value, encoding, spec.pad)
     else:
         content = value.encode(encoding.charset)
     if spec.fixed:
@@ -228,10 +237,11 @@ def _encoded(number: int, spec: FieldSpec, value: str | bytes, encoding: Encodin
     return _digits(f"{len(value):0{spec.length_digits}d}", encoding) + content
 
 
-def _digits(digits: str, encoding: Encoding) -> bytes:
+def _digits(digits: str, encoding: Encoding, pad: Pad = "left_0") -> bytes:
     """
     Return *digits* as they go on the wire: packed, or as text.
     """
     if encoding.packed:
-        return bytes.fromhex(digits if len(digits) % 2 == 0 else "0" + digits)
+        lead, trail = FILLERS[pad] if len(digits) % 2 else ("", "")
+        return bytes.fromhex(lead + digits + trail)
     return digits.encode(encoding.charset)

@@ -30,6 +30,8 @@ class LinkSettings(msgspec.Struct, frozen=True, kw_only=True):
         sign_on_again_seconds: How long after a host signed us off we try again.
         echo_after_seconds: Without a byte from the host for so long, we ask.
         sign_off_seconds: How long the answer to a sign-off may take.
+        key_request_seconds: How long the answer to a request for a key may take, and how
+            soon another one may follow.
         drain_seconds: How long `stop` waits for outstanding answers.
         unacknowledged_seconds: After how long without a TCP acknowledgment the kernel
             gives a connection up.
@@ -52,6 +54,7 @@ class LinkSettings(msgspec.Struct, frozen=True, kw_only=True):
     echo_answer_seconds: float = 10.0
     echo_misses_max: int = 3
     sign_off_seconds: float = 2.0
+    key_request_seconds: float = 30.0
     drain_seconds: float = 5.0
     unacknowledged_seconds: float = 30.0
     late_seconds: float = 600.0

@@ -2,7 +2,8 @@
 One line to an acquirer: connects, signs on, listens for silence, and connects again.
 
 A line is what stays when connections come and go. No message but the sign-on itself leaves
-before the host has accepted it; a host that says nothing for a while is asked for an echo.
+before the host has accepted it, and a request for a key if its MACs are wrong; a host that
+says nothing for a while is asked for an echo.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from typing import Any
 
 from counterfoil.network.connection import Connection
 from counterfoil.network.hub import Hub
+from counterfoil.network.mac_codec import WrongMac
 from counterfoil.network.message import Fields, Message, MessageError
 from counterfoil.network.mux import Exchange
 from counterfoil.network.outcome import Answered, Outcome
@@ -23,7 +25,9 @@ from counterfoil.network.tls import Tls
 SIGN_ON, SIGN_OFF, ECHO = "001", "002", "301"  # Field 70, protocols 1.8.
 NETWORK_MANAGEMENT_REQUEST = "0800"
 NETWORK_MANAGEMENT_ANSWER = "0810"
+KEY_EXCHANGE = ("101", "161")  # Working keys come from a file, not over the line.
 ACCEPTED = "00"
+NOT_SUPPORTED = "40"
 ECHOED = (7, 11, 15, 32, 33, 70)  # What an 0810 gives back of an 0800.
 
 
@@ -34,6 +38,7 @@ class Line:
     Attributes:
         connection: The present connection, if any.
         signed_on: Whether the host accepts requests on it.
+        wrong_macs: How many messages had a wrong MAC since the start.
     """
 
     def __init__(
@@ -53,6 +58,9 @@ class Line:
         self._chance = chance
         self._sockets = sockets
         self._sign_on_at = 0.0
+        self.wrong_macs = 0
+        self._wrong_in_a_row = 0  # Also over several connections.
+        self._key_asked: asyncio.Future[Outcome] | None = None
         self._woken: asyncio.Future[None] | None = None  # Ends the wait for an echo early.
 
     async def run(self) -> None:
@@ -136,7 +144,7 @@ class Line:
                 sock,
                 self,
                 clock=self.hub.clock,
-                framing=self.hub.dialect.profile.framing,
+                framing=self.hub.dialect.framing,
                 queue_max=settings.queue_messages_max,
                 tls=tls,
             )
@@ -218,13 +226,19 @@ class Line:
         """
         Send one 0800 with *code* in field 70 and return its outcome.
         """
+        return await self._ask(connection, code, seconds)
+
+    def _ask(self, connection: Connection, code: str, seconds: float) -> "asyncio.Future[Outcome]":
+        """
+        Send one 0800 with *code* in field 70; the future gets its outcome.
+        """
         fields: Fields = {
             7: self.hub.clock.now().strftime("%m%d%H%M%S"),
             11: self.hub.next_stan(),
             33: self.hub.settings.institution_id,
             70: code,
         }
-        return await self.hub.submit(
+        return self.hub.submit(
             connection,
             NETWORK_MANAGEMENT_REQUEST,
             fields,
@@ -256,19 +270,48 @@ class Line:
             self.hub.event("bad_frame", line=self.number, field=error.field, reason=str(error))
             self.connection.close(f"what arrived cannot be read: {error}")
             return
+        except WrongMac as error:
+            self._refuse(self.connection, error)
+            return
+        self._wrong_in_a_row = 0
         if message.mti[:3] == NETWORK_MANAGEMENT_REQUEST[:3]:
             self._answer(self.connection, message)
         else:
             self.hub.received(message)
 
+    def _refuse(self, connection: Connection, error: WrongMac) -> None:
+        """
+        Count a message with a wrong MAC and act on nothing in it; ask for a new key if there
+        are several in a row.
+        """
+        row = self.hub.dialect.profile.mac
+        assert row is not None, "only a dialect with a MAC finds one wrong"
+        self.wrong_macs += 1
+        self._wrong_in_a_row += 1
+        self.hub.event(
+            "bad_mac",
+            line=self.number,
+            mti=error.mti,
+            reason=str(error),
+            in_a_row=self._wrong_in_a_row,
+        )
+        asked = self._key_asked is not None and not self._key_asked.done()
+        if self._wrong_in_a_row >= row.failures_max and not asked:
+            self._wrong_in_a_row = 0
+            self.hub.event("key_requested", line=self.number, code=row.key_request)
+            seconds = self.hub.settings.key_request_seconds
+            self._key_asked = self._ask(connection, row.key_request, seconds)
+
     def _answer(self, connection: Connection, request: Message) -> None:
         """
-        Answer the host's 0800: always yes, also when we are signed off.
+        Answer the host's 0800: yes, also when we are signed off; but a key that we did not
+        take must not be thought agreed on.
         """
+        code = request.text(70)
         fields = {number: request.fields[number] for number in ECHOED if number in request.fields}
-        fields[39] = ACCEPTED
+        fields[39] = NOT_SUPPORTED if code in KEY_EXCHANGE else ACCEPTED
         wire = self.hub.dialect.codec.encode(NETWORK_MANAGEMENT_ANSWER, fields)
-        frame = self.hub.dialect.profile.framing.frame(wire)
+        frame = self.hub.dialect.framing.frame(wire)
         reply = Exchange(
             NETWORK_MANAGEMENT_ANSWER,
             fields,
@@ -276,8 +319,11 @@ class Line:
             send_before=self.hub.clock.monotonic() + self.hub.settings.echo_answer_seconds,
         )
         connection.send(reply)
-        code = request.text(70)
-        self.hub.event("network_management", line=self.number, code=code)
+        self.hub.event(
+            "key_refused" if code in KEY_EXCHANGE else "network_management",
+            line=self.number,
+            code=code,
+        )
         if code == SIGN_ON:
             self._now_signed_on()
         elif code == SIGN_OFF and self.signed_on:

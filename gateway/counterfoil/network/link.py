@@ -23,11 +23,12 @@ from counterfoil.network.hub import LinkSettings
 from counterfoil.network.line import Line
 from counterfoil.network.masking import masked
 from counterfoil.network.message import FieldsView, Message
-from counterfoil.network.mux import NETWORK_MANAGEMENT, Exchange, Mux
+from counterfoil.network.mux import NETWORK_MANAGEMENT, RESPONSE_CODE, Exchange, Mux
 from counterfoil.network.outcome import Late, LateState, NotSent, Outcome
 
 SWEEP_SECONDS_MIN = 0.005  # Answer times closer together than this expire together.
 STAN_MAX = 999_999
+SECURITY_VIOLATION = "63"  # On a link with MACs: the host may find ours wrong.
 
 __all__ = ["AcquirerLink", "LinkSettings"]
 
@@ -47,7 +48,7 @@ class AcquirerLink:
         on_event: For journals and metrics, with masked messages. Names: connect_failed,
             link_up, signed_on, signed_off, link_down, sent, answered, bad_answer, late,
             duplicate, unmatched, not_sent, no_answer, echo_missed, network_management,
-            bad_frame.
+            bad_frame, bad_mac, mac_refused, key_requested, key_refused.
         chance: Returns a number from 0 to 1, for the jitter of reconnects.
         sockets: Makes a socket of a family and a type.
     """
@@ -102,6 +103,11 @@ class AcquirerLink:
     def outstanding(self) -> int:
         """How many requests have no outcome yet."""
         return len(self._mux.outstanding)
+
+    @property
+    def wrong_macs(self) -> int:
+        """How many messages with a wrong MAC arrived, and were not acted on."""
+        return sum(line.wrong_macs for line in self._lines)
 
     async def start(self) -> None:
         """
@@ -228,7 +234,7 @@ class AcquirerLink:
         exchange = Exchange(
             mti,
             fields,
-            self.dialect.profile.framing.frame(wire),
+            self.dialect.framing.frame(wire),
             send_before=send_before,
             key=self._mux.request_key(mti, fields),
             answer_within=answer_within,
@@ -248,7 +254,7 @@ class AcquirerLink:
         if exchange.key is not None:
             self._sweep_by(now + exchange.answer_within, now)
         if self.on_event is not None:
-            self.event("sent", mti=exchange.mti, fields=masked(exchange.fields))
+            self.event("sent", mti=exchange.mti, fields=self._masked(exchange.fields))
 
     def not_sent(self, exchange: Exchange, reason: str) -> None:
         """End a request that never left."""
@@ -269,8 +275,13 @@ class AcquirerLink:
             self._later(self.on_unmatched, message)
         elif verdict == "duplicate":
             self._later(self.on_duplicate, message)
+        if message.text(RESPONSE_CODE) == SECURITY_VIOLATION and self.dialect.mac_check_value:
+            self.event("mac_refused", mti=message.mti)
         if self.on_event is not None:
-            details: dict[str, Any] = {"mti": message.mti, "fields": masked(message.fields)}
+            details: dict[str, Any] = {
+                "mti": message.mti,
+                "fields": self._masked(message.fields),
+            }
             if exchange is not None and exchange.written_at is not None:
                 details["milliseconds"] = round((now - exchange.written_at) * 1000, 3)
             self.event("bad_answer" if verdict == "bad" else verdict, **details)
@@ -279,6 +290,10 @@ class AcquirerLink:
         """Tell whoever keeps a journal."""
         if self.on_event is not None:
             self._later(partial(self.on_event, name, **details))
+
+    def _masked(self, fields: FieldsView) -> dict[int, str]:
+        """Return what may be shown of a message in this dialect."""
+        return masked(fields, self.dialect.tags)
 
     def _pick(self) -> Line | None:
         """

@@ -5,6 +5,8 @@ Journals, logs and the command line show a message only through `masked`. Rather
 is hidden than too little: a tag or a text we do not know is hidden whole.
 """
 
+from collections.abc import Mapping
+
 from counterfoil.network import tlv
 from counterfoil.network.message import FieldsView, MessageError
 
@@ -15,11 +17,11 @@ LAST_FOUR_SHOWN = frozenset({2, 34, 102, 103})  # Card and account numbers.
 HIDDEN_WHOLE = frozenset({14, 35, 36, 45, 52, 55})  # Expiry, tracks, PIN block, chip data.
 
 
-def masked(fields: FieldsView) -> dict[int, str]:
+def masked(fields: FieldsView, tags: Mapping[str, tlv.Tag] = tlv.TAGS) -> dict[int, str]:
     """
     Return *fields* as text that may be stored and shown; binary ones as upper-case hex.
     """
-    return {number: _shown(number, value) for number, value in fields.items()}
+    return {number: _shown(number, value, tags) for number, value in fields.items()}
 
 
 def mask_number(number: str) -> str:
@@ -30,7 +32,7 @@ def mask_number(number: str) -> str:
     return "*" * (len(number) - len(kept)) + kept
 
 
-def _shown(number: int, value: str | bytes) -> str:
+def _shown(number: int, value: str | bytes, tags: Mapping[str, tlv.Tag]) -> str:
     """
     Return what may be shown of field *number*.
     """
@@ -40,23 +42,22 @@ def _shown(number: int, value: str | bytes) -> str:
         return HIDDEN if number in LAST_FOUR_SHOWN or number == tlv.FIELD else value.hex().upper()
     if number in LAST_FOUR_SHOWN:
         return mask_number(value)
-    return _private(value) if number == tlv.FIELD else value
+    return _private(value, tags) if number == tlv.FIELD else value
 
 
-def _private(text: str) -> str:
+def _private(text: str, tags: Mapping[str, tlv.Tag]) -> str:
     """
     Return field 48 with the values of secret and unknown tags as `*`.
     """
     try:
         items = tlv.decode_tlv(text)
-        return tlv.encode_tlv({tag: _tag_shown(tag, value) for tag, value in items.items()})
+        return tlv.encode_tlv({tag: _tag_shown(tags.get(tag), text) for tag, text in items.items()})
     except MessageError:
         return HIDDEN
 
 
-def _tag_shown(tag: str, value: str) -> str:
+def _tag_shown(known: tlv.Tag | None, value: str) -> str:
     """
-    Return what may be shown of the value of *tag*.
+    Return what may be shown of the *value* of a tag.
     """
-    known = tlv.TAGS.get(tag)
     return "*" * len(value) if known is None or known.secret else value

@@ -2,14 +2,17 @@
 The private data of field 48: tag, length, value, again and again.
 
 A tag has two characters, a length two digits, a value up to 99 printable characters
-(protocols 1.4). The tags are data: `TAGS` names them and says which may be shown.
+(protocols 1.4). The tags are data: `dialects/tags.json` names them and says which may be
+shown, and a dialect may add some.
 """
 
+import importlib.resources
 from collections.abc import Mapping
 
 import msgspec
 
 from counterfoil.network.content import ALPHANUMERIC, DIGITS, consists_of, is_printable
+from counterfoil.network.fields import TableError
 from counterfoil.network.message import MessageError
 
 FIELD = 48
@@ -18,7 +21,7 @@ LENGTH_DIGITS = 2
 VALUE_CHARACTERS_MAX = 99
 
 
-class Tag(msgspec.Struct, frozen=True):
+class Tag(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
     What a tag means, and whether its value may be shown in journals and logs.
     """
@@ -27,25 +30,30 @@ class Tag(msgspec.Struct, frozen=True):
     secret: bool = False
 
 
-TAGS: dict[str, Tag] = {
-    "01": Tag("Credential on file or merchant-initiated indicator"),
-    "02": Tag("CVV2", secret=True),
-    "03": Tag("CVV2 presence"),
-    "04": Tag("Electronic commerce indicator"),
-    "05": Tag("Cardholder authentication value (CAVV, AAV)", secret=True),
-    "06": Tag("3-D Secure directory server transaction id"),
-    "07": Tag("3-D Secure version"),
-    "08": Tag("AVS postal code"),
-    "09": Tag("AVS street"),
-    "10": Tag("Original network transaction id"),
-    "11": Tag("Order number"),
-    "12": Tag("Token requestor"),
-    "13": Tag("Token cryptogram", secret=True),
-    "20": Tag("Network transaction id"),
-    "21": Tag("Merchant advice code"),
-    "22": Tag("Card product"),
-    "K1": Tag("Key block and its check value", secret=True),
-}
+def load_tags(raw: bytes) -> dict[str, Tag]:
+    """
+    Read and check a table of tags in the form of `dialects/tags.json`.
+
+    Raises:
+        TableError: It cannot be used; the sentence says what to change.
+    """
+    try:
+        tags = msgspec.json.decode(raw, type=dict[str, Tag])
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise TableError(f"The table of tags: {error}") from None
+    check_tags(tags)
+    return tags
+
+
+def check_tags(tags: Mapping[str, Tag]) -> None:
+    """
+    Refuse *tags* with a key that could not stand where a tag is due.
+
+    Raises:
+        TableError: Which one.
+    """
+    if wrong := [tag for tag in tags if not _is_tag(tag)]:
+        raise TableError(f'Tag "{wrong[0][:8]}" is not two letters or digits.')
 
 
 def encode_tlv(items: Mapping[str, str]) -> str:
@@ -103,3 +111,7 @@ def _is_tag(tag: str) -> bool:
     Say whether *tag* can stand where a tag is due.
     """
     return len(tag) == TAG_CHARACTERS and consists_of(tag, ALPHANUMERIC)
+
+
+# What every dialect shares: business code names these by their meaning, in `requests`.
+TAGS = load_tags((importlib.resources.files(__package__) / "dialects" / "tags.json").read_bytes())
