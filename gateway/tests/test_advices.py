@@ -395,7 +395,7 @@ async def test_twenty_of_ten_thousand_are_claimed_without_reading_the_others(
     ids = "{" + ",".join(str(row["advice_id"]) for row in await stage.advices()) + "}"
     merchant, owner = stage.merchant.merchant_id, uuid4()
     arguments = {
-        "due_advices": f"now(), 20, '{{{stage.acquirer}}}', '{owner}', '{{}}'",
+        "due_advices": f"now(), 20, '{{{stage.acquirer}}}', '{owner}', '{{}}', '{{reversal}}'",
         "claim_advices": f"'{merchant}', '{ids}', '{owner}', now(), now()",
     }[name]
     async with stage.database.acquire() as connection:

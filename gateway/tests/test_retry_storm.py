@@ -5,8 +5,10 @@ F37: the link is back after an outage, and everything that waited wants to leave
 import asyncio
 import time
 
+import pytest
 from counterfoil.network.message import Fields
 from counterfoil.network.outcome import Outcome
+from counterfoil.payments import advices, movements
 from counterfoil.payments.acknowledge import refuse
 from counterfoil.payments.advices import UNDER_WAY_MAX
 from counterfoil.payments.lifecycle import State
@@ -78,3 +80,61 @@ async def test_f37_after_an_outage_what_is_owed_comes_in_bounded_portions_beside
     assert {row["state"] for row in await stage.advices()} == {"accepted"}
     assert sum(mti == "0420" for mti, _ in busy.asked) == OWED
     assert not any(mti == "0421" for mti, _ in busy.asked)
+
+
+class DeafToAdvices(ScriptedLink):
+    """
+    A host that never answers a 0220, and everything else at once.
+    """
+
+    async def request(
+        self, mti: str, fields: Fields, *, send_before: float, answer_within: float
+    ) -> Outcome:
+        if mti.startswith("022"):
+            self.asked.append((mti, fields))  # type: ignore[arg-type]
+            await asyncio.Event().wait()
+        return await super().request(
+            mti, fields, send_before=send_before, answer_within=answer_within
+        )
+
+
+async def test_f37_a_heap_of_refunds_in_front_does_not_hold_back_a_reversal(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The host is silent on refunds, which are older and more than may be under way."""
+    monkeypatch.setattr(advices, "UNDER_WAY_MAX", 8)
+    monkeypatch.setattr(advices, "GOING_ON_UNDER_WAY_MAX", 4)
+    payment = await stage.paid()
+    for _ in range(12):
+        await movements.refund(stage.command(payment, amount_minor=100), stage.road)
+    for _ in range(3):
+        await refused(stage)
+    link = DeafToAdvices()
+    forwarder = stage.another_process(link=link).forwarder()
+
+    for _ in range(3):
+        await forwarder.forward()
+
+    owed = await stage.advices()
+    assert [row["state"] for row in owed if row["kind"] == "reversal"] == ["accepted"] * 3
+    assert sum(mti == "0220" for mti, _ in link.asked) <= 4
+    assert all(row["state"] == "owed" for row in owed if row["kind"] == "refund")
+
+
+async def test_f37_reversals_leave_a_share_to_what_goes_on(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More reversals than there is room for: a refund still goes out in the first round."""
+    monkeypatch.setattr(advices, "UNDER_WAY_MAX", 8)
+    for _ in range(12):
+        await refused(stage)
+    for _ in range(3):
+        payment = await stage.paid()
+        await movements.refund(stage.command(payment, amount_minor=100), stage.road)
+    link = ScriptedLink()
+
+    await stage.another_process(link=link).forwarder().forward()
+
+    sent = [mti for mti, _ in link.asked]
+    assert len(sent) == 8
+    assert sent.count("0220") + sent.count("0200") == 2

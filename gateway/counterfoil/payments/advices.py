@@ -28,7 +28,14 @@ from counterfoil.payments.order import MTI, processing_code
 from counterfoil.payments.payment import Merchant
 from counterfoil.payments.road import Road
 from counterfoil.routing.routes import Link, NoRoute
-from counterfoil.store.advices import Advice, AdviceStore, FinalWord, Try
+from counterfoil.store.advices import (
+    GOING_ON,
+    TAKING_BACK,
+    Advice,
+    AdviceStore,
+    FinalWord,
+    Try,
+)
 from counterfoil.store.merchants import MerchantStore
 from counterfoil.store.numbers import TerminalUsedUp
 from counterfoil.vault import VaultClosed
@@ -39,7 +46,8 @@ PACE_SECONDS = 0.05
 SPACING_SECONDS = (5, 15, 30, 60, 300)  # protocols 1.7: the last one for ever.
 SPACING_JITTER = 0.2
 UNKNOWN_ORIGINAL_TRIES_MIN = 2
-TAKING_BACK = ("reversal", "void", "release")  # 0420; all others are 0220.
+GOING_ON_SHARE = 4  # One in four of what is sent may be a capture or refund while we reverse.
+GOING_ON_UNDER_WAY_MAX = UNDER_WAY_MAX // 2  # A host silent on these leaves room for reversals.
 LEASE_MARGIN_SECONDS = 15.0
 
 log = structlog.get_logger("advices")
@@ -65,6 +73,7 @@ class Forwarder:
         self._acquirers = acquirers
         self._chance = chance
         self._under_way: dict[UUID, asyncio.Task[None]] = {}
+        self._going_on: set[UUID] = set()  # Those under way that take nothing back.
         self._faults: list[BaseException] = []
         self._fell = asyncio.Event()
         self._awaited = 0  # How many may still be under way when a round ends.
@@ -93,6 +102,8 @@ class Forwarder:
             routes.owed_sent(each.acquirer)
             task = asyncio.create_task(self._send_safely(each, merchant))
             self._under_way[each.advice_id] = task
+            if each.kind in GOING_ON:
+                self._going_on.add(each.advice_id)
             task.add_done_callback(partial(self._ended, each.advice_id))
         await self._until_under_way(UNDER_WAY_MAX // 2 if len(claimed) == room else 0)
         if self._faults:
@@ -111,6 +122,7 @@ class Forwarder:
 
     def _ended(self, advice_id: UUID, task: asyncio.Task[None]) -> None:
         del self._under_way[advice_id]
+        self._going_on.discard(advice_id)
         if not task.cancelled() and (fault := task.exception()) is not None:
             self._faults.append(fault)
         if len(self._under_way) <= self._awaited:
@@ -119,18 +131,33 @@ class Forwarder:
     async def _claim(self, acquirer: str, room: int) -> list[tuple[Advice, Merchant]]:
         """
         Take leases on what is due at one acquirer; each merchant is read once.
+
+        Reversals have a share of their own, and all that captures and refunds leave.
         """
-        now = self._road.clock.now()
-        lease = timedelta(seconds=self._road.timers.advice_answer_seconds + LEASE_MARGIN_SECONDS)
-        claimed = await self._advices.claim(
-            [acquirer], now, now + lease, room, self._under_way.keys()
-        )
+        free = GOING_ON_UNDER_WAY_MAX - len(self._going_on)
+        share = min(room // GOING_ON_SHARE, free)
+        claimed = await self._lease(acquirer, GOING_ON, share, [])
+        is_more = len(claimed) == share
+        claimed += await self._lease(acquirer, TAKING_BACK, room - len(claimed), claimed)
+        if is_more:
+            rest = min(room - len(claimed), free - share)
+            claimed += await self._lease(acquirer, GOING_ON, rest, claimed)
         merchants: dict[UUID, Merchant] = {}
         for merchant_id in {each.merchant_id for each in claimed}:
             merchant = await self._merchants.merchant(merchant_id)
             assert merchant is not None, "a payment without its merchant"
             merchants[merchant_id] = merchant
         return [(each, merchants[each.merchant_id]) for each in claimed]
+
+    async def _lease(
+        self, acquirer: str, kinds: tuple[str, ...], room: int, claimed: list[Advice]
+    ) -> list[Advice]:
+        if room <= 0:
+            return []
+        now = self._road.clock.now()
+        lease = timedelta(seconds=self._road.timers.advice_answer_seconds + LEASE_MARGIN_SECONDS)
+        ours = [*self._under_way, *(each.advice_id for each in claimed)]
+        return await self._advices.claim([acquirer], now, now + lease, room, ours, kinds)
 
     async def _send_safely(self, advice: Advice, merchant: Merchant) -> None:
         try:

@@ -16,6 +16,8 @@ from counterfoil.store.database import Database, Lock
 from counterfoil.store.writer import GroupWriter
 from counterfoil.vault import KeptCard, Vault
 
+TAKING_BACK = ("reversal", "void", "release")  # 0420
+GOING_ON = ("capture", "refund")  # 0220
 TRY_SECONDS_MAX = 5.0
 ANSWERED_SECONDS_MAX = 15.0  # The host has answered: keep trying through a short outage.
 
@@ -143,14 +145,15 @@ class AdviceStore:
         lease_until: datetime,
         limit: int,
         under_way: Collection[UUID] = (),
+        kinds: Collection[str] = (*TAKING_BACK, *GOING_ON),
     ) -> list[Advice]:
         """
-        Take leases on up to *limit* advices that are due, merchant by merchant.
+        Take leases on up to *limit* advices of *kinds* that are due, merchant by merchant.
 
         What an earlier claim of ours took is taken again unless it is still *under_way*.
         """
         due = await self._database.rows(
-            "due_advices", now, limit, acquirers, self.owner, list(under_way)
+            "due_advices", now, limit, acquirers, self.owner, list(under_way), list(kinds)
         )
         claimed: list[Advice] = []
         by_merchant = sorted((row["merchant_id"], row["advice_id"]) for row in due)
