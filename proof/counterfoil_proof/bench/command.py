@@ -15,13 +15,16 @@ import cyclopts
 import msgspec
 from counterfoil import logs
 from counterfoil.supervisor import ProgramError
+from cyclopts import validators
 
 from counterfoil_proof.bench.installation import BenchFailed
 from counterfoil_proof.bench.run import QUICK, WHOLE, run
+from counterfoil_proof.bench.stored import STORED_MAX
 from counterfoil_proof.demo import ports, sandbox
 
 EXIT_NOT_AS_IT_SHOULD = 1
 EXIT_REFUSED = 2
+SETTLED_MAX = 500_000
 
 
 def bench(
@@ -32,6 +35,20 @@ def bench(
     state: Annotated[
         Path | None, cyclopts.Parameter(help="Keep everything below this new folder.")
     ] = None,
+    stored: Annotated[
+        int,
+        cyclopts.Parameter(
+            validator=validators.Number(gte=20_000, lte=STORED_MAX),
+            help="The most payments that are laid in store (not with --quick).",
+        ),
+    ] = WHOLE.stored[-1],
+    settled: Annotated[
+        int,
+        cyclopts.Parameter(
+            validator=validators.Number(gte=1, lte=SETTLED_MAX),
+            help="How many payments are closed and reconciled (not with --quick).",
+        ),
+    ] = WHOLE.settled,
     keep: Annotated[
         Path | None, cyclopts.Parameter(help="Write the figures as JSON into this folder, too.")
     ] = None,
@@ -45,6 +62,9 @@ def bench(
     Exit code 0: the rows are equal and the audit agrees, whatever the rates are. 1: not so.
     2: it could not be measured.
     """
+    sizes = (*(each for each in WHOLE.stored if each < stored), stored)
+    whole = msgspec.structs.replace(WHOLE, stored=sizes, settled=settled)
+    size = QUICK if quick else whole
     os.umask(0o077)
     logs.set_up("bench", "error")
     folder = state.absolute() if state else Path(tempfile.mkdtemp(prefix="counterfoil-bench-"))
@@ -53,7 +73,7 @@ def bench(
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         with sandbox.alone(folder):
-            figures = asyncio.run(run(folder, QUICK if quick else WHOLE, _tell))
+            figures = asyncio.run(run(folder, size, _tell))
     except (BenchFailed, ProgramError, ports.NoPortFree, sandbox.FolderInUse, OSError) as fault:
         _refuse(f"{fault}")
     except KeyboardInterrupt:
@@ -100,12 +120,26 @@ def _show(figures: dict[str, Any]) -> None:
     }
     if "two_processes" in figures:
         lines["gateway, two processes"] = f"{figures['two_processes']['best']:.0f} payments/s"
+    if "settled" in figures:
+        each = figures["settled"]
+        lines["close and reconcile"] = (
+            f"{each['close_and_reconcile_seconds']:.1f} s for {each['payments']} payments"
+        )
+    if "memory" in figures:
+        each = figures["memory"]["gateway_mib_per_thousand_connections"]
+        lines["memory, gateway"] = f"{each:.1f} MiB per thousand connections"
     for what, value in lines.items():
         sys.stdout.write(f"{what:<26}{value}\n")
     sys.stdout.write(f"\nAt {best['connections']} connections, of the machine and of a payment:\n")
     for party, share in best["share_of_the_machine"].items():
         microseconds = best["cpu_us_per_payment"][party]
         sys.stdout.write(f"  {party:<24}{share:6.1%}  {microseconds:8.0f} us\n")
+    for kind in ("by_stored_payments", "by_merchants"):
+        for number, run_ in figures.get(kind, {}).items():
+            sys.stdout.write(
+                f"{kind.replace('_', ' ')} {number:>10}: {run_['payments_per_second']:.0f} "
+                f"payments/s, {sum(run_['cpu_us_per_payment'].values()):.0f} us\n"
+            )
     sys.stdout.write("\nSteps, milliseconds (median, p99, p99.9):\n")
     for step, at in figures["own_latency"]["steps"].items():
         sys.stdout.write(f"  {step:<28}{at['p50']:8.2f}{at['p99']:8.2f}{at['p99_9']:8.2f}\n")

@@ -9,6 +9,7 @@ template, of an answer only status, id and confirmation number are looked at.
 import asyncio
 import gc
 import random
+import resource
 import ssl
 import sys
 import time
@@ -18,7 +19,7 @@ from typing import cast
 import msgspec
 import uvloop
 
-from counterfoil_proof.bench.machine import cpu_seconds
+from counterfoil_proof.bench.machine import cpu_seconds, memory_bytes
 
 CARDS = 4096
 TICK_SECONDS = 0.002
@@ -40,7 +41,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """
     One run. With `payments` it ends after so many; with `rate` it is an open loop.
 
-    `watched` names processes whose CPU is counted while it is measured.
+    `watched` names processes whose CPU is counted while it is measured; `weighs`: their memory,
+    too, at the end, when all connections stand.
     """
 
     ports: list[int]
@@ -53,6 +55,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     rate: float | None = None
     watched: dict[str, list[int]] = {}
     seed: int = 1
+    weighs: bool = False
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,6 +73,7 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     latency_ms: dict[str, float]
     cpu_seconds: dict[str, float]
     first_refusal: str | None = None
+    memory_bytes: dict[str, int] = {}
 
 
 class Bench:
@@ -83,6 +87,7 @@ class Bench:
         self._cards = [_card(chance) for _ in range(CARDS)]
         self._run = f"{plan.seed:x}-{time.time_ns():x}".encode()
         self._number = 0
+        self._keys = [each.encode() for each in plan.keys]
         self.confirmed = 0
         self.begun = 0
         self.refused = 0
@@ -93,6 +98,12 @@ class Bench:
         self.free: deque[Till] = deque()
         self.due: deque[float] = deque()
         self.tills: list[Till] = []
+
+    def merchant(self) -> bytes:
+        """
+        Return the secret of the merchant whose turn it is.
+        """
+        return self._keys[self._number % len(self._keys)]
 
     def body(self) -> tuple[bytes, bytes]:
         """
@@ -149,9 +160,9 @@ class Till(asyncio.Protocol):
     One connection: pays, acknowledges, and begins again.
     """
 
-    def __init__(self, bench: Bench, key: bytes) -> None:
+    def __init__(self, bench: Bench) -> None:
         self._bench = bench
-        self._key = key
+        self._key = b""
         self._transport: asyncio.Transport | None = None
         self._buffer = b""
         self._acknowledges = False
@@ -177,6 +188,7 @@ class Till(asyncio.Protocol):
         """
         self.since = since
         self._acknowledges = False
+        self._key = self._bench.merchant()
         key, body = self._bench.body()
         self._send(b"/v1/payments", b"Idempotency-Key: %b\r\n" % key, body)
 
@@ -253,6 +265,7 @@ async def run(plan: Plan) -> Measured:
         latency_ms=quantiles(bench.latencies),
         cpu_seconds={name: round(after[name] - before[name], 3) for name in after},
         first_refusal=bench.first_refusal,
+        memory_bytes=_memory(plan) if plan.weighs else {},
     )
 
 
@@ -278,11 +291,10 @@ async def _connect(bench: Bench) -> None:
     loop = asyncio.get_running_loop()
 
     async def one(number: int) -> None:
-        key = plan.keys[number % len(plan.keys)].encode()
         port = plan.ports[number % len(plan.ports)]
         async with room:
             _, till = await loop.create_connection(
-                lambda: Till(bench, key), "127.0.0.1", port, ssl=trust
+                lambda: Till(bench), "127.0.0.1", port, ssl=trust
             )
         bench.tills.append(till)
 
@@ -321,6 +333,10 @@ def _cpu(plan: Plan) -> dict[str, float]:
     return ours | {name: cpu_seconds(pids) for name, pids in plan.watched.items()}
 
 
+def _memory(plan: Plan) -> dict[str, int]:
+    return {name: memory_bytes(pids) for name, pids in plan.watched.items()}
+
+
 def _card(chance: random.Random) -> bytes:
     digits = "453957" + "".join(str(chance.randrange(10)) for _ in range(9))
     doubled = [int(each) * (2 - number % 2) for number, each in enumerate(digits)]
@@ -332,6 +348,8 @@ def main() -> None:
     """
     Read a plan, carry it out, write what was measured.
     """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     plan = msgspec.json.decode(sys.stdin.buffer.read(), type=Plan)
     gc.freeze()
     measured = uvloop.run(run(plan))

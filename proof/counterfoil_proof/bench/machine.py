@@ -86,11 +86,19 @@ def cpu_seconds(pids: Iterable[int]) -> float:
     return sum(_ticks(pid) for root in pids for pid in family(root)) / TICKS
 
 
-def resident_bytes(pids: Iterable[int]) -> int:
+def memory_bytes(pids: Iterable[int]) -> int:
     """
-    Return the resident memory of these processes and their children; shared pages count in each.
+    Return the memory of these processes and their children; a shared page counts once (PSS).
     """
-    return sum(_stat(pid, _RSS) for root in pids for pid in family(root)) * PAGE_BYTES
+    return sum(_proportional_bytes(pid) for root in pids for pid in family(root))
+
+
+def _proportional_bytes(pid: int) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text("ascii").splitlines()
+    except OSError:
+        return _stat(pid, _RSS) * PAGE_BYTES
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
 
 
 def family(root: int) -> list[int]:

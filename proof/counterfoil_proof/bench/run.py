@@ -17,7 +17,7 @@ from counterfoil.ledger.listing import our_books
 from counterfoil.store.numbers import OpenBatches
 from counterfoil_rail.listing import charges
 
-from counterfoil_proof.bench import codec, machine, pgbench, rows
+from counterfoil_proof.bench import codec, machine, pgbench, rows, settled, stored
 from counterfoil_proof.bench.installation import BASE, Installation
 from counterfoil_proof.bench.load import Measured, quantiles
 from counterfoil_proof.bench.spans import STEPS
@@ -56,6 +56,10 @@ class Size(msgspec.Struct, frozen=True, kw_only=True):
     clients: tuple[int, ...] = pgbench.CLIENTS
     connections: tuple[int, ...] = CONNECTIONS
     two_gateways: bool = False
+    many_connections: int = 0
+    stored: tuple[int, ...] = ()
+    merchants: tuple[int, ...] = ()
+    settled: int = 0
 
 
 QUICK = Size(
@@ -72,8 +76,12 @@ WHOLE = Size(
     warm_seconds=3,
     own_seconds=20,
     codec_seconds=4,
-    drain_seconds=120,
+    drain_seconds=20,
     two_gateways=True,
+    many_connections=1_000,
+    stored=(10_000, 1_000_000),
+    merchants=stored.MERCHANTS,
+    settled=100_000,
 )
 
 
@@ -107,8 +115,17 @@ async def run(folder: Path, size: Size, tell: Tell) -> Figures:
         tell("The gateway's own time, at half of the best rate")
         own, owned = await _own_time(installation, size, best.payments_per_second * OWN_SHARE)
         confirmed += owned + sum(each.confirmed for each in runs)
+        if size.settled:
+            tell(f"Closing and reconciling {size.settled} payments")
+            settling, more = await settled.measure(installation, size.settled)
+            found["settled"], confirmed = msgspec.to_builtins(settling), confirmed + more
+        if size.many_connections:
+            tell(f"Memory, with {size.many_connections} connections")
+            found["memory"], more = await _memory(installation, size.many_connections)
+            confirmed += more
         tell("Audit")
         audited = await _audited(installation, confirmed)
+        found |= await _growth(installation, size, tell)
     ours = rows.by_payment(written)
     theirs = {form: rows.by_payment(each) for form, each in beside.rows.items()}
     return {
@@ -250,6 +267,43 @@ def _steps(spans: dict[str, float]) -> dict[str, float]:
         "rest of the acknowledgment": spans["acknowledgment"] - stored["acknowledge"],
         "wait for the rail": rail,
     }
+
+
+async def _memory(installation: Installation, connections: int) -> tuple[Figures, int]:
+    """
+    Weigh every party with few connections and with many, each of which makes a payment.
+    """
+    async with installation.running("gateway", "worker"):
+        few = await installation.load(1, payments=connections, weighs=True)
+        many = await installation.load(connections, payments=connections, weighs=True)
+    per_thousand = (many.memory_bytes["gateway"] - few.memory_bytes["gateway"]) * 1000 / connections
+    return {
+        "mib_per_process": {name: _mib(each) for name, each in few.memory_bytes.items()},
+        "mib_with_many_connections": {name: _mib(each) for name, each in many.memory_bytes.items()},
+        "connections": connections,
+        "gateway_mib_per_thousand_connections": _mib(per_thousand),
+    }, few.confirmed + many.confirmed
+
+
+def _mib(count: float) -> float:
+    return round(count / 2**20, 1)
+
+
+async def _growth(installation: Installation, size: Size, tell: Tell) -> Figures:
+    """
+    Measure with much stored and with many merchants. After the audit: copies are not for it.
+    """
+    terms = {"warm_seconds": size.warm_seconds, "seconds": size.load_seconds}
+    found: Figures = {}
+    if size.stored:
+        tell(f"Laying and measuring with {', '.join(map(str, size.stored))} stored payments")
+        sizes = await stored.at_sizes(installation, size.stored, terms)
+        found["by_stored_payments"] = {str(number): _one(each) for number, each in sizes.items()}
+    if size.merchants:
+        tell(f"Measuring with {', '.join(map(str, size.merchants))} merchants")
+        counts = await stored.with_merchants(installation, size.merchants, terms)
+        found["by_merchants"] = {str(number): _one(each) for number, each in counts.items()}
+    return found
 
 
 async def _audited(installation: Installation, confirmed: int) -> Figures:
