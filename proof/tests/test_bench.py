@@ -3,9 +3,10 @@ A benchmark of a few seconds: every figure is there, rows are equal, books agree
 """
 
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
-from counterfoil_proof.bench import load, rows
+from counterfoil_proof.bench import load, plots, rows
 from counterfoil_proof.bench.codec import measure
 from counterfoil_proof.bench.rows import Written
 from counterfoil_proof.bench.run import Size, run
@@ -20,6 +21,10 @@ TINY = Size(
     counted=40,
     clients=(2,),
     connections=(1, 4),
+    many_connections=8,
+    stored=(50,),
+    merchants=(3,),
+    settled=60,
 )
 KEYS = {
     "pgbench_payments_per_second",
@@ -33,6 +38,7 @@ KEYS = {
 PARTIES = {"load generator", "gateway", "worker", "rail", "postgres", "mailbox"}
 
 
+@pytest.mark.timeout(300)
 async def test_a_tiny_bench_writes_equal_rows_and_the_audit_agrees(tmp_path: Path) -> None:
     """Both sides write the same rows, and every number received is in everybody's books."""
     found = await run(tmp_path / "bench", TINY, lambda _: None)
@@ -48,6 +54,13 @@ async def test_a_tiny_bench_writes_equal_rows_and_the_audit_agrees(tmp_path: Pat
     for each in found["one_process"]["runs"]:
         assert each["refused"] == 0, each["first_refusal"]
         assert each["cpu_us_per_payment"].keys() == PARTIES
+    assert found["settled"]["payments"] >= found["settled"]["batches"] > 0
+    assert found["memory"]["mib_per_process"].keys() == PARTIES - {"load generator"}
+    for each in (found["by_stored_payments"]["50"], found["by_merchants"]["3"]):
+        assert each["payments"] > 0
+        assert each["refused"] == 0, each["first_refusal"]
+    for draw in plots.CHARTS.values():
+        assert ElementTree.fromstring(draw(found)).tag.endswith("svg")
     assert {"own", "intend", "conclude", "acknowledge"} <= found["own_latency"]["steps"].keys()
 
 

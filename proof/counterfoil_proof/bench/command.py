@@ -8,13 +8,14 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import cyclopts
 import msgspec
 from counterfoil import logs
-from counterfoil.supervisor import ProgramError
+from counterfoil.supervisor import STOP_SIGNALS, ProgramError
 from cyclopts import validators
 
 from counterfoil_proof.bench.installation import BenchFailed
@@ -73,11 +74,11 @@ def bench(
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         with sandbox.alone(folder):
-            figures = asyncio.run(run(folder, size, _tell))
+            figures = asyncio.run(_until_stopped(run(folder, size, _tell)))
     except (BenchFailed, ProgramError, ports.NoPortFree, sandbox.FolderInUse, OSError) as fault:
         _refuse(f"{fault}")
-    except KeyboardInterrupt:
-        _refuse("stopped by Ctrl-C; everything that was started has ended")
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        _refuse("stopped; everything that was started has ended")
     finally:
         if state is None:
             shutil.rmtree(folder, ignore_errors=True)
@@ -89,6 +90,17 @@ def bench(
         _show(figures)
     holds = figures["audit"]["agrees"] and figures["rows_per_payment"]["equal"]
     sys.exit(0 if holds else EXIT_NOT_AS_IT_SHOULD)
+
+
+async def _until_stopped(work: Coroutine[Any, Any, dict[str, Any]]) -> dict[str, Any]:
+    """
+    Let SIGTERM and SIGHUP end everything as Ctrl-C does.
+    """
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+    for number in STOP_SIGNALS:
+        loop.add_signal_handler(number, task.cancel)
+    return await work
 
 
 def _written(figures: dict[str, Any]) -> str:

@@ -136,8 +136,10 @@ class Installation:
                 running.communicate(msgspec.json.encode(plan)), LOAD_SECONDS_MAX
             )
         except TimeoutError as error:
-            running.kill()
             raise BenchFailed(f"the load took longer than {LOAD_SECONDS_MAX:g} s") from error
+        finally:
+            if running.returncode is None:
+                running.kill()
         if running.returncode:
             raise BenchFailed(f"the load generator failed: {complaint.decode()[-500:].strip()}")
         measured = msgspec.json.decode(said, type=Measured)

@@ -7,9 +7,11 @@ template, of an answer only status, id and confirmation number are looked at.
 """
 
 import asyncio
+import ctypes
 import gc
 import random
 import resource
+import signal
 import ssl
 import sys
 import time
@@ -21,6 +23,7 @@ import uvloop
 
 from counterfoil_proof.bench.machine import cpu_seconds, memory_bytes
 
+PR_SET_PDEATHSIG = 1  # prctl(2)
 CARDS = 4096
 TICK_SECONDS = 0.002
 REFUSED_PAUSE_SECONDS = 0.05
@@ -318,13 +321,13 @@ async def _tick(bench: Bench, rate: float) -> None:
 
 async def _until_done(bench: Bench) -> None:
     plan = bench.plan
-    until = time.perf_counter() + DRAIN_SECONDS_MAX
-    while time.perf_counter() < until:
+    seen, until = -1, 0.0
+    while seen != bench.confirmed or time.perf_counter() < until:
+        if seen != bench.confirmed:  # As long as payments come in, it goes on.
+            seen, until = bench.confirmed, time.perf_counter() + DRAIN_SECONDS_MAX
         more = bench.selling and plan.payments is not None and bench.begun < plan.payments
         if not more and not bench.under_way:
             return
-        if more:
-            until = time.perf_counter() + DRAIN_SECONDS_MAX
         await asyncio.sleep(TICK_SECONDS)
 
 
@@ -348,6 +351,7 @@ def main() -> None:
     """
     Read a plan, carry it out, write what was measured.
     """
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # Never without its bench.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     plan = msgspec.json.decode(sys.stdin.buffer.read(), type=Plan)

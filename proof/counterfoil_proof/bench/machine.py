@@ -46,8 +46,15 @@ def describe(folder: Path, postgresql: str) -> Machine:
         python=platform.python_version(),
         postgresql=postgresql,
         fsyncs_per_second=round(_fsyncs(folder)),
-        load_before=round(os.getloadavg()[0], 2),
+        load_before=load(),
     )
+
+
+def load() -> float:
+    """
+    Return how many processes wanted to run lately, on average over a minute.
+    """
+    return round(os.getloadavg()[0], 2)
 
 
 def cores() -> int:

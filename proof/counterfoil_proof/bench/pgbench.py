@@ -224,8 +224,10 @@ async def _run(
     try:
         said, complaint = await asyncio.wait_for(running.communicate(), RUN_SECONDS_MAX)
     except TimeoutError as error:
-        running.kill()
         raise BenchFailed(f"pgbench took longer than {RUN_SECONDS_MAX:g} s") from error
+    finally:
+        if running.returncode is None:
+            running.kill()
     text = said.decode()
     rate, done, latency = _TPS.search(text), _DONE.search(text), _LATENCY.search(text)
     if running.returncode or not (rate and done and latency):

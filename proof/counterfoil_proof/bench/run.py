@@ -150,7 +150,7 @@ async def run(folder: Path, size: Size, tell: Tell) -> Figures:
         **found,
         "own_latency": own,
         "codec": msgspec.to_builtins(coded),
-        "machine": msgspec.to_builtins(described),
+        "machine": {**msgspec.to_builtins(described), "load_after": machine.load()},
     }
 
 

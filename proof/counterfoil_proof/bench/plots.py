@@ -1,0 +1,182 @@
+"""
+Plots of a benchmark's figures as SVG, for the page about performance.
+
+    python -m counterfoil_proof.bench.plots proof/results/bench-MOMENT.json docs/pictures
+"""
+
+import sys
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+WIDTH = 960
+LEFT = 250  # Where bars begin; labels stand before.
+RIGHT = 110  # Room for the figure behind a bar.
+ROW = 26
+BAR = 16
+HEAD = 62
+STYLE = """
+    :root { --paper: #ffffff; --ink: #1b2733; --soft: #515d69; --line: #c6cac0; --a: #1b5e4a;
+      --b: #a8341f; --c: #3c6ea5; --d: #b0842b; --e: #7a5195; --f: #7d8790; }
+    @media (prefers-color-scheme: dark) {
+      :root { --paper: #11161b; --ink: #ecebe4; --soft: #a9b2ba; --line: #47525d; --a: #83cbae;
+        --b: #f39a82; --c: #8db8e8; --d: #e2bd6b; --e: #c3a1dc; --f: #98a2ab; }
+    }
+    text { font-family: system-ui, -apple-system, "Segoe UI", Roboto, Arial, sans-serif;
+      font-size: 14px; fill: var(--ink); }
+    .sheet { fill: var(--paper); stroke: var(--line); }
+    .head { font-size: 17px; font-weight: 650; }
+    .soft { font-size: 13px; fill: var(--soft); }
+    .label { text-anchor: end; }
+    .a { fill: var(--a); } .b { fill: var(--b); } .c { fill: var(--c); } .d { fill: var(--d); }
+    .e { fill: var(--e); } .f { fill: var(--f); }
+"""
+PARTIES = ("gateway", "postgres", "worker", "rail", "mailbox", "load generator")
+COLOURS = "abcdef"
+
+
+class Bar(msgspec.Struct, frozen=True):
+    """
+    One row: its label, and its parts as colour and value; the figure behind it.
+    """
+
+    label: str
+    parts: list[tuple[str, float]]
+    figure: str
+
+    @property
+    def length(self) -> float:
+        """
+        The sum of its parts.
+        """
+        return sum(value for _, value in self.parts)
+
+
+def rates(figures: dict[str, Any]) -> str:
+    """
+    Draw payments a second: pgbench by form and clients, the gateway by connections.
+    """
+    bars = [
+        _plain(f"pgbench {each['form']}, {each['clients']} clients", "b", each)
+        for each in figures["pgbench"]
+    ]
+    for kind, name in (("one_process", "gateway"), ("two_processes", "two gateways")):
+        bars += [
+            _plain(f"{name}, {each['connections']} connections", "a", each)
+            for each in figures.get(kind, {}).get("runs", [])
+        ]
+    return _chart("Payments a second", "pgbench writes the same rows, one payment at a time", bars)
+
+
+def costs(figures: dict[str, Any]) -> str:
+    """
+    Draw CPU microseconds a payment, by party.
+    """
+    runs = [(f"{each['connections']} connections", each) for each in figures["one_process"]["runs"]]
+    runs += [
+        (f"{int(number):,} payments stored", each)
+        for number, each in figures.get("by_stored_payments", {}).items()
+    ]
+    runs += [
+        (f"{int(number):,} merchants", each)
+        for number, each in figures.get("by_merchants", {}).items()
+    ]
+    bars = []
+    for label, run in runs:
+        spent = run["cpu_us_per_payment"]
+        parts = [
+            (colour, spent.get(party, 0.0)) for party, colour in zip(PARTIES, COLOURS, strict=True)
+        ]
+        bars.append(Bar(label, parts, f"{sum(value for _, value in parts):,.0f} us"))
+    title = "CPU microseconds of a whole payment"
+    return _chart(title, "stored and merchants: without the worker", bars, PARTIES)
+
+
+def steps(figures: dict[str, Any]) -> str:
+    """
+    Draw the gateway's own time by step: the median, and what lies between it and the 99th.
+    """
+    bars = [
+        Bar(
+            step,
+            [("a", at["p50"]), ("d", at["p99"] - at["p50"])],
+            f"{at['p50']:.1f} / {at['p99']:.1f} ms",
+        )
+        for step, at in figures["own_latency"]["steps"].items()
+    ]
+    title = "The gateway's own time in a payment and its acknowledgment"
+    return _chart(title, "at half of the best rate", bars, ("median", "", "", "99th percentile"))
+
+
+def _plain(label: str, colour: str, run: dict[str, Any]) -> Bar:
+    rate = run["payments_per_second"]
+    return Bar(label, [(colour, rate)], f"{rate:,.0f}")
+
+
+def _chart(title: str, subtitle: str, bars: list[Bar], legend: tuple[str, ...] = ()) -> str:
+    longest = max((each.length for each in bars), default=0.0) or 1.0
+    scale = (WIDTH - LEFT - RIGHT) / longest
+    height = HEAD + ROW * (len(bars) + bool(legend)) + 18
+    said = "; ".join(f"{each.label}: {each.figure}" for each in bars)
+    lines = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" '
+        'aria-labelledby="title desc">',
+        f'  <title id="title">{escape(title)}</title>',
+        f'  <desc id="desc">{escape(said)}</desc>',
+        f"  <style>{STYLE}  </style>",
+        f'  <rect class="sheet" x="0.5" y="0.5" width="{WIDTH - 1}" height="{height - 1}" rx="6"/>',
+        f'  <text class="head" x="20" y="28">{escape(title)}</text>',
+        f'  <text class="soft" x="20" y="48">{escape(subtitle)}</text>',
+    ]
+    for number, bar in enumerate(bars):
+        lines += _bar(bar, HEAD + ROW * number, scale)
+    lines += _legend(legend, HEAD + ROW * len(bars) + 6)
+    return "\n".join([*lines, "</svg>", ""])
+
+
+def _bar(bar: Bar, top: int, scale: float) -> list[str]:
+    base = top + BAR - 3
+    lines = [f'  <text class="label" x="{LEFT - 10}" y="{base}">{escape(bar.label)}</text>']
+    at = float(LEFT)
+    for colour, value in bar.parts:
+        width = max(0.0, value * scale)
+        lines.append(
+            f'  <rect class="{colour}" x="{at:.1f}" y="{top}" width="{width:.1f}" height="{BAR}"/>'
+        )
+        at += width
+    lines.append(f'  <text class="soft" x="{at + 8:.1f}" y="{base}">{escape(bar.figure)}</text>')
+    return lines
+
+
+def _legend(legend: tuple[str, ...], top: int) -> list[str]:
+    lines = []
+    at = LEFT
+    for name, colour in zip(legend, COLOURS, strict=False):
+        if name:
+            lines.append(
+                f'  <rect class="{colour}" x="{at}" y="{top}" width="12" height="12"/>'
+                f'<text class="soft" x="{at + 17}" y="{top + 11}">{escape(name)}</text>'
+            )
+            at += 34 + 8 * len(name)
+    return lines
+
+
+CHARTS = {"bench-rates": rates, "bench-costs": costs, "bench-steps": steps}
+
+
+def main(words: list[str]) -> None:
+    """
+    Draw every chart of a result into a folder.
+    """
+    if len(words) != 2:
+        sys.stderr.write("usage: plots RESULT.json FOLDER\n")
+        sys.exit(2)
+    figures = msgspec.json.decode(Path(words[0]).read_bytes())
+    for name, draw in CHARTS.items():
+        Path(words[1], f"{name}.svg").write_text(draw(figures), "utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
