@@ -14,7 +14,7 @@ import msgspec
 from counterfoil.network import mux
 from counterfoil.network.link import AcquirerLink
 from counterfoil.network.outcome import NotSent
-from counterfoil.payments import authorize, recovery
+from counterfoil.payments import authorize, recovery, screening
 from counterfoil.payments.conclude import conclude
 from counterfoil.payments.lifecycle import Cause, State
 from counterfoil.store import queries
@@ -124,6 +124,10 @@ async def _charge_anew(shop: Shop) -> None:
     for order in [each for each in shop.orders.values() if each.status in ("open", "unknown")]:
         order.key, order.status = f"{order.key}-again", "open"
         await shop._buy(order)
+
+
+def _no_refusals(*_: Any, **__: Any) -> tuple[()]:
+    return ()
 
 
 def _forgotten(*_: Any, **__: Any) -> None:
@@ -246,6 +250,18 @@ MUTANTS = (
         says="The sweep reverses a payment whatever has become of it meanwhile.",
         seed=29,
         arm=lambda: reworded("reverse", "AND p.state = i.from_state", ""),
+    ),
+    Mutant(
+        name="keep_what_the_rules_refuse",
+        says="An approval with a wrong security code is kept against the merchant's rules.",
+        seed=1,
+        arm=lambda: replaced(screening, "_verification_refusals", _no_refusals),
+    ),
+    Mutant(
+        name="serve_the_blocked",
+        says="Nobody reads the block list.",
+        seed=1,
+        arm=lambda: replaced(screening, "judge", _no_refusals),
     ),
 )
 

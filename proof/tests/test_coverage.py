@@ -1,5 +1,6 @@
 """A simulation that has seen too little says so."""
 
+import pytest
 from counterfoil_proof.simulate.coverage import (
     IN_EACH,
     IN_MANY,
@@ -16,6 +17,22 @@ def test_a_universe_in_which_nobody_connects_is_no_proof() -> None:
 
 def test_a_universe_that_has_seen_enough_lacks_nothing() -> None:
     assert lacking_in_one(dict(IN_EACH)) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "forced captured",
+        "credit captured",
+        "partial approval captured",
+        "security code wrong reversed",
+        "blocked by the shop",
+    ],
+)
+def test_a_long_run_without_one_of_the_kinds_is_no_proof(name: str) -> None:
+    seen = {each: 1 for each in IN_MANY if each != name}
+
+    assert lacking_in_all(seen, MANY) == [f"{name}: never seen"]
 
 
 def test_a_long_run_must_have_seen_every_fault() -> None:

@@ -3,13 +3,19 @@
 import asyncio
 from collections.abc import Iterator
 
+import msgspec
 import pytest
+from counterfoil.network.verification_results import Cvv
+from counterfoil.payments.payment import PartialApprovals
+from counterfoil.payments.policy import Policy
 from counterfoil_client.cards import Card
+from counterfoil_proof.simulate.traffic import HALF_APPROVED_MINOR, WRONG_CODE
 from counterfoil_proof.world.chance import Chance
 from counterfoil_proof.world.life import Life
 from counterfoil_proof.world.server import Server, serving, statements
 from counterfoil_proof.world.shop import Order
 from counterfoil_proof.world.weather import storm
+from counterfoil_proof.world.witness import BLOCKED_EMAIL
 from counterfoil_proof.world.world import Plan, World, live
 
 CARD = Card(number="4111111111111111", expiry_month=12, expiry_year=2030, cvv="123")
@@ -63,6 +69,41 @@ def test_a_decline_is_no_payment(server: Server) -> None:
     assert world.story.violations == []
     assert world.shops[0].orders["order-1"].status == "not_paid"
     assert world.story.counts["state declined"] == 1
+
+
+@pytest.mark.parametrize("accepted", [True, False])
+def test_other_kinds_and_the_merchants_rules_come_out_as_the_books_say(
+    server: Server, accepted: bool
+) -> None:
+    wrong = msgspec.structs.replace(CARD, cvv=WRONG_CODE)
+    half = msgspec.structs.replace(order(3), amount_minor=HALF_APPROVED_MINOR)
+    orders = [
+        msgspec.structs.replace(order(1, kind="forced"), voice_approval_code="V1234"),
+        order(2, kind="credit"),
+        half,
+        order(4, card=wrong),
+        msgspec.structs.replace(order(5), email=BLOCKED_EMAIL),
+    ]
+
+    async def scenario(world: World) -> None:
+        await asyncio.wait([world.shops[0].buy(each) for each in orders])
+        assert await world.settle()
+        await world.check()
+
+    setting = PartialApprovals.ACCEPT if accepted else PartialApprovals.REVERSE
+    plan = Plan(
+        credits_allowed=True,
+        partial_approvals=setting,
+        screening=Policy(cvv_refused=(Cvv.NO_MATCH,)),
+    )
+    world, _ = live(server, plan, scenario)
+
+    assert world.story.violations == []
+    told = "paid" if accepted else "not_paid"
+    assert [each.status for each in orders] == ["paid", "paid", told, "not_paid", "not_paid"]
+    assert half.paid_minor == HALF_APPROVED_MINOR // 2  # What was approved, kept or not.
+    counts = world.story.counts
+    assert counts["blocked by the shop"] == counts["security code wrong reversed"] == 1
 
 
 def test_the_same_seed_tells_the_same_story(server: Server) -> None:

@@ -9,6 +9,9 @@ from random import Random
 
 import msgspec
 from counterfoil.config import Timers
+from counterfoil.network.verification_results import Cvv
+from counterfoil.payments.payment import PartialApprovals
+from counterfoil.payments.policy import Policy
 
 from counterfoil_proof.simulate.traffic import Customer, visit
 from counterfoil_proof.simulate.troubles import trouble
@@ -17,7 +20,7 @@ from counterfoil_proof.world.clock import EPOCH
 from counterfoil_proof.world.weather import Weather, storm
 from counterfoil_proof.world.world import Plan, World
 
-VISITS_A_DAY = (30, 60)
+VISITS_A_DAY = (120, 240)
 TRAFFIC_SECONDS = (40.0, 90.0)
 QUIET_SALES = 8
 TROUBLES_A_DAY = (0, 6)
@@ -46,6 +49,7 @@ def draw(seed: int, days: int) -> tuple[Universe, Weather]:
     """
     chance = Chance(seed).stream("universe")
     answer_seconds = chance.choice((3.0, 8.0, 20.0))
+    accept, reverse = PartialApprovals.ACCEPT, PartialApprovals.REVERSE
     plan = Plan(
         seed=seed,
         gateways=chance.choice((1, 2, 2, 3)),
@@ -55,6 +59,9 @@ def draw(seed: int, days: int) -> tuple[Universe, Weather]:
         terminals=chance.choice((1, 2)),
         acknowledge_seconds=chance.choice((5, 15, 30, 60)),
         cutoff=time_of_day(14, chance.choice((1, 1, 2))),
+        credits_allowed=True,
+        partial_approvals=chance.choice((accept, accept, reverse)),
+        screening=Policy(cvv_refused=(Cvv.NO_MATCH,)),
         timers=Timers(
             send_seconds=chance.choice((1.0, 2.0, 5.0)),
             answer_seconds=answer_seconds,

@@ -19,10 +19,13 @@ from counterfoil_client.commands import Answer, Event, Send
 from counterfoil_proof.world.shop import Movement, Order, Shop
 from counterfoil_proof.world.story import Story
 from counterfoil_proof.world.web import Session
+from counterfoil_proof.world.witness import BLOCKED_EMAIL
 
 TRY_SECONDS = 30.0
 TRIES_MAX = 4
-NEVER_ANSWERED_MINOR = 9000_68  # By the rail's cents rule.
+NEVER_ANSWERED_MINOR = 9000_68  # By the rail's cents rule, as the next.
+HALF_APPROVED_MINOR = 9000_10
+WRONG_CODE = "999"  # A security code that does not match, by the rail's rule.
 
 GOOD = ("4111111111111111", "4242424242424242", "5555555555554444", "378282246310005")
 BAD = ("4000000000000002", "4000000000009995", "4000000000000119", "4000000000000127")
@@ -72,11 +75,11 @@ class Customer:
         )
         return _timed(wire.payment(key or order.key, terms, order.card)[1])
 
-    async def paid(self, kind: str) -> Order:
+    async def paid(self, kind: str, **other: Any) -> Order:
         """
-        Buy through the shop's client; return the order, paid or not.
+        Buy through the shop's client, what is *other* about the order; return it, paid or not.
         """
-        order = self.order(kind)
+        order = msgspec.structs.replace(self.order(kind), **other)
         await asyncio.wait([self.shop.buy(order)])
         return order
 
@@ -215,6 +218,54 @@ async def verified(customer: Customer) -> None:
     await _tried(customer.shop.session(), _timed(request))
 
 
+async def forced(customer: Customer) -> None:
+    """
+    A sale that was approved by voice; now and then it is voided, whole or in part.
+    """
+    order = await customer.paid("forced", voice_approval_code="V1234")
+    if customer.chance.random() < 0.4:
+        await customer.follow(order, "void", customer.chance.choice((None, 50)))
+
+
+async def credited(customer: Customer) -> None:
+    """
+    Money that is given and was never taken here; now and then it is taken back.
+    """
+    order = await customer.paid("credit")
+    if customer.chance.random() < 0.3:
+        await customer.follow(order, "void")
+
+
+async def approved_in_part(customer: Customer) -> None:
+    """
+    Half of what was asked is approved: the merchant's setting says what becomes of it.
+    """
+    kind = customer.chance.choice(("sale", "authorization"))
+    order = await customer.paid(kind, amount_minor=HALF_APPROVED_MINOR)
+    follower = customer.chance.choice(("refund", "void", None))
+    if kind == "authorization":
+        await customer.follow(order, "capture")
+    elif follower:
+        await customer.follow(order, follower)
+
+
+async def refused_by_the_rules(customer: Customer) -> None:
+    """
+    A wrong security code: the issuer approves, and the shop's rules give it back.
+    """
+    kind = customer.chance.choice(("sale", "authorization"))
+    card = msgspec.structs.replace(_card(GOOD[0]), cvv=WRONG_CODE)
+    await customer.paid(kind, card=card)
+
+
+async def blocked(customer: Customer) -> None:
+    """
+    Somebody whom the shop does not serve: nobody is asked.
+    """
+    kind = customer.chance.choice(("sale", "authorization"))
+    await customer.paid(kind, email=BLOCKED_EMAIL)
+
+
 async def void_races_refund(customer: Customer) -> None:
     """
     A sale that is voided and refunded at once: one of them at most.
@@ -329,6 +380,11 @@ VISITS: tuple[tuple[Visit, int], ...] = (
     (voided, 70),
     (refunded, 70),
     (void_races_refund, 20),
+    (forced, 40),
+    (credited, 40),
+    (approved_in_part, 30),
+    (refused_by_the_rules, 30),
+    (blocked, 20),
     (unclaimed, 50),
     (refused, 40),
     (claimed_late, 50),

@@ -109,7 +109,7 @@ def _orders(world: "World") -> list[dict[str, Any]]:
             "order": order.number,
             "payment_id": order.payment_id,
             "status": order.status,
-            "amount_minor": order.amount_minor,
+            "amount_minor": -order.amount_minor if order.kind == "credit" else order.paid_minor,
             "currency": order.currency,
             "rrn": None,
             "confirmation_number": order.confirmation_number,
@@ -127,7 +127,8 @@ def _check_keys(world: "World", theirs: list[Any]) -> None:
     """
     standing: dict[str, list[str]] = defaultdict(list)
     for row in theirs:
-        if row["held_minor"] + row["captured_minor"] - row["refunded_minor"] <= 0:
+        stands = row["held_minor"] + row["captured_minor"] - row["refunded_minor"]
+        if stands + row["credited_minor"] <= 0:
             continue
         for seen in world.witness.payments.values():
             if any(t[0] == row["terminal_id"] and t[2] == row["stan"] for t in seen.traces):
@@ -151,7 +152,7 @@ def _check_shops(world: "World", ours: OurBooks) -> None:
                 each.payment
                 for each in ours.payments
                 if each.order == order.number
-                and each.held_minor + each.captured_minor - each.refunded_minor > 0
+                and each.held_minor + each.captured_minor != each.refunded_minor
             ]
             if len(standing) > 1:
                 world.story.violated("an order is charged once", str(standing), *standing)

@@ -51,8 +51,10 @@ class Order(msgspec.Struct, kw_only=True):
     card: Card
     key: str
     email: str | None = None
+    voice_approval_code: str | None = None
     status: str = "open"
     payment_id: str | None = None
+    paid_minor: int = 0
     confirmation_number: str | None = None
 
 
@@ -219,6 +221,7 @@ class Shop:
             customer_email=order.email,
             billing=Billing(postal_code="62704", street="10 Main"),
             idempotency_key=order.key,
+            voice_approval_code=order.voice_approval_code,
         )
         try:
             payment = await self.drive(steps, intent)
@@ -266,7 +269,8 @@ class Shop:
         assert self.life is not None
         self.life.point("shop note before")
         order.payment_id = payment.id
-        order.status = "paid" if payment.paid else "not_paid"
+        order.status = "paid" if payment.paid or payment.credited else "not_paid"
+        order.paid_minor = payment.authorized_minor or payment.amount_minor
         if payment.charged is None and payment.state != "not_sent":
             order.status = "unknown"
         order.confirmation_number = payment.confirmation_number

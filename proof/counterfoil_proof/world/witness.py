@@ -26,6 +26,7 @@ CONFIRMED = STANDS | {"voiding", "voided", "expired"}
 UNDONE = {"reversing", "reversed"}
 LEGAL = {
     (None, "processing"),
+    (None, "declined"),  # By the shop's own rules: nobody was asked.
     ("processing", "not_sent"),
     ("processing", "declined"),
     ("processing", "approved"),
@@ -46,19 +47,25 @@ LEGAL = {
     ("reversing", "reversed"),
     ("reversed", "reversing"),
 }
+# A credit in a batch that the acquirer has closed by itself can no longer be taken back.
+LEGAL_OF_CREDIT = LEGAL | {("voiding", "captured"), ("reversing", "captured")}
+BLOCKED_EMAIL = "blocked@shoppers.test"  # Whom a shop with rules does not serve.
+NO_MATCH = "N"  # Of the security code (DE 44).
 CHANGED = """
 SELECT c.number, p.merchant_id, p.payment_id, p.state, p.kind, p.version, p.terminal_id, p.stan,
     p.rrn, p.transmitted_at, p.idempotency_key, p.confirmation_number, p.amount_minor,
-    p.authorized_minor, p.captured_minor, p.released_minor, p.refunded_minor
+    p.authorized_minor, p.captured_minor, p.released_minor, p.refunded_minor,
+    p.customer_email, p.cvv_result, p.response_code
 FROM witness_changes AS c JOIN payments AS p USING (merchant_id, payment_id)
 WHERE c.number > $1 ORDER BY c.number
 """
 NEW_CHARGES = """
-SELECT id, terminal_id, sent_at, stan, response_code, held_minor, captured_minor
+SELECT id, terminal_id, sent_at, stan, response_code, held_minor,
+    captured_minor + credited_minor
 FROM charge WHERE id > ? ORDER BY id
 """
 CHARGE = """
-SELECT held_minor + captured_minor - refunded_minor FROM charge
+SELECT held_minor + captured_minor + credited_minor - refunded_minor FROM charge
 WHERE terminal_id = ? AND sent_at = ? AND stan = ?
 """
 
@@ -77,6 +84,7 @@ class Seen(msgspec.Struct):
 
     name: str
     key: str
+    kind: str
     state: str
     version: int
     confirmation: str | None
@@ -120,7 +128,15 @@ class Witness:
     Looks at every step of a universe.
     """
 
-    def __init__(self, story: Story, clock: WorldClock, *, send_seconds: float) -> None:
+    def __init__(
+        self,
+        story: Story,
+        clock: WorldClock,
+        *,
+        send_seconds: float,
+        screens: bool = False,
+        accepts_parts: bool = False,
+    ) -> None:
         self.story = story
         self.payments: dict[str, Seen] = {}
         self.store: Store
@@ -130,6 +146,8 @@ class Witness:
         self.mails: dict[str, int] = {}
         self._clock = clock
         self._send_seconds = send_seconds
+        self._screens = screens
+        self._accepts_parts = accepts_parts
         self._last_change = 0
         self._last_charge = 0
         self._began: dict[Trace, datetime] = {}
@@ -159,6 +177,7 @@ class Witness:
             seen = Seen(
                 name=name,
                 key=row["idempotency_key"],
+                kind=row["kind"],
                 state=row["state"],
                 version=0,
                 confirmation=None,
@@ -183,13 +202,16 @@ class Witness:
         if seen.states[-1:] != [seen.state]:
             seen.states.append(seen.state)
             self.story.count(f"state {seen.state}")
+            self.story.count(f"{seen.kind} {seen.state}")
         self._check_confirmation(seen, row)
         self._check_amounts(seen, row)
+        self._check_rules(seen, row)
         self._check_at_acquirer(seen)
 
     def _check_move(self, seen: Seen, row: Any, before: str | None) -> None:
         after = row["state"]
-        if before != after and (before, after) not in LEGAL:
+        legal = LEGAL_OF_CREDIT if seen.kind == "credit" else LEGAL
+        if before != after and (before, after) not in legal:
             self._violated("only legal moves", f"{before} > {after}", seen)
         if row["version"] < seen.version:
             self._violated("versions rise", f"{seen.version} > {row['version']}", seen)
@@ -215,8 +237,31 @@ class Witness:
 
     def _check_amounts(self, seen: Seen, row: Any) -> None:
         held = row["authorized_minor"] - row["captured_minor"] - row["released_minor"]
-        if held < 0 or not 0 <= row["refunded_minor"] <= row["captured_minor"]:
+        taken = row["amount_minor"] if seen.kind == "credit" else row["captured_minor"]
+        if held < 0 or not 0 <= row["refunded_minor"] <= taken:
             self._violated("never more than there is", str(dict(row)), seen)
+        if row["authorized_minor"] > row["amount_minor"]:
+            self._violated("never more than was asked", str(dict(row)), seen)
+
+    def _check_rules(self, seen: Seen, row: Any) -> None:
+        """
+        The merchant's own rules: who is never asked for, and what is given back.
+        """
+        stands = seen.state in STANDS or seen.state == "approved"
+        if 0 < row["authorized_minor"] < row["amount_minor"]:
+            self.story.count(f"partial approval {seen.state}")
+            if stands and not self._accepts_parts:
+                self._violated("a part is taken only where that is wanted", seen.state, seen)
+        if not self._screens:
+            return
+        if row["customer_email"] == BLOCKED_EMAIL:
+            self.story.count("blocked by the shop")
+            if seen.states != ["declined"]:
+                self._violated("nobody asks for whom the shop blocks", seen.state, seen)
+        if seen.kind in ("sale", "authorization") and row["cvv_result"] == NO_MATCH:
+            self.story.count(f"security code wrong {seen.state}")
+            if stands:
+                self._violated("what the rules refuse never stands", seen.state, seen)
 
     def _check_at_acquirer(self, seen: Seen) -> None:
         """
@@ -242,7 +287,7 @@ class Witness:
         self.story.count(f"sent {request.mti}")
         if request.function in ("0500", "0520"):
             self._check_close(life, request)
-        if request.function not in ("0100", "0200"):
+        if request.function not in ("0100", "0200") and not _is_forced(request):
             self.story.tell(life, f"writes {request.mti}", *self._subjects(request))
             return
         name = self._by_trace.get(_trace(request))
@@ -286,7 +331,7 @@ class Witness:
         """
         The acquirer has written an answer, so what it booked is durable: look at its books.
         """
-        if frame[HEADER_BYTES : HEADER_BYTES + 4] not in (b"0110", b"0210"):
+        if frame[HEADER_BYTES : HEADER_BYTES + 4] not in (b"0110", b"0210", b"0230"):
             return
         for row in self.acquirer.read(NEW_CHARGES, self._last_charge):
             self._last_charge = row[0]
@@ -348,6 +393,9 @@ class Witness:
         if told is None or told.charged is None or told.id not in self.payments:
             return
         seen = self.payments[told.id]
+        if seen.kind == "credit":  # It never charges; what was given is looked at in the books.
+            self.story.count(f"told credit {told.state}")
+            return
         if told.charged and seen.state in UNDONE:
             self._violated("PAID is never reversed", f"told paid, and is {seen.state}", seen)
         if told.charged and seen.told_charged is False and seen.states.count("not_sent") == 0:
@@ -375,7 +423,7 @@ class Witness:
 
     def _subjects(self, request: Request) -> tuple[str, ...]:
         trace = _trace(request)
-        if request.is_reversal or request.function == "0220":
+        if request.is_reversal or (request.function == "0220" and not _is_forced(request)):
             named = request.fields.get("90", "")
             trace = (request.key.terminal_id, named[10:20], named[4:10])
         name = self._by_trace.get(trace)
@@ -395,6 +443,13 @@ def _request(frame: bytes) -> Request | None:
         return read(frame[HEADER_BYTES:])
     except UnreadableError:
         return None
+
+
+def _is_forced(request: Request) -> bool:
+    """
+    Return whether this charges by a voice approval: an advice that names no original.
+    """
+    return request.function == "0220" and not request.fields.get("90")
 
 
 def _trace(request: Request) -> Trace:

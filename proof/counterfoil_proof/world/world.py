@@ -18,8 +18,11 @@ import structlog
 from counterfoil.clock import Clock
 from counterfoil.config import Acquirer as AcquirerSettings
 from counterfoil.config import Configuration, Settlement, Timers
+from counterfoil.payments.payment import PartialApprovals
+from counterfoil.payments.policy import OFF, Policy
 from counterfoil.store.batches import BatchKey, BatchStore
 from counterfoil.store.merchants import MerchantStore, NewMerchant, Terminal
+from counterfoil.store.screening import Block, ScreeningStore
 
 from counterfoil_proof.world import books
 from counterfoil_proof.world.acquirer import Acquirer
@@ -35,7 +38,7 @@ from counterfoil_proof.world.shop import Shop
 from counterfoil_proof.world.story import Story
 from counterfoil_proof.world.weather import Weather, calm
 from counterfoil_proof.world.web import Web
-from counterfoil_proof.world.witness import Witness
+from counterfoil_proof.world.witness import BLOCKED_EMAIL, Witness
 
 T = TypeVar("T")
 
@@ -55,6 +58,9 @@ OnPoint = Callable[["World", Life, str], None]
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """
     What a universe consists of.
+
+    Attributes:
+        screening: The merchants' rules; with any, one e-mail address is blocked too.
     """
 
     seed: int = 1
@@ -65,6 +71,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     terminals: int = 1
     acknowledge_seconds: int = 30
     cutoff: time_of_day = time_of_day(14, 20)
+    credits_allowed: bool = False
+    partial_approvals: PartialApprovals = PartialApprovals.REVERSE
+    screening: Policy = OFF
     timers: Timers = Timers(
         send_seconds=2.0,
         answer_seconds=8.0,
@@ -99,7 +108,13 @@ class World:
         self.chance = Chance(plan.seed)
         self.clock = WorldClock(loop)
         self.story = Story(loop)
-        self.witness = Witness(self.story, self.clock, send_seconds=plan.timers.send_seconds)
+        self.witness = Witness(
+            self.story,
+            self.clock,
+            send_seconds=plan.timers.send_seconds,
+            screens=plan.screening != OFF,
+            accepts_parts=plan.partial_approvals is PartialApprovals.ACCEPT,
+        )
         self.clock_ahead_seconds = 0.0
         self.retries: Counter[BatchKey] = Counter()
         self._on_point = on_point
@@ -361,6 +376,17 @@ class World:
             store = MerchantStore(database, clock)
             await store.add(new, terminals)
             await store.add_key(UUID(int=1000 + number), merchant_id, secret, "shop", None)
+            await store.set(
+                merchant_id,
+                credits_allowed=self.plan.credits_allowed,
+                partial_approvals=self.plan.partial_approvals,
+            )
+            if self.plan.screening != OFF:
+                rules = ScreeningStore(database, clock)
+                await rules.set_policy(
+                    merchant_id, self.plan.screening, after_version=0, actor="cli"
+                )
+                await rules.add_block(merchant_id, _block(2000 + number))
             await database.close()
 
         self.server.run(add())
@@ -368,6 +394,17 @@ class World:
             name = f"shop{(number - 1) * self.plan.shops + each}"
             clock_of_shop = WorldClock(self.loop)
             self.shops.append(Shop(name, secret, self.folder, self.site, self.story, clock_of_shop))
+
+
+def _block(number: int) -> Block:
+    return Block(
+        block_id=UUID(int=number),
+        kind="email",
+        value=BLOCKED_EMAIL,
+        shown=BLOCKED_EMAIL,
+        reason="does not pay",
+        actor="cli",
+    )
 
 
 def live(
