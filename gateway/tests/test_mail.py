@@ -109,6 +109,18 @@ def test_the_subject_of_a_credit_does_not_say_paid() -> None:
     assert subject(shown, for_merchant=True) == "Credit given: 42.00 USD for order 1001"
 
 
+def test_the_merchant_s_mail_of_an_authorization_does_not_say_paid() -> None:
+    """Nothing was taken yet: the merchant must know that a capture is still to come."""
+    mail = owed("mail_merchant")
+    mail.facts.update(kind="authorization")
+    message = composed(mail)
+
+    assert message["Subject"] == "[Test] Held: 42.00 USD for order 1001"
+    for part in message.iter_parts():
+        assert "held for you" in part.get_content()
+        assert "been paid" not in part.get_content()
+
+
 @given(st.text(max_size=60), st.text(min_size=1, max_size=40))
 def test_nothing_that_anybody_types_becomes_a_header(order: str, name: str) -> None:
     """Order, description or shop with line ends: refused or encoded, never another header."""

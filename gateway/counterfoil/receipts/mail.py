@@ -182,7 +182,7 @@ def subject(shown: Receipt, *, for_merchant: bool) -> str:
     test = "[Test] " if shown.test else ""
     order = f" for order {shown.order}" if shown.order else ""
     if for_merchant:
-        word = "Credit given" if shown.is_credit else "Paid"
+        word = "Credit given" if shown.is_credit else "Held" if shown.is_held else "Paid"
         return f"{test}{word}: {shown.amount} {shown.currency}{order}"
     if shown.is_credit:
         return f"{test}Your credit from {shown.business}{order}"

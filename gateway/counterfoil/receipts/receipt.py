@@ -38,7 +38,7 @@ KINDS = {
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     """
     Everything that a receipt says, ready to be shown. `asked` is set when less was approved;
-    `is_credit` when the money goes to the cardholder.
+    `is_credit` when the money goes to the cardholder, `is_held` when none was taken yet.
     """
 
     business: str
@@ -57,6 +57,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     test: bool
     asked: str | None = None
     is_credit: bool = False
+    is_held: bool = False
 
 
 def receipt(facts: dict[str, Any], *, test: bool) -> Receipt:
@@ -88,6 +89,7 @@ def receipt(facts: dict[str, Any], *, test: bool) -> Receipt:
         test=test,
         asked=decimal_text(asked, money) if approved != asked else None,
         is_credit=is_credit,
+        is_held=facts["kind"] == "authorization",
     )
 
 
