@@ -41,7 +41,7 @@ from counterfoil.outside import readiness
 from counterfoil.outside.alarms import OwedAlarm
 from counterfoil.outside.doors import Doors
 from counterfoil.outside.held_clock import HeldClock
-from counterfoil.outside.watch import Watch
+from counterfoil.outside.watch import Seen, Watch
 from counterfoil.payments.advices import Forwarder
 from counterfoil.payments.late_answers import LateAnswers
 from counterfoil.payments.recovery import sweep
@@ -117,28 +117,19 @@ class Process:
         self.clock = road.clock
         self.watch = watch
         advices = AdviceStore(database, lease.process_id, road.clock)
-        self._said: Readiness | None = None
-        self._said_at = 0.0
+        self._seen: Seen | None = None
+        self._seen_at = 0.0
         self._asking = asyncio.Lock()
         self._standing = readiness.Standing(lease, advices, road.clock)
 
     async def readiness(self) -> Readiness:
         """
-        Return whether payments are taken, as it was at most ANSWER_SECONDS ago.
+        Return whether payments are taken, and what a person should know.
 
-        However many ask, the database is asked once.
+        Links are told as they are; database and disk as they were at most LOOK_SECONDS ago:
+        however many ask, the database is asked once.
         """
-        async with self._asking:
-            now = self.clock.monotonic()
-            if self._said is None or now - self._said_at >= readiness.ANSWER_SECONDS:
-                self._said, self._said_at = await self._readiness(), self.clock.monotonic()
-            return self._said
-
-    async def _readiness(self) -> Readiness:
-        """
-        Look: what must be well, and what a person should know.
-        """
-        seen = await self.watch.look()
+        seen = await self._look()
         checks = readiness.checks(seen, self.configuration, self.links)
         notes: dict[str, Any] = {
             "acquirers": self.road.routes.health(),
@@ -148,6 +139,13 @@ class Process:
             with contextlib.suppress(DatabaseAway):  # It has gone since we looked.
                 notes |= await self._standing.notes()
         return Readiness(all(each == "ok" for each in checks.values()), checks, notes)
+
+    async def _look(self) -> Seen:
+        async with self._asking:
+            now = self.clock.monotonic()
+            if self._seen is None or now - self._seen_at >= readiness.LOOK_SECONDS:
+                self._seen, self._seen_at = await self.watch.look(), self.clock.monotonic()
+            return self._seen
 
 
 @asynccontextmanager

@@ -11,9 +11,11 @@ from counterfoil import app
 from counterfoil.clock import SystemClock
 from counterfoil.config import Configuration, DatabaseSettings
 from counterfoil.keyfile import KeyFileRefused
+from counterfoil.outside.watch import Seen
 from counterfoil.store.database import Database, DatabaseAway
 from counterfoil.store.migrate import MigrationRefused, migrate
 from counterfoil.vault import PURPOSES, VaultClosed
+from scripted_link import ScriptedLink
 
 
 def url(parameters: dict[str, str]) -> str:
@@ -106,19 +108,42 @@ async def test_without_a_database_nothing_starts(tmp_path: Path) -> None:
         await refused(Configuration(state=str(tmp_path)))
 
 
+async def test_a_storm_of_probes_asks_the_database_once(
+    installation: Configuration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And still tells of a link what it is at that moment."""
+    await prepared(installation)
+    async with app.process(installation, "gateway") as running:
+        looks: list[Seen] = []
+        look = running.watch.look
+
+        async def counted() -> Seen:
+            looks.append(await look())
+            return looks[-1]
+
+        monkeypatch.setattr(running.watch, "look", counted)
+        link = ScriptedLink()
+        running.links["north"] = link  # type: ignore[assignment]
+        up = await asyncio.gather(*(running.readiness() for _ in range(50)))
+        link.ready = False
+        down = await running.readiness()
+
+    assert len(looks) == 1
+    assert {each.checks["link north"] for each in up} == {"ok"}
+    assert down.checks["link north"] == "not signed on"
+
+
 async def test_a_process_lives_in_the_database_while_it_runs(installation: Configuration) -> None:
     """Its lease is there until its end; without an acquirer it is not ready."""
     await prepared(installation)
     async with app.process(installation, "gateway") as running:
         alive = await running.lease.alive(running.clock.now())
         said = await running.readiness()
-        many = await asyncio.gather(*(running.readiness() for _ in range(50)))
 
     async with app.open_database(installation) as database:
         left = await database.rows("live_processes", SystemClock().now())
     assert [row["kind"] for row in alive] == ["gateway"]
     assert left == []
-    assert all(each is said for each in many), "a storm of probes asks the database once"
     assert (said.checks["database"], said.checks["clock"], said.checks["disk"]) == ("ok",) * 3
     assert (said.ready, said.checks["links"]) == (False, "no acquirer is configured")
     assert said.notes["waiting"]["unclaimed"] == said.notes["owed_to_acquirers"]["owed"] == 0

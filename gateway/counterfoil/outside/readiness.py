@@ -17,7 +17,7 @@ from counterfoil.routing.routes import Link
 from counterfoil.store.advices import AdviceStore
 from counterfoil.store.processes import ProcessStore
 
-ANSWER_SECONDS = 1.0  # An answer is given again for so long: a storm of probes costs nothing.
+LOOK_SECONDS = 1.0  # What was seen counts so long: a storm of probes asks the database once.
 NOTES_SECONDS = 5.0  # Counted this seldom, however often a balancer asks.
 
 

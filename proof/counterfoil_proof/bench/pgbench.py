@@ -210,7 +210,9 @@ async def _run(
     argv = ["--no-vacuum", "--protocol=prepared", f"--file={script}", f"--client={clients}"]
     argv += [f"--jobs={min(THREADS, clients)}", f"--time={max(1, round(seconds))}"]
     argv += [f"--define=run={number}", "--define=n=0"]
-    argv += [f"--host={parameters['host']}", f"--username={parameters['user']}", DATABASE]
+    # A long folder's sockets are named by a handle of this process: pgbench has another "self".
+    host = str(parameters["host"]).replace("/proc/self/", f"/proc/{os.getpid()}/")
+    argv += [f"--host={host}", f"--username={parameters['user']}", DATABASE]
     running = await asyncio.create_subprocess_exec(
         str(installation.postgres.binaries() / "pgbench"),
         *argv,
