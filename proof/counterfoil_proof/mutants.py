@@ -160,7 +160,7 @@ MUTANTS = (
     Mutant(
         name="send_after_deadline",
         says="A request whose send deadline has passed is sent all the same.",
-        seed=11,
+        seed=1,
         arm=lambda: replaced(AcquirerLink, "request", _unlimited),
     ),
     Mutant(
