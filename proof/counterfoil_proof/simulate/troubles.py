@@ -25,7 +25,7 @@ RAIL_FAULTS = (
     ("silent_to_reversals", "2"),
     ("no_echo", "2"),
     ("close_out_of_balance", "1"),
-    ("silent_to_close", "1"),
+    ("silent_to_close", "4"),  # As often as it is asked: a person is needed.
 )
 
 
