@@ -21,7 +21,15 @@ FIGURES = {
 
 
 async def begun(folder: Path, seconds: int) -> asyncio.subprocess.Process:
-    """Start a chaos."""
+    """Start a chaos that hears Ctrl-C, also when whoever started us does not (a job behind `&`)."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return await _started(folder, seconds)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+async def _started(folder: Path, seconds: int) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         str(Path(sys.executable).with_name("counterfoil")),
         *("chaos", "--seconds", str(seconds), "--seed", "5", "--json", "--state", str(folder)),
