@@ -44,7 +44,6 @@ FIRST_SETTINGS = {
     "shared_buffers": "256MB",
     "max_wal_size": "2GB",
     "jit": "off",
-    "autovacuum_naptime": "5s",  # Plans made for an empty table are dear for a young one.
     "idle_in_transaction_session_timeout": "60s",
     "timezone": "UTC",
     "log_timezone": "UTC",

@@ -1,20 +1,20 @@
 -- name: due_advices
 -- What is owed to an acquirer of some kinds and due: of each payment only the oldest, so that order
--- is kept; an older one of another kind is waited for. A
--- lease is also over when its process has ended, and when it is ours and we are not at it ($5).
+-- is kept; an older one of another kind is waited for. A lease is also over when its process has
+-- ended, and when it is ours and we are not at it ($5).
 -- The inner limit is unknown to the planner: it walks the owed in order and stops when enough are
 -- found, whatever it believes of their number. What is no join is read for these only. Earlier ones
 -- are found by their payment: "not ended" keeps the planner off the index of all owed.
 SELECT a.merchant_id, a.advice_id
 FROM (
-    SELECT merchant_id, advice_id, payment_id, position, step, next_try_at FROM advices
+    SELECT merchant_id, advice_id, payment_id, position, step, next_try_at, kind FROM advices
     WHERE state = 'owed' AND next_try_at <= $1 AND advice_id <> ALL($5::uuid[])
-      AND kind = ANY($6::text[])
       AND (lease_until IS NULL OR lease_until <= $1 OR lease_owner = $4 OR EXISTS (
         SELECT 1 FROM processes AS ended
         WHERE ended.process_id = advices.lease_owner AND ended.lease_until <= $1))
     ORDER BY next_try_at LIMIT (SELECT 1000000000)) AS a
-WHERE (SELECT p.acquirer FROM payments AS p
+WHERE a.kind = ANY($6::text[])
+  AND (SELECT p.acquirer FROM payments AS p
     WHERE p.merchant_id = a.merchant_id AND p.payment_id = a.payment_id) = ANY($3::text[])
   AND (EXISTS (
     SELECT 1 FROM advices AS earlier
