@@ -42,6 +42,13 @@ def test_the_same_seed_tells_the_same_story_in_another_process() -> None:
     assert once["counts"] == again["counts"]
 
 
+def test_several_processes_find_what_one_finds() -> None:
+    one, two = (simulate("--seeds", "4-5", "--processes", each)[1] for each in ("1", "2"))
+
+    assert one["counts"] == two["counts"]
+    assert one["payments"] == two["payments"]
+
+
 def test_a_mutant_fails_the_run_and_tells_its_story() -> None:
     code, found, stories = simulate("--seed", "1", "--mutant", "skip_intent_commit")
 
@@ -51,7 +58,9 @@ def test_a_mutant_fails_the_run_and_tells_its_story() -> None:
     assert "again: counterfoil simulate --seed 1 --days 1 --mutant skip_intent_commit" in stories
 
 
-@pytest.mark.parametrize("words", [("--mutant", "no_such"), ("--seeds", "5"), ("--days", "0")])
+@pytest.mark.parametrize(
+    "words", [("--mutant", "no_such"), ("--seeds", "5"), ("--days", "0"), ("--processes", "0")]
+)
 def test_what_cannot_be_run_is_refused_in_words(words: tuple[str, ...]) -> None:
     code, _, said = simulate(*words)
 

@@ -4,6 +4,7 @@
 
 import os
 import sys
+import time
 from collections.abc import Iterator
 from typing import Annotated
 
@@ -11,9 +12,9 @@ import cyclopts
 import msgspec
 from counterfoil.cli.console import CommandRefused
 
-from counterfoil_proof.mutants import BY_NAME, MUTANTS, armed
-from counterfoil_proof.simulate.run import Outcome, Summary, summary, universes
-from counterfoil_proof.world.server import serving, statements
+from counterfoil_proof.mutants import BY_NAME, MUTANTS
+from counterfoil_proof.simulate.run import Outcome, Summary, summary
+from counterfoil_proof.simulate.spread import PROCESSES_MAX, lived
 
 DAYS_MAX = 60
 SEEDS_MAX = 100_000
@@ -23,10 +24,12 @@ FAILURES_TOLD_MAX = 5
 def simulate(
     *,
     seed: Annotated[int, cyclopts.Parameter(help="Which universe.")] = 1,
-    seeds: Annotated[
-        str | None, cyclopts.Parameter(help="Several, FIRST-LAST, one after the other.")
-    ] = None,
+    seeds: Annotated[str | None, cyclopts.Parameter(help="Several, FIRST-LAST.")] = None,
     days: Annotated[int, cyclopts.Parameter(help="How many business days each.")] = 1,
+    processes: Annotated[
+        int | None,
+        cyclopts.Parameter(help="How many at once, each with its own database; else one a core."),
+    ] = None,
     mutant: Annotated[
         str | None, cyclopts.Parameter(help="A deliberate fault that must be found.")
     ] = None,
@@ -49,11 +52,20 @@ def simulate(
         raise CommandRefused(f"there is no mutant {mutant!r}: see --list-mutants")
     if not 1 <= days <= DAYS_MAX:
         raise CommandRefused(f"--days is 1 to {DAYS_MAX}: {days}")
+    many = processes if processes is not None else os.cpu_count() or 1
+    if not 1 <= many <= PROCESSES_MAX:
+        raise CommandRefused(f"--processes is 1 to {PROCESSES_MAX}: {many}")
     chosen = _range(seeds) if seeds is not None else range(seed, seed + 1)
     os.umask(0o077)
-    with serving(on_template=statements("changes.sql")) as server, armed(mutant):
-        outcomes = list(_watched(universes(server, chosen, days), mutant, json=json))
-    found = summary(outcomes, days, mutant)
+    began = time.monotonic()
+    outcomes = list(_watched(lived(chosen, days, mutant, many), mutant, json=json))
+    found = summary(
+        sorted(outcomes, key=lambda each: each.seed),
+        days,
+        mutant,
+        wall_seconds=time.monotonic() - began,
+        cpu_seconds=sum(os.times()[:4]),
+    )
     sys.stdout.write(_as_json(found) if json else _as_text(found))
     sys.exit(0 if found.holds else 1)
 
@@ -102,7 +114,9 @@ def _as_text(found: Summary) -> str:
     states = ", ".join(f"{name} {number}" for name, number in found.states.items())
     lines = [
         f"seeds {found.seeds}, {found.days} day(s) each: {found.payments} payments, "
-        f"{found.crashes} crashes, {found.wall_seconds:.0f} s",
+        f"{found.crashes} crashes, {found.wall_seconds:.0f} s "
+        f"({found.payments_per_second:.0f} payments a second, "
+        f"{found.cpu_seconds:.0f} s of processor time)",
         f"states reached: {states}",
         f"violations: {len(found.violations)}",
     ]

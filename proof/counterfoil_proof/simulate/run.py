@@ -1,5 +1,5 @@
 """
-Run universes one after the other, and say what they have shown.
+Run universes, and say what they have shown.
 """
 
 import asyncio
@@ -39,6 +39,10 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """
     What all universes of a run came to.
+
+    Attributes:
+        cpu_seconds: Of all processes, the database's among them.
+        payments_per_second: Of wall time, with the start of the database server.
     """
 
     seeds: str
@@ -53,6 +57,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     digest: str
     virtual_seconds: float
     wall_seconds: float
+    cpu_seconds: float
+    payments_per_second: float
 
     @property
     def holds(self) -> bool:
@@ -89,9 +95,16 @@ def simulate(server: Server, seed: int, days: int) -> World:
     return world
 
 
-def summary(outcomes: list[Outcome], days: int, mutant: str | None) -> Summary:
+def summary(
+    outcomes: list[Outcome],
+    days: int,
+    mutant: str | None,
+    *,
+    wall_seconds: float,
+    cpu_seconds: float,
+) -> Summary:
     """
-    Add up *outcomes*.
+    Add up *outcomes*, which took so many seconds of wall and of processor time.
     """
     counts: Counter[str] = Counter()
     for each in outcomes:
@@ -100,11 +113,12 @@ def summary(outcomes: list[Outcome], days: int, mutant: str | None) -> Summary:
     for each in outcomes:
         coverage.added(states, each.states)
     seeds = [each.seed for each in outcomes]
+    payments = sum(each.payments for each in outcomes)
     return Summary(
         seeds=f"{seeds[0]}-{seeds[-1]}" if len(seeds) > 1 else str(seeds[0]),
         days=days,
         mutant=mutant,
-        payments=sum(each.payments for each in outcomes),
+        payments=payments,
         crashes=sum(each.crashes for each in outcomes),
         states=dict(sorted(states.items())),
         violations=[
@@ -119,7 +133,9 @@ def summary(outcomes: list[Outcome], days: int, mutant: str | None) -> Summary:
         counts=dict(sorted(counts.items())),
         digest=outcomes[0].digest if len(outcomes) == 1 else "",
         virtual_seconds=round(sum(each.virtual_seconds for each in outcomes), 1),
-        wall_seconds=round(sum(each.wall_seconds for each in outcomes), 2),
+        wall_seconds=round(wall_seconds, 2),
+        cpu_seconds=round(cpu_seconds, 2),
+        payments_per_second=round(payments / wall_seconds, 1),
     )
 
 

@@ -25,6 +25,7 @@ from counterfoil.store.queries import query
 
 from counterfoil_proof.world.clock import WorldClock
 from counterfoil_proof.world.life import Life
+from counterfoil_proof.world.line import Line
 from counterfoil_proof.world.server import Server
 from counterfoil_proof.world.weather import Weather
 
@@ -157,10 +158,10 @@ class Store:
         self.calls: Counter[str] = Counter()
         self.on_write = on_write
         self._plain = server.connect(name)
-        self._of_transactions: asyncpg.Connection[asyncpg.Record] | None = None
+        self._of_transactions: Line | None = None
 
     @property
-    def for_transactions(self) -> "asyncpg.Connection[asyncpg.Record]":
+    def for_transactions(self) -> Line:
         """The connection for what takes more than one statement."""
         if self._of_transactions is None:
             self._of_transactions = self.server.connect(self.name)
@@ -170,7 +171,7 @@ class Store:
         """
         Run a statement now; nobody is told. For whoever looks from outside.
         """
-        return self.server.run(self._plain.fetch(text, *arguments))
+        return self._plain.run(self._plain.connection.fetch(text, *arguments))
 
     def do(self, name: str, *arguments: Any) -> list[asyncpg.Record]:
         """
@@ -184,7 +185,7 @@ class Store:
         if key is not None and (kept := self.memory.kept(key, stamp, self._now())) is not None:
             return kept
         self.calls[name] += 1
-        rows: list[asyncpg.Record] = self.server.run(self._plain.fetch(text, *arguments))
+        rows: list[asyncpg.Record] = self._plain.run(self._plain.connection.fetch(text, *arguments))
         if key is not None and not (rows and name in _LOOKING):
             self.memory.keep(key, stamp, self._now(), rows)
         return rows
@@ -193,7 +194,7 @@ class Store:
         self.calls[name] += 1
         if name not in _HARMLESS:
             self.memory.wrote(text)
-        rows: list[asyncpg.Record] = self.server.run(self._plain.fetch(text, *arguments))
+        rows: list[asyncpg.Record] = self._plain.run(self._plain.connection.fetch(text, *arguments))
         if is_history(text):
             self.on_write(name)
         return rows
@@ -202,9 +203,9 @@ class Store:
         """
         Let go of the database.
         """
-        for connection in (self._plain, self._of_transactions):
-            if connection is not None:
-                self.server.run(connection.close())
+        for line in (self._plain, self._of_transactions):
+            if line is not None:
+                line.close()
 
 
 class WorldDatabase(Database):
@@ -336,8 +337,8 @@ class LentConnection:
         """
         Run a statement and return its rows.
         """
-        connection = self._ready(text)
-        return self._store.server.run(connection.fetch(text, *arguments))
+        line = self._ready()
+        return line.run(line.connection.fetch(text, *arguments))
 
     async def fetchrow(self, text: str, *arguments: Any, **_: Any) -> asyncpg.Record | None:
         """
@@ -357,30 +358,30 @@ class LentConnection:
         """
         Run a statement.
         """
-        connection = self._ready(text)
-        return self._store.server.run(connection.execute(text, *arguments))
+        line = self._ready()
+        return line.run(line.connection.execute(text, *arguments))
 
     async def executemany(self, text: str, arguments: Any, **_: Any) -> None:
         """
         Run a statement for each row of arguments.
         """
-        connection = self._ready(text)
-        self._store.server.run(connection.executemany(text, arguments))
+        line = self._ready()
+        line.run(line.connection.executemany(text, arguments))
 
     async def copy_records_to_table(self, table: str, **options: Any) -> str:
         """
         Write many rows.
         """
-        connection = self._ready(table)
-        return self._store.server.run(connection.copy_records_to_table(table, **options))
+        line = self._ready()
+        return line.run(line.connection.copy_records_to_table(table, **options))
 
     @asynccontextmanager
     async def transaction(self, **options: Any) -> AsyncIterator[None]:
         """
         What is done inside is done at one moment, or not at all.
         """
-        transaction = self._store.for_transactions.transaction(**options)
-        run = self._store.server.run
+        line = self._store.for_transactions
+        transaction, run = line.connection.transaction(**options), line.run
         run(transaction.start())
         try:
             yield
@@ -414,7 +415,7 @@ class LentConnection:
         """
         return self._life.is_dead
 
-    def _ready(self, text: str) -> "asyncpg.Connection[asyncpg.Record]":
+    def _ready(self) -> Line:
         self._life.check()
         if self._store.is_down:
             raise ConnectionResetError("the connection broke")

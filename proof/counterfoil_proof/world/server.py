@@ -27,6 +27,7 @@ from counterfoil.vault import PURPOSES
 from cryptography.hazmat.primitives.keywrap import aes_key_wrap
 
 from counterfoil_proof.world.clock import EPOCH
+from counterfoil_proof.world.line import Line
 
 T = TypeVar("T")
 
@@ -60,7 +61,7 @@ class Server:
     def __init__(self, parameters: dict[str, str], folder: Path) -> None:
         self.folder = folder
         self._parameters = parameters
-        self._loop = asyncio.new_event_loop()
+        self._loop = _Loop()
         self._administrator: asyncpg.Connection[asyncpg.Record] | None = None
         self._made = 0
 
@@ -92,14 +93,15 @@ class Server:
         """
         self._order(f'DROP DATABASE "{name}" WITH (FORCE)')
 
-    def connect(self, name: str) -> "asyncpg.Connection[asyncpg.Record]":
+    def connect(self, name: str) -> Line:
         """
         Return a connection to the database *name*.
         """
         settings = {"application_name": "counterfoil-world", "TimeZone": "UTC"}
-        return self.run(
+        connection = self.run(
             asyncpg.connect(**self._to(name), server_settings=settings, statement_cache_size=1000)
         )
+        return Line(connection, *self._loop.opened_last)
 
     async def open(self, name: str, *, connections: int = 2) -> Database:
         """
@@ -123,6 +125,18 @@ class Server:
 
     def _to(self, name: str) -> dict[str, Any]:
         return {**self._parameters, "database": name}
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    """
+    A loop that remembers the connection it opened last.
+    """
+
+    opened_last: tuple[Any, Any]
+
+    async def create_unix_connection(self, *arguments: Any, **options: Any) -> tuple[Any, Any]:
+        self.opened_last = await super().create_unix_connection(*arguments, **options)
+        return self.opened_last
 
 
 @contextlib.contextmanager
