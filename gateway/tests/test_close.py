@@ -24,7 +24,7 @@ from counterfoil.settlement import close
 from counterfoil.settlement.close import Closer, begin
 from counterfoil.settlement.schedule import CLOSING_MAX, OPEN_MAX, watch
 from counterfoil.store import numbers
-from counterfoil.store.batches import WHOLE_BATCH_SECONDS_MAX, BatchKey, BatchStore
+from counterfoil.store.batches import WHOLE_BATCH_SECONDS_MAX, BatchKey, BatchStore, MessageKey
 from counterfoil.store.database import CALL_SECONDS_MAX, Database
 from counterfoil.store.numbers import TerminalUsedUp
 from payment_stage import Stage, batch_key
@@ -123,13 +123,18 @@ class Evening:
     def asked(self) -> list[str]:
         return [each.mti for each in self.stage.link.asked]
 
-    async def message(self, step: str, item: int = 0) -> asyncpg.Record:
+    async def message(self, step: str, item: int = 0, attempt: int = 1) -> asyncpg.Record:
         [row] = await self.stage.sql(
             "SELECT * FROM batch_messages WHERE merchant_id = $1 AND step = $2 "
-            "AND item_number = $3",
-            *(self.stage.merchant.merchant_id, step, item),
+            "AND item_number = $3 AND attempt = $4",
+            *(self.stage.merchant.merchant_id, step, item, attempt),
         )
         return row
+
+    async def retry(self, note: str | None = None) -> str | None:
+        """Do what a person does who lets the batch go on."""
+        at = self.stage.clock.now()
+        return await self.store.retry(self.key, at=at, actor="test", event_id=uuid4(), note=note)
 
 
 def stans(asked: list[Asked]) -> set[Any]:
@@ -274,12 +279,7 @@ async def test_a_batch_of_too_many_items_needs_a_person(
 
     assert await evening.state() == "needs_a_person"
     assert await evening.note() == "more than 1 items"
-    assert (
-        await evening.store.retry(
-            evening.key, at=evening.stage.clock.now(), actor="test", event_id=uuid4()
-        )
-        == "closing"
-    )
+    assert await evening.retry() == "closing"
 
 
 async def test_f17_a_retry_asks_again_under_the_same_trace_number(database: Database) -> None:
@@ -288,9 +288,8 @@ async def test_f17_a_retry_asks_again_under_the_same_trace_number(database: Data
     await evening.go(60)
     stopped = await evening.state()
 
-    at = evening.stage.clock.now()
-    state = await evening.store.retry(evening.key, at=at, actor="test", event_id=uuid4())
-    twice = await evening.store.retry(evening.key, at=at, actor="test", event_id=uuid4())
+    state = await evening.retry()
+    twice = await evening.retry()
     await evening.go(60)
 
     assert (stopped, state, twice) == ("needs_a_person", "totalling", None)
@@ -306,13 +305,127 @@ async def test_a_retry_goes_on_with_the_upload_where_that_stopped(database: Data
     evening = await Evening.begun(database, *script)
     await evening.go(60)
 
-    state = await evening.store.retry(
-        evening.key, at=evening.stage.clock.now(), actor="test", event_id=uuid4()
-    )
+    state = await evening.retry()
     await evening.go(3)
 
     assert state == "uploading"
     assert evening.asked() == ["0500", "0320", "0320", "0520", *["0521"] * 4]
+    assert await evening.state() == "closed"
+
+
+REFUSED_AT_LAST = says("95", f66="2"), says("00"), says("25"), says("95", f66="2")
+
+
+async def test_a_retry_after_a_refused_upload_begins_the_close_anew(database: Database) -> None:
+    """Totals and every item once more under numbers of their own; the first attempt stays told."""
+    again = says("95", f66="2"), says("00"), says("00"), agrees
+    evening = await Evening.begun(database, *REFUSED_AT_LAST, *again)
+    await evening.go(6)
+    stopped = await evening.state()
+
+    state = await evening.retry("the acquirer has found item 2")
+    twice = await evening.retry()
+    await evening.go(6)
+
+    assert (stopped, state, twice) == ("needs_a_person", "totalling", None)
+    assert evening.asked() == ["0500", "0320", "0320", "0520"] * 2
+    assert len(stans(evening.stage.link.asked)) == 8
+    assert [each[:3] for each in await evening.events()][5:] == [
+        ("needs_a_person", "totalling", "begun_anew"),
+        ("totalling", "uploading", "out_of_balance"),
+        ("uploading", "closed", "items_uploaded"),
+    ]
+    assert (await evening.events())[5][3] == "the acquirer has found item 2"
+    codes = [(await evening.message("final", 0, number))["response_code"] for number in (1, 2)]
+    assert codes == ["95", "00"]
+    assert {row["upload_response"] for row in await evening.store.items(evening.key)} == {"00"}
+
+
+async def test_a_retry_after_refused_totals_asks_under_a_new_trace_number(
+    database: Database,
+) -> None:
+    """A host that repeats the answer to a number would repeat its refusal for ever."""
+    evening = await Evening.begun(database, says("12"), agrees)
+    await evening.go(3)
+
+    state = await evening.retry()
+    await evening.go(3)
+
+    assert state == "totalling"
+    assert evening.asked() == ["0500", "0500"]
+    assert len(stans(evening.stage.link.asked)) == 2
+    assert await evening.state() == "closed"
+
+
+@pytest.mark.parametrize("word", [agrees_but(f88=f"{1:016d}"), says("00"), says("94")])
+async def test_what_the_host_says_it_has_closed_is_never_asked_anew(
+    database: Database, word: Step
+) -> None:
+    """In balance with other totals, 00 and nothing more, or 94: only its repeat may be sent."""
+    evening = await Evening.begun(database, word, word)
+    await evening.go(3)
+
+    state = await evening.retry()
+    await evening.go(3)
+
+    assert state == "totalling"
+    assert evening.asked() == ["0500", "0501"]
+    assert len(stans(evening.stage.link.asked)) == 1
+    assert await evening.state() == "needs_a_person"
+
+
+async def test_f17_a_second_attempt_repeats_under_its_own_numbers(database: Database) -> None:
+    """Killed or unanswered in the second attempt: repeats, and tries that are counted anew."""
+    again = unknown, says("95", f66="2"), says("00"), says("00"), *[unknown] * 4, agrees
+    evening = await Evening.begun(database, *REFUSED_AT_LAST, *again)
+    await evening.go(6)
+    await evening.retry()
+    await evening.go(1)
+    evening.closer = evening.another_closer()
+    await evening.go(70)
+
+    state = await evening.retry()
+    await evening.go(3)
+
+    assert state == "uploading"
+    second = evening.stage.link.asked[4:]
+    assert [each.mti for each in second] == ["0500", "0501", "0320", "0320", "0520", *["0521"] * 4]
+    assert len(stans(second)) == 4
+    assert not stans(second) & stans(evening.stage.link.asked[:4])
+    assert await evening.state() == "closed"
+
+
+async def test_an_answer_to_the_first_attempt_that_comes_late_changes_nothing_of_the_second(
+    database: Database,
+) -> None:
+    """A worker stood still with the first 0520 until another one was in the second attempt."""
+    thaws = asyncio.Event()
+
+    async def late(mti: str, fields: Fields) -> Outcome:
+        await thaws.wait()
+        return answered(mti, fields, "95", f66="2")
+
+    again = says("95", f66="2"), says("95", f66="2"), says("00"), says("00"), not_sent, agrees
+    evening = await Evening.begun(database, says("95"), says("00"), says("00"), late, *again)
+    await evening.go(5)
+    frozen, frozen_store = evening.closer, evening.store
+    evening.store = BatchStore(database, uuid4())
+    evening.closer = evening.another_closer()
+    evening.stage.clock.move(close.LEASE_SECONDS)
+    await evening.go(2)
+    await evening.retry()
+    await evening.go(3)
+
+    thaws.set()
+    await frozen.finish()
+    moved = await evening.state(), await frozen_store.sent(MessageKey(evening.key, 2, "final"))
+    await evening.go(8)
+
+    assert moved[0] == "uploading"
+    assert moved[1] is not None
+    assert moved[1].response_code is None
+    assert evening.asked()[3:5] == ["0520", "0521"]
+    assert evening.asked()[5:] == ["0500", "0320", "0320", "0520", "0520"]
     assert await evening.state() == "closed"
 
 

@@ -196,6 +196,14 @@ MUTANTS = (
         ),
     ),
     Mutant(
+        name="repeat_what_was_refused",
+        says="A close that was refused is retried under the trace numbers that were refused.",
+        seed=26,
+        arm=lambda: reworded(
+            "retry_batch", "COALESCE(m.response_code NOT IN ('00', '94'), false)", "false"
+        ),
+    ),
+    Mutant(
         name="trust_late_approval",
         says="An approval that comes when the reversal has begun makes a payment of it.",
         seed=8,

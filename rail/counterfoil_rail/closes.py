@@ -3,7 +3,7 @@ Close a batch: compare totals (0500), or accept what was uploaded instead (0520)
 
 From the first 0500 on nothing enters or leaves the batch. In balance (00) it is
 settled with the business day. Out of balance (95) the host waits for every item
-(`uploads`); what the gateway then leaves out goes back to the cardholders.
+(`uploads`), after a new 0500 anew; what the gateway then leaves out goes back to the cardholders.
 """
 
 from collections import Counter
@@ -70,6 +70,8 @@ def _compare(
         code = OUT_OF_BALANCE
     if code == IN_BALANCE:
         closing.agree(moment.day)
+    else:
+        closings.begin_upload(closing)
     closings.save(closing)
     return _answer(code, moment, ours)
 

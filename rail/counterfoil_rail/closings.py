@@ -50,6 +50,11 @@ _FIND_UPLOAD = """
     SELECT asked, response_code FROM upload WHERE terminal_id = ? AND sent_at = ? AND stan = ?
 """
 _ADD_UPLOAD = "INSERT INTO upload VALUES (?, ?, ?, ?, ?, ?)"
+# What was answered stays, for repeats; only the items are no longer taken.
+_FORGET_UPLOADS = """
+    UPDATE upload SET entry_id = NULL
+    WHERE entry_id IN (SELECT id FROM entry WHERE batch_id = ?)
+"""
 _IS_TAKEN = "SELECT 1 FROM upload WHERE entry_id = ? AND response_code = '00'"
 
 
@@ -171,9 +176,16 @@ class Closings:
 
     def remember_upload(self, key: Key, asked: bytes, entry_id: int | None, code: str) -> None:
         """
-        Write down a 0320; with code 00 the entry is taken.
+        Write down a 0320; with code 00 the entry is taken, until the upload begins anew.
         """
         self._run(_ADD_UPLOAD, (*key[:3], asked, entry_id, code))
+
+    def begin_upload(self, closing: Closing) -> None:
+        """
+        Wait for every item of the batch, also for those that an earlier upload has brought.
+        """
+        closing.state = "uploading"
+        self._run(_FORGET_UPLOADS, (closing.batch_id,))
 
     def is_taken(self, entry_id: int) -> bool:
         """

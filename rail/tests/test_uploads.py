@@ -201,3 +201,25 @@ async def test_the_host_refuses_an_item_by_mistake(rail: Sandbox, gateway: Gatew
     assert (await gateway.ask(close("0520", debits=[900])))["39"] == "95"
     assert (await gateway.ask(refused | {"t": "0321"}))["39"] == "25"
     assert (await gateway.ask(item(sale)))["39"] == "00"
+
+
+async def test_new_totals_out_of_balance_begin_the_upload_anew(
+    rail: Sandbox, gateway: Gateway
+) -> None:
+    """What an earlier upload brought is waited for again; repeats of it get their old answer."""
+    sale, other = payment(amount=900), payment(amount=500)
+    await gateway.ask(sale)
+    await gateway.ask(other)
+    first = item(sale)
+    await gateway.ask(close())
+    assert (await gateway.ask(first))["39"] == "00"
+    assert (await gateway.ask(close("0520", debits=[900, 500])))["39"] == "95"
+
+    assert (await gateway.ask(close()))["39"] == "95"
+    assert rail.batch()["state"] == "uploading"
+    assert (await gateway.ask(first | {"t": "0321"}))["39"] == "00"
+    assert (await gateway.ask(close("0520", debits=[900])))["39"] == "95"
+    codes = [(await gateway.ask(item(each)))["39"] for each in (sale, other, other)]
+    assert codes == ["00", "00", "94"]
+    assert (await gateway.ask(close("0520", debits=[900, 500])))["39"] == "00"
+    assert (await gateway.ask(close(debits=[900, 500])))["39"] == "94"

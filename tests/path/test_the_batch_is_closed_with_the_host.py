@@ -100,6 +100,32 @@ async def test_an_upload_that_is_refused_needs_a_person(evening: Evening) -> Non
     assert (await evening.audit()).differences == []
 
 
+@pytest.mark.parametrize(("refusals", "uploads"), [("2", 1), ("3", 2)])
+async def test_a_close_that_is_refused_after_the_upload_goes_on_when_a_person_retries(
+    evening: Evening, refusals: str, uploads: int
+) -> None:
+    """95, and 95 again after the upload: the retry is a new attempt, and no number comes twice."""
+    rail = evening.sandbox.log("rail")
+    sold = await evening.sell(1000, 2000, 3000)
+    await evening.change(sold[0], "refund")
+    await evening.acquirer.fault("close_out_of_balance", refusals)
+    stuck = await evening.close()
+
+    why = "--note", "the acquirer has looked: nothing is missing"
+    await evening.sandbox.command("counterfoil", "batch", "retry", stuck["batch"], *why)
+    closed = await evening.ended(stuck["batch"])
+    await evening.agreed()
+
+    assert (stuck["state"], closed["state"]) == ("needs_a_person", "closed")
+    assert closed["ours"] == closed["host"]
+    heard = [each for mti in ("0500", "0320", "0520") for each in evening.heard(rail, mti)]
+    told = Counter(each["mti"] for each in heard)
+    assert told == {"0500": 2, "0320": 4 * uploads, "0520": uploads}
+    assert len({each["stan"] for each in heard}) == len(heard)
+    assert evening.acquirer.batch(closed["batch"])["state"] == "balanced"
+    assert (await evening.audit()).differences == []
+
+
 async def test_f17_totals_without_an_answer_are_repeated_and_the_batch_closes_once(
     evening: Evening,
 ) -> None:

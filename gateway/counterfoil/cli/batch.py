@@ -111,15 +111,18 @@ def show(
 def retry(
     batch: str,
     *,
+    note: Annotated[str | None, cyclopts.Parameter(help="Why, for the batch's history.")] = None,
     merchant: MerchantOption = None,
     config: ConfigOption = None,
 ) -> None:
     """
-    Let a batch that needs a person go on where it stopped; the worker asks the acquirer again.
+    Let a batch that needs a person go on; the worker asks the acquirer again.
 
-    Its messages keep their trace numbers; their tries are counted anew.
+    If the acquirer had refused its totals, the close is begun anew: totals and items are sent
+    under new trace numbers. If it was silent, or has closed the batch, it goes on where it
+    stopped, under the same ones.
     """
-    state = run(_retry(configuration(config), batch, merchant))
+    state = run(_retry(configuration(config), batch, merchant, note))
     say(f"{batch} is {state} again.")
 
 
@@ -205,13 +208,19 @@ async def _show(settings: Configuration, batch: str, merchant: str | None) -> di
         return {**shown_batch(row), "items_listed": listed}
 
 
-async def _retry(settings: Configuration, batch: str, merchant: str | None) -> str:
+async def _retry(
+    settings: Configuration, batch: str, merchant: str | None, note: str | None
+) -> str:
     async with open_database(settings) as database:
         await refuse_in_quarantine(database)
         key, row = await _one(database, batch, merchant)
         made = Ids(SystemClock())
         state = await BatchStore(database, made.new()).retry(
-            key, at=datetime.now(UTC), actor="cli", event_id=made.new()
+            key,
+            at=datetime.now(UTC),
+            actor="cli",
+            event_id=made.new(),
+            note=(note or "").strip() or None,
         )
         if state is None:
             raise CommandRefused(f"{batch} is {row['state']}: only one that needs a person goes on")

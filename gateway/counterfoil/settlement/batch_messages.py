@@ -1,7 +1,8 @@
 """
 What is said to the acquirer about a batch: committed, written, and waited for.
 
-Stands between *close* and the link. A message keeps its trace number for all repeats.
+Stands between *close* and the link. A message keeps its trace number for all repeats;
+what is asked in another attempt to close the batch is another message.
 Only a message that was written counts as a try, and only a word that ends the
 question is an answer: "malfunction, try again" is none.
 """
@@ -16,7 +17,7 @@ from counterfoil.network.requests import Station, Trace
 from counterfoil.network.response_codes import ADVICE_TRY_AGAIN
 from counterfoil.payments.payment import Merchant
 from counterfoil.payments.road import Road
-from counterfoil.store.batches import Batch, BatchKey, BatchStore, Sent, Upload
+from counterfoil.store.batches import Batch, BatchKey, BatchStore, MessageKey, Sent, Upload
 from counterfoil.store.merchants import MerchantStore
 
 log = structlog.get_logger("close")
@@ -46,7 +47,8 @@ class BatchMessages:
         """
         assert batch.our_totals is not None, "a batch is frozen before its totals are sent"
         merchant, station = await self.place(batch.key)
-        sent = await self._about_to_send(batch.key, step, 0, merchant, station)
+        key = MessageKey(batch.key, batch.attempt, step)
+        sent = await self._about_to_send(key, merchant, station)
         fields = totals_request(
             station,
             _trace(sent),
@@ -54,33 +56,33 @@ class BatchMessages:
             currency=currency(batch.key.currency),
             batch_number=batch.key.batch_number,
         )
-        return await self._ask(batch.key, step, 0, _repeated(mti, sent), fields)
+        return await self._ask(key, _repeated(mti, sent), fields)
 
     async def item(
-        self, key: BatchKey, upload: Upload, last: int, merchant: Merchant, station: Station
+        self, batch: Batch, upload: Upload, last: int, merchant: Merchant, station: Station
     ) -> Answered | None:
         """
         Send one item of *last* as a 0320, or its repeat.
         """
-        number = upload.item.item_number
-        sent = await self._about_to_send(key, "item", number, merchant, station)
-        card = await self._batches.card(key, upload.card_token, self._road.vault)
+        key = MessageKey(batch.key, batch.attempt, "item", upload.item.item_number)
+        sent = await self._about_to_send(key, merchant, station)
+        card = await self._batches.card(batch.key, upload.card_token, self._road.vault)
         fields = item_request(
             station,
             _trace(sent),
             upload.item,
             card.number,
-            currency=currency(key.currency),
-            batch_number=key.batch_number,
+            currency=currency(batch.key.currency),
+            batch_number=batch.key.batch_number,
             last=last,
         )
-        return await self._ask(key, "item", number, _repeated("0320", sent), fields)
+        return await self._ask(key, _repeated("0320", sent), fields)
 
-    async def tries(self, key: BatchKey, step: str, item_number: int = 0) -> int:
+    async def tries(self, batch: Batch, step: str, item_number: int = 0) -> int:
         """
         Return how often a message was written since a person last let it go on.
         """
-        sent = await self._batches.sent(key, step, item_number)
+        sent = await self._batches.sent(MessageKey(batch.key, batch.attempt, step, item_number))
         return sent.tries if sent else 0
 
     async def place(self, key: BatchKey) -> tuple[Merchant, Station]:
@@ -94,13 +96,11 @@ class BatchMessages:
         assert merchant is not None, "a batch without its merchant"
         return merchant, await self._road.routes.station(merchant, key.acquirer, key.terminal_id)
 
-    async def _about_to_send(
-        self, key: BatchKey, step: str, item_number: int, merchant: Merchant, station: Station
-    ) -> Sent:
+    async def _about_to_send(self, key: MessageKey, merchant: Merchant, station: Station) -> Sent:
         """
-        Commit one more try of a message, with the trace that it keeps for ever.
+        Commit one more try of a message, with the trace that it keeps in this attempt.
         """
-        if known := await self._batches.sent(key, step, item_number):
+        if known := await self._batches.sent(key):
             at, stan = known.transmitted_at, known.stan
         else:
             at = self._road.clock.now()
@@ -108,14 +108,12 @@ class BatchMessages:
                 merchant.merchant_id, station.acquirer, station.terminal_id, at.date()
             )
         return await self._batches.about_to_send(
-            key, step, item_number, business_day=at.date(), stan=stan, transmitted_at=at
+            key, business_day=at.date(), stan=stan, transmitted_at=at
         )
 
-    async def _ask(
-        self, key: BatchKey, step: str, item_number: int, mti: str, fields: Fields
-    ) -> Answered | None:
+    async def _ask(self, key: MessageKey, mti: str, fields: Fields) -> Answered | None:
         clock = self._road.clock
-        outcome = await self._road.routes.link(key.acquirer).request(
+        outcome = await self._road.routes.link(key.batch.acquirer).request(
             mti,
             fields,
             send_before=clock.monotonic() + self._road.timers.send_seconds,
@@ -123,13 +121,17 @@ class BatchMessages:
         )
         if isinstance(outcome, Answered) and outcome.response_code not in ADVICE_TRY_AGAIN:
             code = outcome.response_code
-            await self._batches.answered(key, step, item_number, code, clock.now())
+            await self._batches.answered(key, code, clock.now())
             return outcome
         if isinstance(outcome, NotSent):
-            await self._batches.not_sent(key, step, item_number)
+            await self._batches.not_sent(key)
         why = outcome.response_code if isinstance(outcome, Answered) else outcome.reason
         log.warning(
-            "batch_message_unanswered", batch=key.reference, step=step, item=item_number, reason=why
+            "batch_message_unanswered",
+            batch=key.batch.reference,
+            step=key.step,
+            item=key.item_number,
+            reason=why,
         )
         return None
 

@@ -8,6 +8,9 @@ written, keeps its trace number for all repeats, and is found again after a cras
     closing     until nothing of the batch is in flight; then items and totals are fixed
     totalling   0500 (repeats 0501): 00 closes, 95 asks for every item
     uploading   0320 for each item (repeats 0321), then 0520: 00 closes, else a person
+
+A person who has seen to a refused close begins it anew: a second attempt, from the 0500 on,
+under new trace numbers. After a silence it goes on under the old ones.
 """
 
 import asyncio
@@ -172,7 +175,7 @@ class Closer:
         """
         Upload what is left; when all items are answered, ask for the final word.
         """
-        if waiting := await self._batches.to_upload(batch.key):
+        if waiting := await self._batches.to_upload(batch.key, batch.attempt):
             return await self._upload_items(batch, waiting)
         answer = await self._messages.totals(batch, "final", "0520")
         if answer is None:
@@ -186,7 +189,7 @@ class Closer:
         last = await self._batches.count_items(batch.key)
         merchant, station = await self._messages.place(batch.key)
         answers = await asyncio.gather(
-            *(self._messages.item(batch.key, each, last, merchant, station) for each in waiting),
+            *(self._messages.item(batch, each, last, merchant, station) for each in waiting),
             return_exceptions=True,
         )
         for fault in answers:  # Only now: no item of this step is still under way.
@@ -196,13 +199,13 @@ class Closer:
         silent = [each.item.item_number for each, answer in pairs if answer is None]
         if not silent:
             return AT_ONCE
-        tries = [await self._messages.tries(batch.key, "item", number) for number in silent]
+        tries = [await self._messages.tries(batch, "item", number) for number in silent]
         if max(tries) > UPLOAD_TRIES_MAX:
             return await self._needs_a_person(batch, "the host does not take the items")
         return _spacing(max(tries))
 
     async def _give_up_unless_patient(self, batch: Batch, step: str) -> float:
-        tries = await self._messages.tries(batch.key, step)
+        tries = await self._messages.tries(batch, step)
         if tries < TOTALS_TRIES_MAX:
             return _spacing(tries)
         return await self._needs_a_person(batch, "the host does not answer the totals")

@@ -47,13 +47,36 @@ class BatchKey(msgspec.Struct, frozen=True, order=True):
 class Batch(msgspec.Struct, frozen=True, kw_only=True):
     """
     A batch that we hold the lease of.
+
+    Attributes:
+        attempt: How often its close was begun: each attempt has trace numbers of its own.
     """
 
     key: BatchKey
     state: str
+    attempt: int
     closing_at: datetime | None
     our_totals: Totals | None
     host_totals: Totals | None
+
+
+class MessageKey(msgspec.Struct, frozen=True):
+    """
+    What names a message about a batch: the attempt, the step, and its item (0: the totals).
+    """
+
+    batch: BatchKey
+    attempt: int
+    step: str
+    item_number: int = 0
+
+    @property
+    def words(self) -> tuple[Any, ...]:
+        """
+        The key as its columns.
+        """
+        batch = msgspec.structs.astuple(self.batch)
+        return (*batch, self.attempt, self.step, self.item_number)
 
 
 class Sent(msgspec.Struct, frozen=True, kw_only=True):
@@ -220,63 +243,45 @@ class BatchStore:
         )
         return bool(rows)
 
-    async def sent(self, key: BatchKey, step: str, item_number: int) -> Sent | None:
+    async def sent(self, key: MessageKey) -> Sent | None:
         """
         Return the message that was committed for this step, if one was.
         """
-        row = await self._database.row(
-            "batch_message", *msgspec.structs.astuple(key), step, item_number
-        )
+        row = await self._database.row("batch_message", *key.words)
         return _sent(row) if row else None
 
     async def about_to_send(
-        self,
-        key: BatchKey,
-        step: str,
-        item_number: int,
-        *,
-        business_day: date,
-        stan: int,
-        transmitted_at: datetime,
+        self, key: MessageKey, *, business_day: date, stan: int, transmitted_at: datetime
     ) -> Sent:
         """
         Commit that a message is about to be written; return the trace that it keeps.
         """
         row = await self._database.row(
-            "try_batch_message",
-            *msgspec.structs.astuple(key),
-            step,
-            item_number,
-            business_day,
-            stan,
-            transmitted_at,
+            "try_batch_message", *key.words, business_day, stan, transmitted_at
         )
         assert row is not None
         return _sent(row)
 
-    async def not_sent(self, key: BatchKey, step: str, item_number: int) -> None:
+    async def not_sent(self, key: MessageKey) -> None:
         """
         Commit that the last try was not written, so that it does not count.
         """
-        await self._database.rows(
-            "batch_message_not_sent", *msgspec.structs.astuple(key), step, item_number
-        )
+        await self._database.rows("batch_message_not_sent", *key.words)
 
-    async def answered(
-        self, key: BatchKey, step: str, item_number: int, code: str, at: datetime
-    ) -> None:
+    async def answered(self, key: MessageKey, code: str, at: datetime) -> None:
         """
         Commit what the host said.
         """
-        await self._database.rows(
-            "batch_message_answered", *msgspec.structs.astuple(key), step, item_number, code, at
-        )
+        await self._database.rows("batch_message_answered", *key.words, code, at)
 
-    async def to_upload(self, key: BatchKey, limit: int = UPLOAD_AT_ONCE_MAX) -> list[Upload]:
+    async def to_upload(
+        self, key: BatchKey, attempt: int, limit: int = UPLOAD_AT_ONCE_MAX
+    ) -> list[Upload]:
         """
-        Return the next items without an answer.
+        Return the next items without an answer in this *attempt*.
         """
-        rows = await self._database.rows("items_to_upload", *msgspec.structs.astuple(key), limit)
+        words = msgspec.structs.astuple(key)
+        rows = await self._database.rows("items_to_upload", *words, attempt, limit)
         return [_upload(row) for row in rows]
 
     async def count_items(self, key: BatchKey) -> int:
@@ -326,14 +331,23 @@ class BatchStore:
         )
         return row is not None
 
-    async def retry(self, key: BatchKey, *, at: datetime, actor: str, event_id: UUID) -> str | None:
+    async def retry(
+        self,
+        key: BatchKey,
+        *,
+        at: datetime,
+        actor: str,
+        event_id: UUID,
+        note: str | None = None,
+    ) -> str | None:
         """
-        Let a batch that needs a person go on where it stopped; return its state.
+        Let a batch that needs a person go on; return its state, None when it needs no person.
 
-        None: it needs no person. Tries are counted anew; trace numbers stay.
+        A close that the host refused is begun anew, from the totals on and under new trace
+        numbers; else it goes on where it stopped, under the same ones.
         """
         row = await self._database.row(
-            "retry_batch", *msgspec.structs.astuple(key), at, actor, event_id
+            "retry_batch", *msgspec.structs.astuple(key), at, actor, event_id, note
         )
         return row["state"] if row else None
 
@@ -429,6 +443,7 @@ def _batch(key: BatchKey, row: asyncpg.Record) -> Batch:
     return Batch(
         key=key,
         state=row["state"],
+        attempt=row["attempt"],
         closing_at=row["closing_at"],
         our_totals=totals_of(row["our_totals"]),
         host_totals=totals_of(row["host_totals"]),

@@ -24,7 +24,7 @@ RAIL_FAULTS = (
     ("decline_reversals", "2:25"),
     ("silent_to_reversals", "2"),
     ("no_echo", "2"),
-    ("close_out_of_balance", "1"),
+    ("close_out_of_balance", "3"),  # After the upload, too: a person is needed, and uploads again.
     ("silent_to_close", "4"),  # As often as it is asked: a person is needed.
 )
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 from counterfoil_client.commands import Answer, Send
+from counterfoil_rail.checks import CURRENCIES
 from counterfoil_rail.message import Request, UnreadableError, read
 
 from counterfoil_proof.world.acquirer import Acquirer
@@ -69,6 +70,13 @@ SELECT held_minor + captured_minor + credited_minor - refunded_minor FROM charge
 WHERE terminal_id = ? AND sent_at = ? AND stan = ?
 """
 
+# A batch that the acquirer has closed, unless by the message of that name.
+AGREED = """
+SELECT 1 FROM batch JOIN closing ON batch_id = batch.id
+WHERE terminal_id = ?1 AND number = ?5 AND currency = ?6 AND day IS NOT NULL
+  AND NOT EXISTS (SELECT 1 FROM reconciliation
+    WHERE (terminal_id, sent_at, stan, mti) = (?1, ?2, ?3, ?4))
+"""
 BATCH = "SELECT state FROM batches WHERE terminal_id = $1 AND batch_number = $2"
 
 SLACK_SECONDS = 0.001  # For what a float leaves of a microsecond.
@@ -312,14 +320,18 @@ class Witness:
 
     def _check_close(self, life: Life, request: Request) -> None:
         """
-        Totals are told of a batch that is being closed, and of no other.
+        Totals are told of a batch that is being closed, and under a new number of none that is.
         """
         terminal, number = request.key.terminal_id, int(request.fields["60"])
+        currency = CURRENCIES[request.fields["50"]]
         rows = self.store.ask(BATCH, terminal, number)
         self.story.tell(life, f"tells totals of {terminal}/{number}")
         if not rows or rows[0]["state"] not in ("totalling", "uploading"):
             what = f"{request.mti} for batch {terminal}/{number}: {rows and rows[0]['state']}"
             self.story.violated("a batch is closed once", what)
+        if self.acquirer.read(AGREED, *request.key, request.fields["60"], currency):
+            what = f"{request.mti} for batch {terminal}/{number} under a new number"
+            self.story.violated("what the acquirer has closed is not asked anew", what)
 
     def arrives(self, frame: bytes) -> None:
         """

@@ -177,15 +177,16 @@ SELECT batch_number FROM batch;
 -- A message about a batch that was committed before, if it was.
 SELECT * FROM batch_messages
 WHERE merchant_id = $1 AND acquirer = $2 AND terminal_id = $3 AND currency = $4
-  AND batch_number = $5 AND step = $6 AND item_number = $7;
+  AND batch_number = $5 AND attempt = $6 AND step = $7 AND item_number = $8;
 
 -- name: try_batch_message
 -- Commit that a message about a batch is about to be written: one try more under one trace number.
 INSERT INTO batch_messages AS m
-    (merchant_id, acquirer, terminal_id, currency, batch_number, step, item_number, business_day,
-     stan, transmitted_at, attempts)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1)
-ON CONFLICT (merchant_id, acquirer, terminal_id, currency, batch_number, step, item_number)
+    (merchant_id, acquirer, terminal_id, currency, batch_number, attempt, step, item_number,
+     business_day, stan, transmitted_at, attempts)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 1)
+ON CONFLICT
+    (merchant_id, acquirer, terminal_id, currency, batch_number, attempt, step, item_number)
 DO UPDATE SET attempts = m.attempts + 1
 RETURNING *;
 
@@ -193,16 +194,17 @@ RETURNING *;
 -- Not one byte of the last try was written: it is none.
 UPDATE batch_messages SET attempts = attempts - 1
 WHERE merchant_id = $1 AND acquirer = $2 AND terminal_id = $3 AND currency = $4
-  AND batch_number = $5 AND step = $6 AND item_number = $7 AND attempts > forgiven;
+  AND batch_number = $5 AND attempt = $6 AND step = $7 AND item_number = $8
+  AND attempts > forgiven;
 
 -- name: batch_message_answered
 -- What the host said to it.
-UPDATE batch_messages SET response_code = $8, answered_at = $9
+UPDATE batch_messages SET response_code = $9, answered_at = $10
 WHERE merchant_id = $1 AND acquirer = $2 AND terminal_id = $3 AND currency = $4
-  AND batch_number = $5 AND step = $6 AND item_number = $7;
+  AND batch_number = $5 AND attempt = $6 AND step = $7 AND item_number = $8;
 
 -- name: items_to_upload
--- Items that the host has not answered for yet, with what their message needs.
+-- Items that the host has not answered for yet in this attempt, with what their message needs.
 SELECT i.item_number, i.kind, i.amount_minor, i.movement_id, p.payment_id, p.kind AS payment_kind,
     p.card_token, p.approval_code, p.local_time, m.rrn,
     p.stan AS payment_stan, p.transmitted_at AS payment_transmitted_at,
@@ -215,10 +217,11 @@ LEFT JOIN advices AS a ON a.merchant_id = i.merchant_id AND a.payment_id = i.pay
 LEFT JOIN batch_messages AS s
     ON s.merchant_id = i.merchant_id AND s.acquirer = i.acquirer
     AND s.terminal_id = i.terminal_id AND s.currency = i.currency
-    AND s.batch_number = i.batch_number AND s.step = 'item' AND s.item_number = i.item_number
+    AND s.batch_number = i.batch_number AND s.attempt = $6 AND s.step = 'item'
+    AND s.item_number = i.item_number
 WHERE i.merchant_id = $1 AND i.acquirer = $2 AND i.terminal_id = $3 AND i.currency = $4
   AND i.batch_number = $5 AND s.response_code IS NULL
-ORDER BY i.item_number LIMIT $6;
+ORDER BY i.item_number LIMIT $7;
 
 -- name: count_items
 -- How many items a frozen batch has.
@@ -246,34 +249,46 @@ WITH batch AS (
 SELECT batch_number FROM batch;
 
 -- name: retry_batch
--- A person lets a batch go on in the state in which it stopped; its tries are counted anew.
+-- A person lets a batch go on. After a "no" to the question with which it stopped: a new attempt,
+-- from the totals on, whose messages all get trace numbers of their own. Else in the state in which
+-- it stopped, under the same numbers: the host may have acted on them (no answer), or says that it
+-- has closed (00, 94), and is never asked again as if it had not. Tries are counted anew.
 WITH stopped AS (
-    SELECT from_state FROM batch_events
-    WHERE merchant_id = $1 AND acquirer = $2 AND terminal_id = $3 AND currency = $4
-      AND batch_number = $5 AND to_state = 'needs_a_person'
-    ORDER BY at DESC, event_id DESC LIMIT 1
+    SELECT b.attempt, e.from_state, COALESCE(m.response_code NOT IN ('00', '94'), false) AS refused
+    FROM batches AS b
+    JOIN batch_events AS e USING (merchant_id, acquirer, terminal_id, currency, batch_number)
+    LEFT JOIN batch_messages AS m
+        ON m.merchant_id = b.merchant_id AND m.acquirer = b.acquirer
+        AND m.terminal_id = b.terminal_id AND m.currency = b.currency
+        AND m.batch_number = b.batch_number AND m.attempt = b.attempt AND m.item_number = 0
+        AND m.step = CASE e.from_state WHEN 'totalling' THEN 'totals' WHEN 'uploading' THEN 'final' END
+    WHERE b.merchant_id = $1 AND b.acquirer = $2 AND b.terminal_id = $3 AND b.currency = $4
+      AND b.batch_number = $5 AND e.to_state = 'needs_a_person'
+    ORDER BY e.at DESC, e.event_id DESC LIMIT 1
 ), batch AS (
     UPDATE batches AS b
-    SET state = s.from_state, next_try_at = $6, lease_owner = NULL, lease_until = NULL
+    SET state = CASE WHEN s.refused THEN 'totalling' ELSE s.from_state END,
+        attempt = b.attempt + s.refused::integer,
+        next_try_at = $6, lease_owner = NULL, lease_until = NULL
     FROM stopped AS s
     WHERE merchant_id = $1 AND acquirer = $2 AND terminal_id = $3 AND currency = $4
-      AND batch_number = $5 AND state = 'needs_a_person'
-    RETURNING b.*
+      AND batch_number = $5 AND state = 'needs_a_person' AND b.attempt = s.attempt
+    RETURNING b.*, s.refused
 ), forgiven AS (
     UPDATE batch_messages AS m SET forgiven = m.attempts
     FROM batch AS b
     WHERE m.merchant_id = b.merchant_id AND m.acquirer = b.acquirer
       AND m.terminal_id = b.terminal_id AND m.currency = b.currency
-      AND m.batch_number = b.batch_number
+      AND m.batch_number = b.batch_number AND m.attempt = b.attempt
 ), history AS (
     INSERT INTO batch_events
         (merchant_id, event_id, acquirer, terminal_id, currency, batch_number, at, from_state,
-         to_state, cause, actor)
+         to_state, cause, actor, note)
     SELECT merchant_id, $8, acquirer, terminal_id, currency, batch_number, $6, 'needs_a_person',
-        state, 'retried', $7
+        state, CASE WHEN refused THEN 'begun_anew' ELSE 'retried' END, $7, $9
     FROM batch
 )
-SELECT state FROM batch;
+SELECT state, attempt FROM batch;
 
 -- name: batch_closed
 -- Both sides agree: the batch, its movements, their history and the books, in one commit.
@@ -342,17 +357,22 @@ WHERE merchant_id = $1 AND ($2::text IS NULL OR state = $2)
 ORDER BY opened_at DESC, terminal_id, currency, batch_number DESC LIMIT $3;
 
 -- name: items_of_batch
--- The items of a batch with what a report shows of each, and what the host said to its upload.
+-- The items of a batch with what a report shows of each, and what the host said to its last upload.
 SELECT i.item_number, i.kind, i.amount_minor, i.brand, m.rrn, m.state, p.payment_id,
     p.order_number, p.confirmation_number, p.approval_code, p.card_last_four, p.created_at,
     s.response_code AS upload_response
 FROM batch_items AS i
 JOIN payments AS p ON p.merchant_id = i.merchant_id AND p.payment_id = i.payment_id
 JOIN movements AS m ON m.merchant_id = i.merchant_id AND m.movement_id = i.movement_id
+JOIN batches AS b
+    ON b.merchant_id = i.merchant_id AND b.acquirer = i.acquirer
+    AND b.terminal_id = i.terminal_id AND b.currency = i.currency
+    AND b.batch_number = i.batch_number
 LEFT JOIN batch_messages AS s
     ON s.merchant_id = i.merchant_id AND s.acquirer = i.acquirer
     AND s.terminal_id = i.terminal_id AND s.currency = i.currency
-    AND s.batch_number = i.batch_number AND s.step = 'item' AND s.item_number = i.item_number
+    AND s.batch_number = i.batch_number AND s.attempt = b.attempt AND s.step = 'item'
+    AND s.item_number = i.item_number
 WHERE i.merchant_id = $1 AND i.acquirer = $2 AND i.terminal_id = $3 AND i.currency = $4
   AND i.batch_number = $5
 ORDER BY i.item_number LIMIT 10000;
