@@ -230,6 +230,14 @@ async def close_with_95(day: Day) -> None:
     await day.close()
 
 
+async def close_refused(day: Day) -> None:
+    """95 to the totals and after the upload; an operator retries, and all is uploaded anew."""
+    await day.move("capture", await day.pay("authorization"))
+    day.from_here()
+    day.fault("close_out_of_balance", "3")
+    await day.close()
+
+
 SCRIPTS: tuple[Script, ...] = (
     sale,
     decline,
@@ -247,6 +255,7 @@ SCRIPTS: tuple[Script, ...] = (
     resolve_before_arrival,
     batch_close,
     close_with_95,
+    close_refused,
 )
 
 
