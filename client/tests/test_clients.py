@@ -189,13 +189,26 @@ Client(url, key, ca=Path(ca), journal=Path(journal)).sale(4200, "USD", card, ord
 """
 
 
-@pytest.mark.parametrize("step", ["pay", "acknowledge"])
 def test_f01_a_killed_shop_hears_what_became_of_its_sale(
-    peer: Peer, journal: Path, hasty: Limits, step: str
+    peer: Peer, journal: Path, hasty: Limits
 ) -> None:
     """
     A real process, killed while the gateway was at it: recovery agrees with the gateway.
     """
+    recovered_after_a_kill("pay", peer, journal, hasty)
+
+
+def test_f02_a_shop_killed_at_its_acknowledgment_hears_that_it_is_paid(
+    peer: Peer, journal: Path, hasty: Limits
+) -> None:
+    """
+    A real process, killed when its acknowledgment had arrived and the number was on its way back.
+    """
+    recovered_after_a_kill("acknowledge", peer, journal, hasty)
+
+
+def recovered_after_a_kill(step: str, peer: Peer, journal: Path, hasty: Limits) -> None:
+    """Kill a shop when *step* has arrived and is not answered; its next life is told the end."""
     peer.script[step].append("stall")
     arguments = [peer.url, KEY, str(peer.ca), str(journal)]
     shop = subprocess.Popen([sys.executable, "-c", SELLS, *arguments])

@@ -16,7 +16,7 @@ from counterfoil.payments.recovery import sweep
 from counterfoil.payments.refusals import NotChargedAnyMore, NotNow, PaymentUnknown
 from counterfoil.receipts.confirmation import is_valid
 from counterfoil.store.database import Database, DatabaseAway
-from payment_stage import ACTOR, SESSION, Stage
+from payment_stage import ACTOR, SESSION, HandClock, Stage
 from scripted_link import says, unknown
 
 
@@ -126,6 +126,38 @@ async def test_f03_deadline_and_acknowledgment_never_both_win(stage: Stage) -> N
 
     assert all(isinstance(each, NotChargedAnyMore) for each in results[:10])
     assert len(await stage.advices()) == 10
+
+
+async def test_f03_clocks_that_differ_by_a_moment_never_let_both_win(stage: Stage) -> None:
+    """One process is still in time while the other's sweep is over it: each payment has one end."""
+    payments = [await stage.take() for _ in range(20)]
+    stage.clock.move(179.9)
+    ahead = Stage(
+        stage.database,
+        stage.merchant,
+        stage.acquirer,
+        HandClock(stage.clock.now()),
+        link=stage.link,
+    )
+    ahead.clock.move(0.2)
+
+    results = await asyncio.gather(
+        *(stage.acknowledge(each) for each in payments[:10]),
+        sweep(ahead.road),
+        *(stage.acknowledge(each) for each in payments[10:]),
+        return_exceptions=True,
+    )
+
+    claimed = {each.payment_id for each in results if isinstance(each, Payment)}
+    refused_ones = [each for each in results if isinstance(each, NotChargedAnyMore)]
+    assert len(claimed) + len(refused_ones) == 20
+    owed = {row["payment_id"] for row in await stage.advices()}
+    assert owed == {each.payment_id for each in payments} - claimed
+    for each in payments:
+        now = await stage.read(each)
+        is_claimed = each.payment_id in claimed
+        assert now.state is (State.CAPTURED if is_claimed else State.REVERSING)
+        assert (now.confirmation_number is not None) == is_claimed
 
 
 async def test_the_deadline_cannot_reverse_what_was_acknowledged(stage: Stage) -> None:

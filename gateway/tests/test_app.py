@@ -3,6 +3,9 @@ Putting the parts together: what a new installation gets, and what keeps a proce
 """
 
 import asyncio
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -147,3 +150,35 @@ async def test_a_process_lives_in_the_database_while_it_runs(installation: Confi
     assert (said.checks["database"], said.checks["clock"], said.checks["disk"]) == ("ok",) * 3
     assert (said.ready, said.checks["links"]) == (False, "no acquirer is configured")
     assert said.notes["waiting"]["unclaimed"] == said.notes["owed_to_acquirers"]["owed"] == 0
+
+
+# What each kind of process has done to itself when it begins to work.
+HARDENED = """
+import ctypes, resource, sys
+from pathlib import Path
+from counterfoil.cli import serve
+
+def run(work):
+    work.close()
+    print(resource.getrlimit(resource.RLIMIT_CORE), ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))
+
+serve.run = run
+getattr(serve, sys.argv[1])(Path(sys.argv[2]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="prctl(2) is Linux's")
+@pytest.mark.parametrize("kind", ["serve", "worker"])
+def test_f40_a_process_that_sees_cards_leaves_no_dump(tmp_path: Path, kind: str) -> None:
+    """No core file, and nobody without root attaches to its memory (PR_GET_DUMPABLE is 0)."""
+    path = tmp_path / "counterfoil.toml"
+    path.write_text(f'state = "{tmp_path / "state"}"\n')
+    done = subprocess.run(
+        [sys.executable, "-c", HARDENED, kind, str(path)],
+        env={**os.environ, "COUNTERFOIL_GROUPS_LIMITED": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.stdout == "(0, 0) 0\n", done.stderr

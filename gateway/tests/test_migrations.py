@@ -168,7 +168,7 @@ async def test_two_acquirers_may_name_their_terminals_alike(stage: Stage) -> Non
     )
 
 
-async def test_nothing_in_the_database_could_be_a_card_number(stage: Stage) -> None:
+async def test_f40_nothing_in_the_database_could_be_a_card_number(stage: Stage) -> None:
     """DESIGN 5.7: after sales, declines and refunds, no column of no table shows one."""
     await stage.paid()
     await stage.take()

@@ -6,8 +6,15 @@ from typing import Any
 import pytest
 from counterfoil_proof.matrix import book
 from counterfoil_proof.matrix.agreement import against_book
-from counterfoil_proof.matrix.fates import Result
-from counterfoil_proof.matrix.targets import targets
+from counterfoil_proof.matrix.fates import Result, Target
+from counterfoil_proof.matrix.targets import (
+    CLOCK_RULE,
+    READS_RULE,
+    left_out,
+    points_without_death,
+    targets,
+)
+from counterfoil_proof.points import catalogue
 from counterfoil_proof.points.point import Pass
 
 PAID = {"state": "captured", "confirmation_number": "123", "amount_minor": 42, "rrn": "1"}
@@ -69,26 +76,43 @@ def test_a_torn_last_line_was_never_written(tmp_path: Path) -> None:
     assert [each["word"] for each in book.read(path)] == ["paid"]
 
 
-def test_everybody_is_killed_where_something_happens() -> None:
-    """Not at what the clock does, and not at calls that only read."""
-    passed = [
-        Pass("query intend before", 1),
-        Pass("query renew_process after", 1),
-        Pass("reply getPayment before", 1),
-        Pass("reply createPayment after", 1),
-        Pass("link write 0800 before", 1),
-    ]
-    recorded = Result(
-        target=None,
+def result(passed: list[Pass], target: Target | None = None, *, is_reached: bool = False) -> Result:
+    return Result(
+        target=target,
         scenario="sale",
-        is_reached=False,
+        is_reached=is_reached,
         recovered_seconds=0.0,
         wrong=[],
         merchant="",
         passed={"gateway": passed},
     )
 
-    assert [each.where.point for each in targets(recorded)] == [
-        "query intend before",
-        "reply createPayment after",
+
+def test_everybody_is_killed_where_something_happens() -> None:
+    """Every time that it is passed; not at what the clock does, nor at calls that only read."""
+    passed = [
+        *(Pass("query intend before", time) for time in range(1, 6)),
+        Pass("query renew_process after", 1),
+        Pass("reply getPayment before", 1),
+        Pass("reply createPayment after", 1),
+        Pass("link write 0800 before", 1),
     ]
+    recorded = result(passed)
+
+    assert [each.where for each in targets(recorded)] == [*passed[:5], passed[7]]
+    assert left_out([recorded]) == {CLOCK_RULE: 2, READS_RULE: 1}
+
+
+def test_a_point_at_which_nobody_died_is_named() -> None:
+    """However many of its passes were armed and did not come."""
+    points = [f"{each} {when}" for each in catalogue.needed() for when in ("before", "after")]
+    deaths = [
+        result(
+            [],
+            Target(scenario="sale", kind="worker", where=Pass(point, 1)),
+            is_reached=point != "link write 0221 before",
+        )
+        for point in points
+    ]
+
+    assert points_without_death(deaths) == {"link write 0221 before"}

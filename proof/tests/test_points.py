@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -165,6 +166,41 @@ def test_a_step_without_a_point_is_named() -> None:
 
     assert catalogue.not_passed(everything) == set()
     assert catalogue.not_passed(everything - {"query intend after"}) == {"query intend after"}
+
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "internals" / "crash-points.md").read_text("utf-8")
+
+
+def test_every_excuse_stands_on_the_page_and_no_other() -> None:
+    """Whoever reads the proof learns in words what it does not do."""
+    _, _, below = PAGE.partition("## What no scenario passes")
+    rows = [line for line in below.partition("## In one")[0].splitlines() if line.startswith("| `")]
+    said = {name for row in rows for name in re.findall(r"`([^`]+)`", row.split(" | ")[0])}
+
+    assert said == set(catalogue.EXCUSED)
+
+
+def test_what_is_said_to_have_a_step_instead_exists() -> None:
+    tests = {path.name for folder in ROOT.iterdir() for path in folder.glob("**/test_*.py")}
+    named = set(re.findall(r"test_\w+\.py", " ".join((PAGE, *catalogue.EXCUSED.values()))))
+
+    assert len(named) > 8
+    assert named - tests == set()
+
+
+def test_a_query_that_writes_needs_a_point_as_soon_as_it_is_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing is listed by hand: a new one in the store is found, and is nobody's to forget."""
+    text = "INSERT INTO payments VALUES ($1) RETURNING payment_id"
+    known = catalogue.queries()
+    monkeypatch.setattr(catalogue, "queries", lambda: (*known, "quite_new"))
+    monkeypatch.setattr(catalogue, "writes", lambda name: name == "quite_new")
+    passed = {f"{name} {when}" for name in catalogue.needed() for when in ("before", "after")}
+
+    assert catalogue._WRITES.search(text)
+    assert catalogue.not_passed(passed - {"query quite_new before"}) == {"query quite_new before"}
 
 
 class Recorded:

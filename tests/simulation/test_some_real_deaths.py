@@ -39,3 +39,17 @@ async def test_every_step_of_the_product_has_points_that_some_scenario_passes(
     assert sorted(catalogue.outdated_excuses(passed)) == []
     assert [each for each in report.wrong if each.wrong] == []
     assert sum(each.is_reached for each in report.results) > DEATHS / 2
+
+
+async def test_who_stood_still_goes_on_before_the_run_ends(tmp_path: Path) -> None:
+    """A gateway frozen when all else is done is no leftover: it wakes, and the next run has it."""
+    matrix = Matrix(tmp_path, lanes=1, tell=print)
+    report = await matrix.run(
+        ["resolve before arrival"],
+        kinds=("gateway",),
+        action="freeze",
+        choose=lambda found: found[-2:],
+    )
+
+    assert [each.is_reached for each in report.results] == [True, True]
+    assert report.wrong == []

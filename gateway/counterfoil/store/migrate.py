@@ -12,7 +12,7 @@ import asyncpg
 import msgspec
 
 from counterfoil.clock import Clock
-from counterfoil.store.database import Database
+from counterfoil.store.database import IN_DOUBT, Database, DatabaseAway
 from counterfoil.store.queries import query
 
 _LOCK = 0x436F756E746572  # "Counter": one migration at a time.
@@ -78,14 +78,21 @@ async def migrate(database: Database, *, mode: str, clock: Clock) -> list[str]:
 
     Raises:
         MigrationRefused: Newer than this version, edited, or of the other mode.
+        DatabaseAway: It was lost meanwhile; each file is applied whole or not at all.
     """
-    async with database.acquire() as connection:
-        await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
-        try:
-            await connection.execute(_CREATE)
-            return await _apply(connection, mode, clock)
-        finally:
-            await connection.execute("SELECT pg_advisory_unlock($1)", _LOCK)
+    try:
+        async with database.acquire() as connection:
+            await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
+            try:
+                await connection.execute(_CREATE)
+                return await _apply(connection, mode, clock)
+            finally:
+                await connection.execute("SELECT pg_advisory_unlock($1)", _LOCK)
+    except IN_DOUBT as error:
+        raise DatabaseAway(
+            f"the database was lost while it was brought to this version ({type(error).__name__}): "
+            "start again when it is back; what was not finished is done then"
+        ) from error
 
 
 async def pending(database: Database) -> list[str]:

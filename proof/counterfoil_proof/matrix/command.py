@@ -22,7 +22,7 @@ from counterfoil_proof.matrix.fates import Result, Target
 from counterfoil_proof.matrix.lane import KINDS
 from counterfoil_proof.matrix.matrix import LANES_MAX, Matrix, Report
 from counterfoil_proof.matrix.scenarios import SCENARIOS
-from counterfoil_proof.matrix.targets import all_points
+from counterfoil_proof.matrix.targets import all_points, left_out, points_without_death
 from counterfoil_proof.points import catalogue
 
 EXIT_NOT_AS_IT_SHOULD = 1
@@ -61,8 +61,8 @@ def crash_points(
     """
     Kill gateway, worker and shop at every point of every scenario, and compare everybody's books.
 
-    Exit code 0: every step has its points, every death was recovered from, and shop, gateway and
-    rail tell the same story each time. 1: they do not. 2: it could not be tried.
+    Exit code 0: every step has its points and its deaths, every death was recovered from, and
+    shop, gateway and rail tell the same story each time. 1: they do not. 2: it could not be tried.
     """
     unknown = [each for each in scenario or [] if each not in SCENARIOS]
     if unknown or not 1 <= lanes <= LANES_MAX or every < 1:
@@ -86,13 +86,14 @@ def crash_points(
         if faults is None or others is not None:
             raise
         _refuse("; ".join(str(each) for each in faults.exceptions))
-    nameless = catalogue.not_passed(all_points(report.recorded)) if not scenario else set()
+    is_whole = not scenario and not process and every == 1
+    missing = _missing(report, is_whole=is_whole, is_recorded=not scenario)
     (folder / "results.json").write_bytes(msgspec.json.encode(report))
     if json:
-        sys.stdout.write(jsons.dumps(_summary(report, nameless, folder), indent=2) + "\n")
+        sys.stdout.write(jsons.dumps(_summary(report, missing, folder), indent=2) + "\n")
     else:
-        _show(report, nameless, folder)
-    if report.wrong or nameless:
+        _show(report, missing, folder)
+    if report.wrong or any(missing.values()):
         sys.exit(EXIT_NOT_AS_IT_SHOULD)
 
 
@@ -118,34 +119,68 @@ def _row(results: Sequence[Result]) -> tuple[str, ...]:
     return str(len(results)), str(len(reached)), took, verdict
 
 
-def _summary(report: Report, nameless: set[str], folder: Path) -> dict[str, object]:
+def _missing(report: Report, *, is_whole: bool, is_recorded: bool) -> dict[str, list[str]]:
+    """
+    Return the points that no scenario passes, and those at which nobody died in a whole matrix.
+    """
+    nameless = catalogue.not_passed(all_points(report.recorded)) if is_recorded else set()
+    undied = points_without_death(report.results) - nameless if is_whole else set()
+    return {
+        "steps_without_point": sorted(nameless),
+        "points_without_death": sorted(undied),
+    }
+
+
+def _summary(report: Report, missing: dict[str, list[str]], folder: Path) -> dict[str, object]:
     return {
         "scenarios": len(report.recorded),
         "points": len(all_points(report.recorded)),
         "deaths": sum(each.is_reached for each in report.results),
         "not_reached": len(report.not_reached),
+        "passes_not_reached": not_reached(report),
         "disagreements": sum(bool(each.wrong) for each in (*report.recorded, *report.results)),
-        "steps_without_point": sorted(nameless),
+        **missing,
+        "left_out": dict(left_out(report.recorded)),
+        "excused": catalogue.EXCUSED,
         "seconds": round(report.seconds, 1),
         "rows": [dict(zip(HEADS, each, strict=True)) for each in rows(report)],
         "state": str(folder),
     }
 
 
-def _show(report: Report, nameless: set[str], folder: Path) -> None:
+def not_reached(report: Report) -> list[str]:
+    """
+    Return each armed pass that did not come, with the scenarios in which it did not.
+    """
+    scenarios: dict[str, list[str]] = defaultdict(list)
+    for each in report.not_reached:
+        assert each.target is not None
+        scenarios[f"{each.target.kind}, {each.target.where}"].append(each.scenario)
+    return [f"{where}: {', '.join(names)}" for where, names in sorted(scenarios.items())]
+
+
+def _show(report: Report, missing: dict[str, list[str]], folder: Path) -> None:
     shown = [HEADS, *rows(report)]
     widths = [max(len(row[at]) for row in shown) for at in range(len(HEADS))]
     for row in shown:
         line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         sys.stdout.write(f"{line.rstrip()}\n")
-    summary = _summary(report, nameless, folder)
+    summary = _summary(report, missing, folder)
     sys.stdout.write(
         f"\n{summary['deaths']} deaths at {summary['points']} points in "
         f"{summary['scenarios']} scenarios, {summary['disagreements']} disagreements, "
         f"{summary['not_reached']} passes that did not come again; {summary['seconds']} s\n"
     )
-    for name in sorted(nameless):
-        sys.stdout.write(f"no scenario passes: {name}\n")
+    for where in not_reached(report):
+        sys.stdout.write(f"did not come again: {where}\n")
+    for rule, count in left_out(report.recorded).items():
+        sys.stdout.write(f"left out: {count} passes: {rule}\n")
+    for reason, names in catalogue.excuses().items():
+        sys.stdout.write(f"in no scenario: {', '.join(names)}: {reason}\n")
+    for name in missing["steps_without_point"]:
+        sys.stdout.write(f"no scenario passes, and nothing excuses: {name}\n")
+    for name in missing["points_without_death"]:
+        sys.stdout.write(f"nobody died at: {name}\n")
     sys.stdout.write(f"All results: {folder / 'results.json'}\n")
 
 

@@ -62,6 +62,7 @@ class Fates:
         self._has_begun = not scenario.begins_later
         self._words: dict[str, str] = {}
         self._watching: dict[str, asyncio.Task[None]] = {}
+        self._naps: set[asyncio.Task[None]] = set()
 
     async def begin(self, words: dict[str, str]) -> None:
         """
@@ -111,10 +112,24 @@ class Fates:
         await asyncio.sleep(GRACE_SECONDS)
         return self.reached_at is not None
 
+    async def all_go_on(self) -> bool:
+        """
+        Wait until nobody stands still any more; return whether somebody did.
+
+        Who goes on has old business in hand: he is given a moment to do it, or to be refused.
+        """
+        still = [each for each in self._naps if not each.done()]
+        if not still:
+            return False
+        await asyncio.gather(*still)
+        await asyncio.sleep(GRACE_SECONDS)
+        return True
+
     async def end(self) -> None:
         """
-        Watch nobody any more.
+        Watch nobody any more, and leave nobody standing still.
         """
+        await asyncio.gather(*self._naps)
         for task in self._watching.values():
             task.cancel()
         await asyncio.gather(*self._watching.values(), return_exceptions=True)
@@ -152,10 +167,16 @@ class Fates:
             if self._target is not None and arm == Arm(self._target.where, self._target.action):
                 self.reached_at = time.monotonic()
             if arm.action in STILL_SECONDS:
-                await asyncio.sleep(STILL_SECONDS[arm.action])
-                child.send(signal.SIGCONT)
+                nap = asyncio.create_task(_nap(child, STILL_SECONDS[arm.action]))
+                self._naps.add(nap)
+                await asyncio.shield(nap)  # Also when nobody watches any more.
                 continue
             await asyncio.shield(child.ended)
             if kind != "shop":  # The shop is started again by whoever waits for it.
                 self._live(kind)
             return
+
+
+async def _nap(child: Child, seconds: float) -> None:
+    await asyncio.sleep(seconds)
+    child.send(signal.SIGCONT)

@@ -23,6 +23,8 @@ from counterfoil.store.database import Database
 from counterfoil.store.merchants import MerchantStore
 from counterfoil.supervisor import Supervisor
 from counterfoil.tls import limit_groups, own_identity
+from counterfoil_rail.control import ask
+from counterfoil_rail.store import rail_folder
 
 from counterfoil_proof.demo import ports
 from counterfoil_proof.demo import sandbox as demo
@@ -80,6 +82,7 @@ class Lane:
         self._started = 0
         self._browser: httpx2.AsyncClient | None = None
         self._fates: Fates | None = None
+        self._calm: dict[str, str] | None = None  # The rail's faults before the first run.
 
     async def open(self) -> None:
         """
@@ -194,8 +197,10 @@ class Lane:
             await self._is_quiet()
             if await self._fates.came_late():
                 await self._is_quiet()
+            if await self._fates.all_go_on():
+                await self._is_quiet()
         except (AssertionError, TimeoutError) as stuck:
-            wrong.append(f"not recovered: {stuck}")
+            wrong.append(f"not recovered: {stuck or 'somebody said nothing any more'}")
         reached_at = self._fates.reached_at
         recovered_seconds = time.monotonic() - (reached_at or began)
         passed = {} if target else await self._passed()
@@ -242,10 +247,23 @@ class Lane:
         """
         for name in STARTED:
             await self.start(name)
+        await asyncio.to_thread(self._disarm)
         for kind in ("gateway", "worker"):
             if self.children[kind].ended.done():
                 self.fork(kind)
         await self.takes_payments()
+
+    def _disarm(self) -> None:
+        """
+        Disarm what a former run has armed at the rail and nobody met: it was that run's fault.
+        """
+        rail = rail_folder(self.folder)
+        armed: dict[str, str] = ask(rail, {})["faults"]
+        if self._calm is None:
+            self._calm = armed
+        for name, value in armed.items():
+            if value != self._calm[name]:
+                ask(rail, {"set": [name, self._calm[name]]})
 
     async def _merchant(self, scenario: Scenario) -> Account:
         more: dict[str, Any] = {}

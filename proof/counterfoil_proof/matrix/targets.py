@@ -1,11 +1,12 @@
 """
-From what was passed to who is killed where: every pass, but for those that nobody awaits.
+From what was passed to who is killed where: every pass, but for those that two rules leave out.
 
-Left out, by rule: what the clock does and no payment (a lease renewed, an echo), except in the
-scenario `restart`, which is about just that; and calls that only read, of which a shop makes as
-many as it pleases. Dying there is dying between two other points.
+What the clock does and no payment (a lease renewed, an echo) is left out, except in the scenario
+`restart`, which is about just that; and so are calls that only read, of which a shop makes as
+many as it pleases. Dying there is dying between two other points. Both are counted and told.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 
 from counterfoil_proof.matrix.fates import Result, Target
@@ -21,7 +22,8 @@ BY_THE_CLOCK = {
     "link write 0800",
 }
 ABOUT_THE_CLOCK = "restart"
-PASSES_MAX = 3  # Of one point, in one run: the fourth file, item or round of a wait is the third.
+CLOCK_RULE = "what the clock does and no payment; one death at each in `restart`"
+READS_RULE = "calls that only read"
 
 
 def targets(recorded: Result, *, action: str = "kill") -> list[Target]:
@@ -32,8 +34,21 @@ def targets(recorded: Result, *, action: str = "kill") -> list[Target]:
         Target(scenario=recorded.scenario, kind=kind, where=where, action=action)
         for kind, passed in recorded.passed.items()
         for where in dict.fromkeys(passed)
-        if _counts(recorded.scenario, where)
+        if left_out_by(recorded.scenario, where) is None
     ]
+
+
+def left_out(recorded: Iterable[Result]) -> Counter[str]:
+    """
+    Return how many passes at which nobody is killed were left out, by the rule that did it.
+    """
+    return Counter(
+        rule
+        for result in recorded
+        for passed in result.passed.values()
+        for where in dict.fromkeys(passed)
+        if (rule := left_out_by(result.scenario, where)) is not None
+    )
 
 
 def all_points(recorded: Iterable[Result]) -> set[str]:
@@ -45,11 +60,22 @@ def all_points(recorded: Iterable[Result]) -> set[str]:
     }
 
 
-def _counts(scenario: str, where: Pass) -> bool:
+def points_without_death(results: Iterable[Result]) -> set[str]:
+    """
+    Return the points that must have one and at which nobody died (or stood still) in any run.
+    """
+    died = {each.target.where.point for each in results if each.target and each.is_reached}
+    return catalogue.not_passed(died)
+
+
+def left_out_by(scenario: str, where: Pass) -> str | None:
+    """
+    Return the rule by which nobody is killed at a pass; None where somebody is.
+    """
     step = where.point.rpartition(" ")[0]
     if step in BY_THE_CLOCK:
-        return scenario == ABOUT_THE_CLOCK and where.occurrence == 1
-    if where.occurrence > PASSES_MAX:
-        return False
+        dies = scenario == ABOUT_THE_CLOCK and where.occurrence == 1
+        return None if dies else CLOCK_RULE
     kind, _, name = step.partition(" ")
-    return kind not in ("reply", "request") or name in catalogue.operations()
+    is_call = kind in ("reply", "request")
+    return READS_RULE if is_call and name not in catalogue.operations() else None
