@@ -247,7 +247,7 @@ def _undo_unclaimed(shop: Shop) -> None:
     """Undone, and undone again under another key: that one has only itself left to note."""
     told = shop.pay_unclaimed("undone")
     if told.get("state") in ("approved", "reversing", "reversed"):
-        for key in ("undo", "undo again"):
+        for key in ("undo", "undo-again"):
             shop.post(f"/v1/payments/{told['id']}/undo", {}, key)
 
 

@@ -17,6 +17,8 @@ BY_THE_CLOCK = {
     "query renew_process",
     "query register_process",
     "query forget_processes",
+    "query forget_marks",
+    "query forget_guards",
     "query keep_block",
     "commit keep_block",
     "link write 0800",
