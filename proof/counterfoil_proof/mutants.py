@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
+from counterfoil.events import webhooks
 from counterfoil.network import mux
 from counterfoil.network.link import AcquirerLink
 from counterfoil.network.outcome import NotSent
@@ -160,7 +161,7 @@ MUTANTS = (
     Mutant(
         name="send_after_deadline",
         says="A request whose send deadline has passed is sent all the same.",
-        seed=1,
+        seed=13,
         arm=lambda: replaced(AcquirerLink, "request", _unlimited),
     ),
     Mutant(
@@ -244,7 +245,7 @@ MUTANTS = (
     Mutant(
         name="fence_that_is_none",
         says="A key that was resolved before it was seen is not closed.",
-        seed=4,
+        seed=1,
         arm=lambda: replaced(PaymentStore, "fence", _never_seen),
     ),
     Mutant(
@@ -270,6 +271,26 @@ MUTANTS = (
         says="Nobody reads the block list.",
         seed=1,
         arm=lambda: replaced(screening, "judge", _no_refusals),
+    ),
+    Mutant(
+        name="believe_a_refusal",
+        says="An endpoint that answers 500 is noted as having taken the message.",
+        seed=3,
+        arm=lambda: replaced(webhooks, "TAKEN", range(200, 600)),
+    ),
+    Mutant(
+        name="forget_a_hint",
+        says="Some events are not owed to the endpoints that want to hear of them.",
+        seed=3,
+        arm=lambda: reworded(
+            "number_events", "n.type = ANY(e.types))", "n.type = ANY(e.types)) AND n.number % 7 > 0"
+        ),
+    ),
+    Mutant(
+        name="skip_in_the_feed",
+        says="A page of the feed leaves out the event after the number that was asked for.",
+        seed=1,
+        arm=lambda: reworded("feed_page", "number > $2", "number > $2 + 1"),
     ),
 )
 

@@ -90,8 +90,10 @@ class Sender:
         chosen = {each.delivery_id: each for each in self._with_places(due)}
         lease_until = now + timedelta(seconds=LEASE_SECONDS)
         claimed = await self._store.claim(chosen.values(), now, lease_until)
-        for each in claimed:
-            self._begin(each, chosen[each.delivery_id])
+        taken = {each.delivery_id: each for each in claimed}
+        for delivery_id, each in chosen.items():  # The oldest first, whatever the claim's order.
+            if delivery_id in taken:
+                self._begin(taken[delivery_id], each)
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=ROUND_SECONDS_MAX)
         return len(claimed)

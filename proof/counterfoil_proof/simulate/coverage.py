@@ -26,6 +26,7 @@ IN_EACH: Mapping[str, int] = {
     "told paid": 1,
     "batch closed": 1,
     "movement capture funded": 1,
+    "event read": 50,
 }
 
 # At least one of each, in a run of MANY universes or more.
@@ -54,6 +55,16 @@ IN_MANY = (
     "blocked by the shop",
     "security code wrong reversing",
     "security code wrong reversed",
+    "address wrong reversing",
+    "address wrong reversed",
+    "crash of a feed's reader",
+    "feed not read",
+    "webhook taken",
+    "webhook taken again",
+    "webhook 500",
+    "webhook hangs",
+    "webhook answer lost",
+    "webhook 410",
     "sent 0200",
     "sent 0100",
     "sent 0220",

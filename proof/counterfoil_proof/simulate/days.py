@@ -9,7 +9,7 @@ from random import Random
 
 import msgspec
 from counterfoil.config import Timers
-from counterfoil.network.verification_results import Cvv
+from counterfoil.network.verification_results import Avs, Cvv
 from counterfoil.payments.payment import PartialApprovals
 from counterfoil.payments.policy import Policy
 
@@ -17,6 +17,7 @@ from counterfoil_proof.simulate.traffic import Customer, visit
 from counterfoil_proof.simulate.troubles import trouble
 from counterfoil_proof.world.chance import Chance
 from counterfoil_proof.world.clock import EPOCH
+from counterfoil_proof.world.reader import Reader
 from counterfoil_proof.world.weather import Weather, storm
 from counterfoil_proof.world.world import Plan, World
 
@@ -24,6 +25,7 @@ VISITS_A_DAY = (120, 240)
 TRAFFIC_SECONDS = (40.0, 90.0)
 QUIET_SALES = 8
 TROUBLES_A_DAY = (0, 6)
+READ_AGAIN_SECONDS = (4.0, 12.0)  # Of the merchants' own readers of the feed.
 FUNDING_DAYS = 4  # Until the last day's deposits are in the bank and its statement has come.
 MORNING_SECONDS = 25.0
 CUTOFF_MARGIN_SECONDS = 12.0  # Workers look every few seconds.
@@ -41,6 +43,7 @@ class Universe(msgspec.Struct, frozen=True, kw_only=True):
     visits: int
     traffic_seconds: float
     troubles: int
+    has_webhooks: bool
 
 
 def draw(seed: int, days: int) -> tuple[Universe, Weather]:
@@ -61,7 +64,7 @@ def draw(seed: int, days: int) -> tuple[Universe, Weather]:
         cutoff=time_of_day(14, chance.choice((1, 1, 2))),
         credits_allowed=True,
         partial_approvals=chance.choice((accept, accept, reverse)),
-        screening=Policy(cvv_refused=(Cvv.NO_MATCH,)),
+        screening=Policy(avs_refused=(Avs.NO_MATCH,), cvv_refused=(Cvv.NO_MATCH,)),
         timers=Timers(
             send_seconds=chance.choice((1.0, 2.0, 5.0)),
             answer_seconds=answer_seconds,
@@ -78,6 +81,7 @@ def draw(seed: int, days: int) -> tuple[Universe, Weather]:
         visits=chance.randint(*VISITS_A_DAY),
         traffic_seconds=chance.uniform(*TRAFFIC_SECONDS),
         troubles=chance.randint(*TROUBLES_A_DAY),
+        has_webhooks=chance.random() < 0.5,
     )
     return universe, storm(Chance(seed).stream("weather"))
 
@@ -91,6 +95,8 @@ async def live_through(world: World, universe: Universe) -> None:
         if day:
             await morning(world)
         await quiet_hour(world, day)
+        if universe.has_webhooks and not day:
+            await world.hooks.subscribe()
         world.change_weather(drawn)
         await busy_hours(world, universe, day)
         await after_cutoff(world)
@@ -135,7 +141,10 @@ async def busy_hours(world: World, universe: Universe, day: int) -> None:
         at = chance.uniform(0, universe.traffic_seconds)
         stream = world.chance.stream("trouble", day, number)
         tasks.append(asyncio.create_task(_trouble_at(world, at, stream)))
+    reading = [asyncio.create_task(_read_feed(each, world)) for each in world.readers]
     await asyncio.wait(tasks, timeout=TASKS_SECONDS_MAX)
+    for task in reading:
+        task.cancel()
     for task in tasks:
         if not task.done():
             task.cancel()
@@ -191,6 +200,13 @@ async def _visit_at(world: World, number: str, at: float, seed: int) -> None:
     world.story.count(f"visit {what.__name__}")
     # In the shop's own life: when the shop dies, its customer gets no further.
     await asyncio.wait([shop.life.spawn(_visited(customer, what))])
+
+
+async def _read_feed(reader: Reader, world: World) -> None:
+    chance = world.chance.stream(reader.name, world.loop.time())
+    while True:
+        await asyncio.sleep(chance.uniform(*READ_AGAIN_SECONDS))
+        await reader.read_on()
 
 
 async def _visited(customer: Customer, what: object) -> None:

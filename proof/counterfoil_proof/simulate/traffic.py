@@ -26,6 +26,7 @@ TRIES_MAX = 4
 NEVER_ANSWERED_MINOR = 9000_68  # By the rail's cents rule, as the next.
 HALF_APPROVED_MINOR = 9000_10
 WRONG_CODE = "999"  # A security code that does not match, by the rail's rule.
+WRONG_ADDRESS = Billing(postal_code="62709", street="9 Main")  # The same.
 
 GOOD = ("4111111111111111", "4242424242424242", "5555555555554444", "378282246310005")
 BAD = ("4000000000000002", "4000000000009995", "4000000000000119", "4000000000000127")
@@ -258,6 +259,14 @@ async def refused_by_the_rules(customer: Customer) -> None:
     await customer.paid(kind, card=card)
 
 
+async def refused_for_the_address(customer: Customer) -> None:
+    """
+    Neither street nor postal code match: the issuer approves, and the shop's rules give it back.
+    """
+    kind = customer.chance.choice(("sale", "authorization"))
+    await customer.paid(kind, billing=WRONG_ADDRESS)
+
+
 async def blocked(customer: Customer) -> None:
     """
     Somebody whom the shop does not serve: nobody is asked.
@@ -384,6 +393,7 @@ VISITS: tuple[tuple[Visit, int], ...] = (
     (credited, 40),
     (approved_in_part, 30),
     (refused_by_the_rules, 30),
+    (refused_for_the_address, 30),
     (blocked, 20),
     (unclaimed, 50),
     (refused, 40),

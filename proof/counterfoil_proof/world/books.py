@@ -6,6 +6,7 @@ import re
 from collections import defaultdict
 from datetime import date
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from counterfoil.ledger.audit import Audit, audit
 from counterfoil.ledger.listing import OurBooks, our_books
@@ -26,13 +27,20 @@ SELECT kind || ' owed for pay_' || replace(payment_id::text, '-', '') || ', trie
     || attempts || ', last ' || coalesce(response_code, 'nothing')
 FROM advices WHERE state = 'owed'
 UNION ALL
-SELECT kind || ' owed for pay_' || replace(payment_id::text, '-', '') FROM outbox
+SELECT kind || ' owed for ' || coalesce('pay_' || replace(payment_id::text, '-', ''), 'no payment')
+FROM outbox
 WHERE state = 'owed'
 UNION ALL
 SELECT 'batch ' || terminal_id || '/' || batch_number || ' is ' || state FROM batches
 WHERE state IN ('closing', 'totalling', 'uploading')
 UNION ALL
 SELECT source || ' event ' || to_state || ' waits for its number' FROM feed_pending
+"""
+# What is due to endpoints that are there; what is not due yet comes with the days.
+HOOKS_DUE = """
+SELECT 'webhook owed for event ' || d.number AS what
+FROM webhook_deliveries AS d JOIN webhook_endpoints AS e USING (merchant_id, endpoint_id)
+WHERE d.state = 'owed' AND e.state = 'enabled' AND d.next_try_at <= $1
 """
 NEED_A_PERSON = """
 SELECT merchant_id, acquirer, terminal_id, currency, batch_number FROM batches
@@ -56,6 +64,7 @@ FROM payment_events AS e LEFT JOIN feed AS f ON f.merchant_id = e.merchant_id
 WHERE e.to_state <> 'processing'
 GROUP BY e.merchant_id, e.version, e.payment_id HAVING count(f.event_id) <> 1
 """
+NUMBERS = "SELECT merchant_id, number, event_id FROM feed"
 MAILS = "SELECT outbox_id, payment_id, kind, state FROM outbox"
 _PAYMENT = re.compile(r"pay_[0-9a-f]{32}")
 
@@ -85,6 +94,8 @@ async def check(world: "World") -> None:
     _check_movements(world)
     for row in world.store.ask(FEEDS):
         world.story.violated("the feed has no gap", row["what"], *subjects_in(row["what"]))
+    await _check_readers(world)
+    world.hooks.check()
     for row in world.store.ask(ENDS):
         world.story.count(row["what"], row["number"])
     _check_shops(world, ours)
@@ -168,6 +179,24 @@ def _check_shops(world: "World", ours: OurBooks) -> None:
                 world.story.violated("the last word is true", what, order.key, *standing)
 
 
+async def _check_readers(world: "World") -> None:
+    """
+    A merchant that reads its feed from number to number has read all of it, and each event once.
+    """
+    theirs: dict[UUID, dict[int, str]] = defaultdict(dict)
+    for row in world.store.ask(NUMBERS):
+        theirs[row["merchant_id"]][row["number"]] = row["event_id"].hex
+    # Not only as far as it has noted: from the first event on.
+    for reader in world.readers:
+        feed = theirs[reader.merchant_id]
+        await reader.read_to_the_end()
+        read = {number: each.partition("_")[2] for number, each in reader.events.items()}
+        if read != feed:
+            wrong = sorted(set(read.items()) ^ set(feed.items()))[:3]
+            what = f"{reader.name} has read {len(read)} of {len(feed)} events: {wrong}"
+            world.story.violated("who reads the feed reads all of it", what, reader.name)
+
+
 def _check_movements(world: "World") -> None:
     """
     A capture, void or refund that a shop was told is done was done, and no other.
@@ -202,7 +231,7 @@ def _check_mails(world: "World") -> None:
     sent = {name.strip("<>").partition("@")[0] for name in world.witness.mails}
     for name, row in owed.items():
         if row["state"] == "sent" and name not in sent:
-            subject = f"pay_{row['payment_id'].hex}"
+            subject = f"pay_{row['payment_id'].hex}" if row["payment_id"] else name
             world.story.violated("a mail noted as sent was sent", row["kind"], subject)
     for name in sorted(sent - owed.keys()):
         world.story.violated("no mail without its row", name)

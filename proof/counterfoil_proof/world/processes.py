@@ -13,6 +13,7 @@ from typing import Any
 from counterfoil import app
 from counterfoil.api.application import application
 from counterfoil.config import Configuration
+from counterfoil.events.webhooks import Post as HookPost
 from counterfoil.events.worker import Duty, keep_at
 from counterfoil.store.database import DatabaseAway
 from counterfoil.surroundings import Surroundings
@@ -113,6 +114,7 @@ class Machine:
             chance=chance.random,
             sockets=site.network.socket,
             deliver=site.delivery(life),
+            post=site.hooks(life),
         )
         running = app.process(site.configuration, self.kind, database=database, around=around)
         async with running as process:
@@ -193,6 +195,7 @@ class Site:
         chance: Chance,
         true_clock: WorldClock,
         post: Post,
+        hooks: Callable[[Life], HookPost],
         story: Story,
         on_point: Callable[[Life, str], None],
         on_fault: Callable[[Life, BaseException], None],
@@ -208,6 +211,7 @@ class Site:
         self.on_point = on_point
         self.on_fault = on_fault
         self.rests_seconds = (1.0, 4.0)  # Of a worker's duties: no less than this.
+        self.hooks = hooks
         self._post = post
 
     def delivery(self, life: Life) -> Any:

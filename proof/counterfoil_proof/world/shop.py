@@ -52,6 +52,7 @@ class Order(msgspec.Struct, kw_only=True):
     key: str
     email: str | None = None
     voice_approval_code: str | None = None
+    billing: Billing = Billing(postal_code="62704", street="10 Main")
     status: str = "open"
     payment_id: str | None = None
     paid_minor: int = 0
@@ -219,7 +220,7 @@ class Shop:
             order=order.number,
             description=None,
             customer_email=order.email,
-            billing=Billing(postal_code="62704", street="10 Main"),
+            billing=order.billing,
             idempotency_key=order.key,
             voice_approval_code=order.voice_approval_code,
         )

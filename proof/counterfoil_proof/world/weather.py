@@ -31,6 +31,7 @@ class Weather(msgspec.Struct, kw_only=True):
         web_doubled: Something between repeats the request, at once or much later.
         web_doubled_span: How much later.
         issuer_span: How long an issuer thinks, in seconds.
+        hook_faulty: A webhook endpoint answers 500 or not at all, or its answer is lost.
         mail_lost: The mail server refuses, or takes the message and the word of it is lost.
     """
 
@@ -52,6 +53,7 @@ class Weather(msgspec.Struct, kw_only=True):
     web_doubled_span: tuple[float, float] = (0.0, 120.0)
     issuer_span: tuple[float, float] = (0.0, 0.1)
     mail_lost: float = 0.0
+    hook_faulty: float = 0.0
 
 
 def calm() -> Weather:
@@ -85,4 +87,5 @@ def storm(chance: Random) -> Weather:
         web_doubled=odds(0.10),
         issuer_span=(0.0, chance.choice((0.05, 1.0, 6.0))),
         mail_lost=odds(0.2),
+        hook_faulty=odds(0.5),
     )

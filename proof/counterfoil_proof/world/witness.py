@@ -51,12 +51,12 @@ LEGAL = {
 # A credit in a batch that the acquirer has closed by itself can no longer be taken back.
 LEGAL_OF_CREDIT = LEGAL | {("voiding", "captured"), ("reversing", "captured")}
 BLOCKED_EMAIL = "blocked@shoppers.test"  # Whom a shop with rules does not serve.
-NO_MATCH = "N"  # Of the security code (DE 44).
+NO_MATCH = "N"  # Of the security code, and of street and postal code (DE 44).
 CHANGED = """
 SELECT c.number, p.merchant_id, p.payment_id, p.state, p.kind, p.version, p.terminal_id, p.stan,
     p.rrn, p.transmitted_at, p.idempotency_key, p.confirmation_number, p.amount_minor,
     p.authorized_minor, p.captured_minor, p.released_minor, p.refunded_minor,
-    p.customer_email, p.cvv_result, p.response_code
+    p.customer_email, p.cvv_result, p.avs_result, p.response_code
 FROM witness_changes AS c JOIN payments AS p USING (merchant_id, payment_id)
 WHERE c.number > $1 ORDER BY c.number
 """
@@ -266,10 +266,13 @@ class Witness:
             self.story.count("blocked by the shop")
             if seen.states != ["declined"]:
                 self._violated("nobody asks for whom the shop blocks", seen.state, seen)
-        if seen.kind in ("sale", "authorization") and row["cvv_result"] == NO_MATCH:
-            self.story.count(f"security code wrong {seen.state}")
-            if stands:
-                self._violated("what the rules refuse never stands", seen.state, seen)
+        if seen.kind not in ("sale", "authorization"):
+            return
+        for what, result in (("security code", "cvv_result"), ("address", "avs_result")):
+            if row[result] == NO_MATCH:
+                self.story.count(f"{what} wrong {seen.state}")
+                if stands:
+                    self._violated("what the rules refuse never stands", seen.state, seen)
 
     def _check_at_acquirer(self, seen: Seen) -> None:
         """
@@ -478,6 +481,7 @@ def _payment_in(send: Send, answer: Answer) -> tuple[Told | None, str | None]:
             return problem.payment, problem.code
         if send.path == "/v1/resolve":
             return msgspec.json.decode(answer.body, type=Resolved).payment, None
-        return msgspec.json.decode(answer.body, type=Told), None
+        told = msgspec.json.decode(answer.body, type=Told)
+        return (told if told.id.startswith("pay_") else None), None
     except msgspec.DecodeError:
         return None, None

@@ -29,10 +29,12 @@ from counterfoil_proof.world.acquirer import Acquirer
 from counterfoil_proof.world.chance import Chance
 from counterfoil_proof.world.clock import WorldClock
 from counterfoil_proof.world.database import Store
+from counterfoil_proof.world.hooks import Hooks
 from counterfoil_proof.world.life import LIFE, KilledError, Life
 from counterfoil_proof.world.loop import VirtualLoop
 from counterfoil_proof.world.network import Network
 from counterfoil_proof.world.processes import Machine, Site, is_expected
+from counterfoil_proof.world.reader import Reader
 from counterfoil_proof.world.server import Server, configuration, remove
 from counterfoil_proof.world.shop import Shop
 from counterfoil_proof.world.story import Story
@@ -124,6 +126,8 @@ class World:
         self.web = Web(weather, self.witness, self.story.count)
         self.acquirer = Acquirer(folder, self.clock, self.chance, on_point=self._passed)
         self.witness.store, self.witness.acquirer = self.store, self.acquirer
+        self.hooks = Hooks(self)
+        self.readers: list[Reader] = []
         self.site = Site(
             configuration=self._configuration(),
             store=self.store,
@@ -133,6 +137,7 @@ class World:
             chance=self.chance,
             true_clock=self.clock,
             post=self._post,
+            hooks=self.hooks.posting,
             story=self.story,
             on_point=self._passed,
             on_fault=self._fault,
@@ -280,6 +285,8 @@ class World:
         Return what has no end yet, at the gateway and in the shops.
         """
         found = [str(row["what"]) for row in self.store.ask(books.OWED)]
+        due = self.store.ask(books.HOOKS_DUE, self.clock.now())
+        found += [str(row["what"]) for row in due]
         here = [each for each in self.shops if not each.has_left and each.is_waiting()]
         found += [f"{shop.name} does not know" for shop in here]
         return found
@@ -390,6 +397,17 @@ class World:
             await database.close()
 
         self.server.run(add())
+        stream = self.chance.stream("reader", number)
+        self.readers.append(
+            Reader(
+                f"reader{number}",
+                merchant_id,
+                secret,
+                web=self.web,
+                story=self.story,
+                chance=stream,
+            )
+        )
         for each in range(1, self.plan.shops + 1):
             name = f"shop{(number - 1) * self.plan.shops + each}"
             clock_of_shop = WorldClock(self.loop)
