@@ -4,21 +4,31 @@ The audit agrees with books that are right, and names whatever is changed in the
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from counterfoil.ledger.audit import Audit
 from counterfoil.ledger.rules import RULES
 from counterfoil.payments.acknowledge import refuse
 from counterfoil.payments.movements import void
+from counterfoil.store.advices import AdviceStore
 from counterfoil.store.database import Database
 from counterfoil.store.queries import query
-from ledger_day import Day
+from ledger_day import Day, forward
 from scripted_link import says, unknown
 
 ONE_SALE = (
     "payment_id = (SELECT payment_id FROM payments WHERE merchant_id = $1 "
     "AND state = 'captured' AND amount_minor = 4200)"
 )
+STEPS = (
+    "SELECT cause FROM payment_events WHERE merchant_id = $1 AND payment_id = $2 ORDER BY version"
+)
+SENT = (
+    "SELECT stan FROM network_messages WHERE merchant_id = $1 AND payment_id = $2 "
+    "AND mti = '0220' AND direction = 'sent'"
+)
+FOUND = "SELECT * FROM findings WHERE merchant_id = $1"
 ONE_LINE = "merchant_id = $1 AND amount_minor = 4200"
 
 
@@ -103,6 +113,48 @@ async def test_a_refund_instead_of_a_reversal_agrees(database: Database, was: st
 
     assert (await day.stage.read(payment)).refunded_minor == 5500
     assert found.agrees, found.differences
+
+
+async def test_a_refused_refund_instead_of_a_void_needs_a_person(database: Database) -> None:
+    """It is on the list until somebody asks again, once; the books show what is still owed."""
+    day = await Day.begun(database)
+    stage = day.stage
+    payment = await stage.paid(amount_minor=5500)
+    await void(stage.command(payment), stage.road)
+    stage.link.script += [says("40"), says("57")]
+    stage.clock.move(1)
+    await forward(stage)
+    refused = await stage.read(payment)
+    (found,) = await stage.sql(FOUND, stage.merchant.merchant_id)
+    assert (found["kind"], found["amount_minor"], found["state"]) == (
+        "refund_refused",
+        5500,
+        "open",
+    )
+    assert (refused.state, refused.captured_minor, refused.refunded_minor) == ("voiding", 5500, 0)
+    assert "(57)" in found["next_step"]
+
+    async def again() -> bool:
+        new, store = stage.road.ids.new, AdviceStore(database, uuid4(), stage.clock)
+        return await store.refund_again(
+            found["merchant_id"], found["finding_id"], new(), new(), stage.clock.now(), "cli", "why"
+        )
+
+    assert [await again(), await again()] == [True, False]
+    await forward(stage)
+
+    voided = await stage.read(payment)
+    assert (voided.state, voided.refunded_minor) == ("voided", 5500)
+    steps = await stage.sql(STEPS, stage.merchant.merchant_id, payment.payment_id)
+    assert [each["cause"] for each in steps][-3:] == [
+        "refund_refused", "refund_again", "host_accepted",
+    ]  # fmt: skip
+    sent = await stage.sql(SENT, stage.merchant.merchant_id, payment.payment_id)
+    assert len({each["stan"] for each in sent}) == 2
+    (found,) = await stage.sql(FOUND, stage.merchant.merchant_id)
+    assert (found["state"], found["resolution"]) == ("resolved", "Asked again by cli: why")
+    audited = await day.audit()
+    assert audited.agrees, audited.differences
 
 
 DAMAGES = [

@@ -48,6 +48,7 @@ from counterfoil.settlement.explained import (
     summary,
 )
 from counterfoil.settlement.incoming import FILE_BYTES_MAX, Intake, Taken
+from counterfoil.store.advices import AdviceStore
 from counterfoil.store.database import Database
 from counterfoil.store.deposits import LINES_PAGE_MAX, PAGE_MAX, DepositStore
 from counterfoil.store.merchants import MerchantStore
@@ -151,6 +152,25 @@ def resolve(
 
 
 @app.command
+def refund_again(
+    finding: Annotated[str, cyclopts.Parameter(help="One of kind refund_refused.")],
+    *,
+    note: Annotated[str, cyclopts.Parameter(help="Who decided it, and why.")],
+    config: ConfigOption = None,
+) -> None:
+    """
+    Ask the acquirer again for a refund it refused, which stands for a void or reversal.
+
+    It enters the open batch under a new trace number; the finding is resolved, and opens anew if
+    the acquirer refuses again.
+    """
+    if not 0 < len(note.strip()) <= NOTE_CHARACTERS_MAX:
+        raise CommandRefused("--note says who decided it, and why, in 500 characters")
+    run(_refund_again(configuration(config), finding, note.strip()))
+    say(f"{finding} is resolved: the refund is owed again.")
+
+
+@app.command
 def deposits(
     *,
     merchant: MerchantOption = None,
@@ -242,6 +262,25 @@ async def _resolve(settings: Configuration, finding: str, note: str) -> None:
             merchant_id, finding_id, SystemClock().now(), note
         ):
             raise CommandRefused("there is no such open finding: counterfoil settlement findings")
+
+
+async def _refund_again(settings: Configuration, finding: str, note: str) -> None:
+    try:
+        finding_id = ids.read(ids.FINDING, finding)
+    except ids.UnreadableId as error:
+        raise CommandRefused(f"{finding!r} is no finding: {error}") from error
+    async with open_database(settings) as database:
+        await refuse_in_quarantine(database)
+        merchant_id = await DepositStore(database).whose_finding(finding_id)
+        clock = SystemClock()
+        made = Ids(clock)
+        if merchant_id is None or not await AdviceStore(database, made.new(), clock).refund_again(
+            merchant_id, finding_id, made.new(), made.new(), clock.now(), "cli", note
+        ):
+            raise CommandRefused(
+                "there is no such open finding of kind refund_refused, or no open batch: "
+                "counterfoil settlement findings"
+            )
 
 
 async def _deposits(

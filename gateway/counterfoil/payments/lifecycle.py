@@ -77,6 +77,7 @@ class Cause(StrEnum):
     EXPIRED = "expired"
     CAPTURE_REFUSED = "capture_refused"
     REFUND_REFUSED = "refund_refused"
+    REFUND_AGAIN = "refund_again"
     HOST_ACCEPTED = "host_accepted"
     HOST_BATCH_CLOSED = "host_batch_closed"
     TRIED_AGAIN = "tried_again"

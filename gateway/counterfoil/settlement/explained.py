@@ -25,6 +25,7 @@ FindingKind = Literal[
     "duplicate",
     "batch_missing",
     "returned",
+    "refund_refused",
     "without_report",
     "not_paid",
     "statement_missing",
