@@ -23,8 +23,12 @@ HOLD_SECONDS = 7 * 86_400
 
 async def lapse_there(at: AtTheRail) -> None:
     """Let every hold lapse in the host's books."""
-    command = {"set": ["expire_holds", "all"]}
-    await asyncio.to_thread(ask, rail_folder(at.folder), command)
+    await told(at, "expire_holds", "all")
+
+
+async def told(at: AtTheRail, name: str, value: str) -> None:
+    """Switch a fault of the rail on."""
+    await asyncio.to_thread(ask, rail_folder(at.folder), {"set": [name, value]})
 
 
 async def do(at: AtTheRail, name: str, payment: Payment, amount: int | None = None) -> Payment:
@@ -137,3 +141,26 @@ async def test_any_commands_at_once_leave_both_books_the_same(
         await telling
 
         await agreed(at, payment)
+
+
+async def test_a_refund_of_more_than_was_approved_needs_a_person(
+    database: Database, tmp_path: Path
+) -> None:
+    """Code 10 was lost and the batch closed: the host gives back no more than it took."""
+    async with at_the_rail(database, tmp_path) as at:
+        await told(at, "silent", "1:booked")
+        payment = await at.stage.take(amount_minor=900_010)
+        await told(at, "close_batch", "all")
+        at.stage.clock.move(181)
+        await sweep(at.stage.road)
+        await forward(at.stage)
+
+        rows = await at.stage.sql(
+            "SELECT kind, amount_minor FROM findings WHERE merchant_id = $1 AND state = 'open'",
+            at.stage.merchant.merchant_id,
+        )
+        payment = await at.stage.read(payment)
+        [charge] = at.charges()
+        assert [tuple(each) for each in rows] == [("refund_refused", 900_010)]
+        assert (payment.state, payment.refunded_minor) == (State.REVERSING, 0)
+        assert (charge["captured_minor"], charge["refunded_minor"]) == (450_005, 0)
