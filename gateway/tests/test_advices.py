@@ -29,7 +29,7 @@ CODES = ["00", "05", "06", "12", "19", "21", "22", "25", "28", "30", "40", "61",
          "90", "91", "92", "94", "95", "96", "", "ZZ"]  # fmt: skip
 
 
-def advice(kind: str, *, attempts: int = 0) -> Advice:
+def advice(kind: str, *, attempts: int = 0, denials: int = 0, was_approved: bool = False) -> Advice:
     return Advice(
         merchant_id=uuid4(),
         advice_id=uuid4(),
@@ -42,6 +42,7 @@ def advice(kind: str, *, attempts: int = 0) -> Advice:
         business_day=None,
         transmitted_at=None,
         attempts=attempts,
+        denials=denials,
         late_until=START + timedelta(minutes=10),
         created_at=START,
         payment_kind="sale",
@@ -58,6 +59,7 @@ def advice(kind: str, *, attempts: int = 0) -> Advice:
         about_stan=None,
         about_transmitted_at=None,
         remaining_minor=None,
+        was_approved=was_approved,
         was_captured=False,
         key_id="card-1",
         nonce=b"",
@@ -207,10 +209,71 @@ async def test_pauses_grow_and_never_end(stage: Stage) -> None:
     assert (await one_advice(stage))["state"] == "owed"
 
 
-async def test_f10_the_original_not_found_is_believed_after_the_late_window(stage: Stage) -> None:
-    """And the payment is then reversed."""
+@pytest.mark.parametrize("kind", ["reversal", "void", "release"])
+@pytest.mark.parametrize(("denials", "ends"), [(0, False), (8, False), (9, True)])
+def test_f10_an_acquirer_that_denies_what_it_approved_is_not_believed_at_once(
+    kind: str, denials: int, ends: bool
+) -> None:
+    """It said yes, and we have seen it: one of its two words is wrong."""
+    asked = advice(kind, attempts=20, denials=denials, was_approved=True)
+
+    found = verdict(asked, "25", START + timedelta(hours=1))
+
+    assert found == ("accepted" if ends else None)
+
+
+async def test_f10_a_denied_approval_is_asked_for_again_and_then_needs_a_person(
+    stage: Stage,
+) -> None:
+    """Silence in between does not count as a denial; the finding names RRN and amount."""
     payment = await refused(stage)
-    stage.link.script.extend([says("25"), says("25")])
+    stage.clock.move(601)
+    forwarder = stage.forwarder()
+    stage.link.script.extend([says("25")] * 5 + [unknown] * 5 + [says("25")] * 4)
+    for _ in range(14):
+        await forwarder.forward()
+        stage.clock.move(361)
+    before = (await stage.read(payment)).state
+    none = await findings(stage)
+    stage.link.script.append(says("25"))
+    await forwarder.forward()
+    (found,) = await findings(stage)
+
+    assert (before, none) == (State.REVERSING, [])
+    assert (await stage.read(payment)).state is State.REVERSED
+    assert (found["kind"], found["state"]) == ("approval_denied", "open")
+    assert payment.rrn in found["subject"]
+    assert found["amount_minor"] == payment.amount_minor
+    assert "10 times" in found["next_step"]
+
+
+async def test_f10_an_acquirer_that_finds_it_at_last_takes_it_back(stage: Stage) -> None:
+    """A host that has denied it twice is asked again, and then it is truly gone there."""
+    payment = await refused(stage)
+    stage.clock.move(601)
+    forwarder = stage.forwarder()
+    stage.link.script.extend([says("25"), says("25"), approve])
+    for _ in range(3):
+        await forwarder.forward()
+        stage.clock.move(361)
+
+    assert (await stage.read(payment)).state is State.REVERSED
+    assert (await one_advice(stage))["response_code"] == "00"
+    assert await findings(stage) == []
+
+
+async def findings(stage: Stage) -> list[asyncpg.Record]:
+    """Return the merchant's findings."""
+    rows: list[asyncpg.Record] = await stage.sql(
+        "SELECT * FROM findings WHERE merchant_id = $1", stage.merchant.merchant_id
+    )
+    return rows
+
+
+async def test_f10_the_original_not_found_is_believed_after_the_late_window(stage: Stage) -> None:
+    """Of what nobody has seen approved: the payment is then reversed."""
+    stage.link.script.extend([unknown, says("25"), says("25")])
+    payment = await stage.take()
     forwarder = stage.forwarder()
     await forwarder.forward()
     before = (await stage.read(payment)).state

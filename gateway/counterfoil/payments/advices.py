@@ -46,6 +46,7 @@ PACE_SECONDS = 0.05
 SPACING_SECONDS = (5, 15, 30, 60, 300)  # protocols 1.7: the last one for ever.
 SPACING_JITTER = 0.2
 UNKNOWN_ORIGINAL_TRIES_MIN = 2
+DENIALS_MIN = 10  # Of what it had approved: about half an hour of them.
 GOING_ON_SHARE = 4  # One in four of what is sent may be a capture or refund while we reverse.
 GOING_ON_UNDER_WAY_MAX = UNDER_WAY_MAX // 2  # A host silent on these leaves room for reversals.
 LEASE_MARGIN_SECONDS = 15.0
@@ -341,7 +342,8 @@ def verdict(advice: Advice, code: str, now: datetime) -> str | None:
     Return `accepted`, `refused`, or None for "try again later".
 
     A reversal never ends refused. Response 25 (original not found) ends one only after
-    the late window and two tries: until then the original may still be on its way.
+    the late window and two tries: until then the original may still be on its way. Of what
+    the acquirer had approved it is a contradiction, and believed only after DENIALS_MIN of them.
     """
     if advice.kind in TAKING_BACK:
         if code in response_codes.REVERSAL_FINISHED:
@@ -350,7 +352,8 @@ def verdict(advice: Advice, code: str, now: datetime) -> str | None:
             return "accepted"  # It has lapsed there: less of it is left than we leave.
         unknown = code == response_codes.REVERSAL_ORIGINAL_UNKNOWN
         waited = now >= advice.late_until and advice.attempts + 1 >= UNKNOWN_ORIGINAL_TRIES_MIN
-        return "accepted" if unknown and waited else None
+        believed = not advice.was_approved or advice.denials + 1 >= DENIALS_MIN
+        return "accepted" if unknown and waited and believed else None
     if code in response_codes.ADVICE_ACCEPTED:
         return "accepted"
     return None if code in response_codes.ADVICE_TRY_AGAIN else "refused"

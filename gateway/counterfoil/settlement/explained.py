@@ -26,6 +26,7 @@ FindingKind = Literal[
     "batch_missing",
     "returned",
     "refund_refused",
+    "approval_denied",
     "without_report",
     "not_paid",
     "statement_missing",

@@ -26,8 +26,10 @@ class Advice(msgspec.Struct, frozen=True, kw_only=True):
     """
     One advice that we hold the lease of, with what its message needs.
 
-    `was_captured`: what it takes back was captured, and the acquirer has it in a batch. `about_*`
-    name the capture that a release lowers, `remaining_minor` is what remains of its original.
+    `was_approved`: we have seen the acquirer's yes, and no hold has lapsed since; `denials`: how
+    often it has said afterwards that it does not know it. `was_captured`: what it takes back was
+    captured, and the acquirer has it in a batch. `about_*` name the capture that a release lowers,
+    `remaining_minor` is what remains of its original.
     """
 
     merchant_id: UUID
@@ -41,6 +43,7 @@ class Advice(msgspec.Struct, frozen=True, kw_only=True):
     business_day: date | None
     transmitted_at: datetime | None
     attempts: int
+    denials: int
     late_until: datetime
     created_at: datetime
     payment_kind: str
@@ -53,6 +56,7 @@ class Advice(msgspec.Struct, frozen=True, kw_only=True):
     original_rrn: str
     local_time: str
     approval_code: str | None
+    was_approved: bool
     was_captured: bool
     movement_rrn: str | None
     about_stan: int | None

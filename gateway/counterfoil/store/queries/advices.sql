@@ -38,7 +38,8 @@ WHERE a.merchant_id = $1 AND a.advice_id = ANY($2::uuid[]) AND a.state = 'owed'
   AND p.merchant_id = a.merchant_id AND p.payment_id = a.payment_id
 RETURNING a.*, p.kind AS payment_kind, p.currency, p.card_token, p.acquirer, p.terminal_id,
     p.stan AS original_stan, p.transmitted_at AS original_transmitted_at, p.rrn AS original_rrn,
-    p.local_time, p.approval_code, v.key_id, v.nonce, v.ciphertext,
+    p.local_time, p.approval_code, 
+    p.authorized_minor > 0 AND p.state <> 'expired' AS was_approved, v.key_id, v.nonce, v.ciphertext,
     EXISTS (SELECT 1 FROM movements AS taken
         WHERE taken.merchant_id = a.merchant_id AND taken.payment_id = a.payment_id
           AND taken.kind = 'capture' AND CASE a.kind
@@ -98,7 +99,8 @@ SELECT merchant_id, payment_id FROM advice;
 
 -- name: advice_unanswered
 -- Nothing came back, or a refusal that is no end: try again later.
-UPDATE advices SET next_try_at = $4, lease_until = NULL, lease_owner = NULL, response_code = $5
+UPDATE advices SET next_try_at = $4, lease_until = NULL, lease_owner = NULL, response_code = $5,
+    denials = denials + CASE WHEN $5 = '25' THEN 1 ELSE 0 END
 WHERE merchant_id = $1 AND advice_id = $2 AND lease_owner = $3 AND state = 'owed'
 RETURNING attempts;
 
@@ -220,6 +222,24 @@ WITH input AS MATERIALIZED (
     JOIN advice AS a ON a.merchant_id = m.merchant_id AND a.event_id = m.event_id
     JOIN movements AS c ON c.merchant_id = m.merchant_id AND c.movement_id = m.movement_id
     WHERE m.kind = 'refund' AND m.advice_state = 'refused' AND c.idempotency_key IS NULL
+), denied AS (
+    -- It had approved what it does not know now: one of the two is wrong, a report may say which.
+    INSERT INTO findings
+        (merchant_id, finding_id, kind, subject, currency, amount_minor, movement_id, next_step,
+         state, opened_at)
+    SELECT m.merchant_id, m.event_id, 'approval_denied',
+        m.kind || ' of ' || p.rrn || ' of ' || m.terminal_id, m.currency, m.amount_minor,
+        m.movement_id,
+        'The acquirer approved it, and has said ' || a.denials + 1 || ' times since that it '
+            || 'does not know it. It counts as taken back. Look for the RRN in the next reports, '
+            || 'ask the acquirer, and resolve this with what it said.',
+        'open', m.at
+    FROM moved AS m
+    JOIN advice AS a ON a.merchant_id = m.merchant_id AND a.event_id = m.event_id
+    JOIN payments AS p ON p.merchant_id = m.merchant_id AND p.payment_id = m.payment_id
+    WHERE m.kind IN ('reversal', 'void', 'release') AND m.advice_state = 'accepted'
+      AND a.response_code = '25' AND m.authorized_minor > 0
+    ON CONFLICT DO NOTHING
 )
 SELECT merchant_id, payment_id FROM moved;
 

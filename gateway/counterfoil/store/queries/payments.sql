@@ -487,7 +487,8 @@ WITH target AS MATERIALIZED (
     FROM moved AS m, target AS t
 ), owed AS (
     UPDATE advices AS a
-    SET state = 'owed', response_code = NULL, attempts = 0, business_day = NULL, stan = NULL,
+    SET state = 'owed', response_code = NULL, attempts = 0, denials = 0, business_day = NULL,
+        stan = NULL,
         transmitted_at = NULL, next_try_at = $8, lease_owner = NULL, lease_until = NULL,
         late_until = $7
     FROM moved AS m, target AS t
