@@ -6,8 +6,10 @@ import asyncio
 from typing import Any
 
 import asyncpg
+import msgspec
 import pytest
 from counterfoil.payments import movements
+from counterfoil.payments.commands import Command
 from counterfoil.payments.lifecycle import Kind, State
 from counterfoil.payments.payment import Payment
 from counterfoil.payments.refusals import (
@@ -117,7 +119,7 @@ async def test_a_sale_whose_batch_is_closed_cannot_be_voided(stage: Stage) -> No
     with pytest.raises(NotNow, match=r"its batch is closed.*4200 can be refunded"):
         await voided(stage, payment)
     assert (await refunded(stage, payment)).refunded_minor == 4200
-    assert await stage.count("idempotency_keys") == 2
+    assert await stage.count("idempotency_keys") == 3  # Of the sale, the refusal, the refund.
 
 
 async def test_an_authorization_can_be_voided_whatever_happens_to_batches(stage: Stage) -> None:
@@ -277,14 +279,14 @@ async def test_more_than_there_is_is_refused_and_the_rest_named(
 
 
 async def test_what_is_not_possible_is_refused_with_the_state(stage: Stage) -> None:
-    """Every command in every state that does not allow it; nothing is written."""
+    """Every command in every state that does not allow it; nothing is written but that."""
     stage.link.script.extend([says("51")])
     declined, approved, sale = await stage.take(), await stage.take(), await stage.paid()
     hold = await authorized(stage)
     moves = (movements.capture, movements.void, movements.refund)
     allowed = {(movements.void, sale), (movements.refund, sale), (movements.capture, hold),
                (movements.void, hold)}  # fmt: skip
-    keys = await stage.count("idempotency_keys")
+    keys, refused = await stage.count("idempotency_keys"), 0
 
     for payment in (declined, approved, sale, hold):
         for move in moves:
@@ -293,8 +295,55 @@ async def test_what_is_not_possible_is_refused_with_the_state(stage: Stage) -> N
             with pytest.raises(NotNow) as caught:
                 await move(stage.command(payment), stage.road)
             assert caught.value.payment.state is payment.state
-    assert await stage.count("idempotency_keys") == keys
+            refused += 1
+    assert await stage.count("idempotency_keys") == keys + refused
     assert await stage.advices() == []
+
+
+async def test_a_copy_of_a_refused_request_does_nothing_whenever_it_comes(stage: Stage) -> None:
+    """The merchant was told "no"; what has become possible since is asked for under a new key."""
+    payment = await authorized(stage)
+    late = stage.command(payment, amount_minor=100)
+    with pytest.raises(NotNow):
+        await movements.refund(late, stage.road)
+    await captured(stage, payment)
+    await stage.forwarder().forward()
+    before = await stage.read(payment)
+
+    with pytest.raises(NotNow, match=r"was refused under this idempotency key.*a new key"):
+        await movements.refund(late, stage.road)
+    with pytest.raises(KeyReused):
+        await movements.void(late, stage.road)
+    asked_anew = msgspec.structs.replace(late, idempotency_key="another")
+    done = await movements.refund(asked_anew, stage.road)
+
+    assert before.refunded_minor == 0
+    assert done.payment.refunded_minor == 100
+
+
+async def test_of_two_copies_at_once_one_word_stands(stage: Stage) -> None:
+    """What one was refused the other has not done, and the other way round."""
+    for number in range(5):
+        payment = await authorized(stage)
+        command = stage.command(payment, key=f"copies-{number}")
+
+        async def told(command: Command = command) -> str:
+            try:
+                return "done" if (await movements.refund(command, stage.road)) else ""
+            except NotNow:
+                return "refused"
+
+        async def made_possible(payment: Payment = payment) -> None:
+            await captured(stage, payment)
+            await stage.forwarder().forward()
+
+        becoming = asyncio.create_task(made_possible())
+        words = await asyncio.gather(told(), told())
+        await becoming
+        now = await stage.read(payment)
+
+        assert words[0] == words[1]
+        assert (words[0] == "done") == (now.refunded_minor > 0)
 
 
 async def test_nothing_can_be_done_with_what_was_undone(stage: Stage) -> None:

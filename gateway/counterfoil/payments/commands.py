@@ -48,6 +48,9 @@ class Done(msgspec.Struct, frozen=True):
     first: bool
 
 
+REFUSED = "refused"  # What a key was used for, when its command was refused.
+TRY_AGAIN = "ask again under a new key"
+
 Move = Callable[[Command, Payment, bytes, Road], Awaitable[Payment | None]]
 
 
@@ -67,18 +70,37 @@ async def once(operation: str, command: Command, move: Move, road: Road) -> Done
         try:
             if moved := await move(command, payment, fingerprint, road):
                 return Done(moved, first=True)
-        except NotNow:
+        except NotNow as refusal:
             now = await _payment(command, road)
             if now.version == payment.version or road.clock.monotonic() > until:
-                raise  # Else it speaks of a payment that is another by now.
+                # Else it speaks of a payment that is another by now.
+                return await _refused(refusal, operation, command, fingerprint, road)
     payment = await _payment(command, road)
-    if await _seen(operation, command, fingerprint, road):
-        return Done(payment, first=False)
-    raise NotNow(
+    always_late = NotNow(
         f"the payment is {payment.state} and other commands change it at the same time: nothing "
-        "was done, try again",
+        f"was done, {TRY_AGAIN}",
         payment,
     )
+    return await _refused(always_late, operation, command, fingerprint, road)
+
+
+async def _refused(
+    refusal: NotNow, operation: str, command: Command, fingerprint: bytes, road: Road
+) -> Done:
+    """
+    Make the refusal final for its key, then raise it; unless the key was used meanwhile.
+
+    A copy of the request that is held up on the way must not be carried out when its sender
+    has been told "no".
+    """
+    merchant_id, key = command.merchant.merchant_id, command.idempotency_key
+    at = road.clock.now()
+    claim = (merchant_id, key, REFUSED, fingerprint, command.payment_id, at)
+    if not await road.store.claim_key(*claim) and await _seen(
+        operation, command, fingerprint, road
+    ):
+        return Done(await _payment(command, road), first=False)
+    raise refusal
 
 
 async def announce(payment: Payment, road: Road) -> None:
@@ -102,7 +124,7 @@ async def await_acquirer(
     until = road.clock.monotonic() + ACQUIRER_SECONDS_MAX
     while why := wait(await road.store.unconfirmed(payment)):
         if road.clock.monotonic() > until:
-            raise NotNow(f"{why} has not reached the acquirer yet: try again", payment)
+            raise NotNow(f"{why} has not reached the acquirer yet: {TRY_AGAIN}", payment)
         await asyncio.sleep(ACQUIRER_POLL_SECONDS)
 
 
@@ -139,8 +161,15 @@ async def _seen(operation: str, command: Command, fingerprint: bytes, road: Road
         return False
     if use.operation == "fence":
         raise KeyFenced("this key was resolved before it was seen; use a new key")
-    if use.operation != operation or use.fingerprint != fingerprint:
+    if use.operation not in (operation, REFUSED) or use.fingerprint != fingerprint:
         raise KeyReused("this idempotency key was used for another request")
+    if use.operation == REFUSED:
+        payment = await _payment(command, road)
+        raise NotNow(
+            f"this was refused under this idempotency key, and the payment is {payment.state} now: "
+            f"{TRY_AGAIN}",
+            payment,
+        )
     return True
 
 
