@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
-from counterfoil.store.embedded import EmbeddedPostgres
+from counterfoil.store.embedded import EmbeddedPostgres, stop
 
 READY_SECONDS_MAX = 60.0
 DISK_MB = 352  # A new database asks for 256 MB, and its ballast takes 64 of them.
@@ -45,9 +45,7 @@ def own_postgres(
             time.sleep(0.02)
         yield embedded, server
     finally:
-        if server.poll() is None:
-            server.terminate()
-        server.wait(60)
+        stop(server)
 
 
 async def connection(embedded: EmbeddedPostgres) -> "asyncpg.Connection[Any]":

@@ -121,13 +121,14 @@ async def test_f29_a_disk_that_does_not_keep_the_log_stops_the_database_and_comm
         with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
             await client.execute("INSERT INTO kept VALUES (2)")
         client.terminate()
-        await asyncio.to_thread(server.wait, 60)  # By itself: it was told nothing.
+        ended = await asyncio.to_thread(server.wait, 60)  # By itself: it was told nothing.
     fails.unlink()
     with own_postgres(tmp_path / "postgres") as (embedded, server):
         client = await connection(embedded)
         kept = {row["number"] for row in await client.fetch("SELECT number FROM kept")}
         await client.close()
 
+    assert ended == 1
     assert 1 in kept
     assert "PANIC" in (tmp_path / "postgres.log").read_text()
     assert server.returncode == 0

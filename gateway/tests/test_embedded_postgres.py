@@ -210,6 +210,78 @@ async def test_f30_a_killed_server_starts_again_though_a_backend_lives_on(
     assert number == 7
 
 
+async def test_f30_a_crashed_backend_ends_the_server_and_the_next_start_has_what_was_committed(
+    folder: Path,
+) -> None:
+    """It does not start itself again beside its supervisor, which counts and gives up."""
+    with running(folder) as first:
+        await first.ready()
+        await first.ask("create table survived as select 7 as number")
+        connection = await asyncpg.connect(**first.database.dsn_parameters())
+        os.kill(connection.get_server_pid(), signal.SIGKILL)
+        status = first.process.wait(20)
+        connection.terminate()
+    with running(folder) as second:
+        await second.ready()
+        number = await second.ask("select number from survived")
+
+    assert status == 1
+    assert "restart_after_crash" in first.log.read_text()
+    assert number == 7
+
+
+HASTY = """import signal, sys
+from counterfoil.store import embedded
+embedded.STOPPING = ((signal.SIGINT, 0.5), (signal.SIGQUIT, 8.0), (signal.SIGKILL, 5.0))
+embedded.main()"""
+
+
+async def test_a_server_that_hangs_in_its_stop_is_ended_all_the_same(folder: Path) -> None:
+    """Its checkpointer stands still: a fast shutdown would wait for it for ever."""
+    program = subprocess.Popen(
+        [sys.executable, "-c", HASTY, str(folder)], stderr=subprocess.DEVNULL
+    )
+    database = EmbeddedPostgres(folder)
+    await database.wait_until_ready(30)
+    server, children = database.server_pid(), _freeze_checkpointer(database)
+    program.terminate()
+    await asyncio.to_thread(program.wait, 30)
+
+    assert not Path(f"/proc/{server}").exists()
+    assert [each for each in children if Path(f"/proc/{each}").exists()] == []
+
+
+async def test_a_server_that_hangs_when_its_parent_died_is_ended_by_the_next_start(
+    folder: Path,
+) -> None:
+    """Nobody is left who could insist; the lock goes to whoever comes next."""
+    first = await Running(folder).ready()
+    server, children = first.database.server_pid(), _freeze_checkpointer(first.database)
+    first.process.kill()
+    first.process.wait()
+    take = "import os, sys; from counterfoil.store import postgres_launch as launch; "
+    take += "launch.STOPPING_WAIT_SECONDS = 0.5; os.chdir(sys.argv[1]); "
+    take += "launch.take_lock(os.open('../lock', os.O_RDWR), sys.argv[1])"
+    taken = await asyncio.to_thread(
+        subprocess.run, [sys.executable, "-c", take, str(folder / "data")], timeout=60, check=False
+    )
+
+    assert taken.returncode == 0
+    assert not first.database.is_running()
+    assert server not in children
+    assert [each for each in children if Path(f"/proc/{each}/exe").exists()] == []
+
+
+def _freeze_checkpointer(database: EmbeddedPostgres) -> list[int]:
+    """Have the server's checkpointer stand still; return all children of the server."""
+    server = database.server_pid()
+    children = Path(f"/proc/{server}/task/{server}/children").read_text().split()
+    for each in children:
+        if "checkpointer" in Path(f"/proc/{each}/cmdline").read_text():
+            os.kill(int(each), signal.SIGSTOP)
+    return list(map(int, children))
+
+
 async def test_the_server_stops_when_whoever_runs_it_is_killed(folder: Path) -> None:
     """SIGKILL of the parent: the kernel tells the server, which shuts down cleanly."""
     server = await Running(folder).ready()

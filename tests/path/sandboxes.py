@@ -119,6 +119,10 @@ class Sandbox:
         assert pid is not None, "PostgreSQL does not run"
         return pid
 
+    def restarts(self, program: str) -> int:
+        """Return how often its supervisor has started *program* again."""
+        return self._status(program).restarts
+
     async def is_back(self, program: str, killed: int) -> None:
         """Wait until another process than *killed* is ready as *program*."""
 
@@ -236,6 +240,10 @@ class Log:
             file.seek(self._offset)
             lines = file.read().split(b"\n")[:-1]  # The last one may still grow.
         return [json.loads(each) for each in lines if each.startswith(b"{")]
+
+    def text(self) -> str:
+        """Return all that was written so far, by programs that log no JSON too."""
+        return self._path.read_bytes()[self._offset :].decode("utf-8", "replace")
 
     def said(self, event: str, **facts: object) -> list[Json]:
         """Return the events of that name that have all *facts*."""

@@ -83,6 +83,34 @@ async def test_a_gateway_that_finds_no_database_waits_for_it(merchant: Merchant)
     await agreed(merchant)
 
 
+async def test_f07_a_backend_that_dies_takes_its_server_along_and_the_supervisor_starts_it_again(
+    merchant: Merchant,
+) -> None:
+    """One process of PostgreSQL is killed, as for want of memory: said, counted, paid on."""
+    sandbox = merchant.sandbox
+    program, restarts = sandbox.pid("database"), sandbox.restarts("database")
+    log = sandbox.log("database")
+    backend = await asyncio.to_thread(_backend, sandbox.postgres_pid())
+    os.kill(backend, signal.SIGKILL)
+    await sandbox.is_back("database", program)
+    await sandbox.takes_payments()
+    async with merchant.client() as client:
+        sold = await client.sale(4200, "USD", card())
+
+    assert sold.paid
+    assert sandbox.restarts("database") == restarts + 1
+    assert "restart_after_crash" in log.text()
+    await agreed(merchant)
+
+
+def _backend(server: int) -> int:
+    """Return a child of *server* that serves a connection."""
+    for each in _family(server)[1:]:
+        if Path(f"/proc/{each}/cmdline").read_text().startswith("postgres: counterfoil "):
+            return each
+    raise LookupError("no process of PostgreSQL serves a connection")
+
+
 async def test_f07_kills_under_load_leave_one_story(merchant: Merchant) -> None:
     """Sales under way while PostgreSQL is killed twice: paid or not charged, nothing unknown."""
     async with merchant.client(merchant.new_journal()) as client:

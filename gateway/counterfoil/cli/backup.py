@@ -2,6 +2,7 @@
 `counterfoil backup` and `counterfoil restore`.
 """
 
+import asyncio
 import os
 import subprocess
 from collections.abc import AsyncIterator
@@ -27,11 +28,10 @@ from counterfoil.config import Configuration
 from counterfoil.outside import backup as backups
 from counterfoil.outside.backup import Manifest, Place
 from counterfoil.store.backups import backup_facts, is_empty, quarantine_statement
-from counterfoil.store.embedded import EmbeddedPostgres
+from counterfoil.store.embedded import EmbeddedPostgres, stop
 from counterfoil.store.migrate import known_migrations
 
 READY_SECONDS_MAX = 120.0
-STOP_SECONDS_MAX = 60.0
 KEY_WARNING = (
     "The key file is not in it: {key}. Keep its copy elsewhere (`counterfoil keys escrow`); "
     "without it no card in the backup can ever be read."
@@ -185,9 +185,4 @@ async def _running(embedded: EmbeddedPostgres) -> AsyncIterator[None]:
         await embedded.wait_until_ready(READY_SECONDS_MAX)
         yield
     finally:
-        server.terminate()
-        try:
-            server.wait(STOP_SECONDS_MAX)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
+        await asyncio.to_thread(stop, server)

@@ -84,7 +84,8 @@ async def _database(database: Database, settings: Configuration) -> list[Finding
         return [Finding("database", False, "migrations are missing: run `counterfoil migrate`")]
     clock = SystemClock()
     processes = ProcessStore(database, Ids(clock).new())
-    findings = [Finding("database", True, "answers, and is migrated")]
+    since = f"{await processes.database_started():%Y-%m-%d %H:%M:%S} UTC"
+    findings = [Finding("database", True, f"answers, and is migrated; it runs since {since}")]
     findings.append(await _clock(processes, clock))
     findings.append(await _vault(database, settings))
     findings += _alive(await processes.alive(clock.now()))

@@ -16,6 +16,12 @@ from counterfoil.installation import programs
 from counterfoil.store.embedded import EmbeddedPostgres
 from counterfoil.supervisor import ProgramError, Supervisor
 
+ENDED = (
+    "The embedded PostgreSQL ended with status {status}; the lines above say why. Whoever runs the "
+    "command starts it again (`up`, systemd): it does not do so itself. What was committed is "
+    "kept. Should it end again and again: look at the disk, then run `counterfoil doctor`.\n"
+)
+
 
 def up(config: ConfigOption = None) -> None:
     """
@@ -44,7 +50,10 @@ def database(config: ConfigOption = None) -> None:
     if settings.database.url:
         raise CommandRefused("a database is configured ([database] url): there is none to run")
     settings.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    sys.exit(EmbeddedPostgres(settings.folder / "postgres").run())
+    status = EmbeddedPostgres(settings.folder / "postgres").run()
+    if status:
+        sys.stderr.write(ENDED.format(status=status))
+    sys.exit(status)
 
 
 async def _supervise(settings: Configuration, chosen: Path | None, logs: Path) -> None:

@@ -14,6 +14,7 @@ Python code runs (decision 0002). Its folder holds::
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -28,6 +29,9 @@ from counterfoil.store import postgres_launch as launch
 from counterfoil.store.postgres_folder import ENVIRONMENT, PostgresFolder
 from counterfoil.store.postgres_user import COPIES_FOLDER, EmbeddedPostgresError
 
+# How a server is stopped: what it is sent, and the seconds that it then has. A fast shutdown
+# writes a checkpoint; one that hangs is ended at once, and the next start recovers from the log.
+STOPPING = ((signal.SIGINT, 20.0), (signal.SIGQUIT, 8.0), (signal.SIGKILL, 5.0))
 SOCKET_PATH_BYTES_MAX = 107  # unix(7): sun_path, less its final zero.
 READY_POLL_SECONDS = 0.02
 
@@ -41,6 +45,7 @@ SAFETY_SETTINGS = {
     "synchronous_commit": "on",
     "full_page_writes": "on",
     "data_sync_retry": "off",
+    "restart_after_crash": "off",  # Starting again is its supervisor's: decision 0002.
     "log_destination": "stderr",
     "logging_collector": "off",
     "log_statement": "none",
@@ -95,7 +100,9 @@ class EmbeddedPostgres:
         Prepare, serve in the foreground until SIGINT or SIGTERM, and return the exit status.
 
         Call it in the main thread. *on_ready* is called once, when connections are accepted.
-        The server logs to our standard error. 0 is a clean stop, 128 + n a death by signal n.
+        The server logs to our standard error. 0 is a clean stop, 128 + n a death by signal n,
+        1 also a server that ended itself because a process of it crashed or its disk failed:
+        it is for whoever runs us to start again, or to give up.
         """
         self.prepare()
         stopping = _StopSignals()
@@ -178,35 +185,58 @@ class EmbeddedPostgres:
         return self._folder.binaries
 
 
+def stop(server: "subprocess.Popen[bytes]") -> int:
+    """Stop *server*, a child of ours, by the steps of STOPPING, and return its exit status."""
+    for number, seconds in STOPPING:
+        server.send_signal(number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return server.wait(seconds)
+    return server.wait()
+
+
 class _StopSignals:
-    """Turn our SIGINT and SIGTERM into the server's fast shutdown, also when they come early."""
+    """
+    Turn our SIGINT and SIGTERM into the server's stop, also when they come early.
+
+    The first begins the steps of STOPPING; an alarm clock takes the next one when it is time.
+    """
 
     def __init__(self) -> None:
         self._server: int | None = None
+        self._steps = iter(STOPPING)
         self._asked = False
-        numbers = (signal.SIGINT, signal.SIGTERM)
-        self._before = {number: signal.signal(number, self._stop) for number in numbers}
+        handlers = {signal.SIGINT: self._stop, signal.SIGTERM: self._stop}
+        handlers[signal.SIGALRM] = self._step
+        self._before = {each: signal.signal(each, handlers[each]) for each in handlers}
 
     def forward_to(self, pid: int) -> None:
         """Send to child *pid* from now on: by a handle, so never to a stranger."""
         self._server = os.pidfd_open(pid)
         if self._asked:
-            self._stop(signal.SIGINT, None)
+            self._step(signal.SIGALRM, None)
 
     def end(self) -> None:
         """Put the signals back to what they did before."""
+        signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in self._before.items():
             signal.signal(number, handler)
         if self._server is not None:
             os.close(self._server)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
-        self._asked = True
-        if self._server is not None:
-            try:
-                signal.pidfd_send_signal(self._server, signal.SIGINT)
-            except ProcessLookupError:
-                return  # It has just ended, and `run` is about to notice.
+        if not self._asked:
+            self._asked = True
+            self._step(number, frame)
+
+    def _step(self, number: int, frame: FrameType | None) -> None:
+        step = next(self._steps, None) if self._server is not None else None
+        if self._server is None or step is None:
+            return
+        try:
+            signal.pidfd_send_signal(self._server, step[0])
+        except ProcessLookupError:
+            return  # It has just ended, and `run` is about to notice.
+        signal.setitimer(signal.ITIMER_REAL, step[1])
 
 
 _handles: dict[Path, int] = {}  # Kept open: their paths are in use by connections.

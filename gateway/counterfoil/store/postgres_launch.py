@@ -31,7 +31,8 @@ SOCKET_NAME = ".s.PGSQL.5432"
 HERE = "/proc/self/cwd"  # The data folder, to a process that stands in it.
 
 RUNNING_WAIT_SECONDS = 3.0  # A server whose parent has just died reads "ready" a moment longer.
-STOPPING_WAIT_SECONDS = 60.0  # A fast shutdown writes a checkpoint first.
+STOPPING_WAIT_SECONDS = 30.0  # A fast shutdown writes a checkpoint first.
+ENDING_WAIT_SECONDS = 8.0  # An immediate one ends its children itself after five.
 ORPHANS_WAIT_SECONDS = 2.0  # Backends notice within milliseconds that their server died.
 LOCK_WAIT_SECONDS = 10.0
 POLL_SECONDS = 0.05
@@ -93,26 +94,40 @@ def die_with_parent(parent: int) -> None:
 
 
 def take_lock(lock: int, folder: str) -> None:
-    """Take the folder's lock; outwait a server that is stopping, end a dead one's orphans."""
-    began = time.monotonic()
+    """
+    Take the folder's lock; outwait a server that is stopping, end a dead one's orphans.
+
+    A server whose parent died is asked by the kernel to stop. When it hangs in that, nobody is
+    left to insist but we.
+    """
+    server, since = noted_server(), time.monotonic()
     while True:
         with contextlib.suppress(BlockingIOError):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return
-        waited = time.monotonic() - began
-        server = noted_server()
-        if server:
-            wait_max = (
-                STOPPING_WAIT_SECONDS if server_status() == "stopping" else RUNNING_WAIT_SECONDS
-            )
-            if waited > wait_max:
-                fail_running(folder, server)
-        elif waited > LOCK_WAIT_SECONDS:
+        before, server = server, noted_server()
+        since = since if server == before else time.monotonic()
+        waited = time.monotonic() - since
+        if server and server_status() == "stopping":
+            insist(folder, server, waited)
+        elif server and waited > RUNNING_WAIT_SECONDS:
+            fail_running(folder, server)
+        elif not server and waited > LOCK_WAIT_SECONDS:
             holders = ", ".join(map(str, orphans())) or "unknown"
             fail(f"{folder} is still in use by processes {holders}: end them and start again.")
-        elif waited > ORPHANS_WAIT_SECONDS:
+        elif not server and waited > ORPHANS_WAIT_SECONDS:
             end_orphans()
         time.sleep(POLL_SECONDS)
+
+
+def insist(folder: str, server: int, waited: float) -> None:
+    """End a server that has been stopping for *waited* seconds: at once, then by force."""
+    if waited > STOPPING_WAIT_SECONDS + 2 * ENDING_WAIT_SECONDS:
+        fail_running(folder, server)
+    elif waited > STOPPING_WAIT_SECONDS + ENDING_WAIT_SECONDS:
+        send(server, signal.SIGKILL)
+    elif waited > STOPPING_WAIT_SECONDS:
+        send(server, signal.SIGQUIT)
 
 
 def clear_leftovers(folder: str) -> None:
@@ -186,13 +201,17 @@ def orphans() -> list[int]:
 
 def end_orphans() -> None:
     """Kill a dead server's backends: the next start recovers from the log in any case."""
-    data = os.stat(".")
     for pid in orphans():
-        with contextlib.suppress(OSError):
-            handle = os.pidfd_open(pid)  # From here on the number cannot change its owner.
-            if is_postgres_in(pid, data):
-                signal.pidfd_send_signal(handle, signal.SIGKILL)
-            os.close(handle)
+        send(pid, signal.SIGKILL)
+
+
+def send(pid: int, number: signal.Signals) -> None:
+    """Send *number* to a process `postgres` that stands in this folder, and to nobody else."""
+    with contextlib.suppress(OSError):
+        handle = os.pidfd_open(pid)  # From here on the number cannot change its owner.
+        if is_postgres_in(pid, os.stat(".")):
+            signal.pidfd_send_signal(handle, number)
+        os.close(handle)
 
 
 def fail_running(folder: str, pid: int) -> None:

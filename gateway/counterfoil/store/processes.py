@@ -67,6 +67,15 @@ class ProcessStore:
         assert row is not None
         return dict(row)
 
+    async def database_started(self) -> datetime:
+        """
+        Return since when the database server runs: after a crash, not for long.
+        """
+        row = await self._database.row("database_started")
+        assert row is not None
+        started: datetime = row["started"]
+        return started
+
     async def database_time(self) -> datetime:
         """
         Return what the database's clock says.

@@ -63,6 +63,10 @@ FROM opened;
 -- What the database's clock says.
 SELECT clock_timestamp() AS now;
 
+-- name: database_started
+-- Since when the database server runs.
+SELECT pg_postmaster_start_time() AS started;
+
 -- name: look_around
 -- What a process looks at once a second: the database's clock, and whether nothing may move.
 SELECT clock_timestamp() AS now, quarantined_at, quarantine_reason,
