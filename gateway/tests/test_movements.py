@@ -314,6 +314,7 @@ async def test_a_copy_of_a_refused_request_does_nothing_whenever_it_comes(stage:
         await movements.refund(late, stage.road)
     with pytest.raises(KeyReused):
         await movements.void(late, stage.road)
+    assert await resolve(stage.merchant, late.idempotency_key, stage.road) is None
     asked_anew = msgspec.structs.replace(late, idempotency_key="another")
     done = await movements.refund(asked_anew, stage.road)
 

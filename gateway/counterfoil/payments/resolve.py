@@ -2,9 +2,11 @@
 Resolve a key: find out what became of a request, and fence it if it never came.
 
 Whoever asks for a key that was never seen gets "never seen"; a copy of the request
-that comes later is refused (DESIGN.md 5.4). So after this answer nothing can change.
+that comes later is refused (DESIGN.md 5.4). So after this answer nothing can change. A
+command that was refused is as good as never seen: nothing was done, and nothing will be.
 """
 
+from counterfoil.payments.commands import REFUSED
 from counterfoil.payments.payment import Merchant, Payment
 from counterfoil.payments.road import Road
 
@@ -18,6 +20,6 @@ async def resolve(merchant: Merchant, idempotency_key: str, road: Road) -> Payme
         return None
     use = await road.store.key(merchant.merchant_id, idempotency_key)
     assert use is not None, "a key that could not be fenced is there"
-    if use.payment_id is None:
+    if use.payment_id is None or use.operation == REFUSED:
         return None
     return await road.store.payment(merchant.merchant_id, use.payment_id)
