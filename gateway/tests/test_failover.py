@@ -2,6 +2,7 @@
 A payment with two acquirers: when the second is tried, and when nobody else is.
 """
 
+import asyncio
 from collections.abc import Awaitable
 from uuid import uuid4
 
@@ -17,13 +18,17 @@ from counterfoil.payments.advices import Forwarder
 from counterfoil.payments.authorize import take_payment
 from counterfoil.payments.lifecycle import State
 from counterfoil.payments.payment import Payment
+from counterfoil.payments.policy import Policy, Velocity
 from counterfoil.payments.refusals import NothingWritten
 from counterfoil.payments.road import Road
+from counterfoil.routing.health import AVOID_SECONDS_MIN, FAULTS_MIN
 from counterfoil.routing.routes import Routes
 from counterfoil.store.advices import AdviceStore
 from counterfoil.store.merchants import Terminal
 from payment_stage import ACTOR, Stage
-from scripted_link import ScriptedLink, contradicts, not_sent, says, unknown
+from scripted_link import ScriptedLink, approve, contradicts, not_sent, says, unknown
+
+AMOUNT_MAX = 10_000_000  # Of one card within a minute, where a test asks for more.
 
 
 class Two:
@@ -157,6 +162,84 @@ async def test_two_acquirers_may_give_the_same_terminal_id(stage: Stage) -> None
     assert (first.acquirer, second.acquirer) == (two.north, two.south)
     assert (first.terminal_id, first.rrn) == (second.terminal_id, second.rrn)
     assert (first.state, second.state) == (State.APPROVED, State.APPROVED)
+
+
+async def half_open(two: Two) -> None:
+    """Let the first acquirer be silent until it is avoided, and the time for that pass."""
+    policy = Policy(card=Velocity(60, amount_minor_max=AMOUNT_MAX))
+    merchant_id = two.stage.merchant.merchant_id
+    assert await two.road.store.screening.set_policy(
+        merchant_id, policy, after_version=0, actor=ACTOR
+    )
+    two.links[two.north].script.extend([unknown] * FAULTS_MIN)
+    for _ in range(FAULTS_MIN):
+        await two.take()
+    assert two.routes.health()[two.north].startswith("avoided for")
+    two.stage.clock.move(AVOID_SECONDS_MIN)
+    two.links[two.north].asked.clear()
+
+
+async def test_f37_a_payment_that_is_refused_does_not_end_the_probe_of_another(two: Two) -> None:
+    """Nor one whose key is known already: neither is sent, and both give back their place."""
+    first = await two.take(idempotency_key="paid")
+    await half_open(two)
+    probing, said = asyncio.Event(), asyncio.Event()
+
+    async def slowly(mti: str, fields: Fields) -> Outcome:
+        probing.set()
+        await said.wait()
+        return approve(mti, fields)
+
+    two.links[two.north].script.append(slowly)
+    probe = asyncio.create_task(two.take())
+    await probing.wait()
+
+    two.links[two.south].ready = False
+    refused = await two.take(amount_minor=AMOUNT_MAX + 1)
+    repeated = await two.take(idempotency_key="paid")
+    two.links[two.south].ready = True
+    beside = await two.take()
+    said.set()
+    probed = await probe
+
+    assert (refused.state, repeated.payment_id) == (State.DECLINED, first.payment_id)
+    assert (beside.acquirer, probed.acquirer) == (two.south, two.north)
+    assert len(two.links[two.north].asked) == 1
+    assert two.routes.health()[two.north] == "ok"
+
+
+@pytest.mark.parametrize("step", ["refused", "repeated", "cancelled", "not_sent"])
+async def test_a_probe_that_is_given_up_before_its_answer_leaves_its_place(
+    two: Two, step: str
+) -> None:
+    """The next payment finds out, without waiting for the one that is lost."""
+    await two.take(idempotency_key="paid")
+    await half_open(two)
+    if step == "refused":
+        await two.take(amount_minor=AMOUNT_MAX + 1)
+    elif step == "repeated":
+        await two.take(idempotency_key="paid")
+    elif step == "not_sent":
+        two.links[two.north].script.append(not_sent)
+        await two.take()
+    else:
+        probing = asyncio.Event()
+
+        async def for_ever(mti: str, fields: Fields) -> Outcome:
+            probing.set()
+            return await asyncio.Future()
+
+        two.links[two.north].script.append(for_ever)
+        probe = asyncio.create_task(two.take())
+        await probing.wait()
+        probe.cancel()
+        await asyncio.wait([probe])
+    assert two.routes.health()[two.north] == "avoided until one payment has gone well there"
+
+    payment = await two.take()
+
+    assert payment.acquirer == two.north
+    assert two.routes.health()[two.north] == "ok"
 
 
 async def test_one_link_of_two_that_is_down_is_told_and_stops_nobody(two: Two) -> None:

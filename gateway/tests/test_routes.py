@@ -9,7 +9,7 @@ from counterfoil import ids
 from counterfoil.config import Acquirer, RouteRule
 from counterfoil.network.outcome import OutcomeUnknown
 from counterfoil.routing.health import AVOID_SECONDS_MIN, FAULTS_MIN
-from counterfoil.routing.routes import REMEMBER_SECONDS, LinkDown, NoRoute, Routes
+from counterfoil.routing.routes import REMEMBER_SECONDS, LinkDown, NoRoute, Route, Routes
 from counterfoil.routing.rules import Wanted
 from counterfoil.store.merchants import Terminal
 from payment_stage import Stage
@@ -51,10 +51,15 @@ class Map:
         wanted = Wanted(**{"brand": "visa", "bin": "411111", "currency": "USD", **changes})
         return (await self.routes.choose(self.stage.merchant, wanted, passed_by)).station.acquirer
 
-    def faults(self, name: str) -> None:
+    async def route(self, *, passed_by: tuple[str, ...] = ()) -> Route:
+        """Return the way chosen for a payment."""
+        return await self.routes.choose(self.stage.merchant, passed_by=passed_by)
+
+    async def faults(self, name: str) -> None:
         """Let *name* answer with faults until it is avoided."""
+        (other,) = {self.north, self.south} - {name}
         for _ in range(FAULTS_MIN):
-            self.routes.told(name, OutcomeUnknown("no answer"))
+            self.routes.told(await self.route(passed_by=(other,)), OutcomeUnknown("no answer"))
 
 
 @pytest.fixture
@@ -201,7 +206,7 @@ async def test_an_acquirer_that_was_tried_is_not_tried_again(map_: Map) -> None:
 
 async def test_an_acquirer_that_answers_with_faults_is_avoided_for_a_while(map_: Map) -> None:
     """Then one payment tries it again, and shows that it is well."""
-    map_.faults(map_.north)
+    await map_.faults(map_.north)
     assert {await map_.way() for _ in range(4)} == {map_.south}
     assert map_.routes.health()[map_.north].startswith("avoided")
 
@@ -214,7 +219,25 @@ async def test_an_acquirer_that_answers_with_faults_is_avoided_for_a_while(map_:
 
 async def test_the_only_acquirer_is_asked_even_if_it_is_avoided(map_: Map) -> None:
     """A breaker chooses between acquirers; it refuses no payment."""
-    map_.faults(map_.north)
+    await map_.faults(map_.north)
     map_.links[map_.south].ready = False
 
     assert await map_.way() == map_.north
+
+
+async def test_a_way_that_is_abandoned_frees_the_place_of_the_probe_and_no_others(
+    map_: Map,
+) -> None:
+    """Whoever gives up later, or had another way, takes nobody's place."""
+    await map_.faults(map_.north)
+    map_.clock.move(AVOID_SECONDS_MIN)
+    probe = await map_.route(passed_by=(map_.south,))
+    beside = await map_.route(passed_by=(map_.south,))
+
+    map_.routes.abandoned(beside)
+    while_probed = {await map_.way() for _ in range(4)}
+    map_.routes.abandoned(probe)
+    after = [await map_.way() for _ in range(4)]
+
+    assert while_probed == {map_.south}
+    assert after.count(map_.north) == 1

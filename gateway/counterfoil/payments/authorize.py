@@ -107,7 +107,10 @@ async def _take(order: Order, fingerprint: bytes, road: Road) -> Taken:
             if passed_by:
                 break
             raise
-        taken = await _take_by(route, order, begun, road)
+        try:
+            taken = await _take_by(route, order, begun, road)
+        finally:  # Also when it was refused before the network, known already, or cancelled.
+            road.routes.abandoned(route)
         if taken.payment.state is not State.NOT_SENT:
             return taken
         passed_by.append(route.station.acquirer)
@@ -151,7 +154,6 @@ async def _intended(state: State, order: Order, plan: Plan, road: Road) -> Payme
     """
     if state is State.PROCESSING:
         return await _ask(order, plan, road)
-    road.routes.told(plan.route.station.acquirer, NotSent("refused before the network"))
     payment = await _read(plan, order, road)
     log.info("payment.screened", payment=payment.payment_id.hex, results=payment.screening)
     return payment
@@ -272,7 +274,7 @@ async def _request(order: Order, plan: Plan, road: Road) -> Outcome:
     except MessageError as error:
         log.error("message_not_encoded", payment=plan.payment_id.hex, reason=str(error))
         outcome = NotSent(str(error))
-    road.routes.told(plan.route.station.acquirer, outcome)
+    road.routes.told(plan.route, outcome)
     return outcome
 
 
@@ -295,7 +297,7 @@ async def _another(
         return None
     await asyncio.sleep(rule.after_seconds)
     try:
-        another = await plan_at(plan.route, order, plan.begun, road)
+        another = await plan_at(road.routes.again(plan.route), order, plan.begun, road)
         another = msgspec.structs.replace(another, payment_id=plan.payment_id)
         return another if await _committed(outcome, order, plan, another, road) else None
     except (NothingWritten, DatabaseAway, QueueFull) as error:

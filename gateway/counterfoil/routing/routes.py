@@ -19,7 +19,7 @@ from counterfoil.network.message import Fields
 from counterfoil.network.outcome import Outcome
 from counterfoil.network.requests import Station, name_and_place
 from counterfoil.payments.payment import Merchant
-from counterfoil.routing.health import Breaker
+from counterfoil.routing.health import Ask, Breaker
 from counterfoil.routing.pace import Pace
 from counterfoil.routing.rules import Wanted, acquirers_for
 from counterfoil.store.merchants import MerchantStore
@@ -64,10 +64,13 @@ class LinkDown(Exception):
 class Route(msgspec.Struct, frozen=True):
     """
     The chosen way: which station, over which link; and how long an authorization holds there.
+
+    `ask` is what the acquirer's health is told about by, once for each request.
     """
 
     station: Station
     link: Link
+    ask: Ask
     hold_days: int = 7
 
 
@@ -105,7 +108,8 @@ class Routes:
         """
         Return a way for a new payment of *merchant*, not by the acquirers in *passed_by*.
 
-        Acquirers that are avoided come last, so that one is always asked if a link is up.
+        Acquirers that are avoided come last, so that one is always asked if a link is up. What
+        became of the request is to be `told`, or the route `abandoned`.
 
         Raises:
             NoRoute: There is none, or no rule leads to one.
@@ -126,10 +130,17 @@ class Routes:
         takes = {each.acquirer: self._breakers[each.acquirer].takes(now) for each in ready}
         # False sorts first, and the sort keeps the order of rule and turn.
         station = min(ready, key=lambda each: not takes[each.acquirer])
-        self._breakers[station.acquirer].chosen(now)
+        ask = self._breakers[station.acquirer].chosen(now)
         self._paces[station.acquirer].take()
         link = self._links[station.acquirer]
-        return Route(station, link, self._acquirers[station.acquirer].hold_days)
+        return Route(station, link, ask, self._acquirers[station.acquirer].hold_days)
+
+    def again(self, route: Route) -> Route:
+        """
+        Return *route* for one more request of a payment whose first one was answered.
+        """
+        ask = self._breakers[route.station.acquirer].again(self._clock.monotonic())
+        return msgspec.structs.replace(route, ask=ask)
 
     def owed_room(self, acquirer: str) -> int:
         """
@@ -143,11 +154,19 @@ class Routes:
         """
         self._owed[acquirer].take()
 
-    def told(self, acquirer: str, outcome: Outcome) -> None:
+    def told(self, route: Route, outcome: Outcome) -> None:
         """
-        Learn from what became of a payment's request at *acquirer*.
+        Learn from what became of the request that went by *route*; only the first word counts.
         """
-        self._breakers[acquirer].told(outcome, self._clock.monotonic())
+        breaker = self._breakers[route.station.acquirer]
+        breaker.told(route.ask, outcome, self._clock.monotonic())
+
+    def abandoned(self, route: Route) -> None:
+        """
+        Note that nobody will tell any more what became of the request, if nobody has told yet.
+        """
+        breaker = self._breakers[route.station.acquirer]
+        breaker.told(route.ask, None, self._clock.monotonic())
 
     def health(self) -> dict[str, str]:
         """
