@@ -67,6 +67,7 @@ from counterfoil.store.outbox import OutboxStore
 from counterfoil.store.payments import PaymentStore
 from counterfoil.store.processes import ProcessStore
 from counterfoil.store.settlement import SettlementStore
+from counterfoil.store.statistics import look_at_grown
 from counterfoil.store.vault_keys import VaultStore
 from counterfoil.store.webhooks import DeliveryStore, EndpointStore
 from counterfoil.surroundings import THE_MACHINE, Surroundings
@@ -83,6 +84,7 @@ MISSING_REPORTS_SECONDS = 3600.0
 SEAL_SECONDS = 30.0
 TIDY_SECONDS = 3600.0
 ALARM_SECONDS = 10.0
+STATISTICS_SECONDS = 5.0
 # What moves no money and tells nobody outside.
 IN_QUARANTINE = {"seal", "tidy", "owed alarm"}
 PROCESSES_KEPT = timedelta(days=7)
@@ -505,8 +507,17 @@ async def run_worker(configuration: Configuration) -> None:
     """
     async with process(configuration, "worker") as running:
         async with _watched(running.watch):
-            await worker.work(duties(running))
+            await worker.work([*duties(running), statistics(running)])
         await running.road.store.drain()
+
+
+def statistics(running: Process) -> Duty:
+    """
+    Return the duty that minds the planner, which no duty of `duties` depends on.
+
+    It stands apart, because samples are random: a simulated world must not have it.
+    """
+    return Duty("statistics", partial(look_at_grown, running.database), STATISTICS_SECONDS)
 
 
 def duties(running: Process) -> list[Duty]:

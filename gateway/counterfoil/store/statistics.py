@@ -1,0 +1,53 @@
+"""
+The planner's statistics of young tables, taken while they grow.
+
+PostgreSQL keeps the plan of a prepared statement, and of a foreign key check, until the
+statistics of one of its tables are taken again. A plan made while the tables were empty reads
+them whole; autovacuum looks once a minute, and what it finds then may be outgrown in the next.
+"""
+
+import structlog
+
+from counterfoil.store.database import IN_DOUBT, Database, DatabaseAway
+
+# Every table that a payment's road adds rows to, and that is never emptied.
+GROWING = (
+    "advices",
+    "duplicate_guards",
+    "feed",
+    "idempotency_keys",
+    "movement_events",
+    "movements",
+    "network_messages",
+    "outbox",
+    "payment_events",
+    "payments",
+    "screening_marks",
+    "transfers",
+    "vault_cards",
+    "webhook_attempts",
+    "webhook_deliveries",
+)
+GROWTH = 4  # So a kept plan meets tables of at most four times the pages, plus one round's growth.
+ANALYZE_SECONDS_MAX = 30.0
+
+log = structlog.get_logger("statistics")
+
+
+async def look_at_grown(database: Database) -> int:
+    """
+    Take the statistics of every table that has grown GROWTH times since; return 0: a round is all.
+
+    Raises:
+        DatabaseAway: No answer in time; nothing is lost but the statistics.
+    """
+    for table in await database.rows("grown_tables", list(GROWING), GROWTH):
+        try:
+            async with database.acquire() as connection:
+                await connection.execute(table["statement"], timeout=ANALYZE_SECONDS_MAX)
+        except IN_DOUBT as error:
+            raise DatabaseAway(
+                f"the statistics of {table['name']} were not taken: {type(error).__name__}"
+            ) from error
+        log.info("statistics_taken", table=table["name"])
+    return 0
