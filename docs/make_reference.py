@@ -42,6 +42,7 @@ ADVICE = {
     "credits_not_allowed": "Refund the payment instead, or have the operator allow credits.",
     "webhook_url_refused": "Use a public https address; a private one is not called.",
     "feed_behind": "The gateway is being restored: ask again later with the same number.",
+    "webhook_endpoint_disabled": "Enable the endpoint first, then replay; nothing was changed.",
     "webhook_endpoints_full": "Delete an endpoint that is not needed.",
     "not_found": "Check the path, or the id; another merchant's ids are not found either.",
     "method_not_allowed": "Use a method that the header `Allow` names.",

@@ -174,6 +174,52 @@ async def test_f08_a_late_approval_of_what_the_host_has_reversed_is_kept_and_no_
     assert len(kept) == 1
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [{"f7": "1122063000"}, {"f37": "632706999999"}, {"f11": "999999"}, {"f41": "TERM0002"}],
+    ids=["of the day before", "another RRN", "another STAN", "another terminal"],
+)
+async def test_f08_a_late_answer_is_kept_beside_that_very_message_and_no_other(
+    stage: Stage, answers: LateAnswers, changes: dict[str, str]
+) -> None:
+    """A trace number comes again: yesterday's answer says nothing about today's payment."""
+    payment = await reversed_in_vain(stage, code="00")
+
+    answers.late(Late("timed_out", "0200", KEY, answer(stage, **changes)))
+    await answers.drain()
+
+    kept = [each for each in await stage.road.store.messages(payment) if each["mti"] == "0210"]
+    assert kept == []
+
+
+@pytest.mark.parametrize("how", ["committed", "not committed"])
+async def test_f08_a_late_answer_that_meets_a_commit_in_doubt_is_kept_once(
+    parameters: dict[str, str], how: Cut
+) -> None:
+    """It is written again under its own name."""
+    async with proxied(parameters) as (proxy, through):
+        database = await Database.open(**through)
+        stage = await Stage.set_up(database)
+        payment = await reversed_in_vain(stage, code="00")
+        answers = LateAnswers(
+            stage.acquirer,
+            stage.road.store,
+            stage.road.ids,
+            stage.clock,
+            late_seconds=LATE_SECONDS,
+            pauses=(0.1, 0.1),
+        )
+        proxy.cut_at("keep_received", how)
+
+        answers.late(Late("timed_out", "0200", KEY, answer(stage)))
+        await answers.drain()
+
+        kept = [each for each in await stage.road.store.messages(payment) if each["mti"] == "0210"]
+        assert proxy.cuts == 1
+        assert len(kept) == 1
+        await database.close()
+
+
 async def test_f08_what_carries_no_names_or_was_not_sent_is_nobodys(
     stage: Stage, answers: LateAnswers
 ) -> None:

@@ -103,6 +103,30 @@ async def test_deliveries_are_seen_and_replayed(api: Api) -> None:
     assert (await api.call("GET", path, query="state=delivered")).json["data"] == []
 
 
+async def test_nothing_is_replayed_to_an_endpoint_that_is_disabled(api: Api) -> None:
+    """It says what to do first, and leaves the delivery as it was."""
+    endpoint = await made(api, types=["payment.approved"])
+    hooks, place = Hooks(api.stage), f"{PATH}/{endpoint['id']}"
+    await api.stage.take()
+
+    async def take(*_: Any) -> Posted:
+        return Posted(200, None)
+
+    await hooks.send(hooks.sender(take))
+    (delivery,) = (await api.call("GET", f"{place}/deliveries")).json["data"]
+    replay = f"{place}/deliveries/{delivery['id']}/replay"
+    await api.call("PATCH", place, {"state": "disabled"})
+    refused = await api.call("POST", replay, {})
+    (untouched,) = (await api.call("GET", f"{place}/deliveries")).json["data"]
+    await api.call("PATCH", place, {"state": "enabled"})
+    again = await api.call("POST", replay, {})
+
+    assert (refused.status, refused.json["code"]) == (409, "webhook_endpoint_disabled")
+    assert "enabled first" in refused.json["detail"]
+    assert untouched["state"] == "delivered"
+    assert (again.status, again.json["state"]) == (200, "owed")
+
+
 async def test_another_merchants_endpoint_is_not_found(api: Api) -> None:
     """By any call."""
     endpoint = await made(api)

@@ -407,7 +407,7 @@ OPERATIONS: tuple[Operation, ...] = (
         body=Nothing,
         examples=_NOTHING,
         answers={200: webhooks.DeliveryAnswer},
-        problems=(*_BODY, "not_found"),
+        problems=(*_BODY, "not_found", "webhook_endpoint_disabled"),
     ),
     Operation(
         name="getScreening",

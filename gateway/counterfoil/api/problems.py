@@ -141,6 +141,7 @@ KINDS: dict[str, Kind] = {
     "payment_reversed": Kind(409, "The payment is reversed: nobody is charged"),
     "key_fenced": Kind(409, "The idempotency key was resolved and is closed"),
     "feed_behind": Kind(409, "The feed ends before that number"),
+    "webhook_endpoint_disabled": Kind(409, "The webhook endpoint is disabled"),
     "webhook_endpoints_full": Kind(409, "No more webhook endpoints"),
     "body_too_large": Kind(413, "The body is too large"),
     "media_type_unsupported": Kind(415, "The body must be application/json"),

@@ -24,6 +24,7 @@ from counterfoil.events.addresses import FORM, URL, URL_CHARACTERS_MAX, AddressR
 from counterfoil.events.endpoints import (
     OVERLAP_SECONDS,
     OVERLAP_SECONDS_MAX,
+    EndpointDisabled,
     EndpointsFull,
     EndpointUnknown,
 )
@@ -328,6 +329,12 @@ async def _done(work: Awaitable[T]) -> T:
     except EndpointsFull:
         raise Problem(
             "webhook_endpoints_full", f"A merchant has at most {ENDPOINTS_MAX}: delete one first."
+        ) from None
+    except EndpointDisabled:
+        raise Problem(
+            "webhook_endpoint_disabled",
+            "The endpoint is disabled and gets nothing: set its state to enabled first, then "
+            "replay. Nothing was changed.",
         ) from None
     except EndpointUnknown:
         raise Problem(

@@ -28,10 +28,18 @@ from counterfoil.cli.merchant import merchant_id_of, require_merchant
 from counterfoil.clock import SystemClock
 from counterfoil.config import Configuration
 from counterfoil.network.verification_results import Avs, Cvv
-from counterfoil.payments.policy import Policy
+from counterfoil.payments.policy import (
+    COUNT_MAX,
+    DUPLICATE_SECONDS_MAX,
+    VOLUME_MAX,
+    WINDOW_SECONDS_MAX,
+    WINDOW_SECONDS_MIN,
+    Policy,
+)
 from counterfoil.store.screening import Block, KeptPolicy, ScreeningStore
 
 OFF_WORD = "off"
+AMOUNT_MAX = 10**12 - 1  # Of as many digits as an amount has on the wire.
 BLOCK = "blk"
 VELOCITY_FORM = re.compile(
     r"(?P<payments>[0-9]{1,5}|any)/(?P<seconds>[0-9]{1,7})(/(?P<amount>[0-9]{1,12}))?"
@@ -218,7 +226,7 @@ def _seconds(text: str) -> int:
         return 0
     if not (text.isascii() and text.isdigit()):
         raise CommandRefused(f"--duplicates takes seconds, or off: {text!r}")
-    return int(text)
+    return _within("--duplicates", "seconds", int(text), 0, DUPLICATE_SECONDS_MAX)
 
 
 def _velocity(text: str, option: str) -> dict[str, Any] | None:
@@ -229,10 +237,16 @@ def _velocity(text: str, option: str) -> dict[str, Any] | None:
         raise CommandRefused(
             f"{option} takes PAYMENTS/SECONDS, or PAYMENTS/SECONDS/AMOUNT, or any/SECONDS/AMOUNT"
         )
+    payments = None if found["payments"] == "any" else int(found["payments"])
+    if payments is not None:
+        _within(option, "PAYMENTS", payments, 1, VOLUME_MAX if option == "--volume" else COUNT_MAX)
+    amount = int(found["amount"]) if found["amount"] else None
+    if amount is not None:
+        _within(option, "AMOUNT (in minor units)", amount, 1, AMOUNT_MAX)
     return {
-        "seconds": int(found["seconds"]),
-        "payments_max": None if found["payments"] == "any" else int(found["payments"]),
-        "amount_minor_max": int(found["amount"]) if found["amount"] else None,
+        "seconds": _within_window(option, int(found["seconds"])),
+        "payments_max": payments,
+        "amount_minor_max": amount,
     }
 
 
@@ -242,7 +256,26 @@ def _declines(text: str) -> dict[str, int]:
     found = COUNT_FORM.fullmatch(text)
     if found is None:
         raise CommandRefused("--declines takes DECLINES/SECONDS: 5/3600")
-    return {"declines_max": int(found["count"]), "declines_seconds": int(found["seconds"])}
+    return {
+        "declines_max": _within("--declines", "DECLINES", int(found["count"]), 1, COUNT_MAX),
+        "declines_seconds": _within_window("--declines", int(found["seconds"])),
+    }
+
+
+def _within_window(option: str, seconds: int) -> int:
+    return _within(option, "SECONDS", seconds, WINDOW_SECONDS_MIN, WINDOW_SECONDS_MAX)
+
+
+def _within(option: str, word: str, number: int, low: int, high: int) -> int:
+    """
+    Return *number*, if a rule can have it.
+    """
+    if not low <= number <= high:
+        raise CommandRefused(
+            f"{option}: {word} is {number}, and must be from {low} to {high}. No rule was changed: "
+            "correct it, or say off"
+        )
+    return number
 
 
 async def _kept(settings: Configuration, merchant_id: UUID) -> KeptPolicy:
@@ -257,10 +290,7 @@ async def _change(
     async with open_database(settings) as database:
         store = ScreeningStore(database, SystemClock())
         kept = await store.kept_policy(merchant_id)
-        try:
-            policy = msgspec.convert({**msgspec.to_builtins(kept.policy), **changes}, Policy)
-        except msgspec.ValidationError as error:
-            raise CommandRefused(f"these rules cannot stand: {error}") from error
+        policy = msgspec.convert({**msgspec.to_builtins(kept.policy), **changes}, Policy)
         try:
             written = await store.set_policy(
                 merchant_id, policy, after_version=kept.version, actor=actor

@@ -31,6 +31,7 @@ from counterfoil.events.addresses import AddressRefused
 from counterfoil.events.endpoints import (
     OVERLAP_SECONDS,
     OVERLAP_SECONDS_MAX,
+    EndpointDisabled,
     Endpoints,
     EndpointsFull,
     EndpointUnknown,
@@ -220,6 +221,11 @@ async def _endpoints(settings: Configuration, merchant_id: UUID) -> AsyncIterato
             raise CommandRefused(str(error)) from error
         except EndpointsFull as error:
             raise CommandRefused(f"a merchant has at most {ENDPOINTS_MAX}: delete one") from error
+        except EndpointDisabled as error:
+            raise CommandRefused(
+                "the endpoint is disabled and gets nothing: `counterfoil webhook enable` it first, "
+                "then replay. Nothing was changed"
+            ) from error
         except EndpointUnknown as error:
             raise CommandRefused(
                 "this merchant has no such endpoint, or no such delivery of it: see `webhook list`"

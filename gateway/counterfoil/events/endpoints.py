@@ -35,6 +35,12 @@ class EndpointUnknown(Exception):
     """
 
 
+class EndpointDisabled(Exception):
+    """
+    Nothing is sent to an endpoint that is disabled: it must be enabled first.
+    """
+
+
 class Endpoints:
     """
     The endpoints of all merchants.
@@ -127,10 +133,12 @@ class Endpoints:
 
         Raises:
             EndpointUnknown: There is none.
+            EndpointDisabled: Nothing was changed; enable the endpoint first.
         """
-        return _known(
-            await self.store.replay(merchant_id, endpoint_id, delivery_id, self._clock.now())
-        )
+        row = await self.store.replay(merchant_id, endpoint_id, delivery_id, self._clock.now())
+        if row is None and (await self.one(merchant_id, endpoint_id))["state"] == "disabled":
+            raise EndpointDisabled
+        return _known(row)
 
     async def one(self, merchant_id: UUID, endpoint_id: UUID) -> asyncpg.Record:
         """

@@ -121,6 +121,8 @@ class LateAnswers:
             mti,
             shown(dict(fields)),
             self._clock.now(),
+            _text(fields, 7),
+            _text(fields, 37),
         )
 
     async def _owe_again(self, event_id: UUID, fields: FieldsView) -> None:

@@ -12,12 +12,13 @@ from msgspec import Meta
 
 from counterfoil.network.verification_results import Avs, Cvv
 
+WINDOW_SECONDS_MIN = 60
 WINDOW_SECONDS_MAX = 30 * 86_400
 COUNT_MAX = 1_000  # Of one card or address in a window; counts stop there.
 VOLUME_MAX = 10_000  # Of a merchant in a window.
 DUPLICATE_SECONDS_MAX = 86_400
 
-Seconds = Annotated[int, Meta(ge=60, le=WINDOW_SECONDS_MAX)]
+Seconds = Annotated[int, Meta(ge=WINDOW_SECONDS_MIN, le=WINDOW_SECONDS_MAX)]
 
 
 class Velocity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -202,7 +202,7 @@ class EndpointStore:
         self, merchant_id: UUID, endpoint_id: UUID, delivery_id: UUID, at: datetime
     ) -> asyncpg.Record | None:
         """
-        Owe a delivery again; None when there is none.
+        Owe a delivery again; None when there is none, or its endpoint is not enabled.
         """
         return await self._database.row(
             "replay_delivery", merchant_id, endpoint_id, delivery_id, at

@@ -556,7 +556,8 @@ WHERE merchant_id = $1
 ORDER BY payment_id DESC LIMIT $10;
 
 -- name: keep_received
--- Keep a message that changes nothing (a late answer), masked, beside the one it answers.
+-- Keep a message that changes nothing (a late answer), masked, beside the one it answers: trace
+-- numbers come again every day, so its transmission time (DE 7) and RRN must be that one's too.
 INSERT INTO network_messages
     (merchant_id, message_id, payment_id, direction, mti, acquirer, terminal_id, business_day,
      stan, transmitted_at, content, at)
@@ -565,7 +566,12 @@ SELECT m.merchant_id, $4, m.payment_id, 'received', $5, m.acquirer, m.terminal_i
 FROM network_messages AS m JOIN terminals AS t
     ON t.merchant_id = m.merchant_id AND t.acquirer = m.acquirer AND t.terminal_id = m.terminal_id
 WHERE t.acquirer = $1 AND t.terminal_id = $2 AND m.stan = $3 AND m.direction = 'sent'
-ORDER BY m.at DESC LIMIT 1;
+  AND m.business_day BETWEEN $7::timestamptz::date - 2 AND $7::timestamptz::date + 2
+  AND to_char(m.transmitted_at AT TIME ZONE 'UTC', 'MMDDHH24MISS') = $8
+  AND m.content::jsonb ->> '37' = $9
+ORDER BY m.at DESC LIMIT 1
+ON CONFLICT DO NOTHING
+RETURNING message_id;
 
 -- name: unclaimed_payments
 -- Approvals whose time to be acknowledged has passed.

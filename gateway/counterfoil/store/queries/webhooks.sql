@@ -97,12 +97,13 @@ WHERE merchant_id = $1 AND delivery_id = ANY($2::uuid[]) ORDER BY delivery_id, a
 
 -- name: replay_delivery
 -- Owe a delivery again, from now on, with all its tries before it; one that is owed is due at once.
+-- Not to an endpoint that is disabled: nothing is sent to it, so the caller would wait for nothing.
 UPDATE webhook_deliveries AS d
 SET state = 'owed', tries = CASE WHEN d.state = 'owed' THEN d.tries ELSE 0 END, next_try_at = $4,
     ended_at = NULL
 FROM webhook_endpoints AS e
 WHERE d.merchant_id = $1 AND d.endpoint_id = $2 AND d.delivery_id = $3
-  AND e.merchant_id = d.merchant_id AND e.endpoint_id = d.endpoint_id AND e.state <> 'deleted'
+  AND e.merchant_id = d.merchant_id AND e.endpoint_id = d.endpoint_id AND e.state = 'enabled'
 RETURNING d.*, NULL::timestamptz AS last_at, NULL::integer AS status,
     NULL::integer AS milliseconds, NULL::text AS error;
 
