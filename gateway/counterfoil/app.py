@@ -7,6 +7,7 @@ waits for: the sweep, the advices, the e-mails. Both stand on the same road.
 
 import asyncio
 import contextlib
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -435,11 +436,19 @@ async def run_gateway(configuration: Configuration, identity: Identity) -> None:
     """
     Be a gateway process until told to stop.
     """
+    api = configuration.api
+    with contextlib.closing(serving.bind(api.host, api.port)) as listener:
+        await _serve_on(listener, configuration, identity)
+
+
+async def _serve_on(
+    listener: socket.socket, configuration: Configuration, identity: Identity
+) -> None:
     async with process(configuration, "gateway") as running, _watched(running.watch):
         await serving.serve(
             desk_of(running),
             readiness_of(running),
-            settings=configuration.api,
+            listener=listener,
             identity=identity,
             serving_path=configuration.folder / "serving.json",
         )

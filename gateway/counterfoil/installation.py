@@ -17,6 +17,7 @@ from counterfoil.supervisor import Program
 
 DATABASE_STOP_SECONDS = 30.0
 GATEWAY_STOP_SECONDS = 40.0
+EXIT_REFUSED = 2  # Of our commands: a sentence for people, and not a defect.
 
 
 def programs(
@@ -72,6 +73,7 @@ def _database(configuration: Configuration, environment: Mapping[str, str], logs
         log_path=logs / "database.log",
         ready=ready,
         stop_seconds=DATABASE_STOP_SECONDS,
+        final_status=EXIT_REFUSED,
     )
 
 

@@ -43,7 +43,8 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     What to run, and how.
 
     *ready* returns when the program serves, or False to be asked again; an OSError (nobody
-    listens yet) means the same. Without it, a program is ready as soon as it runs.
+    listens yet) means the same. Without it, a program is ready as soon as it runs. One that ends
+    with *final_status* before it ever was ready has said what no restart mends.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     stop_signal: int = signal.SIGTERM
     stop_seconds: float = 10.0
     after: tuple[str, ...] = ()
+    final_status: int | None = None
 
 
 class ProgramStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,6 +93,7 @@ class Life:
         self._ending = False
         self._wake = asyncio.Event()
         self._asked_to_restart = False
+        self._was_ready = False
 
     def status(self) -> ProgramStatus:
         """Return what there is to know now."""
@@ -123,6 +126,8 @@ class Life:
             if self._ending or self._asked_to_restart:
                 early_deaths = pauses = 0
                 continue
+            if not self._was_ready and self._last_exit_status == self.program.final_status:
+                raise self._failed("cannot run")
             early_deaths = early_deaths + 1 if lived_seconds < EARLY_SECONDS else 0
             if early_deaths >= EARLY_DEATHS_MAX:
                 raise self._failed(
@@ -218,6 +223,7 @@ class Life:
             raise self._failed(f"was not ready within {seconds} seconds") from None
         if self.state == "starting":
             self.state = "ready"
+            self._was_ready = True
             self.is_ready.set()
 
     async def _says_ready(self) -> bool:

@@ -371,3 +371,28 @@ async def test_programs_die_with_a_supervisor_that_is_killed() -> None:
     process.kill()
     process.communicate()
     await until(lambda: not alive(pid))
+
+
+async def test_what_no_restart_mends_is_tried_once(tmp_path: Path) -> None:
+    """A program that refuses before it was ever ready; one that had served is started again."""
+    tries = tmp_path / "tries"
+    code = f"""
+        import sys
+        open({str(tries)!r}, "a").write("x")
+        print("there is no room for a new database")
+        sys.exit(2)
+    """
+
+    async def never() -> bool:
+        return False
+
+    supervisor = Supervisor([program("database", code, final_status=2, ready=never)])
+    with pytest.raises(ProgramError, match=r"cannot run.*\n.*there is no room"):
+        await supervisor.run()
+    once = tries.read_text()
+    supervisor = Supervisor([program("database", code, final_status=2)])
+    with pytest.raises(ProgramError, match="died 5 times"):
+        await supervisor.run()
+
+    assert once == "x"
+    assert len(tries.read_text()) > 2

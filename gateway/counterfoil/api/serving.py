@@ -18,7 +18,6 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from counterfoil.api.application import application
 from counterfoil.api.bodies import Readiness
 from counterfoil.api.desk import Desk
-from counterfoil.config import Api
 from counterfoil.tls import Identity, server_context
 
 BACKLOG = 2048
@@ -43,17 +42,13 @@ async def serve(
     desk: Desk,
     checks: Callable[[], Awaitable[Readiness]],
     *,
-    settings: Api,
+    listener: socket.socket,
     identity: Identity,
     serving_path: Path,
 ) -> None:
     """
-    Serve HTTPS until SIGINT or SIGTERM, then finish what is under way.
-
-    Raises:
-        PortTaken: Another program listens on the port.
+    Serve HTTPS on *listener* until SIGINT or SIGTERM, then finish what is under way.
     """
-    listener = _bind(settings.host, settings.port)
     listening = asyncio.create_task(desk.keys.listen())
     server = _server(application(desk, checks), identity, desk.feed.end_waits)
     _announce(serving_path, listener)
@@ -196,7 +191,13 @@ def _server(app: object, identity: Identity, on_exit: Callable[[], None]) -> uvi
     return _Server(config, on_exit)
 
 
-def _bind(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int) -> socket.socket:
+    """
+    Take the port, before anything else is begun; nobody is listened to yet.
+
+    Raises:
+        PortTaken: Another program listens there.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -27,6 +27,7 @@ from counterfoil.clock import SystemClock
 from counterfoil.config import Configuration
 from counterfoil.outside import backup as backups
 from counterfoil.outside.backup import Manifest, Place
+from counterfoil.state_folder import make_state_folder
 from counterfoil.store.backups import backup_facts, is_empty, quarantine_statement
 from counterfoil.store.embedded import EmbeddedPostgres, stop
 from counterfoil.store.migrate import known_migrations
@@ -160,7 +161,7 @@ async def _empty_database(settings: Configuration) -> AsyncIterator[None]:
         yield
         return
     embedded = EmbeddedPostgres(settings.folder / "postgres")
-    settings.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_state_folder(settings.folder)
     if embedded.is_running():
         raise CommandRefused("the embedded database runs: a restore never overwrites anything")
     async with _running(embedded), app.open_database(settings) as database:

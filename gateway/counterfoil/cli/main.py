@@ -81,6 +81,7 @@ def _is_refusal(error: Exception) -> bool:
     from counterfoil.config import ConfigurationRefused
     from counterfoil.keyfile import KeyFileRefused
     from counterfoil.outside.backup import BackupRefused
+    from counterfoil.state_folder import StateFolderRefused
     from counterfoil.store.database import DatabaseAway
     from counterfoil.store.merchants import AcceptorTaken
     from counterfoil.store.migrate import MigrationRefused
@@ -98,6 +99,7 @@ def _is_refusal(error: Exception) -> bool:
         | DatabaseAway
         | EmbeddedPostgresError
         | MigrationRefused
+        | StateFolderRefused
         | VaultClosed,
     )
 

@@ -12,6 +12,7 @@ from counterfoil import logs
 from counterfoil.cli.console import ConfigOption, configuration, run
 from counterfoil.clock import SystemClock
 from counterfoil.config import Configuration
+from counterfoil.state_folder import make_state_folder
 from counterfoil.tls import Identity, limit_groups, own_identity
 
 PR_SET_DUMPABLE = 4  # prctl(2): with 0, nobody attaches and nothing is dumped.
@@ -49,7 +50,7 @@ def _harden(path: Path | None) -> Configuration:
         ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
     os.umask(0o077)
     settings = configuration(path)
-    settings.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_state_folder(settings.folder)
     return settings
 
 

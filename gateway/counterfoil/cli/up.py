@@ -13,6 +13,7 @@ from counterfoil.cli.console import CommandRefused, ConfigOption, configuration,
 from counterfoil.config import Configuration
 from counterfoil.dialects import dialect_of
 from counterfoil.installation import programs
+from counterfoil.state_folder import alone, make_state_folder
 from counterfoil.store.embedded import EmbeddedPostgres
 from counterfoil.supervisor import ProgramError, Supervisor
 
@@ -31,15 +32,15 @@ def up(config: ConfigOption = None) -> None:
     os.umask(0o077)
     for each in settings.acquirer:
         dialect_of(each)  # Told here, and not by programs that end again and again.
-    logs = settings.folder / "logs"
-    logs.mkdir(mode=0o700, parents=True, exist_ok=True)
-    chosen = config or _from_environment()
-    if settings.database.url:
-        run(_migrate(settings))
-    try:
-        asyncio.run(_supervise(settings, chosen, logs))
-    except ProgramError as error:
-        raise CommandRefused(str(error)) from error
+    with alone(settings.folder):
+        logs = settings.folder / "logs"
+        make_state_folder(logs)
+        if settings.database.url:
+            run(_migrate(settings))
+        try:
+            asyncio.run(_supervise(settings, config or _from_environment(), logs))
+        except ProgramError as error:
+            raise CommandRefused(str(error)) from error
 
 
 def database(config: ConfigOption = None) -> None:
@@ -49,7 +50,7 @@ def database(config: ConfigOption = None) -> None:
     settings = configuration(config)
     if settings.database.url:
         raise CommandRefused("a database is configured ([database] url): there is none to run")
-    settings.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_state_folder(settings.folder)
     status = EmbeddedPostgres(settings.folder / "postgres").run()
     if status:
         sys.stderr.write(ENDED.format(status=status))

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
-from counterfoil import ids
+from counterfoil import ids, state_folder
 from counterfoil.api.authenticate import PREFIXES
 from counterfoil.app import open_database
 from counterfoil.clock import SystemClock
@@ -112,7 +112,11 @@ def alone(folder: Path) -> Iterator[None]:
             raise FolderInUse(
                 f"another demo runs in {folder}: stop it, or choose another folder with --state"
             ) from error
-        yield
+        try:
+            with state_folder.alone(folder / "gateway"):
+                yield
+        except state_folder.StateFolderRefused as error:
+            raise FolderInUse(str(error)) from error
 
 
 def prepare(sandbox: Sandbox) -> Configuration:
