@@ -13,6 +13,7 @@ from counterfoil.network.message import Fields
 from counterfoil.network.outcome import NotSent, Outcome
 from counterfoil.outside import readiness
 from counterfoil.outside.watch import Seen
+from counterfoil.payments import under_way
 from counterfoil.payments.acknowledge import refuse
 from counterfoil.payments.advices import Forwarder
 from counterfoil.payments.authorize import take_payment
@@ -301,3 +302,30 @@ async def test_f37_an_acquirer_is_sent_no_more_of_what_is_owed_than_it_agreed_to
     await forwarder.forward()
 
     assert [asked.mti for asked in two.links[two.north].asked] == ["0420"]
+
+
+async def test_f37_an_acquirer_that_is_silent_holds_back_nothing_that_is_owed_to_another(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its places are full of reversals without an answer; the other has places of its own."""
+    monkeypatch.setattr(under_way, "UNDER_WAY_MAX", 4)
+    merchant = two.stage.merchant
+    for _ in range(6):
+        await refuse(merchant, (await two.take()).payment_id, actor=ACTOR, road=two.road)
+
+    async def silent(mti: str, fields: Fields) -> Outcome:
+        return await asyncio.Future()
+
+    two.links[two.north].script.extend([silent] * 20)
+    advices = AdviceStore(two.stage.database, uuid4(), two.stage.clock)
+    forwarder = Forwarder(two.road, advices, two.stage.merchants, [two.north, two.south])
+    await forwarder.forward()
+    two.links[two.north].ready = False
+    await refuse(merchant, (await two.take()).payment_id, actor=ACTOR, road=two.road)
+    two.links[two.north].ready = True
+
+    await forwarder.forward()
+
+    north, south = ([each.mti for each in two.links[name].asked] for name in (two.north, two.south))
+    assert north.count("0420") == 4
+    assert south.count("0420") == 1

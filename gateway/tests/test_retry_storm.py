@@ -8,11 +8,12 @@ import time
 import pytest
 from counterfoil.network.message import Fields
 from counterfoil.network.outcome import Outcome
-from counterfoil.payments import advices, movements
+from counterfoil.payments import movements, under_way
 from counterfoil.payments.acknowledge import refuse
-from counterfoil.payments.advices import UNDER_WAY_MAX
 from counterfoil.payments.lifecycle import State
 from counterfoil.payments.payment import Payment
+from counterfoil.payments.under_way import UNDER_WAY_MAX
+from counterfoil.routing.pace import Share
 from payment_stage import ACTOR, Stage, until
 from scripted_link import ScriptedLink, approve
 
@@ -82,6 +83,12 @@ async def test_f37_after_an_outage_what_is_owed_comes_in_bounded_portions_beside
     assert not any(mti == "0421" for mti, _ in busy.asked)
 
 
+def eight_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let at most eight be under way at one acquirer, in the same parts as always."""
+    monkeypatch.setattr(under_way, "UNDER_WAY_MAX", 8)
+    monkeypatch.setattr(under_way, "SHARE_UNDER_WAY_MAX", {Share.TAKING_BACK: 6, Share.GOING_ON: 4})
+
+
 class DeafToAdvices(ScriptedLink):
     """
     A host that never answers a 0220, and everything else at once.
@@ -102,8 +109,7 @@ async def test_f37_a_heap_of_refunds_in_front_does_not_hold_back_a_reversal(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The host is silent on refunds, which are older and more than may be under way."""
-    monkeypatch.setattr(advices, "UNDER_WAY_MAX", 8)
-    monkeypatch.setattr(advices, "GOING_ON_UNDER_WAY_MAX", 4)
+    eight_at_once(monkeypatch)
     payment = await stage.paid()
     for _ in range(12):
         await movements.refund(stage.command(payment, amount_minor=100), stage.road)
@@ -125,7 +131,7 @@ async def test_f37_reversals_leave_a_share_to_what_goes_on(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """More reversals than there is room for: a refund still goes out in the first round."""
-    monkeypatch.setattr(advices, "UNDER_WAY_MAX", 8)
+    eight_at_once(monkeypatch)
     for _ in range(12):
         await refused(stage)
     for _ in range(3):

@@ -8,11 +8,9 @@ Advices of one payment keep their order; no payment's trouble holds up another's
 """
 
 import asyncio
-import contextlib
 import random
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from functools import partial
 from uuid import UUID
 
 import structlog
@@ -27,6 +25,8 @@ from counterfoil.payments.lifecycle import Kind
 from counterfoil.payments.order import MTI, processing_code
 from counterfoil.payments.payment import Merchant
 from counterfoil.payments.road import Road
+from counterfoil.payments.under_way import UnderWay
+from counterfoil.routing.pace import Share
 from counterfoil.routing.routes import Link, NoRoute
 from counterfoil.store.advices import (
     GOING_ON,
@@ -40,15 +40,12 @@ from counterfoil.store.merchants import MerchantStore
 from counterfoil.store.numbers import TerminalUsedUp
 from counterfoil.vault import VaultClosed
 
-UNDER_WAY_MAX = 400
-ROUND_SECONDS_MAX = 0.5
+KINDS = {Share.TAKING_BACK: TAKING_BACK, Share.GOING_ON: GOING_ON}
 PACE_SECONDS = 0.05
 SPACING_SECONDS = (5, 15, 30, 60, 300)  # protocols 1.7: the last one for ever.
 SPACING_JITTER = 0.2
 UNKNOWN_ORIGINAL_TRIES_MIN = 2
 DENIALS_MIN = 10  # Of what it had approved: about half an hour of them.
-GOING_ON_SHARE = 4  # One in four of what is sent may be a capture or refund while we reverse.
-GOING_ON_UNDER_WAY_MAX = UNDER_WAY_MAX // 2  # A host silent on these leaves room for reversals.
 LEASE_MARGIN_SECONDS = 15.0
 
 log = structlog.get_logger("advices")
@@ -73,92 +70,52 @@ class Forwarder:
         self._merchants = merchants
         self._acquirers = acquirers
         self._chance = chance
-        self._under_way: dict[UUID, asyncio.Task[None]] = {}
-        self._going_on: set[UUID] = set()  # Those under way that take nothing back.
-        self._faults: list[BaseException] = []
-        self._fell = asyncio.Event()
-        self._awaited = 0  # How many may still be under way when a round ends.
+        self._under_way = UnderWay()
 
     async def forward(self) -> int:
         """
         Send what is due and whose link is up; return how much was tried, 0 when nothing is left.
 
         Waits for answers a moment only: one that does not come holds up nobody else. While
-        there is more than may be under way, the next round begins when half of it has ended.
+        there is more than may be sent or be under way, the next round begins when half of it
+        has ended.
         """
         routes = self._road.routes
-        rooms = {
-            name: routes.owed_room(name) for name in self._acquirers if routes.link(name).ready
-        }
-        ready = [name for name, room in rooms.items() if room]
-        if rooms and not ready:
+        sent, is_more = 0, False
+        for acquirer in self._acquirers:
+            for share in Share if routes.link(acquirer).ready else ():
+                room = min(routes.owed_room(acquirer, share), self._under_way.room(acquirer, share))
+                claimed = await self._claim(acquirer, share, room)
+                self._begin(share, claimed)
+                sent += len(claimed)
+                is_more |= len(claimed) == room
+        if is_more and not self._under_way.advice_ids:
             await asyncio.sleep(PACE_SECONDS)  # The acquirers have their fill: soon again.
-            return 1
-        room = min(UNDER_WAY_MAX - len(self._under_way), sum(rooms.values()))
-        claimed: list[tuple[Advice, Merchant]] = []
-        for name in ready:
-            share = min(rooms[name], room - len(claimed))
-            claimed += await self._claim(name, share) if share else []
+        await self._under_way.end_of_round(is_more=is_more)
+        return sent or int(is_more)
+
+    def _begin(self, share: Share, claimed: list[tuple[Advice, Merchant]]) -> None:
         for each, merchant in claimed:
-            routes.owed_sent(each.acquirer)
-            task = asyncio.create_task(self._send_safely(each, merchant))
-            self._under_way[each.advice_id] = task
-            if each.kind in GOING_ON:
-                self._going_on.add(each.advice_id)
-            task.add_done_callback(partial(self._ended, each.advice_id))
-        await self._until_under_way(UNDER_WAY_MAX // 2 if len(claimed) == room else 0)
-        if self._faults:
-            fault, self._faults = self._faults[0], []
-            raise fault
-        return len(claimed) or int(len(self._under_way) >= UNDER_WAY_MAX)
+            self._road.routes.owed_sent(each.acquirer, share)
+            sending = self._send_safely(each, merchant)
+            self._under_way.begin(each.advice_id, each.acquirer, share, sending)
 
-    async def _until_under_way(self, at_most: int) -> None:
-        if len(self._under_way) <= at_most:
-            return
-        self._awaited = at_most
-        self._fell.clear()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(ROUND_SECONDS_MAX):
-                await self._fell.wait()
-
-    def _ended(self, advice_id: UUID, task: asyncio.Task[None]) -> None:
-        del self._under_way[advice_id]
-        self._going_on.discard(advice_id)
-        if not task.cancelled() and (fault := task.exception()) is not None:
-            self._faults.append(fault)
-        if len(self._under_way) <= self._awaited:
-            self._fell.set()
-
-    async def _claim(self, acquirer: str, room: int) -> list[tuple[Advice, Merchant]]:
+    async def _claim(self, acquirer: str, share: Share, room: int) -> list[tuple[Advice, Merchant]]:
         """
-        Take leases on what is due at one acquirer; each merchant is read once.
-
-        Reversals have a share of their own, and all that captures and refunds leave.
+        Take leases on what is due of *share* at one acquirer; each merchant is read once.
         """
-        free = GOING_ON_UNDER_WAY_MAX - len(self._going_on)
-        share = min(room // GOING_ON_SHARE, free)
-        claimed = await self._lease(acquirer, GOING_ON, share, [])
-        is_more = len(claimed) == share
-        claimed += await self._lease(acquirer, TAKING_BACK, room - len(claimed), claimed)
-        if is_more:
-            rest = min(room - len(claimed), free - share)
-            claimed += await self._lease(acquirer, GOING_ON, rest, claimed)
+        if not room:
+            return []
+        now = self._road.clock.now()
+        lease = timedelta(seconds=self._road.timers.advice_answer_seconds + LEASE_MARGIN_SECONDS)
+        ours = self._under_way.advice_ids
+        claimed = await self._advices.claim([acquirer], now, now + lease, room, ours, KINDS[share])
         merchants: dict[UUID, Merchant] = {}
         for merchant_id in {each.merchant_id for each in claimed}:
             merchant = await self._merchants.merchant(merchant_id)
             assert merchant is not None, "a payment without its merchant"
             merchants[merchant_id] = merchant
         return [(each, merchants[each.merchant_id]) for each in claimed]
-
-    async def _lease(
-        self, acquirer: str, kinds: tuple[str, ...], room: int, claimed: list[Advice]
-    ) -> list[Advice]:
-        if room <= 0:
-            return []
-        now = self._road.clock.now()
-        lease = timedelta(seconds=self._road.timers.advice_answer_seconds + LEASE_MARGIN_SECONDS)
-        ours = [*self._under_way, *(each.advice_id for each in claimed)]
-        return await self._advices.claim([acquirer], now, now + lease, room, ours, kinds)
 
     async def _send_safely(self, advice: Advice, merchant: Merchant) -> None:
         try:

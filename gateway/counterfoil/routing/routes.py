@@ -20,7 +20,7 @@ from counterfoil.network.outcome import Outcome
 from counterfoil.network.requests import Station, name_and_place
 from counterfoil.payments.payment import Merchant
 from counterfoil.routing.health import Ask, Breaker
-from counterfoil.routing.pace import Pace
+from counterfoil.routing.pace import OwedPace, Pace, Share
 from counterfoil.routing.rules import Wanted, acquirers_for
 from counterfoil.store.merchants import MerchantStore
 
@@ -98,7 +98,7 @@ class Routes:
         self._breakers = {name: Breaker() for name in links}
         known = {name: acquirers[name] for name in links if name in acquirers}
         self._paces = {name: Pace(each.payments_per_second_max) for name, each in known.items()}
-        self._owed = {name: Pace(each.owed_per_second_max) for name, each in known.items()}
+        self._owed = {name: OwedPace(each.owed_per_second_max) for name, each in known.items()}
         self._stations: OrderedDict[UUID, tuple[float, list[Station]]] = OrderedDict()
         self._turn = 0
 
@@ -142,17 +142,17 @@ class Routes:
         ask = self._breakers[route.station.acquirer].again(self._clock.monotonic())
         return msgspec.structs.replace(route, ask=ask)
 
-    def owed_room(self, acquirer: str) -> int:
+    def owed_room(self, acquirer: str, share: Share) -> int:
         """
-        Return how much of what is owed may be sent to *acquirer* now.
+        Return how much of *share* of what is owed may be sent to *acquirer* now.
         """
-        return self._owed[acquirer].room(self._clock.monotonic())
+        return self._owed[acquirer].room(share, self._clock.monotonic())
 
-    def owed_sent(self, acquirer: str) -> None:
+    def owed_sent(self, acquirer: str, share: Share) -> None:
         """
         Note that something that was owed is sent to *acquirer*.
         """
-        self._owed[acquirer].take()
+        self._owed[acquirer].take(share)
 
     def told(self, route: Route, outcome: Outcome) -> None:
         """
