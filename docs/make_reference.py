@@ -131,6 +131,8 @@ WORDS = {
     "capture.failed": "it will not be paid",
     "refund.accepted": "the acquirer has taken a refund",
     "refund.refused": "the acquirer has refused a refund",
+    "refund.asked_again": "a person had a refused refund, which stands for a void, asked again",
+    "refund.returned_outside": "a refused refund went back otherwise: cash, a bank transfer",
     "refund.owed": "the host's batch was closed: a refund stands in for a void or reversal",
     "refund.postponed": "it went into a later batch",
     "refund.batched": "its batch was closed, and both sides agree",

@@ -18,9 +18,10 @@ from counterfoil.payments.payment import Payment
 from counterfoil.payments.recovery import sweep
 from counterfoil.payments.refusals import NothingWritten, OutcomeNotStored
 from counterfoil.store.database import Database, DatabaseAway
+from counterfoil.store.refused_refunds import Decision, RefusedRefundStore
 from database_proxy import Cut, DatabaseProxy, proxied
 from payment_stage import ACTOR, Stage, until
-from scripted_link import approve, not_sent
+from scripted_link import approve, not_sent, says
 
 HOWS: list[Cut] = ["committed", "not committed"]
 
@@ -296,3 +297,32 @@ async def test_f07_an_approval_that_no_database_took_is_reversed(
     assert payment.state is State.REVERSED
     assert await stage.causes(payment) == ["requested", "process_ended", "host_accepted"]
     assert [each.mti for each in stage.link.asked] == ["0200", "0200", "0420"]
+
+
+@pytest.mark.parametrize("how", HOWS)
+@pytest.mark.parametrize("outside", [False, True])
+async def test_f07_a_persons_decision_cut_at_its_commit_is_done_once(
+    cut_off: tuple[Stage, DatabaseProxy], outside: bool, how: Cut
+) -> None:
+    """A refused refund is asked again, or recorded as returned: the same again changes nothing."""
+    stage, proxy = cut_off
+    payment = await stage.paid()
+    await movements.void(stage.command(payment), stage.road)
+    stage.link.script += [says("40"), says("57")]
+    stage.clock.move(1)
+    while await stage.forwarder().forward():
+        pass
+    (found,) = await stage.sql("SELECT * FROM findings WHERE merchant_id = $1", payment.merchant_id)
+    before = len(await stage.transfers())
+    store = RefusedRefundStore(stage.database, stage.road.ids.new)
+    decision = Decision(actor=ACTOR, note="why", outside=outside)
+    asked = (payment.merchant_id, found["finding_id"], stage.clock.now(), decision)
+    proxy.cut_at("end_refused_refund", how)
+
+    with pytest.raises(DatabaseAway):
+        await store.end(*asked)
+
+    assert await store.end(*asked) is (how == "not committed")
+    assert proxy.cuts == 1
+    assert (await stage.read(payment)).refunded_minor == 4200
+    assert len(await stage.transfers()) == before + 1

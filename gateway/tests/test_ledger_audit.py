@@ -4,17 +4,19 @@ The audit agrees with books that are right, and names whatever is changed in the
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from uuid import uuid4
 
+import asyncpg
 import pytest
 from counterfoil.ledger.audit import Audit
 from counterfoil.ledger.rules import RULES
 from counterfoil.payments.acknowledge import refuse
-from counterfoil.payments.movements import void
-from counterfoil.store.advices import AdviceStore
+from counterfoil.payments.movements import refund, void
+from counterfoil.payments.payment import Payment
 from counterfoil.store.database import Database
 from counterfoil.store.queries import query
-from ledger_day import Day, forward
+from counterfoil.store.refused_refunds import Decision, RefusedRefundStore
+from counterfoil.store.settlement import SettlementStore
+from ledger_day import Day, close_batch, forward
 from scripted_link import says, unknown
 
 ONE_SALE = (
@@ -135,9 +137,10 @@ async def test_a_refused_refund_instead_of_a_void_needs_a_person(database: Datab
     assert "(57)" in found["next_step"]
 
     async def again() -> bool:
-        new, store = stage.road.ids.new, AdviceStore(database, uuid4(), stage.clock)
-        return await store.refund_again(
-            found["merchant_id"], found["finding_id"], new(), new(), stage.clock.now(), "cli", "why"
+        store = RefusedRefundStore(database, stage.road.ids.new)
+        decision = Decision(actor="cli", note="why", outside=False)
+        return await store.end(
+            found["merchant_id"], found["finding_id"], stage.clock.now(), decision
         )
 
     assert [await again(), await again()] == [True, False]
@@ -155,6 +158,107 @@ async def test_a_refused_refund_instead_of_a_void_needs_a_person(database: Datab
     assert (found["state"], found["resolution"]) == ("resolved", "Asked again by cli: why")
     audited = await day.audit()
     assert audited.agrees, audited.differences
+
+
+async def refused_refund(day: Day, part: int | None = None) -> tuple[Payment, asyncpg.Record]:
+    """Sell, void all or a part, and let the host refuse both the void (too late) and the refund."""
+    stage = day.stage
+    payment = await stage.paid(amount_minor=5500)
+    await void(stage.command(payment, amount_minor=part), stage.road)
+    stage.link.script += [says("40"), says("57")]
+    stage.clock.move(1)
+    await forward(stage)
+    (found,) = await stage.sql(FOUND, stage.merchant.merchant_id)
+    return payment, found
+
+
+async def ended(
+    day: Day, found: asyncpg.Record, *, outside: bool, taken: int | None = None
+) -> bool:
+    """Let a person decide about the finding."""
+    store = RefusedRefundStore(day.stage.database, day.stage.road.ids.new)
+    decision = Decision(actor="cli", note="cash", outside=outside, taken_minor=taken)
+    now = day.stage.clock.now()
+    return await store.end(found["merchant_id"], found["finding_id"], now, decision)
+
+
+@pytest.mark.parametrize(("part", "state"), [(None, "voided"), (500, "captured")])
+async def test_what_went_back_outside_of_the_acquirer_is_in_the_books(
+    database: Database, part: int | None, state: str
+) -> None:
+    """A person says so, once; nothing is sent, and the audit agrees."""
+    day = await Day.begun(database)
+    payment, found = await refused_refund(day, part)
+    asked = len(day.stage.link.asked)
+
+    assert [await ended(day, found, outside=True) for _ in range(2)] == [True, False]
+    await forward(day.stage)
+
+    payment = await day.stage.read(payment)
+    assert (payment.state, payment.refunded_minor) == (state, part or 5500)
+    assert len(day.stage.link.asked) == asked
+    (last, *_) = await day.stage.sql(
+        "SELECT cause, actor, to_state FROM payment_events WHERE merchant_id = $1"
+        " AND payment_id = $2 ORDER BY version DESC",
+        payment.merchant_id,
+        payment.payment_id,
+    )
+    assert tuple(last) == ("returned_outside", "cli", state)
+    audited = await day.audit()
+    assert audited.agrees, audited.differences
+    assert audited.merchants[0].outside_minor == (part or 5500)
+    await close_batch(day.stage)
+    open_minor = audited.merchants[0].open_minor
+    audited = await day.audit()
+    assert audited.agrees, audited.differences
+    assert audited.merchants[0].awaiting_report_minor == open_minor > 0
+
+
+@pytest.mark.parametrize("outside", [False, True])
+async def test_what_the_merchant_refunded_meanwhile_is_not_given_back_twice(
+    database: Database, outside: bool
+) -> None:
+    """The finding of a refused part can only be resolved then, and only when all went back."""
+    day = await Day.begun(database)
+    payment, found = await refused_refund(day, 500)
+    settlement = SettlementStore(database)
+    resolving = (found["merchant_id"], found["finding_id"], day.stage.clock.now(), "by the shop")
+    assert not await settlement.resolve_finding(*resolving)
+
+    for amount, is_all in ((200, False), (300, True)):
+        await refund(day.stage.command(payment, amount_minor=amount), day.stage.road)
+        assert not await ended(day, found, outside=outside)
+        assert await settlement.resolve_finding(*resolving) is is_all
+
+    await forward(day.stage)
+    assert (await day.stage.read(payment)).refunded_minor == 500
+    audited = await day.audit()
+    assert audited.agrees, audited.differences
+
+
+async def test_an_amount_that_was_approved_is_not_corrected(database: Database) -> None:
+    """What the issuer has said is known: --amount is for answers that were lost."""
+    day = await Day.begun(database)
+    _, found = await refused_refund(day)
+
+    assert not await ended(day, found, outside=False, taken=5000)
+    assert not await ended(day, found, outside=True, taken=5501)
+    assert await ended(day, found, outside=False, taken=5500)
+
+
+async def test_the_audit_names_the_commands_of_a_refused_refund(database: Database) -> None:
+    """Whatever rule finds the payment: it is no defect and no forgery, and a person can end it."""
+    day = await Day.begun(database)
+    _, found = await refused_refund(day)
+    day.stage.clock.move(3600)
+
+    steps = {each.what: each.next_step for each in (await day.audit()).differences}
+
+    assert len(steps) == 4, steps
+    for what, step in steps.items():
+        assert "refund-again" in step, what
+        if what != "something found at the end of a day is not resolved":
+            assert f"fnd_{found['finding_id'].hex}" in step, what
 
 
 DAMAGES = [

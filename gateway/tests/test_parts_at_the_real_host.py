@@ -13,9 +13,10 @@ from counterfoil.payments.payment import Payment, held_minor
 from counterfoil.payments.recovery import sweep
 from counterfoil.payments.refusals import CaptureTooLate, NotNow
 from counterfoil.store.database import Database
+from counterfoil.store.refused_refunds import Decision, RefusedRefundStore
 from counterfoil_rail.control import ask
 from counterfoil_rail.store import rail_folder
-from ledger_day import audited, forward
+from ledger_day import audited, close_batch, forward
 from rail_stage import AtTheRail, at_the_rail
 
 HOLD_SECONDS = 7 * 86_400
@@ -52,6 +53,19 @@ async def agreed(at: AtTheRail, payment: Payment) -> Payment:
     )  # fmt: skip
     await audited(at.stage)
     return payment
+
+
+async def closed_there_too(at: AtTheRail) -> None:
+    """Close every batch: its totals are the host's, and the books still hold."""
+    await close_batch(at.stage)
+    await close_batch(at.stage)
+    batches = await at.stage.sql(
+        "SELECT batch_number, state, our_totals = host_totals AS is_same FROM batches"
+        " WHERE merchant_id = $1 ORDER BY batch_number",
+        at.stage.merchant.merchant_id,
+    )
+    assert [tuple(each)[:2] for each in batches] == [(1, "closed"), (2, "closed"), (3, "open")]
+    await audited(at.stage)
 
 
 async def test_a_hold_that_lapsed_there_is_found_by_its_capture(
@@ -155,12 +169,27 @@ async def test_a_refund_of_more_than_was_approved_needs_a_person(
         await sweep(at.stage.road)
         await forward(at.stage)
 
-        rows = await at.stage.sql(
-            "SELECT kind, amount_minor FROM findings WHERE merchant_id = $1 AND state = 'open'",
+        (found,) = await at.stage.sql(
+            "SELECT * FROM findings WHERE merchant_id = $1 AND state = 'open'",
             at.stage.merchant.merchant_id,
         )
         payment = await at.stage.read(payment)
         [charge] = at.charges()
-        assert [tuple(each) for each in rows] == [("refund_refused", 900_010)]
+        assert (found["kind"], found["amount_minor"]) == ("refund_refused", 900_010)
         assert (payment.state, payment.refunded_minor) == (State.REVERSING, 0)
         assert (charge["captured_minor"], charge["refunded_minor"]) == (450_005, 0)
+
+        store = RefusedRefundStore(database, at.stage.road.ids.new)
+
+        async def again(taken_minor: int) -> bool:
+            decision = Decision(actor="cli", note="why", outside=False, taken_minor=taken_minor)
+            now = at.stage.clock.now()
+            return await store.end(found["merchant_id"], found["finding_id"], now, decision)
+
+        tried = [await again(amount) for amount in (900_011, 0, 450_005, 450_005)]
+        assert tried == [False, False, True, False]
+        payment = await agreed(at, payment)
+        assert (payment.state, payment.authorized_minor, payment.refunded_minor) == (
+            State.REVERSED, 450_005, 450_005,
+        )  # fmt: skip
+        await closed_there_too(at)

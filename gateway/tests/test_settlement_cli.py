@@ -12,7 +12,10 @@ from urllib.parse import quote
 
 import pytest
 from counterfoil import ids
+from counterfoil.payments import movements
 from counterfoil.store.database import Database
+from payment_stage import Stage
+from scripted_link import says
 from settlement_books import Books, Paid, line_of, net_of
 
 PROGRAM = [sys.executable, "-m", "counterfoil.cli.main", "settlement"]
@@ -144,3 +147,47 @@ def test_what_is_not_there_is_said_in_a_sentence(operator: Operator) -> None:
         assert done.returncode == 2, words
         assert done.stderr.startswith("counterfoil: "), words
         assert "Traceback" not in done.stderr
+
+
+async def refused_refund(parameters: dict[str, str]) -> str:
+    """Sell and void; the acquirer had closed the batch, and refuses the refund too."""
+    database = await Database.open(**parameters)
+    try:
+        stage = await Stage.set_up(database)
+        await movements.void(stage.command(await stage.paid()), stage.road)
+        stage.link.script += [says("40"), says("57")]
+        stage.clock.move(1)
+        while await stage.forwarder().forward():
+            pass
+        return ids.written(ids.MERCHANT, stage.merchant.merchant_id)
+    finally:
+        await database.close()
+
+
+@pytest.mark.parametrize("command", ["refund-again", "returned"])
+def test_a_refused_refund_is_ended_by_its_commands_only(operator: Operator, command: str) -> None:
+    """A note does not give money back; doctor says how long the cardholder waits."""
+    merchant = asyncio.run(refused_refund(operator.parameters))
+    (finding,) = operator.json("findings", "--merchant", merchant)
+    doctor = subprocess.run(
+        [*PROGRAM[:-1], "doctor", "--config", str(operator.config)],
+        capture_output=True,
+        text=True,
+        cwd=operator.folder,
+        timeout=SECONDS_MAX,
+    )
+    noted = operator.run("resolve", finding["id"], "--note", "it is well")
+    too_much = operator.run(command, finding["id"], "--note", "why", "--amount", "4300")
+    done = operator.run(command, finding["id"], "--note", "J. Doe, in cash")
+    twice = operator.run(command, finding["id"], "--note", "J. Doe, in cash")
+
+    assert "1 of them refused refund(s)" in doctor.stdout
+    assert noted.returncode == 2
+    assert "settlement refund-again" in noted.stderr
+    assert "settlement returned" in noted.stderr
+    assert "at most what was refused, 4200" in too_much.stderr
+    assert done.returncode == 0, done.stderr
+    assert twice.returncode == 2
+    assert "resolved already: " in twice.stderr
+    assert "J. Doe, in cash" in twice.stderr
+    assert operator.json("findings", "--merchant", merchant) == []

@@ -38,6 +38,7 @@ _COLUMNS = (
     "released",
     "held",
     "refunded",
+    "outside",
     "open",
     "batched",
     "in_transit",

@@ -92,11 +92,11 @@ async def _database(database: Database, settings: Configuration) -> list[Finding
     findings.append(await _owed(AdviceStore(database, processes.process_id, clock), clock))
     findings.append(await _unclaimed(processes, clock))
     findings.append(await _quarantine(database))
-    findings.append(await _end_of_day(database))
+    findings.append(await _end_of_day(database, clock))
     return findings
 
 
-async def _end_of_day(database: Database) -> Finding:
+async def _end_of_day(database: Database, clock: SystemClock) -> Finding:
     row = await database.row("end_of_day_troubles")
     assert row is not None
     troubles = [
@@ -106,6 +106,11 @@ async def _end_of_day(database: Database) -> Finding:
         else "",
         f"{row['findings']} open finding(s): `counterfoil settlement findings`"
         if row["findings"]
+        else "",
+        f"{row['refused']} of them refused refund(s) that cardholders wait for, the oldest for "
+        f"{(clock.now() - row['refused_since']).total_seconds() / 3600:.0f} h: "
+        "`counterfoil settlement findings --kind refund_refused`"
+        if row["refused"]
         else "",
     ]
     said = "; ".join(filter(None, troubles))

@@ -10,7 +10,7 @@ import asyncpg
 import cyclopts
 import msgspec
 
-from counterfoil import ids, logs
+from counterfoil import logs
 from counterfoil.app import open_database
 from counterfoil.cli.console import (
     CommandRefused,
@@ -34,6 +34,13 @@ from counterfoil.cli.deposit_text import (
     told_finding,
 )
 from counterfoil.cli.merchant import merchant_id_of, require_merchant
+from counterfoil.cli.refused_refunds import (
+    NOTE_CHARACTERS_MAX,
+    found_finding,
+    refund_again,
+    returned,
+    why_not_resolved,
+)
 from counterfoil.clock import SystemClock
 from counterfoil.config import Configuration
 from counterfoil.ids import Ids
@@ -48,16 +55,16 @@ from counterfoil.settlement.explained import (
     summary,
 )
 from counterfoil.settlement.incoming import FILE_BYTES_MAX, Intake, Taken
-from counterfoil.store.advices import AdviceStore
 from counterfoil.store.database import Database
 from counterfoil.store.deposits import LINES_PAGE_MAX, PAGE_MAX, DepositStore
 from counterfoil.store.merchants import MerchantStore
 from counterfoil.store.settlement import SettlementStore
 
 LISTED_MAX = 10_000
-NOTE_CHARACTERS_MAX = 500
 
 app = cyclopts.App(name="settlement", help="Reports, bank statements and deposits.")
+app.command(refund_again)
+app.command(returned)
 
 MerchantOption = Annotated[
     str | None, cyclopts.Parameter(name="--merchant", help="Without it all merchants.")
@@ -144,30 +151,13 @@ def resolve(
 ) -> None:
     """
     Take a finding off the list after a person has cleared it up. Nothing is booked.
+
+    Not one of kind refund_refused, unless the merchant has given that much back since.
     """
     if not 0 < len(note.strip()) <= NOTE_CHARACTERS_MAX:
         raise CommandRefused("--note says what was agreed, and with whom, in 500 characters")
     run(_resolve(configuration(config), finding, note.strip()))
     say(f"{finding} is resolved.")
-
-
-@app.command
-def refund_again(
-    finding: Annotated[str, cyclopts.Parameter(help="One of kind refund_refused.")],
-    *,
-    note: Annotated[str, cyclopts.Parameter(help="Who decided it, and why.")],
-    config: ConfigOption = None,
-) -> None:
-    """
-    Ask the acquirer again for a refund it refused, which stands for a void or reversal.
-
-    It enters the open batch under a new trace number; the finding is resolved, and opens anew if
-    the acquirer refuses again.
-    """
-    if not 0 < len(note.strip()) <= NOTE_CHARACTERS_MAX:
-        raise CommandRefused("--note says who decided it, and why, in 500 characters")
-    run(_refund_again(configuration(config), finding, note.strip()))
-    say(f"{finding} is resolved: the refund is owed again.")
 
 
 @app.command
@@ -252,35 +242,12 @@ async def _findings(
 
 
 async def _resolve(settings: Configuration, finding: str, note: str) -> None:
-    try:
-        finding_id = ids.read(ids.FINDING, finding)
-    except ids.UnreadableId as error:
-        raise CommandRefused(f"{finding!r} is no finding: {error}") from error
     async with open_database(settings) as database:
-        merchant_id = await DepositStore(database).whose_finding(finding_id)
-        if merchant_id is None or not await SettlementStore(database).resolve_finding(
+        merchant_id, finding_id = await found_finding(database, finding)
+        if not await SettlementStore(database).resolve_finding(
             merchant_id, finding_id, SystemClock().now(), note
         ):
-            raise CommandRefused("there is no such open finding: counterfoil settlement findings")
-
-
-async def _refund_again(settings: Configuration, finding: str, note: str) -> None:
-    try:
-        finding_id = ids.read(ids.FINDING, finding)
-    except ids.UnreadableId as error:
-        raise CommandRefused(f"{finding!r} is no finding: {error}") from error
-    async with open_database(settings) as database:
-        await refuse_in_quarantine(database)
-        merchant_id = await DepositStore(database).whose_finding(finding_id)
-        clock = SystemClock()
-        made = Ids(clock)
-        if merchant_id is None or not await AdviceStore(database, made.new(), clock).refund_again(
-            merchant_id, finding_id, made.new(), made.new(), clock.now(), "cli", note
-        ):
-            raise CommandRefused(
-                "there is no such open finding of kind refund_refused, or no open batch: "
-                "counterfoil settlement findings"
-            )
+            raise CommandRefused(await why_not_resolved(database, merchant_id, finding_id))
 
 
 async def _deposits(

@@ -36,6 +36,8 @@ _CAUSES = {
     "capture host_accepted": "capture.accepted",
     "refund refunded": "payment.refunded",
     "refund refund_refused": "refund.refused",
+    "refund refund_again": "refund.asked_again",
+    "refund returned_outside": "refund.returned_outside",
     "refund host_accepted": "refund.accepted",
     "refund host_batch_closed": "refund.owed",
     "void voided": "payment.released",

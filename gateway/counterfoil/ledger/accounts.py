@@ -21,6 +21,7 @@ class Account(StrEnum):
     RELEASED = "released"
     OPEN = "open"
     REFUNDED = "refunded"
+    OUTSIDE = "outside"
     BATCHED = "batched"
     IN_TRANSIT = "in_transit"
     FEES_INTERCHANGE = "fees_interchange"
@@ -47,6 +48,7 @@ MEANINGS = MappingProxyType(
         Account.RELEASED: "given back before it was batched: reversed, voided, lapsed",
         Account.OPEN: "captured less refunded, in a batch that is not closed yet",
         Account.REFUNDED: "given back after it was captured",
+        Account.OUTSIDE: "given back by the merchant otherwise: cash, a bank transfer; negative",
         Account.BATCHED: "closed with the acquirer, not yet on one of its reports",
         Account.IN_TRANSIT: "announced in a deposit, not yet in the bank",
         Account.FEES_INTERCHANGE: "kept by issuers",
@@ -69,7 +71,9 @@ def _both_ways(one: Account, other: Account) -> frozenset[Flow]:
 FLOWS: frozenset[Flow] = frozenset(
     {
         Flow(Account.HELD, Account.ISSUER),  # approved
+        Flow(Account.ISSUER, Account.HELD),  # a person knows that less was approved than was asked
         Flow(Account.RELEASED, Account.HELD),  # reversed, or voided before its capture
+        Flow(Account.REFUNDED, Account.OUTSIDE),  # a person knows that it was given back otherwise
     }
 ).union(
     _both_ways(Account.OPEN, Account.HELD),  # captured; the other way: the capture was refused

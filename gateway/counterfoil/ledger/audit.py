@@ -4,7 +4,7 @@ Prove the books: every amount of a merchant is where DESIGN says it is, or is na
 Stands at the end of the road and changes nothing. Per merchant and currency:
 
     authorized          = captured + released + held
-    captured - refunded = open + batched
+    captured - refunded = open + batched - given back outside of the acquirer
     batched             = deposited + fees + adjustments + in transit + unexplained
 
 and behind these sums every payment, movement, batch, deposit and statement against each

@@ -23,7 +23,8 @@ class Sums(msgspec.Struct, frozen=True, kw_only=True):
     What an audit says of one merchant and currency, in minor units.
 
     `in_transit_minor` is everything batched and not yet in the bank: not on a report yet
-    (`awaiting_report_minor`), or announced and not paid.
+    (`awaiting_report_minor`), or announced and not paid. `outside_minor` is the part of the
+    refunds that did not go through the acquirer.
     """
 
     merchant: str
@@ -33,6 +34,7 @@ class Sums(msgspec.Struct, frozen=True, kw_only=True):
     released_minor: int
     held_minor: int
     refunded_minor: int
+    outside_minor: int
     open_minor: int
     batched_minor: int
     in_transit_minor: int
@@ -98,8 +100,8 @@ class Books:
             sums.authorized_minor,
         )
         yield Proof(
-            "captured - refunded = open + batched",
-            sums.open_minor + sums.batched_minor,
+            "captured - refunded = open + batched - given back outside",
+            sums.open_minor + sums.batched_minor - sums.outside_minor,
             sums.captured_minor - sums.refunded_minor,
         )
         yield Proof(
@@ -147,6 +149,7 @@ class Books:
             released_minor=balance[Account.RELEASED],
             held_minor=balance[Account.HELD],
             refunded_minor=balance[Account.REFUNDED],
+            outside_minor=-balance[Account.OUTSIDE],
             open_minor=balance[Account.OPEN],
             batched_minor=flow(Account.BATCHED, Account.OPEN) - flow(Account.OPEN, Account.BATCHED),
             in_transit_minor=balance[Account.BATCHED] + balance[Account.IN_TRANSIT],

@@ -78,6 +78,7 @@ class Cause(StrEnum):
     CAPTURE_REFUSED = "capture_refused"
     REFUND_REFUSED = "refund_refused"
     REFUND_AGAIN = "refund_again"
+    RETURNED_OUTSIDE = "returned_outside"
     HOST_ACCEPTED = "host_accepted"
     HOST_BATCH_CLOSED = "host_batch_closed"
     TRIED_AGAIN = "tried_again"

@@ -276,31 +276,6 @@ class AdviceStore:
         )
         return row is not None
 
-    async def refund_again(
-        self,
-        merchant_id: UUID,
-        finding_id: UUID,
-        event_id: UUID,
-        transfer_id: UUID,
-        at: datetime,
-        actor: str,
-        note: str,
-    ) -> bool:
-        """
-        Owe a refused refund again, as a person decided; False if the finding is not open.
-        """
-        row = await self._database.row(
-            "refund_again",
-            merchant_id,
-            finding_id,
-            event_id,
-            transfer_id,
-            at,
-            actor,
-            f"Asked again by {actor}: {note}",
-        )
-        return row is not None
-
     async def owed(self, tries: int, created_by: datetime) -> Owed:
         """
         Return what is owed; overdue is what was tried more than *tries* times or is older.

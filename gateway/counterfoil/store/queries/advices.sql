@@ -215,8 +215,9 @@ WITH input AS MATERIALIZED (
         'refund ' || c.rrn || ' of ' || m.terminal_id || ' instead of a void or reversal',
         m.currency, m.amount_minor, m.movement_id,
         'The acquirer refused it (' || a.response_code || ') and the cardholder has not got the '
-            || 'money back. Ask the acquirer why, then `counterfoil settlement refund-again`, or '
-            || 'give it back otherwise and resolve this with what was done.',
+            || 'money back. Ask the acquirer why, and how much it took, then `counterfoil '
+            || 'settlement refund-again`, or give it back otherwise and `counterfoil settlement '
+            || 'returned`.',
         'open', m.at
     FROM moved AS m
     JOIN advice AS a ON a.merchant_id = m.merchant_id AND a.event_id = m.event_id
@@ -242,71 +243,6 @@ WITH input AS MATERIALIZED (
     ON CONFLICT DO NOTHING
 )
 SELECT merchant_id, payment_id FROM moved;
-
--- name: refund_again
--- A person has a refused refund, owed instead of a void or reversal, asked again: in the open batch
--- and under a new trace number. Its finding is resolved with it, so that twice is once.
-WITH input AS MATERIALIZED (
-    SELECT $1::uuid AS merchant_id, $2::uuid AS finding_id, $3::uuid AS event_id,
-        $4::uuid AS transfer_id, $5::timestamptz AS at, $6::text AS actor, $7::text AS resolution
-), target AS MATERIALIZED (
-    SELECT p.merchant_id, p.payment_id, p.acquirer, p.terminal_id, p.currency, c.movement_id,
-        c.amount_minor, f.finding_id
-    FROM input AS i
-    JOIN findings AS f ON f.merchant_id = i.merchant_id AND f.finding_id = i.finding_id
-        AND f.kind = 'refund_refused' AND f.state = 'open'
-    JOIN movements AS c ON c.merchant_id = f.merchant_id AND c.movement_id = f.movement_id
-        AND c.kind = 'refund' AND c.state = 'failed'
-    JOIN payments AS p ON p.merchant_id = c.merchant_id AND p.payment_id = c.payment_id
-        AND p.captured_minor - p.refunded_minor >= c.amount_minor
-    FOR NO KEY UPDATE OF f, p
-), open_batch AS MATERIALIZED (
-    SELECT b.batch_number FROM batches AS b
-    WHERE (b.merchant_id, b.acquirer, b.terminal_id, b.currency)
-        IN (SELECT merchant_id, acquirer, terminal_id, currency FROM target)
-      AND b.state = 'open'
-    FOR SHARE OF b
-), resolved AS (
-    UPDATE findings AS f
-    SET state = 'resolved', resolved_at = i.at, resolution = i.resolution
-    FROM input AS i, target AS t, open_batch
-    WHERE f.merchant_id = t.merchant_id AND f.finding_id = t.finding_id AND f.state = 'open'
-    RETURNING t.*, open_batch.batch_number
-), moved AS (
-    UPDATE payments AS p
-    SET version = p.version + 1, changed_by = i.event_id, updated_at = i.at,
-        refunded_minor = p.refunded_minor + r.amount_minor
-    FROM resolved AS r, input AS i
-    WHERE p.merchant_id = r.merchant_id AND p.payment_id = r.payment_id
-    RETURNING p.*
-), movement AS (
-    UPDATE movements AS c
-    SET state = 'pending', batch_number = r.batch_number, updated_at = i.at
-    FROM resolved AS r, input AS i
-    WHERE c.merchant_id = r.merchant_id AND c.movement_id = r.movement_id AND c.state = 'failed'
-), history AS (
-    INSERT INTO payment_events
-        (merchant_id, payment_id, version, event_id, at, from_state, to_state, cause, actor,
-         movement_id, movement_state)
-    SELECT m.merchant_id, m.payment_id, m.version, i.event_id, i.at, m.state, m.state,
-        'refund_again', i.actor, r.movement_id, 'pending'
-    FROM moved AS m, resolved AS r, input AS i
-), posted AS (
-    INSERT INTO transfers
-        (merchant_id, transfer_id, payment_id, movement_id, debit_account, credit_account,
-         amount_minor, currency, cause, at)
-    SELECT m.merchant_id, i.transfer_id, m.payment_id, r.movement_id, 'refunded', 'open',
-        r.amount_minor, m.currency, 'refunded', i.at
-    FROM moved AS m, resolved AS r, input AS i
-), owed AS (
-    UPDATE advices AS o
-    SET state = 'owed', batch_number = r.batch_number, business_day = NULL, stan = NULL,
-        transmitted_at = NULL, attempts = 0, next_try_at = i.at, response_code = NULL
-    FROM resolved AS r, input AS i
-    WHERE o.merchant_id = r.merchant_id AND o.payment_id = r.payment_id
-      AND o.movement_id = r.movement_id AND o.kind = 'refund' AND o.state = 'refused'
-)
-SELECT payment_id FROM moved;
 
 -- name: owe_refund_instead
 -- The host's batch is closed, so it can not take the money back by a reversal: what was captured

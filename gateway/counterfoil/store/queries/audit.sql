@@ -103,7 +103,14 @@ ORDER BY e.merchant_id, e.payment_id, e.version LIMIT $2;
 SELECT p.merchant_id, p.currency,
     'payment pay_' || replace(p.payment_id::text, '-', '') AS subject,
     to_jsonb(f.due) AS expected, to_jsonb('state ' || p.state) AS found,
-    f.difference_minor
+    f.difference_minor,
+    (SELECT 'The acquirer refused the refund that stands for its void or reversal: '
+            || '`counterfoil settlement refund-again` or `returned` of the finding fnd_'
+            || replace(f.finding_id::text, '-', '')
+        FROM findings AS f JOIN movements AS c USING (merchant_id, movement_id)
+        WHERE f.merchant_id = p.merchant_id AND c.payment_id = p.payment_id
+          AND f.kind = 'refund_refused' AND f.state = 'open'
+        ORDER BY f.opened_at LIMIT 1) AS next_step
 FROM (
     SELECT * FROM payments
     WHERE ($1::uuid IS NULL OR merchant_id = $1) AND NOT CASE
@@ -213,7 +220,14 @@ SELECT m.merchant_id, m.currency,
     'payment pay_' || replace(m.payment_id::text, '-', '') || ', ' || p.state AS subject,
     to_jsonb('no capture that stands'::text) AS expected,
     to_jsonb('a capture of ' || m.amount_minor || ', ' || m.state) AS found,
-    m.amount_minor AS difference_minor
+    m.amount_minor AS difference_minor,
+    (SELECT 'The acquirer refused the refund that stands for its void or reversal: '
+            || '`counterfoil settlement refund-again` or `returned` of the finding fnd_'
+            || replace(f.finding_id::text, '-', '')
+        FROM findings AS f JOIN movements AS c USING (merchant_id, movement_id)
+        WHERE f.merchant_id = m.merchant_id AND c.payment_id = m.payment_id
+          AND f.kind = 'refund_refused' AND f.state = 'open'
+        ORDER BY f.opened_at LIMIT 1) AS next_step
 FROM movements AS m
 JOIN payments AS p ON p.merchant_id = m.merchant_id AND p.payment_id = m.payment_id
 WHERE ($1::uuid IS NULL OR m.merchant_id = $1)
@@ -263,7 +277,14 @@ SELECT merchant_id, currency,
     to_jsonb(due) AS expected,
     to_jsonb('none since ' || to_char(since AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'))
         AS found,
-    amount_minor AS difference_minor
+    amount_minor AS difference_minor,
+    (SELECT 'The acquirer refused the refund that stands for its void or reversal: '
+            || '`counterfoil settlement refund-again` or `returned` of the finding fnd_'
+            || replace(f.finding_id::text, '-', '')
+        FROM findings AS f JOIN movements AS c USING (merchant_id, movement_id)
+        WHERE f.merchant_id = stranded.merchant_id AND c.payment_id = stranded.payment_id
+          AND f.kind = 'refund_refused' AND f.state = 'open'
+        ORDER BY f.opened_at LIMIT 1) AS next_step
 FROM stranded ORDER BY merchant_id, payment_id, what LIMIT $2;
 
 -- name: audit_outbox

@@ -97,4 +97,7 @@ SELECT key_id, nonce, ciphertext FROM vault_cards WHERE merchant_id = $1 AND tok
 -- What waits for a person: files held, batches not agreed, findings open.
 SELECT (SELECT count(*) FROM incoming_files WHERE state = 'held') AS held,
     (SELECT count(*) FROM batches WHERE state = 'needs_a_person') AS batches,
-    (SELECT count(*) FROM findings WHERE state = 'open') AS findings;
+    (SELECT count(*) FROM findings WHERE state = 'open') AS findings,
+    (SELECT count(*) FROM findings WHERE state = 'open' AND kind = 'refund_refused') AS refused,
+    (SELECT min(opened_at) FROM findings WHERE state = 'open' AND kind = 'refund_refused')
+        AS refused_since;

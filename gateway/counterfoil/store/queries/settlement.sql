@@ -264,10 +264,19 @@ FROM unnest($4::text[], $5::text[]) AS n (kind, subject)
 WHERE f.merchant_id = $1 AND f.kind = n.kind AND f.subject = n.subject AND f.state = 'open';
 
 -- name: resolve_finding
--- A person has cleared it up; no row when it was not open.
-UPDATE findings SET state = 'resolved', resolved_at = $3, resolution = $4
-WHERE merchant_id = $1 AND finding_id = $2 AND state = 'open'
-RETURNING finding_id;
+-- A person has cleared it up; no row when it was not open. A refused refund that stands for a void or
+-- reversal is still owed, unless the merchant has given that much back by itself since.
+UPDATE findings AS f SET state = 'resolved', resolved_at = $3, resolution = $4
+WHERE f.merchant_id = $1 AND f.finding_id = $2 AND f.state = 'open'
+  AND (f.kind <> 'refund_refused' OR f.amount_minor <= (
+    SELECT sum(r.amount_minor)
+    FROM movements AS c JOIN movements AS r USING (merchant_id, payment_id)
+    WHERE c.merchant_id = f.merchant_id AND c.movement_id = f.movement_id AND r.kind = 'refund'
+      AND r.idempotency_key IS NOT NULL AND r.state NOT IN ('undone', 'failed')
+      AND r.created_at >= (SELECT min(first.opened_at) FROM findings AS first
+        WHERE first.merchant_id = f.merchant_id AND first.movement_id = f.movement_id
+          AND first.kind = f.kind)))
+RETURNING f.finding_id;
 
 -- name: book_transfers
 -- Rows of the journal that concern a deposit.
