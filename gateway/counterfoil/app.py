@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from functools import partial
@@ -22,7 +22,7 @@ import structlog
 
 from counterfoil.api import serving
 from counterfoil.api.application import Checks
-from counterfoil.api.bodies import Readiness
+from counterfoil.api.bodies import Health, Readiness
 from counterfoil.api.desk import Desk
 from counterfoil.clock import Clock, SystemClock
 from counterfoil.config import Acquirer, Configuration
@@ -36,9 +36,10 @@ from counterfoil.events.worker import Duty
 from counterfoil.ids import Ids
 from counterfoil.keyfile import load_key, make_key
 from counterfoil.ledger.chain import Sealer
+from counterfoil.measures import Measures
 from counterfoil.network.link import AcquirerLink, LinkSettings
 from counterfoil.network.tls import client_context
-from counterfoil.outside import readiness
+from counterfoil.outside import metrics, monitors, readiness
 from counterfoil.outside.alarms import OwedAlarm
 from counterfoil.outside.doors import Doors
 from counterfoil.outside.held_clock import HeldClock
@@ -109,6 +110,7 @@ class Process:
         lease: ProcessStore,
         around: Surroundings,
         watch: Watch,
+        measures: Measures,
     ) -> None:
         self.configuration = configuration
         self.database = database
@@ -119,6 +121,7 @@ class Process:
         self.around = around
         self.clock = road.clock
         self.watch = watch
+        self.measures = measures
         advices = AdviceStore(database, lease.process_id, road.clock)
         self._seen: Seen | None = None
         self._seen_at = 0.0
@@ -142,6 +145,17 @@ class Process:
             with contextlib.suppress(DatabaseAway):  # It has gone since we looked.
                 notes |= await self._standing.notes()
         return Readiness(all(each == "ok" for each in checks.values()), checks, notes)
+
+    async def standing(self, under_way: int) -> metrics.Standing:
+        """
+        Return the gauges of `/metrics`, with *under_way* requests that move money.
+        """
+        found = await self.readiness()
+        standing = metrics.standing_of(
+            ready=found.ready, checks=found.checks, notes=found.notes, links=self.links
+        )
+        standing.one("requests_under_way", under_way)
+        return standing
 
     async def _look(self) -> Seen:
         async with self._asking:
@@ -280,9 +294,10 @@ async def process(
         watch.mind_keys(partial(_learn_keys, vault, database, configuration))
         lease = ProcessStore(database, ids.new())
         merchants = MerchantStore(database, clock)
-        store = PaymentStore(database, clock)
+        measures = Measures()
+        store = PaymentStore(database, clock, measures=measures)
         links = {
-            acquirer.name: _link(acquirer, configuration, around, store, ids, clock)
+            acquirer.name: _link(acquirer, configuration, around, store, ids, clock, measures)
             for acquirer in configuration.acquirer
         }
         routes = Routes(
@@ -305,6 +320,7 @@ async def process(
             timers=configuration.timers,
             process_id=lease.process_id,
             doors=doors,
+            measures=measures,
         )
         await stack.enter_async_context(_lease(lease, kind, configuration, clock))
         for link in links.values():
@@ -319,6 +335,7 @@ async def process(
             lease=lease,
             around=around,
             watch=watch,
+            measures=measures,
         )
 
 
@@ -377,6 +394,7 @@ def _link(
     store: PaymentStore,
     ids: Ids,
     clock: Clock,
+    measures: Measures,
 ) -> AcquirerLink:
     late_seconds = configuration.timers.late_seconds
     faults = (asyncpg.PostgresError,)
@@ -405,7 +423,7 @@ def _link(
         tls=_tls(acquirer),
         on_late=answers.late,
         on_unmatched=answers.unmatched,
-        on_event=partial(_log_event, acquirer.name),
+        on_event=partial(_log_event, acquirer.name, measures),
         chance=around.chance,
         sockets=around.sockets,
     )
@@ -427,7 +445,8 @@ _LOUD = {"connect_failed", "link_down", "unmatched", "bad_frame", "bad_answer", 
 _LOUD |= {"bad_mac", "mac_refused", "key_requested", "key_refused"}
 
 
-def _log_event(acquirer: str, name: str, **details: Any) -> None:
+def _log_event(acquirer: str, measures: Measures, name: str, **details: Any) -> None:
+    measures.links.add(acquirer, name)
     logger = log.warning if name in _LOUD else log.debug if name in _QUIET else log.info
     logger(f"network.{name}", acquirer=acquirer, **details)
 
@@ -437,21 +456,48 @@ async def run_gateway(configuration: Configuration, identity: Identity) -> None:
     Be a gateway process until told to stop.
     """
     api = configuration.api
-    with contextlib.closing(serving.bind(api.host, api.port)) as listener:
-        await _serve_on(listener, configuration, identity)
+    with contextlib.closing(serving.bind(api.host, api.port)) as socket_:
+        await _serve_on(socket_, configuration, identity)
 
 
 async def _serve_on(
-    listener: socket.socket, configuration: Configuration, identity: Identity
+    socket_: socket.socket, configuration: Configuration, identity: Identity
 ) -> None:
-    async with process(configuration, "gateway") as running, _watched(running.watch):
+    async with process(configuration, "gateway") as running, AsyncExitStack() as stack:
+        await stack.enter_async_context(_watched(running.watch))
+        desk = desk_of(running)
+        settings = configuration.metrics
+        pages = pages_of(running, "gateway", lambda: desk.under_way)
+        await stack.enter_async_context(
+            monitors.listening(pages, settings.host, settings.gateway_port)
+        )
         await serving.serve(
-            desk_of(running),
+            desk,
             readiness_of(running),
-            listener=listener,
+            listener=socket_,
             identity=identity,
             serving_path=configuration.folder / "serving.json",
         )
+
+
+def pages_of(running: Process, kind: str, under_way: Callable[[], int]) -> monitors.Pages:
+    """
+    Return what monitors may ask a process of *kind*.
+    """
+
+    async def metrics_page() -> monitors.Page:
+        standing = await running.standing(under_way())
+        text = metrics.exposition(running.measures, standing, kind)
+        return 200, metrics.CONTENT_TYPE, text
+
+    async def ready_page() -> monitors.Page:
+        found = await running.readiness()
+        return monitors.json_page(200 if found.ready else 503, found)
+
+    async def health_page() -> monitors.Page:
+        return monitors.json_page(200, Health())
+
+    return {"/metrics": metrics_page, "/readyz": ready_page, "/healthz": health_page}
 
 
 @asynccontextmanager
@@ -515,8 +561,13 @@ async def run_worker(configuration: Configuration) -> None:
     Be a worker process until told to stop.
     """
     async with process(configuration, "worker") as running:
-        async with _watched(running.watch):
-            await worker.work([*duties(running), statistics(running)])
+        settings = configuration.metrics
+        pages = pages_of(running, "worker", lambda: 0)
+        async with (
+            _watched(running.watch),
+            monitors.listening(pages, settings.host, settings.worker_port),
+        ):
+            await worker.work([*duties(running), statistics(running)], running.measures)
         await running.road.store.drain()
 
 

@@ -148,6 +148,16 @@ class Acquirer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     owed_per_second_max: Annotated[float, Meta(ge=1, le=100_000)] = 500.0
 
 
+class Metrics(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """
+    Where each process shows `/metrics`, `/healthz` and `/readyz` to monitors; port 0: nowhere.
+    """
+
+    host: str = "127.0.0.1"
+    gateway_port: Port = 0
+    worker_port: Port = 0
+
+
 class Routing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
     How often a payment is asked for again, under a new trace number, after a technical "no"; and
@@ -190,6 +200,7 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     timers: Timers = Timers()
     settlement: Settlement = Settlement()
     webhooks: Webhooks = Webhooks()
+    metrics: Metrics = Metrics()
     routing: Routing = Routing()
     acquirer: tuple[Acquirer, ...] = ()
     route: Annotated[tuple[RouteRule, ...], Meta(max_length=ROUTES_MAX)] = ()
@@ -219,6 +230,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "timers": Timers,
     "settlement": Settlement,
     "webhooks": Webhooks,
+    "metrics": Metrics,
     "routing": Routing,
 }
 

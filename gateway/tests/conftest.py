@@ -16,6 +16,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 from counterfoil.clock import SystemClock
+from counterfoil.config import Configuration, DatabaseSettings
 from counterfoil.store.database import Database
 from counterfoil.store.embedded import EmbeddedPostgres
 from counterfoil.store.migrate import migrate
@@ -111,3 +112,15 @@ async def database(parameters: dict[str, str]) -> AsyncIterator[Database]:
 async def stage(database: Database) -> Stage:
     """A merchant of its own, on a road to a scripted acquirer."""
     return await Stage.set_up(database)
+
+
+def _url(parameters: dict[str, str]) -> str:
+    """Return the URL that an operator would write for *parameters*."""
+    user, password = parameters["user"], parameters["password"]
+    return f"postgresql://{user}:{password}@/{parameters['database']}?host={parameters['host']}"
+
+
+@pytest.fixture
+def installation(empty: dict[str, str], tmp_path: Path) -> Configuration:
+    """A new installation: an empty database, an empty state folder."""
+    return Configuration(state=str(tmp_path), database=DatabaseSettings(url=_url(empty)))

@@ -12,25 +12,13 @@ from typing import Any
 import pytest
 from counterfoil import app
 from counterfoil.clock import SystemClock
-from counterfoil.config import Configuration, DatabaseSettings
+from counterfoil.config import Configuration
 from counterfoil.keyfile import KeyFileRefused
 from counterfoil.outside.watch import Seen
 from counterfoil.store.database import Database, DatabaseAway
 from counterfoil.store.migrate import MigrationRefused, migrate
 from counterfoil.vault import PURPOSES, VaultClosed
 from scripted_link import ScriptedLink
-
-
-def url(parameters: dict[str, str]) -> str:
-    """Return the URL that an operator would write for *parameters*."""
-    user, password = parameters["user"], parameters["password"]
-    return f"postgresql://{user}:{password}@/{parameters['database']}?host={parameters['host']}"
-
-
-@pytest.fixture
-def installation(empty: dict[str, str], tmp_path: Path) -> Configuration:
-    """A new installation: an empty database, an empty state folder."""
-    return Configuration(state=str(tmp_path), database=DatabaseSettings(url=url(empty)))
 
 
 async def prepared(configuration: Configuration) -> list[str]:

@@ -58,7 +58,7 @@ def application(desk: Desk, checks: Checks) -> ASGIApp:
 
     routes = [_route(path, desk) for path in dict.fromkeys(each.path for each in OPERATIONS)]
     open_to_all = {"/healthz": health, "/readyz": readiness, openapi.PATH: description}
-    routes += [Route(path, _Calls({"GET": call}, desk)) for path, call in open_to_all.items()]
+    routes += [Route(path, _Calls(path, {"GET": call}, desk)) for path, call in open_to_all.items()]
     app = Starlette(routes=routes, exception_handlers={HTTPException: _nowhere})
     app.router.redirect_slashes = False  # A path is right or wrong; we send nobody elsewhere.
     return _RequestIds(app, desk)
@@ -73,7 +73,7 @@ def _route(path: str, desk: Desk) -> Route:
         for each in OPERATIONS
         if each.path == path
     }
-    return Route(path, _Calls(calls, desk))
+    return Route(path, _Calls(path, calls, desk))
 
 
 def _called(endpoint: Endpoint, desk: Desk, request: Request) -> Awaitable[Response]:
@@ -87,7 +87,8 @@ class _Calls:
     All methods of one path. A fault becomes a problem here, another method too.
     """
 
-    def __init__(self, calls: dict[str, Call], desk: Desk) -> None:
+    def __init__(self, path: str, calls: dict[str, Call], desk: Desk) -> None:
+        self._path = path
         self._calls = dict(calls)
         if "GET" in calls:
             self._calls["HEAD"] = calls["GET"]  # The server leaves the body out.
@@ -95,7 +96,12 @@ class _Calls:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
+        clock, measures = self._desk.road.clock, self._desk.road.measures
+        began = clock.monotonic()
         response = await self._answered(request)
+        method = request.method if request.method in self._calls else "other"
+        requests = measures.requests.of(f"{method} {self._path}", str(response.status_code))
+        requests.add(clock.monotonic() - began)
         await response(scope, receive, send)
 
     async def _answered(self, request: Request) -> Response:

@@ -79,6 +79,13 @@ class Desk:
         task.add_done_callback(self._ended)
         return await asyncio.wait_for(asyncio.shield(task), seconds_max)
 
+    @property
+    def under_way(self) -> int:
+        """
+        How many requests that move money have no answer yet.
+        """
+        return len(self._tasks)
+
     async def finish(self, seconds_max: float) -> int:
         """
         Take no more work and wait for what is under way; return how much did not end in time.

@@ -66,6 +66,12 @@ async def credit(request: Request, desk: Desk) -> Response:
 
 
 async def _take(request: Request, desk: Desk, kind: type[CardRequest]) -> Response:
+    road = desk.road
+    with road.measures.own_time("payment", road.clock.monotonic):
+        return await _taken(request, desk, kind)
+
+
+async def _taken(request: Request, desk: Desk, kind: type[CardRequest]) -> Response:
     key = await caller(request, desk)
     reference = idempotency_key(request)
     body = await read(request, kind, desk.body_bytes_max)
@@ -128,19 +134,21 @@ async def acknowledge(request: Request, desk: Desk) -> Response:
     """
     Claim an approval; the answer carries the confirmation number. May be repeated for ever.
     """
-    key = await caller(request, desk)
-    payment_id = _payment_id(request)
-    await read(request, Nothing, desk.body_bytes_max)
-    payment = await desk.money_task(
-        acknowledging.acknowledge(
-            key.merchant,
-            payment_id,
-            session_id=session_of(request),
-            actor=actor_of(key),
-            road=desk.road,
+    road = desk.road
+    with road.measures.own_time("acknowledgment", road.clock.monotonic):
+        key = await caller(request, desk)
+        payment_id = _payment_id(request)
+        await read(request, Nothing, desk.body_bytes_max)
+        payment = await desk.money_task(
+            acknowledging.acknowledge(
+                key.merchant,
+                payment_id,
+                session_id=session_of(request),
+                actor=actor_of(key),
+                road=road,
+            )
         )
-    )
-    return as_json(payment_answer(payment, desk.mode))
+        return as_json(payment_answer(payment, desk.mode))
 
 
 async def refuse(request: Request, desk: Desk) -> Response:

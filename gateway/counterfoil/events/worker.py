@@ -7,12 +7,14 @@ others. Any number of workers may run: rows are claimed by lease.
 
 import asyncio
 import signal
+import time
 from collections.abc import Awaitable, Callable
 
 import asyncpg
 import msgspec
 import structlog
 
+from counterfoil.measures import Measures
 from counterfoil.routing.routes import NoRoute
 from counterfoil.store.database import DatabaseAway
 from counterfoil.vault import VaultClosed
@@ -41,7 +43,7 @@ class Duty(msgspec.Struct, frozen=True):
     finish: Callable[[], Awaitable[None]] | None = None
 
 
-async def work(duties: list[Duty]) -> None:
+async def work(duties: list[Duty], measures: Measures | None = None) -> None:
     """
     Work until SIGINT or SIGTERM; a round that has begun is finished.
     """
@@ -50,17 +52,23 @@ async def work(duties: list[Duty]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopping.set)
     log.info("working", duties=[each.name for each in duties])
-    await asyncio.gather(*(keep_at(each, stopping) for each in duties))
+    await asyncio.gather(*(keep_at(each, stopping, measures) for each in duties))
 
 
-async def keep_at(duty: Duty, stopping: asyncio.Event) -> None:
+async def keep_at(duty: Duty, stopping: asyncio.Event, measures: Measures | None = None) -> None:
     """
     Do one duty, round after round, until told to stop.
     """
+    measures = measures or Measures()
     while not stopping.is_set():
+        began = time.monotonic()
         try:
-            pause = 0.0 if await duty.round() else duty.pause_seconds
+            done = await duty.round()
+            pause = 0.0 if done else duty.pause_seconds
+            if done:
+                measures.duties.of(duty.name).add(time.monotonic() - began)
         except FAULTS as error:
+            measures.failures.add(duty.name)
             log.warning("round_failed", duty=duty.name, reason=f"{type(error).__name__}: {error}")
             pause = FAULT_SECONDS
         try:

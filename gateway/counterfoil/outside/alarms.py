@@ -79,6 +79,7 @@ def facts(owed: Owed, clock: Clock) -> dict[str, Any]:
     Return *owed* as it is logged and shown.
     """
     shown: dict[str, Any] = msgspec.structs.asdict(owed)
-    oldest = shown.pop("oldest")
-    shown["oldest_seconds"] = round((clock.now() - oldest).total_seconds()) if oldest else 0
+    for name in ("oldest", "oldest_reversal"):
+        since = shown.pop(name)
+        shown[f"{name}_seconds"] = round((clock.now() - since).total_seconds()) if since else 0
     return shown

@@ -264,6 +264,8 @@ async def _ask(order: Order, plan: Plan, road: Road) -> Payment:
 
 
 async def _request(order: Order, plan: Plan, road: Road) -> Outcome:
+    acquirer = plan.route.station.acquirer
+    began = road.clock.monotonic()
     try:
         outcome = await plan.route.link.request(
             MTI[order.kind],
@@ -275,6 +277,9 @@ async def _request(order: Order, plan: Plan, road: Road) -> Outcome:
         log.error("message_not_encoded", payment=plan.payment_id.hex, reason=str(error))
         outcome = NotSent(str(error))
     road.routes.told(plan.route, outcome)
+    road.measures.waited_for(acquirer, road.clock.monotonic() - began)
+    if isinstance(outcome, Answered):
+        road.measures.answers.add(acquirer, outcome.response_code)
     return outcome
 
 
@@ -329,10 +334,13 @@ async def _conclude(outcome: Outcome, order: Order, plan: Plan, road: Road) -> P
         log.error("outcome_not_stored", payment=plan.payment_id.hex, state=conclusion.to_state)
         raise OutcomeNotStored("the outcome is not durable yet") from error
     payment = concluded or await _read(plan, order, road)
-    log.debug(
+    road.measures.payments.add(order.kind.value, payment.state.value)
+    log.info(
         "payment.concluded",
         payment=plan.payment_id.hex,
+        kind=order.kind,
         rrn=plan.trace.rrn,
+        stan=plan.trace.stan,
         state=payment.state,
         response_code=payment.response_code,
         milliseconds=_since(began, road),

@@ -11,6 +11,7 @@ import msgspec
 from counterfoil.clock import Clock
 from counterfoil.config import Timers
 from counterfoil.ids import Ids
+from counterfoil.measures import Measures
 from counterfoil.outside.doors import Doors
 from counterfoil.routing.routes import Routes
 from counterfoil.store.numbers import ConfirmationLeases, OpenBatches, StanLeases
@@ -34,3 +35,4 @@ class Road(msgspec.Struct, frozen=True):
     timers: Timers
     process_id: UUID
     doors: Doors = msgspec.field(default_factory=Doors)
+    measures: Measures = msgspec.field(default_factory=Measures)

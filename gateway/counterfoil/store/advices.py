@@ -118,6 +118,7 @@ class Owed(msgspec.Struct, frozen=True, kw_only=True):
     owed: int
     reversals: int
     oldest: datetime | None
+    oldest_reversal: datetime | None
     tries_max: int
     overdue: int
 

@@ -5,7 +5,6 @@ Steps that many payments take at once go through a group writer; the rarer ones
 (capture, void, refund) are single statements of the same guarded kind.
 """
 
-from collections.abc import Callable
 from datetime import date, datetime
 from typing import Any, Literal
 from uuid import UUID
@@ -14,6 +13,7 @@ import asyncpg
 import msgspec
 
 from counterfoil.clock import Clock
+from counterfoil.measures import Measures
 from counterfoil.payments.lifecycle import Kind, State
 from counterfoil.payments.payment import Change, Merchant, Movement, Payment
 from counterfoil.store.database import Database, DatabaseAway, Lock
@@ -302,12 +302,19 @@ class PaymentStore:
         database: Database,
         clock: Clock,
         *,
-        on_group: Callable[[str, int], None] | None = None,
+        measures: Measures | None = None,
     ) -> None:
         self._database = database
         self.screening = ScreeningStore(database, clock)
         self._writers = {
-            step: GroupWriter(database, step, clock=clock, on_group=on_group) for step in STEPS
+            step: GroupWriter(
+                database,
+                step,
+                clock=clock,
+                on_group=measures.group if measures else None,
+                on_row=measures.step if measures else None,
+            )
+            for step in STEPS
         }
 
     async def drain(self) -> None:

@@ -57,8 +57,10 @@ class GroupWriter:
     """
     Writes the rows of one step (a named query whose parameters are arrays).
 
-    The query returns the rows that won, with `merchant_id` and `payment_id`. `lock` names the
-    query that locks the payments' rows first, for a step that reads more than these.
+    *on_group* is told how many rows go together, *on_row* how many seconds a row took until it
+    was durable or refused. The query returns the rows that won, with `merchant_id` and
+    `payment_id`. `lock` names the query that locks the payments' rows first, for a step that
+    reads more than these.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class GroupWriter:
         clock: Clock,
         groups_at_once: int = GROUPS_AT_ONCE_MAX,
         on_group: Callable[[str, int], None] | None = None,
+        on_row: Callable[[str, float], None] | None = None,
         lock: str | None = None,
     ) -> None:
         self._database = database
@@ -77,6 +80,7 @@ class GroupWriter:
         self._clock = clock
         self._groups_at_once = groups_at_once
         self._on_group = on_group
+        self._on_row = on_row
         self._queue: list[_Waiting] = []
         self._running: set[asyncio.Task[None]] = set()
 
@@ -100,10 +104,13 @@ class GroupWriter:
         if len(self._queue) >= QUEUE_ROWS_MAX:
             raise QueueFull(f"{QUEUE_ROWS_MAX} rows wait for {self._step}")
         answer: asyncio.Future[asyncpg.Record | None] = asyncio.get_running_loop().create_future()
-        deadline = self._clock.monotonic() + seconds_max
-        self._queue.append(_Waiting(row[:2], row, deadline, answer))
+        began = self._clock.monotonic()
+        self._queue.append(_Waiting(row[:2], row, began + seconds_max, answer))
         self._start_group()
-        return await answer
+        written = await answer
+        if self._on_row:
+            self._on_row(self._step, self._clock.monotonic() - began)
+        return written
 
     async def drain(self) -> None:
         """

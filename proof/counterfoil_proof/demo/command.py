@@ -180,6 +180,7 @@ def _invite(box: Sandbox, bought: Purchase, teller: Narrator) -> None:
     teller.say(f"  shop       {box.shop_url}")
     teller.say(f"  this order {bought.page}")
     teller.say(f"  mailbox    {box.mailbox_url}")
+    teller.say(f"  metrics    {' and '.join(box.metrics_urls)}")
     teller.say(f"  gateway    {box.gateway_url}/openapi.json")
     teller.say(f"  API key    {box.key_path}")
     teller.say(f"  authority  {box.authority_path}")

@@ -26,9 +26,19 @@ class Ports(msgspec.Struct, frozen=True):
     shop: int
     mailbox: int
     smtp: int
+    gateway_metrics: int
+    worker_metrics: int
 
 
-USUAL = Ports(gateway=8443, rail=8583, shop=8080, mailbox=8025, smtp=2525)
+USUAL = Ports(
+    gateway=8443,
+    rail=8583,
+    shop=8080,
+    mailbox=8025,
+    smtp=2525,
+    gateway_metrics=9464,
+    worker_metrics=9465,
+)
 
 
 def choose() -> tuple[Ports, dict[str, tuple[int, int]]]:

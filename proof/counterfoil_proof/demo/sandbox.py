@@ -75,6 +75,15 @@ class Sandbox(msgspec.Struct, frozen=True):
         return f"http://{LOOPBACK}:{self.ports.mailbox}"
 
     @property
+    def metrics_urls(self) -> tuple[str, str]:
+        """
+        What a monitor reads of the gateway and of the worker.
+        """
+        ports = (self.ports.gateway_metrics, self.ports.worker_metrics)
+        gateway, worker = (f"http://{LOOPBACK}:{port}/metrics" for port in ports)
+        return gateway, worker
+
+    @property
     def configuration_path(self) -> Path:
         """
         The gateway's configuration.
@@ -274,6 +283,11 @@ port = {sandbox.ports.gateway}
 host = "{LOOPBACK}"
 port = {sandbox.ports.smtp}
 sender = "receipts@counterfoil.example"
+
+[metrics]
+host = "{LOOPBACK}"
+gateway_port = {sandbox.ports.gateway_metrics}
+worker_port = {sandbox.ports.worker_metrics}
 
 [settlement]
 reports = {_quoted(sandbox.folder / "rail" / "files" / "reports")}

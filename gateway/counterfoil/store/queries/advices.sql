@@ -520,6 +520,7 @@ RETURNING a.advice_id;
 -- name: owed_advices
 -- How many advices are owed and since when the oldest is; how many were tried too often or are too old.
 SELECT count(*) AS owed, count(*) FILTER (WHERE kind = 'reversal') AS reversals,
-    min(created_at) AS oldest, coalesce(max(attempts), 0) AS tries_max,
+    min(created_at) AS oldest, min(created_at) FILTER (WHERE kind = 'reversal') AS oldest_reversal,
+    coalesce(max(attempts), 0) AS tries_max,
     count(*) FILTER (WHERE attempts > $1 OR created_at <= $2) AS overdue
 FROM advices WHERE state = 'owed';

@@ -81,4 +81,7 @@ SELECT (SELECT count(*) FROM payments WHERE state = 'processing') AS processing,
     (SELECT count(*) FROM outbox WHERE state = 'owed') AS mails,
     (SELECT count(*) FROM incoming_files WHERE state = 'held') AS files_held,
     (SELECT count(*) FROM batches WHERE state = 'needs_a_person') AS batches_for_a_person,
-    (SELECT count(*) FROM findings WHERE state = 'open') AS findings_open;
+    (SELECT count(*) FROM findings WHERE state = 'open') AS findings_open,
+    (SELECT count(*) FROM webhook_deliveries WHERE state = 'owed') AS webhooks,
+    coalesce((SELECT extract(epoch FROM $1 - min(opened_at))::bigint FROM batches
+        WHERE state = 'open'), 0) AS oldest_open_batch_seconds;

@@ -1,0 +1,119 @@
+"""
+The listener for monitors: /metrics, /healthz and /readyz of one process, on a port of its own.
+
+Not on the API's port: behind a proxy everybody comes from the loopback, and what a shop's
+payments come to is nobody else's business. Every process has one, the worker too. A port that is
+taken stops nothing: payments are worth more than their counts.
+"""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+
+import msgspec
+import structlog
+import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+LISTENERS_CONNECTIONS_MAX = 32
+KEEP_ALIVE_SECONDS = 5
+STOP_SECONDS_MAX = 2.0
+
+# A path's page: status, content type, body.
+Page = tuple[int, str, bytes]
+Pages = dict[str, Callable[[], Awaitable[Page]]]
+
+log = structlog.get_logger("metrics")
+
+
+def json_page(status: int, content: msgspec.Struct) -> Page:
+    """
+    Return *content* as a page.
+    """
+    return status, "application/json", msgspec.json.encode(content)
+
+
+class _Server(uvicorn.Server):
+    """
+    Leaves the process's signals to the process.
+    """
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """
+        Capture none.
+        """
+        yield
+
+
+@contextlib.asynccontextmanager
+async def listening(pages: Pages, host: str, port: int) -> AsyncIterator[None]:
+    """
+    Serve *pages* over plain HTTP on *host* and *port* while the block runs; port 0: not at all.
+    """
+    listener = _bind(host, port) if port else None
+    if listener is None:
+        yield
+        return
+    server = _Server(
+        uvicorn.Config(
+            _application(pages),
+            loop="none",
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=int(STOP_SECONDS_MAX),
+            limit_concurrency=LISTENERS_CONNECTIONS_MAX,
+        )
+    )
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    log.info("metrics_served", host=host, port=listener.getsockname()[1])
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(serving, STOP_SECONDS_MAX)
+
+
+def _bind(host: str, port: int) -> socket.socket | None:
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        log.error(
+            "metrics_not_served",
+            host=host,
+            port=port,
+            reason=f"{error.strerror}: choose another port in [metrics]; payments go on",
+        )
+        return None
+    listener.setblocking(False)
+    return listener
+
+
+def _application(pages: Pages) -> ASGIApp:
+    async def answer(scope: Scope, _: Receive, send: Send) -> None:
+        assert scope["type"] == "http", "neither websockets nor a lifespan are served"
+        page = pages.get(scope["path"])
+        if page is None:
+            status, kind, body = 404, "text/plain", ("There is: " + ", ".join(pages)).encode()
+        elif scope["method"] not in ("GET", "HEAD"):
+            status, kind, body = 405, "text/plain", b"Only GET."
+        else:
+            status, kind, body = await page()
+        headers = [(b"content-type", kind.encode()), (b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        body = b"" if scope["method"] == "HEAD" else body
+        await send({"type": "http.response.body", "body": body})
+
+    return answer
