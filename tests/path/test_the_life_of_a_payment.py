@@ -2,6 +2,9 @@
 What a merchant does with a payment, and where its money then stands in everybody's books.
 """
 
+import asyncio
+import urllib.request
+
 import pytest
 from counterfoil_client import RequestRefused
 
@@ -25,6 +28,39 @@ async def test_a_sale_is_taken_at_once_and_confirmed(merchant: Merchant) -> None
     assert await balances(merchant, told) == _standing(open=AMOUNT)
     mails = await merchant.sandbox.mails("for order life-1")
     assert sorted(each["to"] for each in mails) == sorted([[CUSTOMER], [merchant.email]])
+
+
+async def test_monitors_see_what_the_payment_did(merchant: Merchant) -> None:
+    """Of the gateway its outcome, its steps and its own time; of the worker what waits."""
+    async with merchant.client() as client:
+        await client.sale(AMOUNT, "USD", card(), order="life-monitored")
+
+    gateway, worker = merchant.sandbox.plan.metrics_urls
+    said, standing = await _page(gateway), await _page(worker)
+
+    assert _value(said, 'counterfoil_payments_total{kind="sale",outcome="approved"') >= 1
+    for step in ("screen", "intend", "conclude", "acknowledge"):
+        assert _value(said, f'counterfoil_step_seconds_count{{process="gateway",step="{step}"') >= 1
+    assert _value(said, 'counterfoil_own_seconds_count{part="acknowledgment"') >= 1
+    assert _value(said, 'counterfoil_link_up{acquirer="sandbox"') == 1
+    assert _value(standing, 'counterfoil_oldest_open_batch_seconds{process="worker"') >= 0
+
+
+async def _page(url: str) -> dict[str, float]:
+    def fetch() -> str:
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return str(answer.read().decode())
+
+    lines = (await asyncio.to_thread(fetch)).splitlines()
+    return {
+        name: float(value)
+        for name, _, value in (each.rpartition(" ") for each in lines if each[0] != "#")
+    }
+
+
+def _value(page: dict[str, float], begins: str) -> float:
+    (found,) = [value for name, value in page.items() if name.startswith(begins)]
+    return found
 
 
 async def test_a_decline_is_a_result_and_moves_nothing(merchant: Merchant) -> None:

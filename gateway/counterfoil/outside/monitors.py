@@ -88,6 +88,7 @@ def _bind(host: str, port: int) -> socket.socket | None:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        listener.listen(LISTENERS_CONNECTIONS_MAX)
     except OSError as error:
         listener.close()
         log.error(

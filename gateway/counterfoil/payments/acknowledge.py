@@ -50,7 +50,7 @@ async def acknowledge(
     )
     began = road.clock.monotonic()
     if claimed := await road.store.acknowledge(acknowledgment):
-        log.debug(
+        log.info(
             "payment.confirmed",
             payment=payment_id.hex,
             rrn=claimed.rrn,
