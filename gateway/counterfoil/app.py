@@ -456,12 +456,12 @@ async def run_gateway(configuration: Configuration, identity: Identity) -> None:
     Be a gateway process until told to stop.
     """
     api = configuration.api
-    with contextlib.closing(serving.bind(api.host, api.port)) as socket_:
-        await _serve_on(socket_, configuration, identity)
+    with contextlib.closing(serving.bind(api.host, api.port)) as listener:
+        await _serve_on(listener, configuration, identity)
 
 
 async def _serve_on(
-    socket_: socket.socket, configuration: Configuration, identity: Identity
+    listener: socket.socket, configuration: Configuration, identity: Identity
 ) -> None:
     async with process(configuration, "gateway") as running, AsyncExitStack() as stack:
         await stack.enter_async_context(_watched(running.watch))
@@ -474,7 +474,7 @@ async def _serve_on(
         await serving.serve(
             desk,
             readiness_of(running),
-            listener=socket_,
+            listener=listener,
             identity=identity,
             serving_path=configuration.folder / "serving.json",
         )
