@@ -14,7 +14,7 @@ from counterfoil.events.feed import number_events
 from counterfoil.events.shown import event_answer
 from counterfoil.outside.compare import Ours, difference
 from counterfoil.outside.host_journal import FORMAT, Charge, Journal, JournalRefused
-from counterfoil.outside.quarantine import NotKept, NotLifted, compare, keep, lift
+from counterfoil.outside.quarantine import NotKept, NotLifted, compare, keep, lift, waive
 from counterfoil.payments.acknowledge import refuse
 from counterfoil.payments.lifecycle import State
 from counterfoil.store.backups import begin_quarantine
@@ -78,6 +78,13 @@ def theirs(state: str, **changes: Any) -> Charge:
         (ours("captured", refunded_minor=4200), theirs("refunded"), None),
         (ours("captured"), None, "restored_missing_there"),
         (ours("captured", owed=True), theirs("held"), None),
+        (ours("captured", owed=True), theirs("reversed"), "restored_state_differs"),
+        (ours("captured", owed=True), theirs("refunded"), "restored_state_differs"),
+        (ours("captured", owed=True), None, "restored_missing_there"),
+        (ours("captured", owed=True, refunded_minor=4200), theirs("refunded"), None),
+        (ours("captured", owed=True, refunded_minor=4200), theirs("captured"), None),
+        (ours("authorized", owed=True, released_minor=4200), theirs("reversed"), None),
+        (ours("reversed", owed=True), theirs("captured"), None),
         (ours("authorized"), theirs("held"), None),
         (ours("authorized"), theirs("captured"), "restored_state_differs"),
         (ours("authorized"), None, "restored_missing_there"),
@@ -158,6 +165,29 @@ class Restored:
         found = await compare(journal, stage.acquirer, self.store, stage.clock.now())
         return [each.kind for each in found.differences]
 
+    async def lift(self, *gone: str) -> None:
+        stage = self.stage
+        configured = {each["acquirer"] for each in await self.store.comparisons()} - {*gone}
+        await lift(self.store, stage.clock, configured=configured, actor=ACTOR)
+
+    async def waive(self, acquirer: str, *, configured: bool = False) -> None:
+        await waive(
+            self.store,
+            acquirer,
+            {acquirer} if configured else set(),
+            actor=ACTOR,
+            reason="bankrupt",
+            at=self.stage.clock.now(),
+        )
+
+    async def history(self) -> list[tuple[Any, ...]]:
+        rows = await self.store.history()
+        return [
+            (each["what"], each["acquirer"], each["actor"], each["note"])
+            for each in rows
+            if each["acquirer"] in (None, self.stage.acquirer)
+        ]
+
     async def open(self) -> int:
         rows = await self.stage.sql(
             "SELECT count(*) AS n FROM findings WHERE merchant_id = $1 AND state = 'open'",
@@ -194,7 +224,7 @@ async def restored(database: Database, tmp_path: Path) -> Any:
     )
     for each in others:
         await stage.sql(
-            "INSERT INTO quarantine_comparisons VALUES ($1, $2, 0, 0, '[]')",
+            "INSERT INTO quarantine_comparisons VALUES ($1, $2, 0, 0, '[]', NULL, NULL)",
             each["acquirer"],
             stage.clock.now() + timedelta(days=1),
         )
@@ -207,10 +237,10 @@ async def test_f41_the_quarantine_is_lifted_only_when_all_is_compared_and_decide
     """Not before; a difference that a person resolved does not come back."""
     paid = await restored.stage.paid()
     with pytest.raises(NotLifted, match="was not compared"):
-        await lift(restored.store, restored.stage.clock)
+        await restored.lift()
     kinds = await restored.compare(charge_of(paid), charge_of(paid, rrn="633108999999"))
     with pytest.raises(NotLifted, match=r"1 difference\(s\) are open"):
-        await lift(restored.store, restored.stage.clock)
+        await restored.lift()
     await restored.stage.sql(
         "UPDATE findings SET state = 'resolved', resolved_at = $2, resolution = 'agreed by phone' "
         "WHERE merchant_id = $1",
@@ -218,11 +248,70 @@ async def test_f41_the_quarantine_is_lifted_only_when_all_is_compared_and_decide
         restored.stage.clock.now(),
     )
     again = await restored.compare(charge_of(paid), charge_of(paid, rrn="633108999999"))
-    await lift(restored.store, restored.stage.clock)
+    await restored.lift()
     with pytest.raises(NotLifted, match="not in quarantine"):
-        await lift(restored.store, restored.stage.clock)
+        await restored.lift()
 
     assert kinds == again == ["restored_host_only"]
+
+
+async def test_f41_the_lift_itself_refuses_what_is_not_compared_or_not_decided(
+    restored: Restored,
+) -> None:
+    """Whoever looked before it, and whatever changed between: one guarded statement."""
+    paid, now = await restored.stage.paid(), restored.stage.clock.now()
+    uncompared = await restored.store.lift(now, ACTOR)
+    await restored.compare(charge_of(paid), charge_of(paid, rrn="633108999999"))
+    undecided = await restored.store.lift(now, ACTOR)
+    standing = await restored.store.standing()
+    await restored.compare(charge_of(paid))
+    lifted = await restored.store.lift(now, ACTOR)
+    again = await restored.store.lift(now, ACTOR)
+
+    assert (uncompared, undecided) == (False, False)
+    assert standing["quarantined_at"] is not None
+    assert (lifted, again) == (True, False)
+    assert ("lifted", None, ACTOR, "test") in await restored.history()
+
+
+async def test_f41_an_acquirer_that_is_gone_is_left_out_only_by_a_person_with_a_reason(
+    restored: Restored,
+) -> None:
+    """The refusal names both ways; what was decided stays, by whom and why."""
+    acquirer = restored.stage.acquirer
+    with pytest.raises(NotLifted, match=r"not in the configuration any more.*--without-acquirer"):
+        await restored.lift(acquirer)
+    with pytest.raises(NotLifted, match="is configured, so it must be compared"):
+        await restored.waive(acquirer, configured=True)
+    with pytest.raises(NotLifted, match="no acquirer nobody to leave out"):
+        await restored.waive("nobody")
+    lifted, before = ("lifted", None, ACTOR, "test"), await restored.history()
+    await restored.waive(acquirer)
+    with pytest.raises(NotLifted, match="was compared since the restore"):
+        await restored.waive(acquirer)
+    await restored.lift(acquirer)
+
+    after = await restored.history()
+    assert len(after) == len(before) + 2
+    assert ("waived", acquirer, ACTOR, "bankrupt") in set(after) - set(before)
+    assert after.count(lifted) == before.count(lifted) + 1
+
+
+async def test_f41_an_acquirer_that_was_left_out_once_is_compared_in_the_next_quarantine(
+    restored: Restored,
+) -> None:
+    """A reason holds for one quarantine; a real comparison takes its place."""
+    stage = restored.stage
+    await restored.waive(stage.acquirer)
+    await restored.lift(stage.acquirer)
+    stage.clock.move(1)
+    await begin_quarantine(stage.database, stage.clock, "again")
+    with pytest.raises(NotLifted, match="not compared since the restore"):
+        await restored.lift()
+    await restored.compare()
+    waived = {each["acquirer"]: each["waived_by"] for each in await restored.store.comparisons()}
+
+    assert waived[stage.acquirer] is None
 
 
 async def test_what_agrees_by_now_leaves_the_list(restored: Restored) -> None:
@@ -246,7 +335,7 @@ async def test_f41_no_number_that_the_host_has_seen_is_used_again(restored: Rest
         charge_of(paid), last_stans={today: 4711}, last_batches={"USD": 7, "EUR": 3}
     )
     before = await stage.road.confirmations.take(stage.merchant.merchant_id)
-    await lift(restored.store, stage.clock)
+    await restored.lift()
     stans = StanLeases(stage.database, 1)
     stan = await stans.take(
         stage.merchant.merchant_id, stage.acquirer, "TERM0001", stage.clock.now().date()
@@ -332,7 +421,7 @@ async def test_f41_the_feed_goes_on_beyond_what_readers_may_have_seen(restored: 
     stage.clock.move(1)
     await restored.compare(charge_of(paid))
     await stage.sql("UPDATE findings SET state = 'resolved', resolved_at = now()")
-    await lift(restored.store, stage.clock)
+    await restored.lift()
     while await number_events(feed, stage.clock):
         continue
     rows = await feed.page(merchant_id, seen_after_the_backup, 10)

@@ -78,7 +78,23 @@ async def test_f41_a_restored_gateway_moves_nothing_until_it_was_compared_with_t
         await lost.command(
             *("counterfoil", "settlement", "resolve", each, "--note", "settled by the acquirer")
         )
-    await lost.command("counterfoil", "quarantine", "lift")
+    async with lost.database() as database:
+        await database.execute(
+            "INSERT INTO terminals SELECT merchant_id, 'oldbank', 'OLDBANK1', '1', now() "
+            "FROM merchants LIMIT 1"
+        )
+    gone = await refused_command(lost, "quarantine", "lift")
+    assert "oldbank of the backup was not compared" in gone
+    assert "--without-acquirer oldbank --reason WHY" in gone
+    await lost.command(
+        *("counterfoil", "quarantine", "lift", "--without-acquirer", "oldbank"),
+        *("--reason", "contract ended in May", "--by", "ada"),
+    )
+    told = json.loads(await lost.command("counterfoil", "quarantine", "show", "--json"))
+    assert [(each["what"], each["actor"]) for each in told["history"]] == [
+        ("lifted", "cli:ada"),
+        ("waived", "cli:ada"),
+    ]
     await lost.takes_payments()
     again = await sold(merchant, 3)
 

@@ -3,6 +3,7 @@ What all commands share: configuration, output, and errors as one sentence.
 """
 
 import asyncio
+import getpass
 import json
 import sys
 from collections.abc import Coroutine
@@ -62,6 +63,16 @@ async def refuse_in_quarantine(database: Database) -> None:
             f"the installation is in quarantine ({row['quarantine_reason']}): nothing is closed or "
             "booked until it was compared and lifted, see `counterfoil quarantine show`"
         )
+
+
+def actor_of(by: str | None) -> str:
+    """
+    Return who acts, as histories name them: *by*, else the login name.
+    """
+    name = by or getpass.getuser()
+    if not (1 <= len(name) <= 64 and name.isprintable()):
+        raise CommandRefused("--by takes 1 to 64 characters of one line")
+    return f"cli:{name}"
 
 
 def say(text: str) -> None:

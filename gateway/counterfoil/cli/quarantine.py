@@ -15,6 +15,7 @@ from counterfoil.cli.console import (
     CommandRefused,
     ConfigOption,
     JsonOption,
+    actor_of,
     configuration,
     run,
     say,
@@ -36,6 +37,7 @@ from counterfoil.store.payments import PaymentStore
 from counterfoil.store.quarantine import QuarantineStore
 
 NOTE_CHARACTERS_MAX = 500
+COMPARISON = ("acquirer", "compared_at", "charges", "differences", "waived_by", "waived_reason")
 
 app = cyclopts.App(name="quarantine", help="After a restore: compare with the host, then go on.")
 
@@ -58,7 +60,10 @@ def show(*, json: JsonOption = False, config: ConfigOption = None) -> None:
         done = (
             f"compared {at:%Y-%m-%d %H:%M} UTC, {each['charges']} charges" if at else "not compared"
         )
-        say(f"  {each['acquirer']}: {done}")
+        if each["waived_by"]:
+            done = f"left out by {each['waived_by']}: {each['waived_reason']}"
+        gone = "" if each["configured"] else " (not in the configuration)"
+        say(f"  {each['acquirer']}{gone}: {done}")
     say(f"  {said['open']} difference(s) open: `counterfoil settlement findings`")
 
 
@@ -90,7 +95,7 @@ def compare(
     Compare with the host's journal, payment by payment; exit 1 if anything differs.
     """
     settings = configuration(config)
-    found = run(_compare(settings, host_journal, _acquirer(settings, acquirer)))
+    found = run(_compare(settings, host_journal, acquirer))
     if json:
         say_json(_told(found))
     else:
@@ -124,11 +129,27 @@ def keep(
 
 
 @app.command
-def lift(*, config: ConfigOption = None) -> None:
+def lift(
+    *,
+    without_acquirer: Annotated[
+        str | None,
+        cyclopts.Parameter(help="Leave this one out: it is gone, and no journal can be had."),
+    ] = None,
+    reason: Annotated[
+        str | None, cyclopts.Parameter(help="Why it is left out; who has agreed to it.")
+    ] = None,
+    by: Annotated[
+        str | None, cyclopts.Parameter(name="--by", help="Who you are; else your login name.")
+    ] = None,
+    config: ConfigOption = None,
+) -> None:
     """
     Let everything move again, with all numbers beyond what the host has seen.
     """
-    run(_lift(configuration(config)))
+    if (without_acquirer is None) != (reason is None):
+        raise CommandRefused("--without-acquirer NAME and --reason WHY belong together: give both")
+    left_out = (without_acquirer, _note(reason or "")) if without_acquirer else None
+    run(_lift(configuration(config), left_out, actor_of(by)))
     say(
         "The quarantine is lifted. Batches that the host knew are closed: `counterfoil batch list`."
     )
@@ -137,15 +158,17 @@ def lift(*, config: ConfigOption = None) -> None:
 async def _show(settings: Configuration) -> dict[str, Any]:
     async with _opened(settings) as (_, store):
         standing = await store.standing()
-        comparisons = await store.comparisons()
+        comparisons, history = await store.comparisons(), await store.history()
+    names = {each.name for each in settings.acquirer}
     return {
         "since": standing["quarantined_at"],
         "reason": standing["quarantine_reason"],
         "open": standing["open"],
         "acquirers": [
-            {name: each[name] for name in ("acquirer", "compared_at", "charges", "differences")}
+            {name: each[name] for name in COMPARISON} | {"configured": each["acquirer"] in names}
             for each in comparisons
         ],
+        "history": [dict(each) for each in history],
     }
 
 
@@ -154,10 +177,11 @@ async def _begin(settings: Configuration, reason: str) -> bool:
         return await begin_quarantine(database, SystemClock(), reason)
 
 
-async def _compare(settings: Configuration, path: Path, acquirer: str) -> Compared:
+async def _compare(settings: Configuration, path: Path, chosen: str | None) -> Compared:
     async with _opened(settings) as (_, store):
         if (await store.standing())["quarantined_at"] is None:
             raise CommandRefused("not in quarantine: there is nothing to compare")
+        acquirer = await _acquirer(settings, store, chosen)
         try:
             return await quarantine.compare(Journal(path), acquirer, store, SystemClock().now())
         except JournalRefused as error:
@@ -186,10 +210,17 @@ async def _keep(settings: Configuration, payment: str, note: str, number: str | 
         raise CommandRefused(str(error)) from error
 
 
-async def _lift(settings: Configuration) -> None:
+async def _lift(settings: Configuration, left_out: tuple[str, str] | None, actor: str) -> None:
+    clock, configured = SystemClock(), {each.name for each in settings.acquirer}
     async with _opened(settings) as (_, store):
         try:
-            await quarantine.lift(store, SystemClock())
+            if left_out is not None:
+                acquirer, reason = left_out
+                await quarantine.waive(
+                    store, acquirer, configured, actor=actor, reason=reason, at=clock.now()
+                )
+                say(f"Going on without {acquirer}: noted, with the reason.")
+            await quarantine.lift(store, clock, configured=configured, actor=actor)
         except NotLifted as error:
             raise CommandRefused(str(error)) from error
 
@@ -200,12 +231,16 @@ async def _opened(settings: Configuration) -> AsyncIterator[tuple[Database, Quar
         yield database, QuarantineStore(database, Ids(SystemClock()))
 
 
-def _acquirer(settings: Configuration, chosen: str | None) -> str:
+async def _acquirer(settings: Configuration, store: QuarantineStore, chosen: str | None) -> str:
+    """
+    Return whose journal it is: one of the configured, or one that the backup still has.
+    """
     names = [each.name for each in settings.acquirer]
     if chosen is None and len(names) == 1:
         return names[0]
-    if chosen not in names:
-        raise CommandRefused(f"say whose journal it is with --acquirer: {', '.join(names)}")
+    known = sorted({*names, *(each["acquirer"] for each in await store.comparisons())})
+    if chosen is None or chosen not in known:
+        raise CommandRefused(f"say whose journal it is with --acquirer: {', '.join(known)}")
     return chosen
 
 

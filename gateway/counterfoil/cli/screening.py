@@ -2,7 +2,6 @@
 `counterfoil screening`: a merchant's rules, and who is not served.
 """
 
-import getpass
 import re
 from typing import Annotated, Any
 from uuid import UUID
@@ -18,6 +17,7 @@ from counterfoil.cli.console import (
     CommandRefused,
     ConfigOption,
     JsonOption,
+    actor_of,
     configuration,
     run,
     say,
@@ -123,7 +123,7 @@ def set_(
         changes |= _declines(declines)
     if not changes:
         raise CommandRefused("nothing to change: name a rule, such as --duplicates 300")
-    kept = run(_change(configuration(config), merchant_id_of(merchant), changes, _who(by)))
+    kept = run(_change(configuration(config), merchant_id_of(merchant), changes, actor_of(by)))
     say(f"Version {kept.version} of the rules holds within ten seconds on every gateway.")
 
 
@@ -154,7 +154,7 @@ def block(
         raise CommandRefused("--reason takes 1 to 255 characters of one line")
     ((kind, text),) = named.items()
     shown, block_id = run(
-        _block(configuration(config), merchant_id_of(merchant), kind, text, reason, _who(by))
+        _block(configuration(config), merchant_id_of(merchant), kind, text, reason, actor_of(by))
     )
     say(f"Blocked {shown} as {ids.written(BLOCK, block_id)}.")
 
@@ -168,7 +168,7 @@ def unblock(merchant: str, entry: str, *, by: ByOption = None, config: ConfigOpt
         identifier = ids.read(BLOCK, entry)
     except ids.UnreadableId as error:
         raise CommandRefused(f"{entry!r} is no entry of a block list: {error}") from error
-    run(_unblock(configuration(config), merchant_id_of(merchant), identifier, _who(by)))
+    run(_unblock(configuration(config), merchant_id_of(merchant), identifier, actor_of(by)))
     say("Ended.")
 
 
@@ -194,13 +194,6 @@ def blocks(
         table(columns, [[str(each[name] or "") for name in columns] for each in found])
     else:
         say("Nobody is blocked.")
-
-
-def _who(by: str | None) -> str:
-    name = by or getpass.getuser()
-    if not (1 <= len(name) <= 64 and name.isprintable()):
-        raise CommandRefused("--by takes 1 to 64 characters of one line")
-    return f"cli:{name}"
 
 
 def _said(value: object) -> str:

@@ -130,8 +130,10 @@ def _known(ours: Ours, theirs: Charge | None) -> tuple[DifferenceKind | None, st
     there = theirs.state if theirs else "unknown"
     money = theirs is not None and theirs.has_money
     said = f"{ours.state} here, {there} there"
-    if ours.owed or ours.state in OWED:
+    if ours.state in OWED:
         return None, said  # What is owed is sent again, and the host knows a repeat.
+    if ours.owed and not _is_ahead(ours, theirs):
+        return None, said
     if ours.state in UNDECIDED:
         return ("restored_unclaimed" if money else None), said
     if ours.state not in TAKEN:
@@ -143,6 +145,21 @@ def _known(ours: Ours, theirs: Charge | None) -> tuple[DifferenceKind | None, st
     if ours.kind in AMOUNTLESS or _amounts(ours) == _amounts(theirs):
         return None, said
     return "restored_state_differs", f"{said}; {_words(ours)} here, {_words(theirs)} there"
+
+
+def _is_ahead(ours: Ours, theirs: Charge | None) -> bool:
+    """
+    Whether the host has more behind it than what we still owe can explain.
+
+    Refunds count here from when they are owed, and nothing that is owed to a payment that is
+    taken ends all of its money: so the host may only be behind us.
+    """
+    if ours.state not in TAKEN or ours.kind in AMOUNTLESS:
+        return False
+    if theirs is not None and theirs.refunded_minor > ours.refunded_minor:
+        return True
+    gone = theirs is None or not (theirs.has_money or theirs.refunded_minor)
+    return gone and bool(ours.held_minor or ours.captured_minor)
 
 
 def _amounts(half: Ours | Charge) -> tuple[int, int, int]:

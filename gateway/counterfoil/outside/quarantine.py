@@ -9,7 +9,7 @@ quarantine began: *keep* takes one.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice
 from uuid import UUID
@@ -107,7 +107,37 @@ def _pages(charges: Iterator[Charge]) -> Iterator[list[Charge]]:
         yield page
 
 
-async def lift(store: QuarantineStore, clock: Clock) -> None:
+async def waive(
+    store: QuarantineStore,
+    acquirer: str,
+    configured: Collection[str],
+    *,
+    actor: str,
+    reason: str,
+    at: datetime,
+) -> None:
+    """
+    Go on without an acquirer that is gone: who decided it, and why, is kept.
+
+    Raises:
+        NotLifted: It is still configured, or there is nothing to waive.
+    """
+    if acquirer in configured:
+        raise NotLifted(
+            f"acquirer {acquirer} is configured, so it must be compared: `counterfoil quarantine "
+            f"compare --acquirer {acquirer} --host-journal FILE`. Only one that is gone from the "
+            "configuration can be left out"
+        )
+    if not await store.waive(acquirer, actor, reason, at):
+        raise NotLifted(
+            f"there is no acquirer {acquirer} to leave out: it has no terminal here, or was "
+            "compared since the restore, see `counterfoil quarantine show`"
+        )
+
+
+async def lift(
+    store: QuarantineStore, clock: Clock, *, configured: Collection[str], actor: str
+) -> None:
     """
     Move all numbers beyond what may have been used, and let everything move again.
 
@@ -120,10 +150,7 @@ async def lift(store: QuarantineStore, clock: Clock) -> None:
     comparisons = await store.comparisons()
     for each in comparisons:
         if each["compared_at"] is None or each["compared_at"] < standing["quarantined_at"]:
-            raise NotLifted(
-                f"acquirer {each['acquirer']} was not compared since the restore: "
-                "`counterfoil quarantine compare --host-journal FILE`"
-            )
+            raise NotLifted(_not_compared(each["acquirer"], configured))
     if standing["open"]:
         raise NotLifted(
             f"{standing['open']} difference(s) are open: `counterfoil quarantine show`; each is "
@@ -131,8 +158,20 @@ async def lift(store: QuarantineStore, clock: Clock) -> None:
         )
     for each in comparisons:
         await _move_numbers(each["acquirer"], json.loads(each["numbers"]), store, clock.now())
-    if not await store.lift(clock.now()):
+    if not await store.lift(clock.now(), actor):
         raise NotLifted("something has changed meanwhile: look with `counterfoil quarantine show`")
+
+
+def _not_compared(acquirer: str, configured: Collection[str]) -> str:
+    compare_it = f"`counterfoil quarantine compare --acquirer {acquirer} --host-journal FILE`"
+    if acquirer in configured:
+        return f"acquirer {acquirer} was not compared since the restore: {compare_it}"
+    return (
+        f"acquirer {acquirer} of the backup was not compared since the restore, and is not in the "
+        f"configuration any more. If its journal can still be had: {compare_it}. If not: "
+        f"`counterfoil quarantine lift --without-acquirer {acquirer} --reason WHY`; what it took "
+        "or holds is then checked by nobody"
+    )
 
 
 async def _move_numbers(

@@ -160,13 +160,30 @@ class QuarantineStore:
         )
         return row is not None
 
-    async def lift(self, at: datetime) -> bool:
+    async def waive(self, acquirer: str, actor: str, reason: str, at: datetime) -> bool:
+        """
+        Note that *actor* goes on without *acquirer*; False when there is nothing to waive.
+        """
+        row = await self._database.row(
+            "waive_comparison", acquirer, at, actor, reason, self._ids.new()
+        )
+        return row is not None
+
+    async def history(self) -> list[asyncpg.Record]:
+        """
+        Return what persons decided about quarantines, newest first.
+        """
+        return await self._database.rows("quarantine_history")
+
+    async def lift(self, at: datetime, actor: str) -> bool:
         """
         End the quarantine; False when something is not compared, or a finding is open.
 
         In the same commit every feed goes on beyond what its readers may have seen.
         """
-        row = await self._database.row("lift_quarantine", list(KINDS), at, FEED_MARGIN)
+        row = await self._database.row(
+            "lift_quarantine", list(KINDS), at, FEED_MARGIN, self._ids.new(), actor
+        )
         return row is not None
 
     async def keep(self, payment_id: UUID, until: datetime, at: datetime, actor: str) -> bool:

@@ -45,7 +45,7 @@ FROM installation AS i;
 
 -- name: comparisons
 -- The last comparison with each acquirer at which somebody has a terminal.
-SELECT t.acquirer, c.compared_at, c.charges, c.differences, c.numbers
+SELECT t.acquirer, c.compared_at, c.charges, c.differences, c.numbers, c.waived_by, c.waived_reason
 FROM (SELECT DISTINCT acquirer FROM terminals) AS t
 LEFT JOIN quarantine_comparisons AS c USING (acquirer)
 ORDER BY t.acquirer LIMIT 1000;
@@ -101,7 +101,8 @@ WITH noted AS (
     VALUES ($1, $2, $3, $4, $5)
     ON CONFLICT (acquirer) DO UPDATE
     SET compared_at = EXCLUDED.compared_at, charges = EXCLUDED.charges,
-        differences = EXCLUDED.differences, numbers = EXCLUDED.numbers
+        differences = EXCLUDED.differences, numbers = EXCLUDED.numbers, waived_by = NULL,
+        waived_reason = NULL
 )
 UPDATE findings AS f
 SET state = 'resolved', resolved_at = $2, resolution = 'agrees by now'
@@ -155,19 +156,47 @@ WITH ended AS (
 )
 SELECT batch_number FROM opened;
 
+-- name: waive_comparison
+-- A person goes on without an acquirer that nobody can be compared with any more: only in quarantine,
+-- and not when it was compared or waived already. Its numbers stay where they are.
+WITH waived AS (
+    INSERT INTO quarantine_comparisons AS c
+        (acquirer, compared_at, charges, differences, numbers, waived_by, waived_reason)
+    SELECT $1, $2, 0, 0, '[]', $3, $4 FROM installation AS i
+    WHERE i.quarantined_at IS NOT NULL AND EXISTS (SELECT 1 FROM terminals WHERE acquirer = $1)
+    ON CONFLICT (acquirer) DO UPDATE
+    SET compared_at = EXCLUDED.compared_at, charges = 0, differences = 0, numbers = '[]',
+        waived_by = EXCLUDED.waived_by, waived_reason = EXCLUDED.waived_reason
+    WHERE c.compared_at < (SELECT quarantined_at FROM installation)
+    RETURNING acquirer
+)
+INSERT INTO quarantine_events (event_id, at, what, acquirer, actor, note)
+SELECT $5, $2, 'waived', acquirer, $3, $4 FROM waived
+RETURNING acquirer;
+
+-- name: quarantine_history
+-- What persons decided about quarantines, newest first.
+SELECT at, what, acquirer, actor, note FROM quarantine_events ORDER BY at DESC, event_id DESC LIMIT 100;
+
 -- name: lift_quarantine
 -- Everything may move again: each acquirer was compared after the restore, and nothing is open.
 -- Readers may know numbers of the feed that were given after the backup: every feed goes on beyond
 -- them, with an event that says so before any other (by its early time in the queue).
-WITH lifted AS (
+WITH was AS MATERIALIZED (
+    SELECT quarantined_at, quarantine_reason FROM installation FOR UPDATE
+), lifted AS (
     UPDATE installation AS i
     SET quarantined_at = NULL, quarantine_reason = NULL, compared_at = $2
-    WHERE i.quarantined_at IS NOT NULL
+    FROM was
+    WHERE was.quarantined_at IS NOT NULL AND i.quarantined_at IS NOT NULL
       AND NOT EXISTS (SELECT 1 FROM findings WHERE kind = ANY($1::text[]) AND state = 'open')
       AND NOT EXISTS (
         SELECT 1 FROM terminals AS t LEFT JOIN quarantine_comparisons AS c USING (acquirer)
         WHERE c.compared_at IS NULL OR c.compared_at < i.quarantined_at)
-    RETURNING compared_at
+    RETURNING i.compared_at, was.quarantine_reason
+), noted AS (
+    INSERT INTO quarantine_events (event_id, at, what, actor, note)
+    SELECT $4, $2, 'lifted', $5, quarantine_reason FROM lifted
 ), moved AS (
     INSERT INTO feed_heads AS h (merchant_id, last_number)
     SELECT m.merchant_id, $3::bigint FROM merchants AS m, lifted
