@@ -36,6 +36,13 @@ async def test_a_process_that_stops_in_good_order_is_gone_at_once(stage: Stage) 
     assert stage.lease.process_id not in await alive(stage)
 
 
+async def test_f29_a_server_that_may_lose_what_it_acknowledged_is_named(stage: Stage) -> None:
+    """The tests' own waits for no disk: `doctor` would say which settings are to blame."""
+    unsafe = await stage.lease.safety_settings()
+
+    assert unsafe == ["fsync = off", "full_page_writes = off", "synchronous_commit = off"]
+
+
 async def test_f22_a_process_that_was_forgotten_is_told_when_it_renews(stage: Stage) -> None:
     """It was suspended for a week: it must register anew."""
     assert not await ProcessStore(stage.database, uuid4()).renew(stage.clock.now() + HOUR)

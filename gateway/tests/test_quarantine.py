@@ -116,7 +116,8 @@ def test_a_difference_names_the_payment_that_is_to_be_kept() -> None:
 
 def written(path: Path, *charges: dict[str, Any], **header: Any) -> Journal:
     first = {"format": FORMAT, "from": None, "terminals": [], **header}
-    path.write_text("".join(json.dumps(each) + "\n" for each in (first, *charges)))
+    lines = (first, *charges, {"charges": len(charges)})
+    path.write_text("".join(json.dumps(each) + "\n" for each in lines))
     return Journal(path)
 
 
@@ -146,6 +147,30 @@ def test_a_charge_that_cannot_be_read_is_named_by_its_line(tmp_path: Path) -> No
 
     with pytest.raises(JournalRefused, match="line 2"):
         list(journal.charges())
+
+
+@pytest.mark.parametrize("kept", [1, 2], ids=["no charge left", "one of two"])
+def test_f41_a_journal_that_was_cut_short_is_refused(tmp_path: Path, kept: int) -> None:
+    """What it lacks would be forgotten for good; cut at a line's end it looks whole."""
+    one = msgspec.to_builtins(theirs("captured"))
+    path = tmp_path / "host.jsonl"
+    written(path, one, one)
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:kept]))
+
+    with pytest.raises(JournalRefused, match="may have been cut short"):
+        list(Journal(path).charges())
+
+
+def test_f41_a_journal_that_lacks_a_line_is_refused(tmp_path: Path) -> None:
+    """Its last line says how many there must be."""
+    one = msgspec.to_builtins(theirs("captured"))
+    path = tmp_path / "host.jsonl"
+    written(path, one, one)
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([*lines[:2], lines[3]]))
+
+    with pytest.raises(JournalRefused, match="has 2 charges, and has 1"):
+        list(Journal(path).charges())
 
 
 class Restored:

@@ -3,8 +3,8 @@ The host's journal, as an acquirer gives it to a merchant who has lost data: JSO
 
 The first line says what it is and which numbers were used: for each terminal the highest
 trace number of each day (month and day of DE 7, in UTC), and the highest batch of each
-currency. Each further line is a charge. The form is the gateway's `counterfoil quarantine
-compare`; what stands in it is this rail's own knowledge.
+currency. Each further line is a charge, and the last says how many there were. The form is
+the gateway's `counterfoil quarantine compare`; what stands in it is this rail's own knowledge.
 """
 
 import json
@@ -38,8 +38,11 @@ def journal(state: Path) -> Iterator[str]:
         StoreError: There are none, or they cannot be read.
     """
     yield json.dumps({"format": FORMAT, "from": None, "terminals": _numbers(state)}) + "\n"
+    written = 0
     for charge in charges(state):
         yield json.dumps({name: charge[name] for name in _CHARGE}) + "\n"
+        written += 1
+    yield json.dumps({"charges": written}) + "\n"
 
 
 def _numbers(state: Path) -> list[Row]:

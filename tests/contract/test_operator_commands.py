@@ -379,6 +379,7 @@ def test_doctor_finds_all_well(installation: Installation):
         "configuration",
         "key file",
         "database",
+        "database settings",
         "clock",
         "vault",
         "gateway processes",

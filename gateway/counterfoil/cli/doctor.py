@@ -86,6 +86,7 @@ async def _database(database: Database, settings: Configuration) -> list[Finding
     processes = ProcessStore(database, Ids(clock).new())
     since = f"{await processes.database_started():%Y-%m-%d %H:%M:%S} UTC"
     findings = [Finding("database", True, f"answers, and is migrated; it runs since {since}")]
+    findings.append(await _settings(processes))
     findings.append(await _clock(processes, clock))
     findings.append(await _vault(database, settings))
     findings += _alive(await processes.alive(clock.now()))
@@ -94,6 +95,18 @@ async def _database(database: Database, settings: Configuration) -> list[Finding
     findings.append(await _quarantine(database))
     findings.append(await _end_of_day(database, clock))
     return findings
+
+
+async def _settings(processes: ProcessStore) -> Finding:
+    unsafe = await processes.safety_settings()
+    if not unsafe:
+        return Finding("database settings", True, "what was committed is kept")
+    return Finding(
+        "database settings",
+        False,
+        f"{', '.join(unsafe)}: what was answered may be lost with a crash or a bad disk. Set "
+        "fsync, full_page_writes, synchronous_commit and data_checksums on, data_sync_retry off",
+    )
 
 
 async def _end_of_day(database: Database, clock: SystemClock) -> Finding:

@@ -2,7 +2,9 @@
 The host's journal: what an acquirer knows, read line by line and checked.
 
 JSON lines. The first line says what it is, since when it is complete (`from`; null: always),
-and which numbers each terminal has used. Every further line is one authorization or sale::
+and which numbers each terminal has used. Every further line is one authorization or sale, but
+for the last, which says how many there were: a journal that was cut short looks whole otherwise,
+and what it lacks would be forgotten for good::
 
     {"format": "counterfoil-host-journal-1", "from": null, "terminals": [
         {"terminal_id": "TERM0001", "last_stans": {"1127": 512}, "last_batches": {"USD": 3}}]}
@@ -10,6 +12,7 @@ and which numbers each terminal has used. Every further line is one authorizatio
      "currency": "USD", "amount_minor": 4200, "held_minor": 0, "captured_minor": 4200,
      "refunded_minor": 0, "credited_minor": 0, "batch": "000003", "stan": "000012",
      "approval_code": "123456", "at": "2026-11-27T08:15:00+00:00"}
+    {"charges": 1}
 """
 
 from collections.abc import Iterator
@@ -84,6 +87,14 @@ class Charge(msgspec.Struct, frozen=True):
         return bool(self.held_minor or self.captured_minor or self.credited_minor)
 
 
+class End(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """
+    The last line: how many charges there were.
+    """
+
+    charges: Annotated[int, Meta(ge=0)]
+
+
 class Journal:
     """
     An opened journal: its header, and its charges one by one.
@@ -98,16 +109,37 @@ class Journal:
         Yield every charge.
 
         Raises:
-            JournalRefused: A line is no charge, or there are too many.
+            JournalRefused: A line is no charge, there are too many, or the journal was cut short.
         """
         decoder = msgspec.json.Decoder(Charge)
+        last, found = b"", 0
+        for number, line in self._lines():
+            if last:
+                yield _decoded(decoder, last, f"{self._path}, line {number - 1}")
+                found += 1
+            last = line
+        try:
+            end = msgspec.json.decode(last, type=End)
+        except msgspec.MsgspecError as error:
+            raise JournalRefused(
+                f"{self._path} does not end with how many charges it has (its last line must be "
+                '{"charges": N}): it may have been cut short. Nothing counts as compared; get it '
+                "whole, and compare again"
+            ) from error
+        if end.charges != found:
+            raise JournalRefused(
+                f"{self._path} says that it has {end.charges} charges, and has {found}: nothing "
+                "counts as compared; get it whole, and compare again"
+            )
+
+    def _lines(self) -> Iterator[tuple[int, bytes]]:
         with self._path.open("rb") as file:
             file.readline(LINE_BYTES_MAX)
             for number, line in enumerate(iter(lambda: file.readline(LINE_BYTES_MAX), b""), 2):
                 if number > CHARGES_MAX:
                     raise JournalRefused(f"more than {CHARGES_MAX} charges: split the journal")
                 if line.strip():
-                    yield _decoded(decoder, line, f"{self._path}, line {number}")
+                    yield number, line
 
     def _header(self) -> Header:
         try:

@@ -11,6 +11,15 @@ import asyncpg
 
 from counterfoil.store.database import Database
 
+# What a server must have to keep what it has acknowledged (reliability 3, F29).
+SAFE_SETTINGS = {
+    "fsync": ("on",),
+    "full_page_writes": ("on",),
+    "synchronous_commit": ("on", "local", "remote_write", "remote_apply"),
+    "data_sync_retry": ("off",),
+    "data_checksums": ("on",),
+}
+
 
 class ProcessStore:
     """
@@ -66,6 +75,17 @@ class ProcessStore:
         row = await self._database.row("standing", now)
         assert row is not None
         return dict(row)
+
+    async def safety_settings(self) -> list[str]:
+        """
+        Return the settings by which the server may lose what it acknowledged, as `name = value`.
+        """
+        rows = await self._database.rows("safety_settings", list(SAFE_SETTINGS))
+        return [
+            f"{row['name']} = {row['setting']}"
+            for row in rows
+            if row["setting"] not in SAFE_SETTINGS[row["name"]]
+        ]
 
     async def database_started(self) -> datetime:
         """

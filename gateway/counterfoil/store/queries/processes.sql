@@ -67,6 +67,10 @@ SELECT clock_timestamp() AS now;
 -- Since when the database server runs.
 SELECT pg_postmaster_start_time() AS started;
 
+-- name: safety_settings
+-- How the database server keeps what it has acknowledged; one that it does not have is not told.
+SELECT name, setting FROM pg_settings WHERE name = ANY($1::text[]) ORDER BY name;
+
 -- name: look_around
 -- What a process looks at once a second: the database's clock, and whether nothing may move.
 SELECT clock_timestamp() AS now, quarantined_at, quarantine_reason,
