@@ -168,7 +168,7 @@ class Routing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     network_limits: bool = True
 
 
-BinRange = Annotated[str, Meta(pattern=r"^[0-9]{1,6}(-[0-9]{1,6})?$")]
+BinRange = Annotated[str, Meta(pattern=r"^[0-9]{1,8}(-[0-9]{1,8})?$")]
 
 
 class RouteRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -5,16 +5,17 @@ A technical "no" is definite: the payment may be asked again, under a new trace 
 import msgspec
 import pytest
 from counterfoil.cards import Card
-from counterfoil.config import Routing, Timers
+from counterfoil.config import Acquirer, Routing, Timers
 from counterfoil.network import response_codes
 from counterfoil.network.message import Fields
 from counterfoil.network.outcome import Outcome
 from counterfoil.network.response_codes import Again
 from counterfoil.payments.lifecycle import State
 from counterfoil.payments.payment import Payment
+from counterfoil.routing.routes import Routes
 from counterfoil.store.database import Database
 from payment_stage import Stage
-from scripted_link import approve, says, unknown
+from scripted_link import approve, not_sent, says, unknown
 
 MASTERCARD = Card("5555555555554444", 12, 2030, "927")
 
@@ -22,7 +23,7 @@ MASTERCARD = Card("5555555555554444", 12, 2030, "927")
 @pytest.fixture
 async def patient(database: Database, monkeypatch: pytest.MonkeyPatch) -> Stage:
     """A stage that asks again at once, twice at most."""
-    for code in ("91", "96"):
+    for code in ("22", "91", "96"):
         monkeypatch.setitem(response_codes._AGAIN, code, Again(0.0, 2))
     stage = await Stage.set_up(database)
     stage.road.routes.settings = Routing(technical_retries_max=2)
@@ -44,6 +45,16 @@ async def test_a_technical_no_is_asked_again_under_a_new_trace_number(patient: S
     assert [each["direction"] for each in messages] == ["sent", "received", "sent", "received"]
     assert [each["stan"] for each in messages] == [1, 1, 2, 2]
     assert await patient.count("payments") == 1
+
+
+@pytest.mark.parametrize("code", ["22", "91", "96"])
+async def test_what_the_table_calls_a_fault_on_the_way_is_asked_again(
+    patient: Stage, code: str
+) -> None:
+    """22 is a malfunction as 96 is."""
+    patient.link.script.append(says(code))
+
+    assert (await patient.take()).state is State.APPROVED
 
 
 async def test_what_is_asked_again_is_durable_before_it_goes_out(patient: Stage) -> None:
@@ -132,6 +143,48 @@ async def test_an_unknown_second_try_reverses_the_second_trace(patient: Stage) -
     assert payment.state is State.REVERSING
     assert payment.stan == int(patient.link.asked[1].fields[11])
     assert owed["kind"] == "reversal"
+
+
+async def test_a_second_try_that_is_not_sent_leaves_the_answer_to_the_first(
+    patient: Stage,
+) -> None:
+    """Something was written, and the host said no: "nothing was sent" would be wrong."""
+    patient.link.script.extend([says("91"), not_sent])
+
+    payment = await patient.take()
+
+    assert (payment.state, payment.response_code) == (State.DECLINED, "91")
+    assert await patient.causes(payment) == ["requested", "asked_again", "issuer_declined"]
+    messages = await patient.road.store.messages(payment)
+    assert [each["direction"] for each in messages] == ["sent", "received", "sent"]
+    assert await patient.advices() == []
+
+
+async def test_an_acquirer_that_has_its_fill_is_not_asked_again(patient: Stage) -> None:
+    """A second request counts as much as a first one."""
+    stage, settings = (
+        patient,
+        Acquirer(
+            patient.acquirer,
+            "test",
+            "127.0.0.1",
+            1,
+            "123456",
+            "987654",
+            payments_per_second_max=1.0,
+        ),
+    )
+    routes = Routes(
+        stage.merchants, {stage.acquirer: settings}, {stage.acquirer: stage.link}, stage.clock,
+        settings=stage.road.routes.settings,
+    )  # fmt: skip
+    stage.road = msgspec.structs.replace(stage.road, routes=routes)
+    stage.link.script.append(says("91"))
+
+    payment = await stage.take()
+
+    assert (payment.state, payment.response_code) == (State.DECLINED, "91")
+    assert len(stage.link.asked) == 1
 
 
 async def test_a_payment_that_was_reversed_meanwhile_is_not_asked_again(patient: Stage) -> None:

@@ -8,9 +8,11 @@ from uuid import uuid4
 
 import msgspec
 import pytest
-from counterfoil.config import Acquirer, Configuration, RouteRule
+from counterfoil.config import Acquirer, Configuration, RouteRule, Routing
+from counterfoil.network import response_codes
 from counterfoil.network.message import Fields
 from counterfoil.network.outcome import NotSent, Outcome
+from counterfoil.network.response_codes import Again
 from counterfoil.outside import readiness
 from counterfoil.outside.watch import Seen
 from counterfoil.payments import under_way
@@ -96,6 +98,20 @@ async def test_f05_nobody_else_is_asked_after_a_byte(two: Two, step: object) -> 
 
     assert payment.state in (State.REVERSING, State.DECLINED)
     assert payment.acquirer == two.north
+    assert two.links[two.south].asked == []
+
+
+async def test_f05_nobody_else_is_asked_after_an_answer_whose_second_try_was_not_sent(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first request was written, and was answered with a no."""
+    monkeypatch.setitem(response_codes._AGAIN, "91", Again(0.0, 2))
+    two.routes.settings = Routing(technical_retries_max=1)
+    two.links[two.north].script.extend([says("91"), not_sent])
+
+    payment = await two.take()
+
+    assert (payment.state, payment.acquirer) == (State.DECLINED, two.north)
     assert two.links[two.south].asked == []
 
 

@@ -38,6 +38,7 @@ def opened(now: float = 0.0) -> Breaker:
     [
         (says("91"), True),
         (says("96"), True),
+        (says("22"), True),
         (says("06"), True),
         (SILENCE, True),
         (BadAnswer("field 4 is another", None), True),

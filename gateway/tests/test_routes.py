@@ -7,10 +7,11 @@ from uuid import uuid4
 import pytest
 from counterfoil import ids
 from counterfoil.config import Acquirer, RouteRule
-from counterfoil.network.outcome import OutcomeUnknown
+from counterfoil.network.outcome import NotSent, OutcomeUnknown
 from counterfoil.routing.health import AVOID_SECONDS_MIN, FAULTS_MIN
 from counterfoil.routing.routes import REMEMBER_SECONDS, LinkDown, NoRoute, Route, Routes
 from counterfoil.routing.rules import Wanted
+from counterfoil.store.database import Database
 from counterfoil.store.merchants import Terminal
 from payment_stage import Stage
 from scripted_link import ScriptedLink
@@ -75,6 +76,46 @@ async def test_terminals_take_turns(map_: Map) -> None:
 
     assert sorted(found) == ["TERM0001"] * 2 + ["TERM000S"] * 2
     assert found[0] != found[1]
+
+
+async def test_each_merchants_terminals_take_turns_whoever_pays_between(
+    map_: Map, database: Database
+) -> None:
+    """Two shops that alternate do not each find the same terminal every time."""
+    other = await Stage.set_up(database, clock=map_.clock)
+    for name, terminal_id in ((map_.north, "TERM0008"), (map_.south, "TERM0009")):
+        await map_.stage.merchants.add_terminal(
+            other.merchant.merchant_id, Terminal(name, terminal_id, "OTHER")
+        )
+    found = []
+    for _ in range(4):
+        found.append(await map_.chosen())
+        await map_.routes.choose(other.merchant)
+
+    assert sorted(found) == ["TERM0001"] * 2 + ["TERM000S"] * 2
+
+
+async def test_what_is_not_sent_after_all_leaves_its_place_in_the_pace(map_: Map) -> None:
+    """Refused by screening, known already, or proof that no byte left: the acquirer saw nothing."""
+    acquirers = {
+        name: Acquirer(name, "test", "127.0.0.1", 1, "1", "2", payments_per_second_max=1.0)
+        for name in map_.links
+    }
+    map_.routes = Routes(map_.stage.merchants, acquirers, map_.links, map_.clock)
+    first = await map_.route(passed_by=(map_.south,))
+    with pytest.raises(LinkDown, match="more payments come at once"):
+        await map_.route(passed_by=(map_.south,))
+
+    map_.routes.abandoned(first)
+    second = await map_.route(passed_by=(map_.south,))
+    map_.routes.told(second, NotSent("the link is down"))
+    map_.routes.abandoned(second)
+    third = await map_.route(passed_by=(map_.south,))
+    map_.routes.told(third, OutcomeUnknown("no answer"))
+    map_.routes.abandoned(third)
+
+    with pytest.raises(LinkDown, match="more payments come at once"):
+        await map_.route(passed_by=(map_.south,))
 
 
 async def test_a_link_that_is_down_is_passed_by(map_: Map) -> None:
@@ -143,6 +184,8 @@ async def test_terminals_are_asked_for_once_a_minute(map_: Map) -> None:
         ({"currencies": ("USD", "EUR")}, {"currency": "EUR"}, {"currency": "JPY"}),
         ({"bins": ("41",)}, {}, {"bin": "421111"}),
         ({"bins": ("400000-419999",)}, {"bin": "419999"}, {"bin": "420000"}),
+        ({"bins": ("41111122",)}, {"bin": "41111122"}, {"bin": "41111121"}),
+        ({"bins": ("41111100-41111149",)}, {"bin": "41111149"}, {"bin": "41111150"}),
         ({"bins": ("510-519", "4")}, {"bin": "519999"}, {"bin": "520000"}),
         ({"brands": ("visa",), "currencies": ("USD",)}, {}, {"currency": "EUR"}),
     ],

@@ -544,6 +544,28 @@ async def test_an_approval_that_the_rules_do_not_accept_goes_back(
     ]
 
 
+@pytest.mark.parametrize("code", ["00", "85"])
+async def test_a_verification_that_the_rules_do_not_accept_is_declined(
+    stage: Stage, code: str
+) -> None:
+    """It holds nothing, so nothing is owed; and it is no decline of the issuer's."""
+    await rules(stage, cvv_refused=("no_match",), declines_max=1)
+    stage.link.script.append(says(code, f44="YN"))
+
+    payment = await stage.take(kind=Kind.VERIFICATION, amount_minor=0)
+
+    assert payment.state is State.DECLINED
+    assert await stage.causes(payment) == ["requested", "screened"]
+    assert refusals(payment) == [("cvv", "refused")]
+    assert await stage.advices() == []
+    answer = payment_answer(payment, "test")
+    assert answer.decline is not None
+    assert answer.decline.merchant_message == (
+        "Declined by the shop's rules. The security code does not fit."
+    )
+    assert (await stage.take()).state is State.APPROVED
+
+
 async def test_what_went_back_is_reversed_like_any_other(stage: Stage) -> None:
     """The hold is given back in the books too."""
     await rules(stage, avs_refused=("no_match",))

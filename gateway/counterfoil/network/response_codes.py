@@ -108,7 +108,7 @@ ADVICE_ACCEPTED = frozenset({"00", "94"})
 ADVICE_TRY_AGAIN = frozenset({"06", "19", "22", "28", "68", "90", "91", "92", "96"})
 
 # Answers that speak against the host or the way behind it, when they come again and again.
-HOST_FAULTS = frozenset({"06", "91", "96"})
+HOST_FAULTS = frozenset({"06", "22", "91", "96"})
 
 CATEGORY_NEVER = 1
 ADVICE_BRANDS = frozenset({"mastercard"})  # Whose answers carry an advice: none means no retry.

@@ -12,7 +12,7 @@ advice codes and their limits as processors publish Mastercard's.
 
 from datetime import date
 
-TABLE_AS_OF = date(2026, 11, 1)
+TABLE_AS_OF = date(2026, 11, 27)
 
 TRY_OTHER = "Your card was declined. Please use another card."
 ASK_BANK = "Your bank declined the payment. Please use another card or call your bank."
@@ -62,7 +62,7 @@ ROWS: tuple[tuple[str, str, str, int | None, str, str], ...] = (
     ("19", "T", "soon", 2, LATER, "Re-enter the transaction, once."),
     ("1A", "D", "after_correction", 3, CONFIRM, "The issuer wants strong customer authentication."),
     ("21", "F", "never", None, SHOP, "The host took no action."),
-    ("22", "T", "soon", 4, LATER, "Suspected malfunction at the host."),
+    ("22", "T", "soon", 4, LATER, "Suspected malfunction at the host. At most two retries."),
     ("25", "F", "never", None, SHOP, "The host does not find the original."),
     ("28", "T", "soon", 4, LATER, "The host's files are being updated."),
     (
@@ -144,6 +144,7 @@ BRAND_ROWS: tuple[tuple[str, str, str, str, int | None, str, str], ...] = (
 AGAIN_ROWS: tuple[tuple[str, float, int], ...] = (
     ("06", 1.0, 1),
     ("19", 1.0, 1),
+    ("22", 1.0, 2),  # As 96.
     ("90", 30.0, 1),
     ("91", 1.0, 2),
     ("96", 1.0, 2),

@@ -34,7 +34,7 @@ from counterfoil.payments.refusals import (
 from counterfoil.payments.road import Road
 from counterfoil.payments.screening import judge_answer, screen
 from counterfoil.routing.routes import LinkDown, NoRoute, Route
-from counterfoil.routing.rules import Wanted
+from counterfoil.routing.rules import BIN_DIGITS, Wanted
 from counterfoil.store.database import DatabaseAway
 from counterfoil.store.writer import QueueFull
 
@@ -98,7 +98,8 @@ async def _take(order: Order, fingerprint: bytes, road: Road) -> Taken:
         send_by=road.clock.now() + timedelta(seconds=road.timers.send_seconds),
         screened=await screen(order, road),
     )
-    wanted = Wanted(brand(order.card.number), order.card.bin, order.currency.code)
+    number = order.card.number
+    wanted = Wanted(brand(number), number[:BIN_DIGITS], order.currency.code)
     passed_by: list[str] = []
     while len(passed_by) < ROUTE_TRIES_MAX and road.clock.monotonic() < begun.send_before:
         try:
@@ -253,14 +254,16 @@ async def _ask(order: Order, plan: Plan, road: Road) -> Payment:
     """
     Ask the acquirer, again if a technical "no" may be, and commit what came of it.
     """
+    said: Answered | None = None
     outcome = await _request(order, plan, road)
     for asked in range(road.routes.settings.technical_retries_max):
         another = await _another(outcome, asked, order, plan, road)
         if another is None:
             break
-        plan = another
+        assert isinstance(outcome, Answered), "only an answer is followed by another try"
+        plan, said = another, outcome
         outcome = await _request(order, plan, road)
-    return await _conclude(outcome, order, plan, road)
+    return await _conclude(outcome, order, plan, road, said=said)
 
 
 async def _request(order: Order, plan: Plan, road: Road) -> Outcome:
@@ -305,7 +308,7 @@ async def _another(
         another = await plan_at(road.routes.again(plan.route), order, plan.begun, road)
         another = msgspec.structs.replace(another, payment_id=plan.payment_id)
         return another if await _committed(outcome, order, plan, another, road) else None
-    except (NothingWritten, DatabaseAway, QueueFull) as error:
+    except (NothingWritten, LinkDown, DatabaseAway, QueueFull) as error:
         log.warning("not_asked_again", payment=plan.payment_id.hex, reason=str(error))
         return None
 
@@ -319,8 +322,18 @@ async def _committed(answer: Answered, order: Order, plan: Plan, another: Plan, 
     return payment.changed_by == step.event_id  # The COMMIT was in doubt, and it was ours.
 
 
-async def _conclude(outcome: Outcome, order: Order, plan: Plan, road: Road) -> Payment:
-    conclusion = conclude(outcome, order, plan.payment_id, plan.trace, road)
+async def _conclude(
+    outcome: Outcome, order: Order, plan: Plan, road: Road, *, said: Answered | None
+) -> Payment:
+    """
+    Commit what became of the last try; one that was never sent leaves what was *said* before it.
+    """
+    if said is not None and isinstance(outcome, NotSent):
+        conclusion = conclude(said, order, plan.payment_id, plan.trace, road)
+        # The answer is kept already, beside the try that it answers.
+        conclusion = msgspec.structs.replace(conclusion, mti=None, content=None)
+    else:
+        conclusion = conclude(outcome, order, plan.payment_id, plan.trace, road)
     conclusion = judge_answer(conclusion, plan.begun.screened, order)
     if conclusion.to_state is State.APPROVED and order.kind is Kind.AUTHORIZATION:
         until = conclusion.at + timedelta(days=plan.route.hold_days)

@@ -4,7 +4,8 @@ Screen a payment: by the merchant's rules, by the block list, and by the network
 Stands between the *order* and the *intent*: what is refused here is written as a declined
 payment, in the same statement and under the same key as any other, and never reaches the
 network. AVS and CVV are known only after the issuer has approved: what the rules do not
-accept is given back in the same durable step as its outcome.
+accept is given back in the same durable step as its outcome. A verification holds nothing; one
+that they do not accept is declined.
 """
 
 import ipaddress
@@ -32,7 +33,7 @@ from counterfoil.payments.order import Order
 from counterfoil.payments.policy import Policy, Velocity
 from counterfoil.payments.refusals import NothingWritten
 from counterfoil.payments.road import Road
-from counterfoil.payments.screened import Result, Rule, written_results
+from counterfoil.payments.screened import Result, Rule, Verdict, written_results
 from counterfoil.store.payments import Conclusion
 from counterfoil.store.screening import Counted, Known, Look
 from counterfoil.store.writer import QueueFull
@@ -137,6 +138,13 @@ def judge_answer(said: Conclusion, screened: Screened, order: Order) -> Conclusi
     Also marks what counts: a decline against the card, an outage against nobody.
     """
     refusals = _verification_refusals(said, screened.policy, order)
+    if said.to_state is State.VERIFIED and refusals:  # Nothing is held: there is nothing to undo.
+        said = msgspec.structs.replace(
+            said,
+            to_state=State.DECLINED,
+            cause=Cause.SCREENED,
+            screening=written_results(refusals),
+        )
     if said.to_state is State.APPROVED and refusals:
         said = msgspec.structs.replace(
             said,
@@ -207,15 +215,16 @@ def _velocity(
 
 
 def _verification_refusals(said: Conclusion, policy: Policy, order: Order) -> list[Result]:
-    if order.kind not in (Kind.SALE, Kind.AUTHORIZATION):
+    if order.kind not in TRIES:
         return []
+    result: Verdict = "refused" if order.kind is Kind.VERIFICATION else "reversed"
     found = []
     address = avs(said.avs_result, brand(order.card.number))
     if address in policy.avs_refused:
-        found.append(Result("avs", "reversed", AVS_WORDS[address]))
+        found.append(Result("avs", result, AVS_WORDS[address]))
     code = cvv(said.cvv_result)
     if code in policy.cvv_refused:
-        found.append(Result("cvv", "reversed", CVV_WORDS[code]))
+        found.append(Result("cvv", result, CVV_WORDS[code]))
     return found
 
 

@@ -59,6 +59,12 @@ class Pace:
         """
         self._tokens -= number
 
+    def give_back(self) -> None:
+        """
+        Note that one of those was not sent after all.
+        """
+        self._tokens += 1
+
 
 class OwedPace:
     """

@@ -16,7 +16,7 @@ import msgspec
 from counterfoil.clock import Clock
 from counterfoil.config import Acquirer, RouteRule, Routing
 from counterfoil.network.message import Fields
-from counterfoil.network.outcome import Outcome
+from counterfoil.network.outcome import NotSent, Outcome
 from counterfoil.network.requests import Station, name_and_place
 from counterfoil.payments.payment import Merchant
 from counterfoil.routing.health import Ask, Breaker
@@ -74,6 +74,17 @@ class Route(msgspec.Struct, frozen=True):
     hold_days: int = 7
 
 
+class Known:
+    """
+    A merchant's terminals, until when they are remembered, and whose turn it is.
+    """
+
+    def __init__(self, stations: list[Station], until: float, turn: int) -> None:
+        self.stations = stations
+        self.until = until
+        self.turn = turn
+
+
 class Routes:
     """
     Chooses the way for a payment.
@@ -99,8 +110,7 @@ class Routes:
         known = {name: acquirers[name] for name in links if name in acquirers}
         self._paces = {name: Pace(each.payments_per_second_max) for name, each in known.items()}
         self._owed = {name: OwedPace(each.owed_per_second_max) for name, each in known.items()}
-        self._stations: OrderedDict[UUID, tuple[float, list[Station]]] = OrderedDict()
-        self._turn = 0
+        self._stations: OrderedDict[UUID, Known] = OrderedDict()
 
     async def choose(
         self, merchant: Merchant, wanted: Wanted | None = None, passed_by: Collection[str] = ()
@@ -138,9 +148,15 @@ class Routes:
     def again(self, route: Route) -> Route:
         """
         Return *route* for one more request of a payment whose first one was answered.
+
+        Raises:
+            LinkDown: The link has its fill of new payments.
         """
-        ask = self._breakers[route.station.acquirer].again(self._clock.monotonic())
-        return msgspec.structs.replace(route, ask=ask)
+        now, acquirer = self._clock.monotonic(), route.station.acquirer
+        if not self._paces[acquirer].room(now):
+            raise LinkDown("more payments come at once than the acquirer is sent")
+        self._paces[acquirer].take()
+        return msgspec.structs.replace(route, ask=self._breakers[acquirer].again(now))
 
     def owed_room(self, acquirer: str, share: Share) -> int:
         """
@@ -158,15 +174,19 @@ class Routes:
         """
         Learn from what became of the request that went by *route*; only the first word counts.
         """
-        breaker = self._breakers[route.station.acquirer]
-        breaker.told(route.ask, outcome, self._clock.monotonic())
+        self._ended(route, outcome)
 
     def abandoned(self, route: Route) -> None:
         """
         Note that nobody will tell any more what became of the request, if nobody has told yet.
         """
-        breaker = self._breakers[route.station.acquirer]
-        breaker.told(route.ask, None, self._clock.monotonic())
+        self._ended(route, None)
+
+    def _ended(self, route: Route, outcome: Outcome | None) -> None:
+        acquirer = route.station.acquirer
+        if not route.ask.is_told and (outcome is None or isinstance(outcome, NotSent)):
+            self._paces[acquirer].give_back()
+        self._breakers[acquirer].told(route.ask, outcome, self._clock.monotonic())
 
     def health(self) -> dict[str, str]:
         """
@@ -182,15 +202,15 @@ class Routes:
         """
         Return the terminals that may take the payment, those to be tried first in front.
         """
-        stations = await self._stations_of(merchant)
-        usable = [each for each in stations if each.acquirer in self._links]
+        known = await self._known(merchant)
+        usable = [each for each in known.stations if each.acquirer in self._links]
         if not usable:
             raise NoRoute(
                 "this merchant has no terminal at a configured acquirer: add one with "
                 "`counterfoil merchant terminal`"
             )
-        self._turn += 1
-        start = self._turn % len(usable)
+        known.turn += 1
+        start = known.turn % len(usable)
         in_turn = usable[start:] + usable[:start]
         named = acquirers_for(self._rules, merchant.merchant_id, wanted) if wanted else None
         if named is None:
@@ -210,7 +230,7 @@ class Routes:
         Raises:
             NoRoute: The terminal or its acquirer is no longer there.
         """
-        for each in await self._stations_of(merchant):
+        for each in (await self._known(merchant)).stations:
             if each.acquirer == acquirer and each.terminal_id == terminal_id:
                 return each
         raise NoRoute(f"terminal {terminal_id} of acquirer {acquirer} is not configured any more")
@@ -227,11 +247,11 @@ class Routes:
         except KeyError:
             raise NoRoute(f"acquirer {acquirer} is not configured") from None
 
-    async def _stations_of(self, merchant: Merchant) -> list[Station]:
+    async def _known(self, merchant: Merchant) -> Known:
         now = self._clock.monotonic()
         kept = self._stations.get(merchant.merchant_id)
-        if kept and kept[0] > now:
-            return kept[1]
+        if kept and kept.until > now:
+            return kept
         place = name_and_place(merchant.name, merchant.city, merchant.region, merchant.country)
         stations = [
             Station(
@@ -246,7 +266,9 @@ class Routes:
             for terminal in await self._merchants.terminals(merchant.merchant_id)
             if (settings := self._acquirers.get(terminal.acquirer))
         ]
-        self._stations[merchant.merchant_id] = (now + REMEMBER_SECONDS, stations)
+        known = Known(stations, now + REMEMBER_SECONDS, kept.turn if kept else 0)
+        self._stations[merchant.merchant_id] = known
+        self._stations.move_to_end(merchant.merchant_id)
         if len(self._stations) > MERCHANTS_KEPT_MAX:
             self._stations.popitem(last=False)
-        return stations
+        return known

@@ -13,7 +13,7 @@ import msgspec
 from counterfoil import ids
 from counterfoil.config import RouteRule
 
-BIN_DIGITS = 6
+BIN_DIGITS = 8  # As issuers have had them since 2022; a rule may name fewer.
 
 
 class Wanted(msgspec.Struct, frozen=True):
