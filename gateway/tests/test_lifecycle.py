@@ -182,6 +182,38 @@ def test_what_is_possible_is_said(
         captured_minor=captured,
         released_minor=released,
         refunded_minor=refunded,
+        in_open_batch=True,
+        may_go_on=True,
+    )
+
+    assert found == names
+
+
+@pytest.mark.parametrize(
+    ("kind", "state", "captured", "refunded", "names"),
+    [
+        (Kind.SALE, State.APPROVED, 0, 0, ("refuse", "undo")),
+        (Kind.SALE, State.CAPTURED, 4200, 0, ("refund", "undo")),
+        (Kind.SALE, State.CAPTURED, 4200, 1, ("refund", "undo")),
+        (Kind.AUTHORIZATION, State.AUTHORIZED, 0, 0, ("void", "undo")),
+        (Kind.AUTHORIZATION, State.CAPTURED, 4000, 0, ("void", "refund", "undo")),
+        (Kind.AUTHORIZATION, State.CAPTURED, 4200, 0, ("refund", "undo")),
+        (Kind.CREDIT, State.CAPTURED, 0, 4200, ()),
+    ],
+)
+def test_what_is_too_late_is_not_possible(
+    kind: Kind, state: State, captured: int, refunded: int, names: tuple[str, ...]
+) -> None:
+    """Its batch is closed, its hold or the time to claim it is over."""
+    found = possible(
+        state,
+        kind,
+        authorized_minor=0 if kind is Kind.CREDIT else 4200,
+        captured_minor=captured,
+        released_minor=0,
+        refunded_minor=refunded,
+        in_open_batch=False,
+        may_go_on=False,
     )
 
     assert found == names

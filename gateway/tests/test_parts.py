@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 from counterfoil.payments import commands, movements
-from counterfoil.payments.capture import CAPTURES_MAX
 from counterfoil.payments.lifecycle import Kind, State
 from counterfoil.payments.movements import Done
-from counterfoil.payments.payment import Movement, Payment, held_minor
+from counterfoil.payments.payment import CAPTURES_MAX, Movement, Payment, held_minor
 from counterfoil.payments.refusals import AmountTooLarge, NotNow
 from counterfoil.store.database import Database
 from ledger_day import ClosingLink, Day, audited, close_batch, forward

@@ -96,7 +96,7 @@ async def test_the_merchant_reads_why_and_the_shopper_does_not(stage: Stage) -> 
     await rules(stage, card=Velocity(seconds=3600, payments_max=1))
     await stage.take()
 
-    answer = payment_answer(await stage.take(), "test")
+    answer = payment_answer(await stage.take(), "test", ())
 
     assert answer.charged is False
     assert answer.decline is not None
@@ -334,7 +334,7 @@ async def test_what_must_never_be_tried_again_is_not(stage: Stage, card: Card, s
     """Refused before the network; the decline itself says so too."""
     stage.link.script.append(step)
     declined = await stage.take(card=card)
-    answer = payment_answer(declined, "test")
+    answer = payment_answer(declined, "test", ())
 
     again = await stage.take(card=card)
 
@@ -359,7 +359,7 @@ async def test_the_same_order_is_not_paid_twice(stage: Stage) -> None:
     (result,) = results_of(second)
     assert (result.rule, result.result) == ("duplicate", "refused")
     assert f"pay_{first.payment_id.hex}" in result.words
-    answer = payment_answer(second, "test")
+    answer = payment_answer(second, "test", ())
     assert answer.decline is not None
     assert "paid already" in answer.decline.shopper_message
     assert len(stage.link.asked) == 1
@@ -535,7 +535,7 @@ async def test_an_approval_that_the_rules_do_not_accept_goes_back(
     assert payment.acknowledge_by is None
     assert await stage.causes(payment) == ["requested", "screened"]
     assert (owed["kind"], owed["reason_code"], owed["state"]) == ("reversal", "17", "owed")
-    answer = payment_answer(payment, "test")
+    answer = payment_answer(payment, "test", ())
     assert answer.charged is False
     assert answer.decline is not None
     assert answer.decline.merchant_message == f"Declined by the shop's rules. {words}"

@@ -21,7 +21,7 @@ from counterfoil.api.bodies import (
 )
 from counterfoil.network.response_codes import Retry, advice, meaning
 from counterfoil.network.response_table import TRY_OTHER
-from counterfoil.payments.lifecycle import State, charged, possible
+from counterfoil.payments.lifecycle import State, charged
 from counterfoil.payments.payment import Change, Movement, Payment
 from counterfoil.payments.screened import Result, results_of, stopped
 
@@ -40,9 +40,11 @@ def as_json(body: msgspec.Struct | dict[str, Any], status: int = 200) -> Respons
     )
 
 
-def payment_answer(payment: Payment, mode: Literal["test", "live"]) -> PaymentAnswer:
+def payment_answer(
+    payment: Payment, mode: Literal["test", "live"], possible: tuple[str, ...]
+) -> PaymentAnswer:
     """
-    Return *payment* as its merchant sees it.
+    Return *payment* as its merchant sees it; *possible* names the calls that it allows now.
     """
     return PaymentAnswer(
         id=ids.written(ids.PAYMENT, payment.payment_id),
@@ -58,7 +60,7 @@ def payment_answer(payment: Payment, mode: Literal["test", "live"]) -> PaymentAn
         released_minor=payment.released_minor,
         held_minor=payment.authorized_minor - payment.captured_minor - payment.released_minor,
         refunded_minor=payment.refunded_minor,
-        possible=list(possible_now(payment)),
+        possible=list(possible),
         order=payment.order_number,
         description=payment.description,
         customer_email=payment.customer_email,
@@ -84,33 +86,18 @@ def payment_answer(payment: Payment, mode: Literal["test", "live"]) -> PaymentAn
     )
 
 
-def possible_now(payment: Payment) -> tuple[str, ...]:
-    """
-    Return the names of the calls that *payment* allows now.
-    """
-    return possible(
-        payment.state,
-        payment.kind,
-        authorized_minor=payment.authorized_minor,
-        captured_minor=payment.captured_minor,
-        released_minor=payment.released_minor,
-        refunded_minor=payment.refunded_minor,
-    )
-
-
 def whole_answer(
-    payment: Payment,
-    mode: Literal["test", "live"],
+    shown: PaymentAnswer,
     *,
     movements: list[Movement],
     history: list[Change],
     messages: list[asyncpg.Record],
 ) -> PaymentAnswer:
     """
-    Return *payment* with its movements, its history and its masked messages.
+    Return the payment that is *shown* with its movements, its history and its masked messages.
     """
     return msgspec.structs.replace(
-        payment_answer(payment, mode),
+        shown,
         movements=[_movement(each) for each in movements],
         states=[_state(each) for each in history],
         messages=[

@@ -17,11 +17,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from counterfoil import ids
 from counterfoil.api import openapi
-from counterfoil.api.answers import as_json, payment_answer, possible_now
+from counterfoil.api.answers import as_json
 from counterfoil.api.bodies import Health, Readiness
 from counterfoil.api.desk import Desk
 from counterfoil.api.operations import OPERATIONS, Endpoint
 from counterfoil.api.problems import Problem, answer
+from counterfoil.api.showing import show, show_as_remembered
 from counterfoil.logs import filter_card_numbers
 from counterfoil.outside.doors import DoorsClosed
 from counterfoil.payments import refusals
@@ -36,6 +37,12 @@ WELL_FORMED = re.compile(r"[A-Za-z0-9_.-]{8,64}")  # A client's own request id.
 HSTS = "max-age=31536000; includeSubDomains"
 
 log = structlog.get_logger("api")
+
+_CONFLICTS: dict[type[refusals.NotNow], str] = {
+    refusals.NotChargedAnyMore: "payment_reversed",
+    refusals.CaptureTooLate: "capture_too_late",
+    refusals.AmountTooLarge: "amount_too_large",
+}
 
 Checks = Callable[[], Awaitable[Readiness]]
 Call = Callable[[Request], Awaitable[Response]]
@@ -115,23 +122,17 @@ class _Calls:
             return await call(request)
         except Problem as problem:
             return answer(problem, request_id)
+        except refusals.NotNow as refusal:
+            return answer(await _conflict(refusal, self._desk), request_id)
         except Exception as error:  # noqa: BLE001 - what is left becomes a problem, and is logged.
-            return answer(_problem(error, self._desk, request_id), request_id)
+            return answer(_problem(error, request_id), request_id)
 
 
-def _problem(error: Exception, desk: Desk, request_id: str) -> Problem:
+def _problem(error: Exception, request_id: str) -> Problem:
     """
     Return what a refusal of a use case looks like to a client.
     """
     match error:
-        case refusals.NotChargedAnyMore():
-            return _conflict("payment_reversed", error, desk)
-        case refusals.CaptureTooLate():
-            return _conflict("capture_too_late", error, desk)
-        case refusals.AmountTooLarge():
-            return _conflict("amount_too_large", error, desk)
-        case refusals.NotNow():
-            return _conflict("state_conflict", error, desk)
         case refusals.PaymentUnknown():
             return Problem("not_found", "This merchant has no payment with this id.")
         case refusals.KeyReused():
@@ -166,15 +167,22 @@ def _problem(error: Exception, desk: Desk, request_id: str) -> Problem:
     return Problem("internal_error", "Tell the operator this request id.")
 
 
-def _conflict(code: str, error: refusals.NotNow, desk: Desk) -> Problem:
-    payment: Payment = error.payment
-    names = possible_now(payment)
+async def _conflict(refusal: refusals.NotNow, desk: Desk) -> Problem:
+    """
+    Return a refusal that says what the payment is and what is possible, as far as can be known:
+    without a database it is a refusal all the same.
+    """
+    payment: Payment = refusal.payment
+    try:
+        shown = await show(payment, desk)
+    except DatabaseAway:
+        shown = show_as_remembered(payment, desk)
     return Problem(
-        code,
-        f"{error}; possible now: {', '.join(names) or 'nothing'}",
+        _CONFLICTS.get(type(refusal), "state_conflict"),
+        f"{refusal}; possible now: {', '.join(shown.possible) or 'nothing'}",
         state=payment.state.value,
-        possible=names,
-        payment=payment_answer(payment, desk.mode),
+        possible=tuple(shown.possible),
+        payment=shown,
     )
 
 

@@ -323,7 +323,7 @@ class PaymentAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """
     A payment. `charged` is null while it is not decided whether the cardholder pays; a credit
     never charges. `amount_minor` was asked for, `authorized_minor` approved; `held_minor` can still
-    be captured. `possible` names the calls that its state allows now.
+    be captured. `possible` names the calls that it allows now.
 
     `movements`, `states` and `messages` are left out of lists and of answers on the way to an
     approval; `undone` is only in the answer to an undo. `hold_until` is when a hold lapses.

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from counterfoil import ids
-from counterfoil.api.answers import as_json, payment_answer, undone_answer, whole_answer
+from counterfoil.api.answers import as_json, undone_answer, whole_answer
 from counterfoil.api.bodies import (
     AmountRequest,
     CaptureRequest,
@@ -29,6 +29,7 @@ from counterfoil.api.orders import CardRequest, actor_of, order_of, session_of
 from counterfoil.api.paging import page_request
 from counterfoil.api.problems import Problem
 from counterfoil.api.reading import idempotency_key, read
+from counterfoil.api.showing import show, show_all, show_claimed
 from counterfoil.ids import UnreadableId
 from counterfoil.payments import acknowledge as acknowledging
 from counterfoil.payments import movements
@@ -86,7 +87,7 @@ async def _taken(request: Request, desk: Desk, kind: type[CardRequest]) -> Respo
     status = 201 if taken.first else 200
     if payment.state is State.PROCESSING:
         status = 202
-    return as_json(payment_answer(payment, desk.mode), status)
+    return as_json(await show(payment, desk), status)
 
 
 async def _under_way(order: Order, desk: Desk) -> Response:
@@ -103,7 +104,7 @@ async def _under_way(order: Order, desk: Desk) -> Response:
     payment = await desk.road.store.payment(order.merchant.merchant_id, use.payment_id)
     assert payment is not None, "a key that was claimed has its payment"
     status = 202 if payment.state is State.PROCESSING else 200
-    return as_json(payment_answer(payment, desk.mode), status)
+    return as_json(await show(payment, desk), status)
 
 
 async def get(request: Request, desk: Desk) -> Response:
@@ -127,7 +128,7 @@ async def list_page(request: Request, desk: Desk) -> Response:
     more = len(found) > limit
     shown = found[:limit]
     cursor = ids.written(ids.PAYMENT, shown[-1].payment_id) if more else None
-    return as_json(PageAnswer([payment_answer(each, desk.mode) for each in shown], cursor))
+    return as_json(PageAnswer(await show_all(shown, desk), cursor))
 
 
 async def acknowledge(request: Request, desk: Desk) -> Response:
@@ -148,7 +149,7 @@ async def acknowledge(request: Request, desk: Desk) -> Response:
                 road=road,
             )
         )
-        return as_json(payment_answer(payment, desk.mode))
+        return as_json(await show_claimed(payment, desk))
 
 
 async def refuse(request: Request, desk: Desk) -> Response:
@@ -161,7 +162,7 @@ async def refuse(request: Request, desk: Desk) -> Response:
     payment = await desk.money_task(
         acknowledging.refuse(key.merchant, payment_id, actor=actor_of(key), road=desk.road)
     )
-    return as_json(payment_answer(payment, desk.mode))
+    return as_json(await show(payment, desk))
 
 
 async def capture(request: Request, desk: Desk) -> Response:
@@ -214,8 +215,7 @@ async def _whole(payment: Payment, desk: Desk) -> PaymentAnswer:
     """
     store = desk.road.store
     return whole_answer(
-        payment,
-        desk.mode,
+        await show(payment, desk),
         movements=await store.movements(payment),
         history=await store.history(payment),
         messages=await store.messages(payment),

@@ -11,10 +11,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from counterfoil import ids
-from counterfoil.api.answers import as_json, payment_answer
+from counterfoil.api.answers import as_json
 from counterfoil.api.bodies import PaymentAnswer, PaymentId
 from counterfoil.api.desk import Desk, caller
 from counterfoil.api.paging import LIMIT_DEFAULT, query_of
+from counterfoil.api.showing import show_all
 from counterfoil.store.payments import PAGE_MAX, Unclaimed
 
 
@@ -67,10 +68,12 @@ async def list_unclaimed(request: Request, desk: Desk) -> Response:
     shown = found[: query.limit]
     more = len(found) > query.limit
     cursor = ids.written(ids.PAYMENT, shown[-1].payment.payment_id) if more else None
-    return as_json(UnclaimedPageAnswer([_answer(each, desk) for each in shown], cursor))
+    payments = await show_all([each.payment for each in shown], desk)
+    answers = [_answer(each, seen, desk) for each, seen in zip(shown, payments, strict=True)]
+    return as_json(UnclaimedPageAnswer(answers, cursor))
 
 
-def _answer(found: Unclaimed, desk: Desk) -> UnclaimedAnswer:
+def _answer(found: Unclaimed, shown: PaymentAnswer, desk: Desk) -> UnclaimedAnswer:
     payment, left = found.payment, None
     if found.reversed_at is None:
         assert payment.acknowledge_by is not None, "an approval waits until a time"
@@ -79,5 +82,5 @@ def _answer(found: Unclaimed, desk: Desk) -> UnclaimedAnswer:
         status="reversed" if left is None else "waiting",
         seconds_left=None if left is None else max(round(left, 1), 0.0),
         reversed_at=found.reversed_at,
-        payment=payment_answer(payment, desk.mode),
+        payment=shown,
     )

@@ -9,11 +9,9 @@ from datetime import datetime
 
 from counterfoil.payments.commands import Command, Done, announce, late_until, once, start
 from counterfoil.payments.lifecycle import Kind, State
-from counterfoil.payments.payment import Payment, held_minor
+from counterfoil.payments.payment import CAPTURES_MAX, Payment, held_minor
 from counterfoil.payments.refusals import AmountTooLarge, CaptureTooLate, NotNow
 from counterfoil.payments.road import Road
-
-CAPTURES_MAX = 99  # Of one authorization: card networks number them with two digits.
 
 
 async def capture(command: Command, road: Road) -> Done:

@@ -166,23 +166,26 @@ def possible(
     captured_minor: int,
     released_minor: int,
     refunded_minor: int,
+    in_open_batch: bool,
+    may_go_on: bool,
 ) -> tuple[str, ...]:
     """
     Return what the merchant can do with a payment now: names of API calls.
 
-    Captured money is voided only while its batch is open, which the amounts do not say: a void
-    that comes too late is refused, and `undo` refunds instead.
+    `in_open_batch`: something that it took or gave stands in a batch that is still open, so that
+    it can be voided. `may_go_on`: it may still be claimed, or captured: its time is not over, nor
+    was it captured as often as may be.
     """
     if state is State.APPROVED:
-        return ("acknowledge", "refuse", "undo")
+        return ("acknowledge", "refuse", "undo") if may_go_on else ("refuse", "undo")
     if state not in CHARGED:
         return ()
     if kind is Kind.CREDIT:
-        return ("void", "undo")
+        return ("void", "undo") if in_open_batch else ()
     held = authorized_minor - captured_minor - released_minor
     legal = {
-        "capture": kind is Kind.AUTHORIZATION and held > 0,
-        "void": held > 0 or refunded_minor == 0,
+        "capture": kind is Kind.AUTHORIZATION and held > 0 and may_go_on,
+        "void": held > 0 or (refunded_minor == 0 and in_open_batch),
         "refund": refunded_minor < captured_minor,
         "undo": held > 0 or refunded_minor < captured_minor,
     }

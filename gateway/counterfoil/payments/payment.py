@@ -8,7 +8,9 @@ from uuid import UUID
 
 import msgspec
 
-from counterfoil.payments.lifecycle import Kind, State
+from counterfoil.payments.lifecycle import Kind, State, possible
+
+CAPTURES_MAX = 99  # Of one authorization: card networks number them with two digits.
 
 
 class Payment(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,6 +72,33 @@ def held_minor(payment: Payment) -> int:
     Return what is authorized and neither captured nor released.
     """
     return payment.authorized_minor - payment.captured_minor - payment.released_minor
+
+
+class Placed(msgspec.Struct, frozen=True):
+    """
+    Where the movements of a payment stand: whether one is in an open batch, and how often the
+    payment was captured.
+    """
+
+    in_open_batch: bool = False
+    captures: int = 0
+
+
+def possible_now(payment: Payment, placed: Placed, at: datetime) -> tuple[str, ...]:
+    """
+    Return the names of the calls that *payment* allows at this time.
+    """
+    until = payment.acknowledge_by if payment.state is State.APPROVED else payment.hold_until
+    return possible(
+        payment.state,
+        payment.kind,
+        authorized_minor=payment.authorized_minor,
+        captured_minor=payment.captured_minor,
+        released_minor=payment.released_minor,
+        refunded_minor=payment.refunded_minor,
+        in_open_batch=placed.in_open_batch,
+        may_go_on=(until is None or at < until) and placed.captures < CAPTURES_MAX,
+    )
 
 
 class Movement(msgspec.Struct, frozen=True, kw_only=True):

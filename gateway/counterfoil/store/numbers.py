@@ -166,6 +166,15 @@ class OpenBatches:
             return await self.number(*key)
         return known.number
 
+    def remembered(
+        self, merchant_id: UUID, acquirer: str, terminal_id: str, currency: str
+    ) -> int | None:
+        """
+        Return the open batch's number if it is remembered: nothing is asked, opened or counted.
+        """
+        known = self._known.get((merchant_id, acquirer, terminal_id, currency))
+        return known.number if known else None
+
     def forget(self, merchant_id: UUID, acquirer: str, terminal_id: str, currency: str) -> None:
         """
         Ask the database again next time: the batch was closed meanwhile.

@@ -5,6 +5,7 @@ Steps that many payments take at once go through a group writer; the rarer ones
 (capture, void, refund) are single statements of the same guarded kind.
 """
 
+from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Any, Literal
 from uuid import UUID
@@ -15,7 +16,7 @@ import msgspec
 from counterfoil.clock import Clock
 from counterfoil.measures import Measures
 from counterfoil.payments.lifecycle import Kind, State
-from counterfoil.payments.payment import Change, Merchant, Movement, Payment
+from counterfoil.payments.payment import Change, Merchant, Movement, Payment, Placed
 from counterfoil.store.database import Database, DatabaseAway, Lock
 from counterfoil.store.screening import Known, Look, ScreeningStore, known_of
 from counterfoil.store.writer import GroupWriter
@@ -454,6 +455,16 @@ class PaymentStore:
             payment.currency,
         )
         return row["batch_number"] if row else None
+
+    async def placed(self, payments: Sequence[Payment]) -> dict[UUID, Placed]:
+        """
+        Return where the movements of *payments*, all of one merchant, stand; none: no entry.
+        """
+        assert len({each.merchant_id for each in payments}) == 1, "payments of one merchant"
+        rows = await self._database.rows(
+            "placed", payments[0].merchant_id, [each.payment_id for each in payments]
+        )
+        return {row["payment_id"]: Placed(row["in_open_batch"], row["captures"]) for row in rows}
 
     async def claim_key(self, *arguments: Any) -> bool:
         """

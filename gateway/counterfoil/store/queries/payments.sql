@@ -536,6 +536,17 @@ WHERE merchant_id = $1 AND payment_id = $2 ORDER BY at LIMIT 1000;
 SELECT * FROM movements WHERE merchant_id = $1 AND payment_id = $2
 ORDER BY movement_id LIMIT 1000;
 
+-- name: placed
+-- Where the movements of some payments stand: whether something that was taken or given is in an
+-- open batch, so that it can be voided, and how often each was captured.
+SELECT m.payment_id, count(*) FILTER (WHERE m.kind = 'capture')::int AS captures,
+    bool_or(m.kind IN ('capture', 'refund') AND m.state = 'pending' AND b.state = 'open')
+        AS in_open_batch
+FROM movements AS m JOIN batches AS b
+    USING (merchant_id, acquirer, terminal_id, currency, batch_number)
+WHERE m.merchant_id = $1 AND m.payment_id = ANY ($2::uuid[])
+GROUP BY m.payment_id;
+
 -- name: messages_of_payment
 -- The masked messages of a payment, oldest first.
 SELECT direction, mti, stan, transmitted_at, content, at
