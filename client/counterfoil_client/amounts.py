@@ -10,6 +10,8 @@ from counterfoil_client.errors import InvalidAmount
 
 AMOUNT_MINOR_MAX = 999_999_999_999  # ISO 8583, DE 4: twelve digits.
 
+_LIMIT = f"an amount is between 1 and {AMOUNT_MINOR_MAX} minor units"
+
 _DECIMAL = re.compile(r"([0-9]{1,12})(?:\.([0-9]{1,12}))?", re.ASCII)
 
 _DECIMALS_0 = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF"
@@ -49,7 +51,7 @@ def minor_units(amount: int | str, currency: str) -> int:
             f"never a {type(amount).__name__}"
         )
     if not 1 <= minor <= AMOUNT_MINOR_MAX:
-        raise InvalidAmount(f"an amount is between 1 and {AMOUNT_MINOR_MAX} minor units")
+        raise InvalidAmount(_LIMIT)
     return minor
 
 
@@ -75,6 +77,8 @@ def _decimals(currency: str) -> int:
 
 def _from_decimal(text: str, currency: str, decimals: int) -> int:
     match = _DECIMAL.fullmatch(text)
+    if match is None and re.fullmatch(r"[0-9]{13,}(\.[0-9]*)?", text, re.ASCII):
+        raise InvalidAmount(_LIMIT)
     if match is None:
         raise InvalidAmount("a decimal amount is digits with at most one point, like '42.00'")
     whole, fraction = match[1], match[2] or ""

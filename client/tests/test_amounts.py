@@ -43,6 +43,15 @@ def test_minor_units_and_their_decimal_string_are_the_same_amount(minor: int, co
     assert minor_units(text, code) == minor_units(minor, code) == minor
 
 
+@pytest.mark.parametrize("text", ["999999999999999", "10000000000.00", "0", "9" * 40])
+def test_an_amount_out_of_range_is_told_the_range(text: str) -> None:
+    """
+    Of digits alone, however many.
+    """
+    with pytest.raises(InvalidAmount, match="between 1 and 999999999999 minor units"):
+        minor_units(text, "USD")
+
+
 @given(currencies, st.integers(1, 6))
 def test_too_many_decimals_are_refused(code: str, extra: int) -> None:
     """

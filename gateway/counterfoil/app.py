@@ -7,6 +7,7 @@ waits for: the sweep, the advices, the e-mails. Both stand on the same road.
 
 import asyncio
 import contextlib
+import os
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
@@ -179,15 +180,25 @@ async def open_database(configuration: Configuration) -> AsyncIterator[Database]
     else:
         embedded = EmbeddedPostgres(configuration.folder / "postgres")
         if not embedded.is_running():
-            raise DatabaseAway(
-                "the embedded database is not running: start everything with `counterfoil up`, or "
-                "only it with `counterfoil database`, or set DATABASE_URL"
-            )
+            raise DatabaseAway(_not_running(configuration))
         database = await Database.open(**embedded.dsn_parameters(), size_max=size)
     try:
         yield database
     finally:
         await database.close()
+
+
+def _not_running(configuration: Configuration) -> str:
+    """
+    Return what to do, and where the database was looked for: another may run all the same.
+    """
+    named = os.environ.get("COUNTERFOIL_CONFIG", "not set")
+    return (
+        "the embedded database is not running: start everything with `counterfoil up`, or only it "
+        "with `counterfoil database`, or set DATABASE_URL. It was looked for in the state folder "
+        f"{configuration.folder} (COUNTERFOIL_CONFIG is {named}): "
+        "if it runs elsewhere, name that configuration with --config FILE"
+    )
 
 
 @asynccontextmanager

@@ -17,6 +17,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from counterfoil.config_words import in_words
+
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Mode = Literal["test", "live"]
 Brand = Literal[
@@ -249,7 +251,8 @@ def load(path: Path | None, environment: Mapping[str, str] | None = None) -> Con
     try:
         configuration = msgspec.convert(content, Configuration, strict=False)
     except msgspec.ValidationError as error:
-        raise ConfigurationRefused(f"{path or 'environment'}: {error}") from error
+        said = in_words(str(error), Configuration)
+        raise ConfigurationRefused(f"{path or 'environment'}: {said}") from error
     _check(configuration)
     return configuration
 
@@ -304,8 +307,19 @@ def _check(configuration: Configuration) -> None:
         _check_route(number, rule, set(names))
     if (configuration.api.certificate is None) != (configuration.api.private_key is None):
         raise ConfigurationRefused("api.certificate and api.private_key go together")
+    _check_database(configuration.database.url)
     if configuration.mode == "live":
         _check_live(configuration)
+
+
+def _check_database(url: str | None) -> None:
+    # The URL itself may hold a password: only its scheme is said.
+    if url is not None and not url.startswith(("postgresql://", "postgres://")):
+        scheme = url.partition("://")[0] if "://" in url else "no scheme"
+        raise ConfigurationRefused(
+            f"[database] url (or DATABASE_URL) has {scheme[:20]!r}: expected PostgreSQL's, "
+            "postgresql://USER@HOST:PORT/NAME"
+        )
 
 
 def _check_link(acquirer: Acquirer) -> None:

@@ -94,6 +94,16 @@ def test_a_parameter_that_is_wrong_is_named(query: str, param: str) -> None:
     assert KINDS[caught.value.code].status == 400
 
 
+def test_a_wrong_value_of_a_few_is_told_which_there_are() -> None:
+    """With the parameter's name, and without the value: that is the caller's."""
+    with pytest.raises(Problem) as caught:
+        asked("state=nonsense")
+
+    assert caught.value.detail.startswith("state: One of ")
+    assert "captured" in caught.value.detail
+    assert "nonsense" not in caught.value.detail
+
+
 @given(
     st.lists(
         st.tuples(st.sampled_from(NAMES) | st.text(max_size=10), st.text(max_size=40)), max_size=3

@@ -204,6 +204,7 @@ def test_a_database_that_is_away_is_said(tmp_path: Path, command: str):
     embedded = counterfoil(*command.split(), config=path)
 
     refused(embedded, "the embedded database is not running: .*`counterfoil up`")
+    assert f"looked for in the state folder {tmp_path}/state (COUNTERFOIL_CONFIG" in embedded.stderr
     if command == "serve":
         return  # A configured one may be recovering from a crash: it is waited for.
     other = counterfoil(*command.split(), config=path, DATABASE_URL=url)

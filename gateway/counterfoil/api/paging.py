@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, Meta, UnsetType, inspect
 from starlette.requests import Request
 
 from counterfoil import ids
@@ -101,7 +101,23 @@ def query_of(request: Request, kind: type[Query]) -> Query:
         return msgspec.convert(values, kind)
     except msgspec.ValidationError as error:
         found = explained(str(error))
-        raise Problem("query_invalid", found.detail, param=found.param) from None
+        raise Problem("query_invalid", _named(found, kind), param=found.param) from None
+
+
+def _named(found: Problem, kind: type[msgspec.Struct]) -> str:
+    """
+    Return what is wrong with which parameter; one of a few values is told which those are.
+    """
+    names = {each.name: each.type for each in inspect.type_info(kind).fields}  # type: ignore[attr-defined]
+    values = _values(names.get(found.param or ""))
+    said = f"One of {', '.join(values)}." if values else found.detail
+    return f"{found.param}: {said}" if found.param else said
+
+
+def _values(kind: inspect.Type | None) -> list[str]:
+    if isinstance(kind, inspect.UnionType):
+        return [value for each in kind.types for value in _values(each)]
+    return [str(each) for each in kind.values] if isinstance(kind, inspect.LiteralType) else []
 
 
 def _each_once(pairs: list[tuple[str, str]], names: tuple[str, ...]) -> dict[str, Any]:
