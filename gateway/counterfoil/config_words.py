@@ -99,9 +99,9 @@ def _expected(steps: list[str], root: type[msgspec.Struct]) -> str:
 
 
 def _range(kind: Any) -> str:
-    low = f"above {kind.gt:g}" if kind.gt is not None else f"from {kind.ge:,}"
-    return f"{low} to {kind.le:,}"
+    low = f"above {kind.gt:g}" if kind.gt is not None else f"from {kind.ge}"
+    return f"{low} to {kind.le}"
 
 
 def _length(low: int | None, high: int | None, what: str) -> str:
-    return f" of {low or 0} to {high:,} {what}" if high is not None else ""
+    return f" of {low or 0} to {high} {what}" if high is not None else ""

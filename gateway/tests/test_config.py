@@ -159,7 +159,7 @@ def test_a_setting_that_is_wrong_is_refused_by_name(written, text: str, named: s
         ("mod = 'test'", "mod is no setting: did you mean mode?"),
         ("[api]\nprot = 443", "[api] prot is no setting: did you mean port?"),
         ("[vault]\nx = 1", "[vault] x is no setting: there is key_file, accept_key_file_in_live"),
-        ("[api]\nport = 70000", "[api] port is wrong: expected a whole number from 0 to 65,535"),
+        ("[api]\nport = 70000", "[api] port is wrong: expected a whole number from 0 to 65535"),
         ("[timers]\nsend_seconds = 0", "send_seconds is wrong: expected a number above 0 to 30"),
         ("[webhooks]\nallow_loopback = 'maybe'", "allow_loopback is wrong: expected true or false"),
         ("[acquirer]\nname = 'x'", "acquirer is wrong: expected tables: write [[acquirer]] for"),

@@ -210,3 +210,22 @@ async def _post(url: str) -> Posted:
         return await poster.post(url, {"content-type": "application/json"}, b"{}")
     finally:
         await poster.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("https://10.0.0.1/hook", "10.0.0.1 is an address in a private or reserved network"),
+        ("http://192.168.1.5:8080/", "192.168.1.5 is an address in a private or reserved network"),
+        ("https://[fd00::1]/", "fd00::1 is an address in a private or reserved network"),
+        ("https://127.0.0.1/", "127.0.0.1 is an address of this machine"),
+        ("https://8.8.8.8/", "An address is no name"),
+        ("https://user@shop.example/", "Send an https URL"),
+    ],
+)
+def test_an_address_that_is_refused_is_told_what_it_is(url: str, words: str) -> None:
+    """Private, ours, or simply no name."""
+    with pytest.raises(AddressRefused) as caught:
+        check_url(url, loopback=False)
+
+    assert str(caught.value).startswith(words)

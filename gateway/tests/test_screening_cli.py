@@ -80,7 +80,11 @@ def test_rules_are_set_one_by_one_and_shown(screening: Command, paid: tuple[str,
         "amount_minor_max": 5000000,
     }
     assert (shown["declines_max"], shown["declines_seconds"]) == (3, 600)
-    assert "duplicate_seconds: 300" in screening("show", merchant).stdout
+    words = screening("show", merchant).stdout
+    assert "duplicate_seconds: 300" in words
+    assert "avs_refused: no_match, none" in words
+    assert "cvv_refused: off" in words
+    assert "(" not in words
 
 
 @pytest.mark.parametrize(

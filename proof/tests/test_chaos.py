@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from counterfoil_proof.chaos.blows import FROZEN, KILLED, blows
+from counterfoil_proof.chaos.command import chaos
 from counterfoil_proof.chaos.proxy import Proxy
 from counterfoil_proof.chaos.verdict import Audited, Verdict, laid_beside
 from counterfoil_proof.demo.ports import LOOPBACK
@@ -209,3 +210,17 @@ def test_an_order_that_was_paid_without_a_charge_is_counted(tmp_path: Path) -> N
     books.close()
 
     assert laid_beside(tmp_path) == (3, 1, 0, 1)
+
+
+def test_a_folder_that_cannot_be_written_is_told_with_what_to_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Which path, why, and that another may be chosen."""
+    (tmp_path / "file").touch()
+
+    with pytest.raises(SystemExit):
+        chaos(state=tmp_path / "file" / "run")
+
+    said = capsys.readouterr().err
+    assert "choose a folder of your own with --state" in said
+    assert str(tmp_path / "file") in said

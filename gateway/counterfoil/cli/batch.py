@@ -292,10 +292,17 @@ def _print(found: list[dict[str, Any]], *, json: bool, none: str) -> None:
     if json:
         say_json(found)
     elif found:
-        rows = [[str(each[name]) for name in _COLUMNS] for each in found]
+        rows = [[_text(each[name]) for name in _COLUMNS] for each in found]
         table(list(_COLUMNS), rows)
     else:
         say(none)
+
+
+def _text(value: object) -> str:
+    """
+    Return a cell; a batch that is not closed has no totals and no time of it yet.
+    """
+    return "-" if value is None else str(value)
 
 
 _COLUMNS = ("merchant", "batch", "state", "items", "net", "opened_at", "closed_at")

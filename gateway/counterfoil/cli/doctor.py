@@ -4,6 +4,7 @@
 
 import asyncio
 import sys
+from datetime import datetime
 
 import asyncpg
 import msgspec
@@ -89,7 +90,8 @@ async def _database(database: Database, settings: Configuration) -> list[Finding
     findings.append(await _settings(processes))
     findings.append(await _clock(processes, clock))
     findings.append(await _vault(database, settings))
-    findings += _alive(await processes.alive(clock.now()))
+    alive = await processes.alive(clock.now())
+    findings += _alive(alive, settings.timers.lease_seconds, clock)
     findings.append(await _owed(AdviceStore(database, processes.process_id, clock), clock))
     findings.append(await _unclaimed(processes, clock))
     findings.append(await _quarantine(database))
@@ -143,13 +145,26 @@ async def _vault(database: Database, settings: Configuration) -> Finding:
     return Finding("vault", True, "the key file opens it")
 
 
-def _alive(rows: list[asyncpg.Record]) -> list[Finding]:
+def _alive(rows: list[asyncpg.Record], lease_seconds: float, clock: SystemClock) -> list[Finding]:
+    """
+    Say which processes hold a lease and when each last renewed it: one that was killed holds its
+    own until that ends.
+    """
     findings = []
     for kind in ("gateway", "worker"):
-        pids = [str(row["pid"]) for row in rows if row["kind"] == kind]
-        seen = f"pid {', '.join(pids)}" if pids else "none runs: start `counterfoil up`"
+        pids = [
+            f"pid {row['pid']} (last sign of life "
+            f"{_silent_seconds(row['lease_until'], lease_seconds, clock):.0f} s ago)"
+            for row in rows
+            if row["kind"] == kind
+        ]
+        seen = ", ".join(pids) or "none runs: start `counterfoil up`"
         findings.append(Finding(f"{kind} processes", bool(pids), seen))
     return findings
+
+
+def _silent_seconds(lease_until: datetime, lease_seconds: float, clock: SystemClock) -> float:
+    return max(0.0, lease_seconds - (lease_until - clock.now()).total_seconds())
 
 
 async def _owed(advices: AdviceStore, clock: SystemClock) -> Finding:

@@ -5,7 +5,9 @@ Other packages add commands through the entry point group `counterfoil.commands`
 sandbox's `demo` comes that way.
 """
 
+import inspect
 import sys
+from collections.abc import Callable
 from importlib.metadata import entry_points
 
 import cyclopts
@@ -56,12 +58,37 @@ def main() -> None:
     if sys.argv[1:2] in ([], ["--help"], ["-h"]):
         _load_all()
     try:
-        app(sys.argv[1:])
+        app(sys.argv[1:], error_formatter=_complaint)
     except Exception as error:
         if not _is_refusal(error):
             raise
         sys.stderr.write(f"counterfoil: {error}\n")
         sys.exit(EXIT_REFUSED)
+
+
+def _complaint(error: cyclopts.CycloptsError) -> object:
+    """
+    Return what is wrong with a command line; a word that is missing is named as the usage does.
+    """
+    if isinstance(error, cyclopts.MissingArgumentError) and error.argument and error.target:
+        words = _words(error.target)
+        missing = error.argument.name.removeprefix("--").upper()
+        if missing in words and error.keyword is None:
+            command = " ".join(("counterfoil", *(error.command_chain or ()), *words))
+            said = f"{missing} is missing, or a word before it: write {command}"
+            return cyclopts.CycloptsPanel(said)
+    return cyclopts.CycloptsPanel(error)
+
+
+def _words(command: Callable[..., object]) -> list[str]:
+    """
+    Return the words that a command takes without an option's name, as its usage writes them.
+    """
+    return [
+        each.name.rstrip("_").replace("_", "-").upper()
+        for each in inspect.signature(command).parameters.values()
+        if each.kind is not each.KEYWORD_ONLY
+    ]
 
 
 def _load_all() -> None:

@@ -145,7 +145,7 @@ def show(merchant: str, *, json: JsonOption = False, config: ConfigOption = None
             for each in value:
                 say("  " + "  ".join(f"{key} {text}" for key, text in each.items()))
         else:
-            say(f"{name}: {value}")
+            say(f"{name}: {_word(value)}")
 
 
 @app.command
@@ -195,7 +195,11 @@ def set_(
         say_json({"id": merchant, **shown})
         return
     for name, value in shown.items():
-        say(f"{name}: {value}")
+        say(f"{name}: {_word(value)}")
+
+
+def _word(value: object) -> str:
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
 async def require_merchant(database: Database, merchant_id: UUID | None) -> None:

@@ -197,7 +197,7 @@ def blocks(
 
 
 def _said(value: object) -> str:
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return ", ".join(value) or OFF_WORD
     if isinstance(value, dict):
         return "  ".join(f"{name} {each}" for name, each in value.items() if each is not None)

@@ -54,7 +54,7 @@ def check_url(url: str, *, loopback: bool) -> None:
         AddressRefused: Another form, plain HTTP, or a name that means this machine.
     """
     if len(url) > URL_CHARACTERS_MAX or not re.match(URL, url):
-        raise AddressRefused(FORM)
+        raise AddressRefused(_private(url) or FORM)
     parts = urlsplit(url)
     host = (parts.hostname or "").lower().rstrip(".")
     if parts.scheme != "https" and not loopback:
@@ -64,6 +64,20 @@ def check_url(url: str, *, loopback: bool) -> None:
         )
     if (host == "localhost" or host.endswith(".localhost")) and not loopback:
         raise AddressRefused("This name means the gateway's own machine; use a public one.")
+
+
+def _private(url: str) -> str | None:
+    """
+    Return what is wrong with a URL of an address that is not everybody's, in words.
+    """
+    try:
+        address = ipaddress.ip_address(urlsplit(url).hostname or "")
+    except ValueError:
+        return None
+    if allowed(str(address), loopback=False):
+        return f"An address is no name, and has no certificate. {FORM}"
+    kind = "of this machine" if address.is_loopback else "in a private or reserved network"
+    return f"{address} is an address {kind}: webhooks go to public hosts only. {FORM}"
 
 
 def allowed(address: str, *, loopback: bool) -> bool:

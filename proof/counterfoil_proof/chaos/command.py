@@ -81,8 +81,10 @@ def chaos(
     try:
         with sandbox.alone(folder):
             found = asyncio.run(_run(folder, seconds, seed, tell))
-    except (ProgramError, ports.NoPortFree, sandbox.FolderInUse, OSError) as fault:
+    except (ProgramError, ports.NoPortFree, sandbox.FolderInUse) as fault:
         _refuse(f"{fault}")
+    except OSError as fault:
+        _refuse(_not_here(fault, folder))
     except KeyboardInterrupt:
         _refuse("stopped by Ctrl-C; everything that was started has ended")
     if json:
@@ -286,6 +288,18 @@ def _teller() -> Tell:
         sys.stderr.flush()
 
     return tell
+
+
+def _not_here(fault: OSError, folder: Path) -> str:
+    """
+    Return what to do when something cannot be written, or not begun.
+    """
+    if fault.filename is None:
+        return f"{fault}"
+    return (
+        f"{fault.filename}: {fault.strerror}. Everything of a run is written below {folder}: make "
+        "that possible, or choose a folder of your own with --state"
+    )
 
 
 def _refuse(sentence: str) -> NoReturn:
