@@ -192,11 +192,11 @@ def _not_running(configuration: Configuration) -> str:
     """
     Return what to do, and where the database was looked for: another may run all the same.
     """
-    named = os.environ.get("COUNTERFOIL_CONFIG", "not set")
+    named = os.environ.get("COUNTERFOIL_CONFIG") or "not set"
     return (
         "the embedded database is not running: start everything with `counterfoil up`, or only it "
         "with `counterfoil database`, or set DATABASE_URL. It was looked for in the state folder "
-        f"{configuration.folder} (COUNTERFOIL_CONFIG is {named}): "
+        f"{configuration.folder} (COUNTERFOIL_CONFIG: {named}): "
         "if it runs elsewhere, name that configuration with --config FILE"
     )
 

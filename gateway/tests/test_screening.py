@@ -558,7 +558,7 @@ async def test_a_verification_that_the_rules_do_not_accept_is_declined(
     assert await stage.causes(payment) == ["requested", "screened"]
     assert refusals(payment) == [("cvv", "refused")]
     assert await stage.advices() == []
-    answer = payment_answer(payment, "test")
+    answer = payment_answer(payment, "test", ())
     assert answer.decline is not None
     assert answer.decline.merchant_message == (
         "Declined by the shop's rules. The security code does not fit."

@@ -69,8 +69,10 @@ def show(merchant: str, *, json: JsonOption = False, config: ConfigOption = None
     if json:
         say_json(content)
         return
+    say(f"version: {kept.version}" if kept.version else "version: 0, nobody has set rules yet")
     for name, value in content.items():
-        say(f"{name}: {_said(value)}")
+        if name not in ("version", "by", "at") or (kept.version and name != "version"):
+            say(f"{name}: {_said(value)}")
 
 
 @app.command(name="set")
