@@ -9,8 +9,9 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -100,17 +101,24 @@ int fdatasync(int fd) {
 """
 
 
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that the server's user reaches; pytest closes its own at any start of a run."""
+    folder = Path(tempfile.mkdtemp(dir="/var/tmp"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
 @pytest.mark.skipif(COMPILER is None, reason="a disk that fails is a shim in C: no compiler here")
 async def test_f29_a_disk_that_does_not_keep_the_log_stops_the_database_and_commits_nothing(
-    tmp_path: Path,
+    tmp_path: Path, open_folder: Path
 ) -> None:
     """An error of fdatasync is a PANIC, never a commit; what was acknowledged is there again."""
-    source, shim, fails = tmp_path / "shim.c", tmp_path / "shim.so", tmp_path / "fails"
+    source, shim, fails = (open_folder / name for name in ("shim.c", "shim.so", "fails"))
     source.write_text(FAILING_DISK)
     compiled = [str(COMPILER), "-shared", "-fPIC", "-o", str(shim), str(source), "-ldl"]
     await asyncio.to_thread(subprocess.run, compiled, check=True)
-    for folder in (tmp_path, *list(tmp_path.parents)[:3]):
-        folder.chmod(folder.stat().st_mode | 0o011)  # The server's user must reach the shim.
     shim.chmod(0o755)
     environment = {"LD_PRELOAD": str(shim), "FAILS_WHEN": str(fails)}
     with own_postgres(tmp_path / "postgres", environment=environment) as (embedded, server):
