@@ -44,7 +44,7 @@ KINDS = {Share.TAKING_BACK: TAKING_BACK, Share.GOING_ON: GOING_ON}
 PACE_SECONDS = 0.05
 SPACING_SECONDS = (5, 15, 30, 60, 300)  # protocols 1.7: the last one for ever.
 SPACING_JITTER = 0.2
-UNKNOWN_ORIGINAL_TRIES_MIN = 2
+UNKNOWN_ORIGINAL_DENIALS_MIN = 3  # A host that fails over may not find it for a while.
 DENIALS_MIN = 10  # Of what it had approved: about half an hour of them.
 LEASE_MARGIN_SECONDS = 15.0
 
@@ -299,7 +299,8 @@ def verdict(advice: Advice, code: str, now: datetime) -> str | None:
     Return `accepted`, `refused`, or None for "try again later".
 
     A reversal never ends refused. Response 25 (original not found) ends one only after
-    the late window and two tries: until then the original may still be on its way. Of what
+    the late window and when it was said UNKNOWN_ORIGINAL_DENIALS_MIN times: until then the
+    original may still be on its way, or the host may have lost sight of it. Of what
     the acquirer had approved it is a contradiction, and believed only after DENIALS_MIN of them.
     """
     if advice.kind in TAKING_BACK:
@@ -308,9 +309,9 @@ def verdict(advice: Advice, code: str, now: datetime) -> str | None:
         if code == response_codes.LESS_REMAINS and _lowers_a_hold(advice):
             return "accepted"  # It has lapsed there: less of it is left than we leave.
         unknown = code == response_codes.REVERSAL_ORIGINAL_UNKNOWN
-        waited = now >= advice.late_until and advice.attempts + 1 >= UNKNOWN_ORIGINAL_TRIES_MIN
-        believed = not advice.was_approved or advice.denials + 1 >= DENIALS_MIN
-        return "accepted" if unknown and waited and believed else None
+        needed = DENIALS_MIN if advice.was_approved else UNKNOWN_ORIGINAL_DENIALS_MIN
+        believed = now >= advice.late_until and advice.denials + 1 >= needed
+        return "accepted" if unknown and believed else None
     if code in response_codes.ADVICE_ACCEPTED:
         return "accepted"
     return None if code in response_codes.ADVICE_TRY_AGAIN else "refused"
