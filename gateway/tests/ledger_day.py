@@ -192,6 +192,7 @@ async def close_batch(stage: Stage) -> None:
     for _ in range(3):
         stage.clock.move(1)
         await closer.step()
+        await closer.finish()  # Two batches close side by side: neither is half-way afterwards.
 
 
 async def audited(stage: Stage) -> None:
