@@ -10,7 +10,8 @@ import pytest
 from counterfoil.ledger.audit import Audit
 from counterfoil.ledger.rules import RULES
 from counterfoil.payments.acknowledge import refuse
-from counterfoil.payments.movements import refund, void
+from counterfoil.payments.lifecycle import Kind
+from counterfoil.payments.movements import capture, refund, void
 from counterfoil.payments.payment import Payment
 from counterfoil.store.database import Database
 from counterfoil.store.queries import query
@@ -172,6 +173,23 @@ async def refused_refund(day: Day, part: int | None = None) -> tuple[Payment, as
     return payment, found
 
 
+async def two_refused_refunds(day: Day) -> tuple[Payment, list[asyncpg.Record]]:
+    """Void one capture of an authorization, then another in the next batch: all is refused."""
+    stage = day.stage
+    payment = await stage.paid(amount_minor=5500, kind=Kind.AUTHORIZATION)
+    for amount in (3000, 2000):  # More than is held then: a void of as much is of the capture.
+        await capture(stage.command(payment, amount_minor=amount), stage.road)
+        stage.clock.move(1)
+        await forward(stage)
+        await void(stage.command(payment, amount_minor=amount), stage.road)
+        stage.link.script += [says("40"), says("57")]
+        stage.clock.move(1)
+        await forward(stage)
+    found = await stage.sql(FOUND + " ORDER BY opened_at", stage.merchant.merchant_id)
+    assert [each["amount_minor"] for each in found] == [3000, 2000]
+    return payment, found
+
+
 async def ended(
     day: Day, found: asyncpg.Record, *, outside: bool, taken: int | None = None
 ) -> bool:
@@ -228,12 +246,55 @@ async def test_what_the_merchant_refunded_meanwhile_is_not_given_back_twice(
     for amount, is_all in ((200, False), (300, True)):
         await refund(day.stage.command(payment, amount_minor=amount), day.stage.road)
         assert not await ended(day, found, outside=outside)
+        assert not await settlement.resolve_finding(*resolving), "the acquirer may refuse it yet"
+        day.stage.clock.move(1)
+        await forward(day.stage)
         assert await settlement.resolve_finding(*resolving) is is_all
 
-    await forward(day.stage)
     assert (await day.stage.read(payment)).refunded_minor == 500
     audited = await day.audit()
     assert audited.agrees, audited.differences
+
+
+async def test_one_refund_of_the_merchant_settles_one_finding(database: Database) -> None:
+    """Two parts are owed: whoever gave one of them back still owes the other."""
+    day = await Day.begun(database)
+    stage = day.stage
+    payment, (first, second) = await two_refused_refunds(day)
+    settlement = SettlementStore(database)
+
+    async def resolved(found: asyncpg.Record) -> bool:
+        at = stage.clock.now()
+        return await settlement.resolve_finding(
+            found["merchant_id"], found["finding_id"], at, "by the shop"
+        )
+
+    told = []
+    for amount in (3000, 2000):
+        await refund(stage.command(payment, amount_minor=amount), stage.road)
+        stage.clock.move(1)
+        await forward(stage)
+        told.append([await resolved(first), await resolved(second)])
+
+    assert told == [[True, False], [False, True]]
+    audited = await day.audit()
+    assert audited.agrees, audited.differences
+
+
+async def test_a_refund_of_the_merchant_that_is_refused_too_settles_nothing(
+    database: Database,
+) -> None:
+    """It has not reached the cardholder."""
+    day = await Day.begun(database)
+    payment, found = await refused_refund(day, 500)
+    await refund(day.stage.command(payment, amount_minor=500), day.stage.road)
+    day.stage.link.script.append(says("57"))
+    day.stage.clock.move(1)
+    await forward(day.stage)
+
+    resolving = (found["merchant_id"], found["finding_id"], day.stage.clock.now(), "by the shop")
+    assert not await SettlementStore(database).resolve_finding(*resolving)
+    assert await ended(day, found, outside=False)
 
 
 async def test_an_amount_that_was_approved_is_not_corrected(database: Database) -> None:

@@ -98,7 +98,8 @@ async def why_not_resolved(database: Database, merchant_id: UUID, finding_id: UU
     return (
         "the cardholder is still owed this money, so a note alone does not end it: "
         "`counterfoil settlement refund-again` asks the acquirer anew, `counterfoil settlement "
-        "returned` records that it went back otherwise"
+        "returned` records that it went back otherwise. Refunds that the merchant made since count "
+        "when the acquirer has accepted them, each for one finding"
     )
 
 

@@ -71,9 +71,6 @@ class RefusedRefundStore:
         Raises:
             DatabaseAway: In doubt; the same again changes nothing if it was done.
         """
-        finding = await self.read(merchant_id, finding_id)
-        if finding is None or finding.payment_id is None:
-            return False
         word = "Returned otherwise, says" if decision.outside else "Asked again by"
         row = await self._database.row(
             "end_refused_refund",
@@ -86,6 +83,6 @@ class RefusedRefundStore:
             f"{word} {decision.actor}: {decision.note}",
             decision.taken_minor,
             decision.outside,
-            lock=Lock("lock_payments", ([merchant_id], [finding.payment_id])),
+            lock=Lock("lock_payment_of_finding", (merchant_id, finding_id)),
         )
         return row is not None

@@ -13,7 +13,7 @@ from uuid import UUID
 import asyncpg
 
 from counterfoil.store.booking import Booking, BookingRefused, Kept
-from counterfoil.store.database import IN_DOUBT, Database, DatabaseAway
+from counterfoil.store.database import IN_DOUBT, Database, DatabaseAway, Lock
 
 BATCHES_ASKED_MAX = 1_000
 MERCHANTS_ASKED_MAX = 10_000
@@ -125,7 +125,14 @@ class SettlementStore:
         Note that a person has cleared a finding up; False when it was not open.
         """
         return bool(
-            await self._database.rows("resolve_finding", merchant_id, finding_id, at, resolution)
+            await self._database.rows(
+                "resolve_finding",
+                merchant_id,
+                finding_id,
+                at,
+                resolution,
+                lock=Lock("lock_payment_of_finding", (merchant_id, finding_id)),
+            )
         )
 
     @asynccontextmanager

@@ -5,6 +5,14 @@ JOIN unnest($1::uuid[], $2::uuid[]) AS n (merchant_id, payment_id) USING (mercha
 ORDER BY p.merchant_id, p.payment_id
 FOR NO KEY UPDATE OF p;
 
+-- name: lock_payment_of_finding
+-- Lock the payment that a finding is about, if it is about one, before a statement about both.
+SELECT p.payment_id FROM findings AS f
+JOIN movements AS c ON c.merchant_id = f.merchant_id AND c.movement_id = f.movement_id
+JOIN payments AS p ON p.merchant_id = c.merchant_id AND p.payment_id = c.payment_id
+WHERE f.merchant_id = $1 AND f.finding_id = $2
+FOR NO KEY UPDATE OF p;
+
 -- name: capture
 -- Take part or all of what is held: claim the key, move the payment, put the capture into the open
 -- batch. With `is_final` the rest of the hold goes back at once.

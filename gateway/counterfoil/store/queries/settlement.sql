@@ -265,17 +265,37 @@ WHERE f.merchant_id = $1 AND f.kind = n.kind AND f.subject = n.subject AND f.sta
 
 -- name: resolve_finding
 -- A person has cleared it up; no row when it was not open. A refused refund that stands for a void or
--- reversal is still owed, unless the merchant has given that much back by itself since.
+-- reversal is still owed, unless the merchant has given that much back by itself since and the
+-- acquirer has taken it; what another such finding was resolved with counts for that one only.
+WITH found AS MATERIALIZED (
+    SELECT f.*, c.payment_id FROM findings AS f
+    LEFT JOIN movements AS c ON c.merchant_id = f.merchant_id AND c.movement_id = f.movement_id
+    WHERE f.merchant_id = $1 AND f.finding_id = $2 AND f.state = 'open'
+), refused AS MATERIALIZED (
+    -- Of the same payment: since when each was found, and whether it was ended by refunds.
+    SELECT c.movement_id, c.amount_minor, min(e.opened_at) AS since,
+        c.state = 'failed' AND bool_and(e.state = 'resolved') AS by_refunds
+    FROM found JOIN movements AS c USING (merchant_id, payment_id)
+    JOIN findings AS e ON e.merchant_id = c.merchant_id AND e.movement_id = c.movement_id
+        AND e.kind = 'refund_refused'
+    GROUP BY c.movement_id, c.amount_minor, c.state
+), given AS MATERIALIZED (
+    SELECT r.amount_minor, r.created_at FROM found JOIN movements AS r USING (merchant_id, payment_id)
+    WHERE r.kind = 'refund' AND r.idempotency_key IS NOT NULL AND EXISTS (
+        SELECT 1 FROM advices AS a
+        WHERE a.merchant_id = r.merchant_id AND a.payment_id = r.payment_id
+          AND a.movement_id = r.movement_id AND a.kind = 'refund' AND a.state = 'accepted')
+)
 UPDATE findings AS f SET state = 'resolved', resolved_at = $3, resolution = $4
+FROM found
 WHERE f.merchant_id = $1 AND f.finding_id = $2 AND f.state = 'open'
-  AND (f.kind <> 'refund_refused' OR f.amount_minor <= (
-    SELECT sum(r.amount_minor)
-    FROM movements AS c JOIN movements AS r USING (merchant_id, payment_id)
-    WHERE c.merchant_id = f.merchant_id AND c.movement_id = f.movement_id AND r.kind = 'refund'
-      AND r.idempotency_key IS NOT NULL AND r.state NOT IN ('undone', 'failed')
-      AND r.created_at >= (SELECT min(first.opened_at) FROM findings AS first
-        WHERE first.merchant_id = f.merchant_id AND first.movement_id = f.movement_id
-          AND first.kind = f.kind)))
+  AND (f.kind <> 'refund_refused' OR (
+    f.amount_minor <= (SELECT sum(amount_minor) FROM given
+        WHERE created_at >= (SELECT since FROM refused WHERE movement_id = f.movement_id))
+    AND f.amount_minor
+        + (SELECT COALESCE(sum(amount_minor), 0) FROM refused WHERE by_refunds)
+        <= (SELECT sum(amount_minor) FROM given
+            WHERE created_at >= (SELECT min(since) FROM refused))))
 RETURNING f.finding_id;
 
 -- name: book_transfers
