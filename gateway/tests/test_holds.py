@@ -159,6 +159,30 @@ async def test_the_release_of_a_hold_that_lapsed_at_the_host_too_comes_to_an_end
     assert (await stage.read(payment)).state is State.EXPIRED
 
 
+@pytest.mark.parametrize("captured_minor", [0, 1000])
+async def test_a_host_that_has_forgotten_a_lapsed_hold_has_denied_no_approval(
+    stage: Stage, captured_minor: int
+) -> None:
+    """Nobody is told of a contradiction, and it is not asked ten times: a hold lapses."""
+    payment = await held(stage)
+    if captured_minor:
+        command = stage.command(payment, amount_minor=captured_minor)
+        await movements.capture(command, stage.road)
+        await forward(stage)
+    stage.clock.move(HOLD_DAYS * DAY_SECONDS)
+    await sweep(stage.road)
+    stage.link.script.extend([says("25")] * 3)
+    for _ in range(3):
+        await forward(stage)
+        stage.clock.move(601)
+
+    assert {each["state"] for each in await stage.advices()} == {"accepted"}
+    found = await stage.sql(
+        "SELECT kind FROM findings WHERE merchant_id = $1", stage.merchant.merchant_id
+    )
+    assert found == []
+
+
 async def test_two_sweeps_at_once_release_a_hold_once(stage: Stage) -> None:
     """The guarded UPDATE decides."""
     payment = await held(stage)

@@ -26,10 +26,10 @@ class Advice(msgspec.Struct, frozen=True, kw_only=True):
     """
     One advice that we hold the lease of, with what its message needs.
 
-    `was_approved`: we have seen the acquirer's yes, and no hold has lapsed since; `denials`: how
-    often it has said afterwards that it does not know it. `was_captured`: what it takes back was
-    captured, and the acquirer has it in a batch. `about_*` name the capture that a release lowers,
-    `remaining_minor` is what remains of its original.
+    `was_approved`: we have seen the acquirer's yes to what is taken back, and it is more than the
+    rest of a hold; `denials`: how often it has said since that it does not know it.
+    `was_captured`: what it takes back was captured, and the acquirer has it in a batch. `about_*`
+    name the capture that a release lowers, `remaining_minor` is what remains of its original.
     """
 
     merchant_id: UUID

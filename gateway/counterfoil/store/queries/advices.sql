@@ -38,8 +38,9 @@ WHERE a.merchant_id = $1 AND a.advice_id = ANY($2::uuid[]) AND a.state = 'owed'
   AND p.merchant_id = a.merchant_id AND p.payment_id = a.payment_id
 RETURNING a.*, p.kind AS payment_kind, p.currency, p.card_token, p.acquirer, p.terminal_id,
     p.stan AS original_stan, p.transmitted_at AS original_transmitted_at, p.rrn AS original_rrn,
-    p.local_time, p.approval_code, 
-    p.authorized_minor > 0 AND p.state <> 'expired' AS was_approved, v.key_id, v.nonce, v.ciphertext,
+    p.local_time, p.approval_code, v.key_id, v.nonce, v.ciphertext,
+    -- The rest of a hold does not count: it lapses, and the host may rightly have forgotten it.
+    p.authorized_minor > 0 AND NOT (a.kind = 'release' AND a.movement_id IS NULL) AS was_approved,
     EXISTS (SELECT 1 FROM movements AS taken
         WHERE taken.merchant_id = a.merchant_id AND taken.payment_id = a.payment_id
           AND taken.kind = 'capture' AND CASE a.kind
@@ -240,6 +241,7 @@ WITH input AS MATERIALIZED (
     JOIN payments AS p ON p.merchant_id = m.merchant_id AND p.payment_id = m.payment_id
     WHERE m.kind IN ('reversal', 'void', 'release') AND m.advice_state = 'accepted'
       AND a.response_code = '25' AND m.authorized_minor > 0
+      AND NOT (m.kind = 'release' AND m.movement_id IS NULL)
     ON CONFLICT DO NOTHING
 )
 SELECT merchant_id, payment_id FROM moved;
