@@ -178,3 +178,21 @@ async def test_a_port_that_is_taken_stops_no_payment(capsys: pytest.CaptureFixtu
 def test_the_page_is_of_the_type_that_scrapers_expect() -> None:
     """Prometheus 3 refuses a page whose type it does not know."""
     assert metrics.CONTENT_TYPE.startswith("text/plain; version=0.0.4")
+
+
+async def test_a_fault_of_the_monitors_server_is_logged_and_stops_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the process does beside it goes on, and ends as it would have."""
+
+    async def broken(*_: object, **__: object) -> None:
+        raise OSError("no more descriptors")
+
+    monkeypatch.setattr("uvicorn.Server.serve", broken)
+    async with monitors.listening({}, "127.0.0.1", free_port()):
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        said = capsys.readouterr().out
+
+    assert "metrics_not_served" in said
+    assert "OSError" in said

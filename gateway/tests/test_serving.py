@@ -3,6 +3,7 @@ The gateway process: its port, its announcement, and its end.
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -94,6 +95,26 @@ async def test_an_idle_client_does_not_hold_up_the_end(
 
     await asyncio.wait_for(serving, 10)
     idle.close()
+
+
+async def test_of_two_that_start_at_once_one_says_that_the_port_is_taken(
+    stage: Stage, identity: Identity, tmp_path: Path
+) -> None:
+    """Both could bind: neither listened yet. In the same words as any other program."""
+    api = await Api.of(stage)
+    with contextlib.closing(bind("127.0.0.1", 0)) as first:
+        port = first.getsockname()[1]
+        with contextlib.closing(bind("127.0.0.1", port)) as second:
+            first.listen()
+            with pytest.raises(PortTaken, match=rf"port {port}: .*COUNTERFOIL_API_PORT"):
+                await serve(
+                    api.desk,
+                    ready,
+                    listener=second,
+                    identity=identity,
+                    serving_path=tmp_path / "serving.json",
+                )
+    assert not (tmp_path / "serving.json").exists()
 
 
 def test_a_port_that_is_taken_is_said() -> None:

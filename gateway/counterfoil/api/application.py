@@ -22,7 +22,7 @@ from counterfoil.api.bodies import Health, Readiness
 from counterfoil.api.desk import Desk
 from counterfoil.api.operations import OPERATIONS, Endpoint
 from counterfoil.api.problems import Problem, answer
-from counterfoil.api.showing import show, show_as_remembered
+from counterfoil.api.showing import show
 from counterfoil.logs import filter_card_numbers
 from counterfoil.outside.doors import DoorsClosed
 from counterfoil.payments import refusals
@@ -169,14 +169,10 @@ def _problem(error: Exception, request_id: str) -> Problem:
 
 async def _conflict(refusal: refusals.NotNow, desk: Desk) -> Problem:
     """
-    Return a refusal that says what the payment is and what is possible, as far as can be known:
-    without a database it is a refusal all the same.
+    Return a refusal that says what the payment is and what is possible.
     """
     payment: Payment = refusal.payment
-    try:
-        shown = await show(payment, desk)
-    except DatabaseAway:
-        shown = show_as_remembered(payment, desk)
+    shown = await show(payment, desk)
     return Problem(
         _CONFLICTS.get(type(refusal), "state_conflict"),
         f"{refusal}; possible now: {', '.join(shown.possible) or 'nothing'}",

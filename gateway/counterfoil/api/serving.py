@@ -18,6 +18,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from counterfoil.api.application import application
 from counterfoil.api.bodies import Readiness
 from counterfoil.api.desk import Desk
+from counterfoil.listening import SERVER_OPTIONS, bound
 from counterfoil.tls import Identity, server_context
 
 BACKLOG = 2048
@@ -48,7 +49,11 @@ async def serve(
 ) -> None:
     """
     Serve HTTPS on *listener* until SIGINT or SIGTERM, then finish what is under way.
+
+    Raises:
+        PortTaken: Another program has begun to listen there meanwhile.
     """
+    _listen(listener)
     listening = asyncio.create_task(desk.keys.listen())
     server = _server(application(desk, checks), identity, desk.feed.end_waits)
     _announce(serving_path, listener)
@@ -169,16 +174,9 @@ class _Server(uvicorn.Server):
 def _server(app: object, identity: Identity, on_exit: Callable[[], None]) -> uvicorn.Server:
     config = uvicorn.Config(
         app,  # type: ignore[arg-type]
-        loop="none",
+        **SERVER_OPTIONS,
         http=_Bounded,
-        ws="none",
-        lifespan="off",
-        interface="asgi3",
-        log_config=None,
-        access_log=False,
-        server_header=False,
         date_header=True,
-        proxy_headers=False,
         ssl_certfile=str(identity.certificate),
         ssl_keyfile=str(identity.private_key),
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
@@ -193,24 +191,34 @@ def _server(app: object, identity: Identity, on_exit: Callable[[], None]) -> uvi
 
 def bind(host: str, port: int) -> socket.socket:
     """
-    Take the port, before anything else is begun; nobody is listened to yet.
+    Bind the port, before anything else is begun; nobody is listened to yet.
 
     Raises:
-        PortTaken: Another program listens there.
+        PortTaken: Another program listens there. One that only starts, as we do, is met later:
+            `serve` raises the same then.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((host, port))
+        return bound(host, port)
     except OSError as error:
-        listener.close()
-        raise PortTaken(
-            f"cannot listen on {host} port {port}: {error.strerror}. Stop the other program, or "
-            "set [api] port (COUNTERFOIL_API_PORT)"
-        ) from error
-    listener.setblocking(False)
-    return listener
+        raise _taken(host, port, error) from error
+
+
+def _listen(listener: socket.socket) -> None:
+    """
+    Begin to listen: another program may have begun between then and now.
+    """
+    try:
+        listener.listen(BACKLOG)
+    except OSError as error:
+        host, port = listener.getsockname()[:2]
+        raise _taken(host, port, error) from error
+
+
+def _taken(host: str, port: int, error: OSError) -> PortTaken:
+    return PortTaken(
+        f"cannot listen on {host} port {port}: {error.strerror}. Stop the other program, or set "
+        "[api] port (COUNTERFOIL_API_PORT)"
+    )
 
 
 def _retract(path: Path) -> None:

@@ -13,6 +13,7 @@ from counterfoil.api.bodies import PaymentAnswer
 from counterfoil.api.desk import Desk
 from counterfoil.payments.lifecycle import CHARGED
 from counterfoil.payments.payment import Payment, Placed, possible_now
+from counterfoil.store.database import DatabaseAway
 
 YOUNG = timedelta(seconds=10)
 
@@ -21,9 +22,13 @@ _NOWHERE = Placed()
 
 async def show(payment: Payment, desk: Desk) -> PaymentAnswer:
     """
-    Return *payment* as its merchant sees it.
+    Return *payment* as its merchant sees it; without a database, by what this process remembers:
+    what was done is told all the same.
     """
-    return (await show_all([payment], desk))[0]
+    try:
+        return (await show_all([payment], desk))[0]
+    except DatabaseAway:
+        return show_as_remembered(payment, desk)
 
 
 async def show_all(payments: Sequence[Payment], desk: Desk) -> list[PaymentAnswer]:

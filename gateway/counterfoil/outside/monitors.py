@@ -16,6 +16,8 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from counterfoil.listening import SERVER_OPTIONS, bound
+
 LISTENERS_CONNECTIONS_MAX = 32
 KEEP_ALIVE_SECONDS = 5
 STOP_SECONDS_MAX = 2.0
@@ -59,38 +61,30 @@ async def listening(pages: Pages, host: str, port: int) -> AsyncIterator[None]:
     server = _Server(
         uvicorn.Config(
             _application(pages),
-            loop="none",
+            **SERVER_OPTIONS,
             http="httptools",
-            ws="none",
-            lifespan="off",
-            interface="asgi3",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=int(STOP_SECONDS_MAX),
             limit_concurrency=LISTENERS_CONNECTIONS_MAX,
         )
     )
     serving = asyncio.create_task(server.serve(sockets=[listener]))
+    serving.add_done_callback(_ended)
     log.info("metrics_served", host=host, port=listener.getsockname()[1])
     try:
         yield
     finally:
         server.should_exit = True
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(serving, STOP_SECONDS_MAX)
+        _, late = await asyncio.wait({serving}, timeout=STOP_SECONDS_MAX)
+        for each in late:
+            each.cancel()
 
 
 def _bind(host: str, port: int) -> socket.socket | None:
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((host, port))
+        listener = bound(host, port)
         listener.listen(LISTENERS_CONNECTIONS_MAX)
     except OSError as error:
-        listener.close()
         log.error(
             "metrics_not_served",
             host=host,
@@ -98,8 +92,12 @@ def _bind(host: str, port: int) -> socket.socket | None:
             reason=f"{error.strerror}: choose another port in [metrics]; payments go on",
         )
         return None
-    listener.setblocking(False)
     return listener
+
+
+def _ended(serving: "asyncio.Task[None]") -> None:
+    if not serving.cancelled() and (fault := serving.exception()):
+        log.error("metrics_not_served", reason=f"{type(fault).__name__}; payments go on")
 
 
 def _application(pages: Pages) -> ASGIApp:

@@ -50,7 +50,7 @@ async def acknowledge(
     )
     began = road.clock.monotonic()
     if claimed := await road.store.acknowledge(acknowledgment):
-        log.info(
+        log.debug(
             "payment.confirmed",
             payment=payment_id.hex,
             rrn=claimed.rrn,
