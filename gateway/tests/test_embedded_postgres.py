@@ -19,7 +19,7 @@ from typing import Any
 
 import asyncpg
 import pytest
-from counterfoil.store import postgres_folder, postgres_launch, postgres_user
+from counterfoil.store import embedded, postgres_folder, postgres_launch, postgres_user
 from counterfoil.store.embedded import SAFETY_SETTINGS, EmbeddedPostgres
 from counterfoil.store.postgres_folder import BALLAST_BYTES, UNFINISHED, PostgresFolder
 from counterfoil.store.postgres_user import EmbeddedPostgresError
@@ -228,6 +228,30 @@ async def test_f30_a_crashed_backend_ends_the_server_and_the_next_start_has_what
     assert status == 1
     assert "restart_after_crash" in first.log.read_text()
     assert number == 7
+
+
+def test_a_stop_that_comes_while_the_server_is_handed_over_begins_with_a_fast_shutdown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Not with the next step at once, which would leave a recovery to the next start."""
+    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    sent: list[int] = []
+    monkeypatch.setattr(signal, "pidfd_send_signal", lambda _, number: sent.append(number))
+
+    class Interrupted(embedded._StopSignals):
+        """Gets the signal just when the server's handle is there."""
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            super().__setattr__(name, value)
+            if name == "_server" and value is not None:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    stopping = Interrupted()
+    stopping.forward_to(os.getpid())
+    stopping.end()
+
+    assert sent == [embedded.STOPPING[0][0]]
+    assert {each: signal.getsignal(each) for each in before} == before
 
 
 HASTY = """import signal, sys

@@ -162,6 +162,25 @@ async def test_only_what_has_grown_is_looked_at(installation: Installation) -> N
     assert [[row["name"] for row in rows] for rows in grown] == [[], ["payments", "transfers"], []]
 
 
+async def test_a_table_that_is_locked_is_looked_at_in_the_next_round(
+    installation: Installation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And nobody is told before that it was."""
+    gateway, worker = installation
+    stage = await Stage.set_up(gateway)
+    await stage.paid()
+    await lay(worker, stage.merchant.merchant_id, 1, ["payments", "transfers"])
+    async with gateway.acquire() as other, other.transaction():
+        await other.execute("LOCK TABLE payments IN SHARE UPDATE EXCLUSIVE MODE")
+        await look_at_grown(worker)
+        first = capsys.readouterr().out
+    await look_at_grown(worker)
+    second = capsys.readouterr().out
+
+    assert ("table=transfers" in first, "table=payments" in first) == (True, False)
+    assert ("table=transfers" in second, "table=payments" in second) == (False, True)
+
+
 async def test_every_table_that_grows_is_one_of_ours(installation: Installation) -> None:
     """A name that the schema does not know would be looked for in vain, and nobody would notice."""
     async with installation.worker.acquire() as connection:

@@ -27,7 +27,7 @@ from counterfoil.clock import SystemClock
 from counterfoil.config import Configuration
 from counterfoil.outside import backup as backups
 from counterfoil.outside.backup import Manifest, Place
-from counterfoil.state_folder import make_state_folder
+from counterfoil.state_folder import alone
 from counterfoil.store.backups import backup_facts, is_empty, quarantine_statement
 from counterfoil.store.embedded import EmbeddedPostgres, stop
 from counterfoil.store.migrate import known_migrations
@@ -161,16 +161,16 @@ async def _empty_database(settings: Configuration) -> AsyncIterator[None]:
         yield
         return
     embedded = EmbeddedPostgres(settings.folder / "postgres")
-    make_state_folder(settings.folder)
-    if embedded.is_running():
-        raise CommandRefused("the embedded database runs: a restore never overwrites anything")
-    async with _running(embedded), app.open_database(settings) as database:
-        if not await is_empty(database):
-            raise CommandRefused(
-                f"there is a database in {settings.folder / 'postgres'}: a restore never "
-                "overwrites anything. Move that folder away, or choose another `state`"
-            )
-        yield
+    with alone(settings.folder):
+        if embedded.is_running():
+            raise CommandRefused("the embedded database runs: a restore never overwrites anything")
+        async with _running(embedded), app.open_database(settings) as database:
+            if not await is_empty(database):
+                raise CommandRefused(
+                    f"there is a database in {settings.folder / 'postgres'}: a restore never "
+                    "overwrites anything. Move that folder away, or choose another `state`"
+                )
+            yield
 
 
 @asynccontextmanager

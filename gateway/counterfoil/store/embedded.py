@@ -204,7 +204,7 @@ class _StopSignals:
     def __init__(self) -> None:
         self._server: int | None = None
         self._steps = iter(STOPPING)
-        self._asked = False
+        self._asked = self._begun = False
         handlers = {signal.SIGINT: self._stop, signal.SIGTERM: self._stop}
         handlers[signal.SIGALRM] = self._step
         self._before = {each: signal.signal(each, handlers[each]) for each in handlers}
@@ -212,7 +212,7 @@ class _StopSignals:
     def forward_to(self, pid: int) -> None:
         """Send to child *pid* from now on: by a handle, so never to a stranger."""
         self._server = os.pidfd_open(pid)
-        if self._asked:
+        if self._asked and not self._begun:
             self._step(signal.SIGALRM, None)
 
     def end(self) -> None:
@@ -232,6 +232,7 @@ class _StopSignals:
         step = next(self._steps, None) if self._server is not None else None
         if self._server is None or step is None:
             return
+        self._begun = True
         try:
             signal.pidfd_send_signal(self._server, step[0])
         except ProcessLookupError:

@@ -41,13 +41,24 @@ async def look_at_grown(database: Database) -> int:
     Raises:
         DatabaseAway: No answer in time; nothing is lost but the statistics.
     """
-    for table in await database.rows("grown_tables", list(GROWING), GROWTH):
+    grown = await _grown(database)
+    for name, statement in grown.items():
         try:
             async with database.acquire() as connection:
-                await connection.execute(table["statement"], timeout=ANALYZE_SECONDS_MAX)
+                await connection.execute(statement, timeout=ANALYZE_SECONDS_MAX)
         except IN_DOUBT as error:
             raise DatabaseAway(
-                f"the statistics of {table['name']} were not taken: {type(error).__name__}"
+                f"the statistics of {name} were not taken: {type(error).__name__}"
             ) from error
-        log.info("statistics_taken", table=table["name"])
+    if grown:  # One that was locked was skipped, and is looked at again in the next round.
+        for name in sorted(grown.keys() - (await _grown(database)).keys()):
+            log.info("statistics_taken", table=name)
     return 0
+
+
+async def _grown(database: Database) -> dict[str, str]:
+    """
+    Return the statement that takes the statistics of each table that has grown.
+    """
+    rows = await database.rows("grown_tables", list(GROWING), GROWTH)
+    return {row["name"]: row["statement"] for row in rows}
