@@ -388,13 +388,21 @@ async def _lease(
 
 
 async def _renew(lease: ProcessStore, kind: str, seconds: float, clock: Clock) -> None:
+    """
+    Renew the lease for ever. A call that hangs is cut and made again long before the lease ends:
+    the sweep of another process takes back what a process without a lease has begun.
+    """
+    every = seconds / LEASES_RENEWED_PER_LIFE
+    pause = every
     while True:
-        await asyncio.sleep(seconds / LEASES_RENEWED_PER_LIFE)
+        await asyncio.sleep(pause)
         until = clock.now() + timedelta(seconds=seconds)
         try:
-            if not await lease.renew(until):
+            if not await lease.renew(until, seconds_max=every / 2):
                 await lease.register(kind, clock.now(), until)
+            pause = every
         except (DatabaseAway, asyncpg.PostgresError) as error:
+            pause = every / 4
             log.warning("lease_not_renewed", reason=str(error))
 
 

@@ -2,17 +2,24 @@
 Processes and their leases.
 """
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
+from counterfoil import app
+from counterfoil.clock import SystemClock
 from counterfoil.store.processes import ProcessStore
 from payment_stage import Stage
+from structlog.testing import capture_logs
 
 HOUR = timedelta(hours=1)
+LEASE_SECONDS = 1.0
+PATIENCE_SECONDS = 8.0  # Less than one call to the database may take.
+LOCK = "SELECT 1 FROM processes WHERE process_id = $1 FOR UPDATE"
 
 
-async def alive(stage: Stage) -> set[object]:
-    return {row["process_id"] for row in await stage.lease.alive(stage.clock.now())}
+async def alive(stage: Stage, at: datetime | None = None) -> set[object]:
+    return {row["process_id"] for row in await stage.lease.alive(at or stage.clock.now())}
 
 
 async def test_a_process_lives_while_its_lease_holds(stage: Stage) -> None:
@@ -46,6 +53,24 @@ async def test_f29_a_server_that_may_lose_what_it_acknowledged_is_named(stage: S
 async def test_f22_a_process_that_was_forgotten_is_told_when_it_renews(stage: Stage) -> None:
     """It was suspended for a week: it must register anew."""
     assert not await ProcessStore(stage.database, uuid4()).renew(stage.clock.now() + HOUR)
+
+
+async def test_f22_a_renewal_that_hangs_is_cut_and_made_again(stage: Stage) -> None:
+    """One call that nobody answers must not cost the lease: others would take the work back."""
+    clock = SystemClock()
+    until = clock.now() + timedelta(seconds=LEASE_SECONDS)
+    await stage.lease.renew(until)
+    with capture_logs() as said:
+        async with stage.database.acquire() as other, other.transaction():
+            await other.fetch(LOCK, stage.lease.process_id)
+            renewing = asyncio.create_task(app._renew(stage.lease, "gateway", LEASE_SECONDS, clock))
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while len([each for each in said if each["event"] == "lease_not_renewed"]) < 2:  # noqa: ASYNC110 - a log has no event.
+                    await asyncio.sleep(0.02)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while stage.lease.process_id not in await alive(stage, until):  # noqa: ASYNC110 - a row.
+                await asyncio.sleep(0.02)
+    renewing.cancel()
 
 
 async def test_a_process_that_ended_long_ago_is_forgotten(stage: Stage) -> None:

@@ -120,11 +120,14 @@ class Database:
         """
         Run the named query, with *lock* first if there is one, and return its rows.
 
+        *seconds_max* bounds each statement, and with CONNECT_SECONDS_MAX the wait for a connection.
+
         Raises:
             DatabaseAway: No answer in time; a writing query is then in doubt.
         """
         try:
-            async with self._pool.acquire(timeout=CONNECT_SECONDS_MAX) as connection:
+            patience = min(CONNECT_SECONDS_MAX, seconds_max)
+            async with self._pool.acquire(timeout=patience) as connection:
                 if lock is None:
                     return await connection.fetch(query(name), *arguments, timeout=seconds_max)
                 async with connection.transaction():

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import asyncpg
 
-from counterfoil.store.database import Database
+from counterfoil.store.database import CALL_SECONDS_MAX, Database
 
 # What a server must have to keep what it has acknowledged (reliability 3, F29).
 SAFE_SETTINGS = {
@@ -44,11 +44,17 @@ class ProcessStore:
             lease_until,
         )
 
-    async def renew(self, lease_until: datetime) -> bool:
+    async def renew(self, lease_until: datetime, *, seconds_max: float = CALL_SECONDS_MAX) -> bool:
         """
         Move the lease's end; False when the row is gone.
+
+        Raises:
+            DatabaseAway: No connection, or no answer on it, within *seconds_max*.
         """
-        return bool(await self._database.rows("renew_process", self.process_id, lease_until))
+        renewed = await self._database.rows(
+            "renew_process", self.process_id, lease_until, seconds_max=seconds_max
+        )
+        return bool(renewed)
 
     async def end(self, now: datetime) -> None:
         """

@@ -311,8 +311,10 @@ class Witness:
             )
             return
         seen = self.payments[name]
-        # The sweep may be faster by a moment: then the reversal is owed, and it wins at the host.
-        if seen.state not in ("processing", *UNDONE) or _trace(request) != seen.traces[-1]:
+        # The sweep may be faster by a moment: then the reversal is owed, and it wins at the host;
+        # what it has ended as unanswered is a verification, which moves nothing.
+        may_be_sent = seen.state in ("processing", "unanswered", *UNDONE)
+        if not may_be_sent or _trace(request) != seen.traces[-1]:
             self._violated("nothing is sent for what has ended", seen.state, seen)
         clock = self.clocks.get(life.name)
         if clock is None or clock.seconds_since_step() < CLOCK_SETTLES_SECONDS:
