@@ -195,7 +195,8 @@ shopper and to the merchant, and whether a new payment with the same card makes 
 that is not to be retried. The words never tell a shopper that a card is reported lost or stolen.
 
 10 approves a part of the amount, which is taken or given back as the merchant's setting says; 85
-says that a card is good and nothing about an amount.
+says that a card is good and nothing about an amount. 68 (too late at the host) and 94 (seen there
+before) leave open whether anybody approved: such a payment is reversed, not declined.
 
 - **Class**: A approved, D the issuer's no, P keep the card, F a fault of the request, T a fault on
   the way. Only D, P and category 1 ever count against a card: an outage is no decline.

@@ -17,6 +17,7 @@ from counterfoil.network.outcome import Outcome
 from counterfoil.payments.authorize import request_fingerprint, take_payment
 from counterfoil.payments.lifecycle import Kind, State
 from counterfoil.payments.order import Order
+from counterfoil.payments.plan import RETRY_LATER_SECONDS
 from counterfoil.payments.refusals import (
     KeyFenced,
     KeyReused,
@@ -27,6 +28,7 @@ from counterfoil.payments.resolve import resolve
 from counterfoil.routing.routes import NoRoute
 from counterfoil.store import payments as storing
 from counterfoil.store.database import Database, DatabaseAway
+from counterfoil.store.merchants import Terminal
 from payment_stage import CARD, Stage, batch_key, new_merchant
 from scripted_link import ScriptedLink, answered, approve, contradicts, not_sent, says, unknown
 
@@ -115,8 +117,10 @@ async def test_a_decline_is_a_result(stage: Stage) -> None:
         (unknown, "answer_missing", "68"),
         (contradicts, "answer_bad", "22"),
         (says("85", f38="A1B2C3"), "answer_bad", "22"),
+        (says("68"), "answer_bad", "22"),
+        (says("94"), "answer_bad", "22"),
     ],
-    ids=["no answer", "bad answer", "verified only"],
+    ids=["no answer", "bad answer", "verified only", "too late there", "seen before"],
 )
 async def test_what_is_no_yes_and_no_no_is_reversed(
     stage: Stage, step: Any, cause: str, reason: str
@@ -326,15 +330,49 @@ async def test_a_fenced_key_takes_no_payment(stage: Stage) -> None:
 
 async def test_a_terminal_without_trace_numbers_takes_no_payment(stage: Stage) -> None:
     """503, and nothing was written."""
-    await stage.sql(
-        "INSERT INTO stan_counters VALUES ($1, $2, 'TERM0001', $3, 1000000)",
-        stage.merchant.merchant_id,
-        stage.acquirer,
-        stage.clock.now().date(),
-    )
+    await use_up(stage, "TERM0001")
 
     with pytest.raises(NothingWritten, match="has used all trace numbers today"):
         await stage.take()
+    assert await stage.count("payments") == 0
+
+
+async def use_up(stage: Stage, *terminal_ids: str) -> None:
+    """Let these terminals have no trace numbers left today."""
+    for terminal_id in terminal_ids:
+        await stage.sql(
+            "INSERT INTO stan_counters VALUES ($1, $2, $3, $4, 1000000)",
+            stage.merchant.merchant_id,
+            stage.acquirer,
+            terminal_id,
+            stage.clock.now().date(),
+        )
+
+
+async def test_another_terminal_takes_what_one_has_no_trace_number_for(stage: Stage) -> None:
+    """Nothing was written: the merchant's next terminal may, whoever's turn it is."""
+    for terminal_id in ("TERM0002", "TERM0003"):
+        terminal = Terminal(stage.acquirer, terminal_id, "SHOP")
+        await stage.merchants.add_terminal(stage.merchant.merchant_id, terminal)
+    await use_up(stage, "TERM0001", "TERM0003")
+
+    taken = [await stage.take() for _ in range(4)]
+
+    assert {each.state for each in taken} == {State.APPROVED}
+    assert {each.terminal_id for each in taken} == {"TERM0002"}
+    assert await stage.count("payments") == len(stage.link.asked) == 4
+
+
+async def test_when_no_terminal_has_a_trace_number_the_last_one_says_so(stage: Stage) -> None:
+    """503, and why; a time that is worth waiting for."""
+    terminal = Terminal(stage.acquirer, "TERM0002", "SHOP")
+    await stage.merchants.add_terminal(stage.merchant.merchant_id, terminal)
+    await use_up(stage, "TERM0001", "TERM0002")
+
+    with pytest.raises(NothingWritten, match="has used all trace numbers today") as refusal:
+        await stage.take()
+
+    assert refusal.value.retry_after_seconds == RETRY_LATER_SECONDS
     assert await stage.count("payments") == 0
 
 

@@ -89,7 +89,25 @@ async def test_another_acquirer_takes_what_was_not_written_to_the_first(two: Two
     assert await two.stage.count("payments") == 1
 
 
-@pytest.mark.parametrize("step", [unknown, contradicts, says("91"), says("05")])
+async def test_the_next_acquirer_takes_what_a_terminal_has_no_trace_number_for(two: Two) -> None:
+    """Its own link had nothing to do with it: nothing was planned, and nothing was written."""
+    await two.stage.sql(
+        "INSERT INTO stan_counters VALUES ($1, $2, 'TERM0001', $3, 1000000)",
+        two.stage.merchant.merchant_id,
+        two.north,
+        two.stage.clock.now().date(),
+    )
+
+    payment = await two.take()
+
+    assert (payment.state, payment.acquirer) == (State.APPROVED, two.south)
+    assert two.links[two.north].asked == []
+    assert await two.stage.causes(payment) == ["requested", "issuer_approved"]
+
+
+@pytest.mark.parametrize(
+    "step", [unknown, contradicts, says("68"), says("94"), says("91"), says("05")]
+)
 async def test_f05_nobody_else_is_asked_after_a_byte(two: Two, step: object) -> None:
     """Two acquirers that may both have charged: never."""
     two.links[two.north].script.append(step)  # type: ignore[arg-type]

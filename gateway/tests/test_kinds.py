@@ -113,8 +113,14 @@ async def test_a_verification_can_be_declined(stage: Stage) -> None:
 
 @pytest.mark.parametrize(
     ("step", "cause"),
-    [(unknown, "answer_missing"), (contradicts, "answer_bad"), (PART, "answer_bad")],
-    ids=["no answer", "bad answer", "a part of nothing"],
+    [
+        (unknown, "answer_missing"),
+        (contradicts, "answer_bad"),
+        (PART, "answer_bad"),
+        (says("68"), "answer_bad"),
+        (says("94"), "answer_bad"),
+    ],
+    ids=["no answer", "bad answer", "a part of nothing", "too late there", "seen before"],
 )
 async def test_a_verification_that_nobody_answered_owes_nothing(
     stage: Stage, step: Any, cause: str

@@ -109,6 +109,19 @@ async def test_a_credit_is_given_without_charging_anybody(api: Api) -> None:
     assert claimed["confirmation_number"]
 
 
+async def test_an_unclaimed_credit_is_undone_for_its_amount(api: Api) -> None:
+    """It authorizes nothing; what is taken back is what would have been given."""
+    await api.stage.settings(credits_allowed=True)
+    given = await post(api, "/v1/credits", CREDIT)
+
+    reply = await api.call(
+        "POST", f"/v1/payments/{given.json['id']}/undo", {}, idempotency_key="undo-credit"
+    )
+
+    assert reply.json["state"] == "reversing"
+    assert reply.json["undone"] == [{"by": "reversal", "amount_minor": 4200, "movement": None}]
+
+
 async def test_a_partial_approval_shows_both_amounts(api: Api) -> None:
     """What was asked and what was approved."""
     await api.stage.settings(partial_approvals=PartialApprovals.ACCEPT)

@@ -13,6 +13,8 @@ from counterfoil.cards import Card
 from counterfoil.config import Routing
 from counterfoil.ids import Ids, first_at
 from counterfoil.money import currency
+from counterfoil.network.message import Fields
+from counterfoil.network.outcome import Outcome
 from counterfoil.payments.authorize import take_payment
 from counterfoil.payments.lifecycle import Kind, State
 from counterfoil.payments.payment import Payment
@@ -182,6 +184,23 @@ async def test_an_outage_takes_its_try_back(stage: Stage, step: Any) -> None:
     stage.clock.move(1)
 
     assert (await stage.take()).state is State.APPROVED
+
+
+async def test_a_try_that_is_taken_back_takes_no_other_one_with_it(stage: Stage) -> None:
+    """Both leave the window together, however long the acquirer kept silent."""
+    await rules(stage, card=Velocity(seconds=60, payments_max=1))
+
+    async def silent(mti: str, fields: Fields) -> Outcome:
+        stage.clock.move(20)
+        return unknown(mti, fields)
+
+    stage.link.script.append(silent)
+    await stage.take()
+    stage.clock.move(10)
+    await stage.take()
+    stage.clock.move(35)  # The silence began 65 seconds ago, and ended 45 seconds ago.
+
+    assert refusals(await stage.take()) == [("velocity_card", "refused")]
 
 
 async def test_what_is_sent_after_all_counts_again(stage: Stage) -> None:

@@ -116,7 +116,8 @@ def undone_answer(whole: PaymentAnswer, payment: Payment, key: str) -> PaymentAn
         Undone("refund" if each.kind == "refund" else "void", each.amount_minor, each.id)
         for each in made
     ]
-    reversal = Undone("reversal", payment.authorized_minor, None)
+    # A credit authorizes nothing, nor does what nobody knows of: all that was asked goes back.
+    reversal = Undone("reversal", payment.authorized_minor or payment.amount_minor, None)
     return msgspec.structs.replace(whole, undone=done or [reversal])
 
 

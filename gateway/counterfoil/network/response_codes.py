@@ -98,6 +98,8 @@ class Limit(msgspec.Struct, frozen=True):
 APPROVALS = frozenset({"00", "08", "11"})
 PARTIAL_APPROVAL = "10"
 VERIFIED_ONLY = "85"  # "No reason to decline": says nothing about an amount.
+# Too late for the host, or seen before: neither yes nor no. Somebody behind may hold the amount.
+LEAVES_OPEN = frozenset({"68", "94"})
 
 # A reversal or void that ends here is finished: accepted, nothing booked, already reversed.
 REVERSAL_FINISHED = frozenset({"00", "21", "79"})

@@ -29,6 +29,7 @@ from counterfoil.payments.refusals import (
     KeyFenced,
     KeyReused,
     NothingWritten,
+    NoTraceNumbers,
     OutcomeNotStored,
 )
 from counterfoil.payments.road import Road
@@ -40,6 +41,7 @@ from counterfoil.store.writer import QueueFull
 
 BATCH_TRIES_MAX = 5
 ROUTE_TRIES_MAX = 3  # Acquirers for one request, each only if nothing was written to the last.
+TERMINALS_USED_UP_MAX = 20  # Without trace numbers, that one request passes by.
 RETRY_SOON_SECONDS = 2
 
 log = structlog.get_logger("payments")
@@ -85,9 +87,8 @@ async def take_payment(order: Order, road: Road) -> Taken:
 
 async def _take(order: Order, fingerprint: bytes, road: Road) -> Taken:
     """
-    Take it at one acquirer, or at another as long as nothing was written to the one before.
-
-    All tries share one send deadline: a request that cannot be out in time is not sent at all.
+    Screen it, then take it. All tries share one send deadline: a request that cannot be out in
+    time is not sent at all.
     """
     road.doors.let_in()
     if order.kind is Kind.CREDIT and not order.merchant.credits_allowed:
@@ -98,27 +99,46 @@ async def _take(order: Order, fingerprint: bytes, road: Road) -> Taken:
         send_by=road.clock.now() + timedelta(seconds=road.timers.send_seconds),
         screened=await screen(order, road),
     )
+    return await _take_somewhere(order, begun, road)
+
+
+async def _take_somewhere(order: Order, begun: Begun, road: Road) -> Taken:
+    """
+    Take it at one acquirer, or at another as long as nothing was written to the one before.
+
+    A terminal that has no trace numbers left is passed by like an acquirer that got nothing.
+    """
     number = order.card.number
     wanted = Wanted(brand(number), number[:BIN_DIGITS], order.currency.code)
     passed_by: list[str] = []
-    while len(passed_by) < ROUTE_TRIES_MAX and road.clock.monotonic() < begun.send_before:
+    used_up: list[tuple[str, str]] = []
+    refusal = NothingWritten(
+        "the acquirer could not be reached in time; nothing was sent",
+        retry_after_seconds=RETRY_SOON_SECONDS,
+    )
+    while (
+        len(passed_by) < ROUTE_TRIES_MAX
+        and len(used_up) < TERMINALS_USED_UP_MAX
+        and road.clock.monotonic() < begun.send_before
+    ):
         try:
-            route = await road.routes.choose(order.merchant, wanted, passed_by)
+            route = await road.routes.choose(order.merchant, wanted, passed_by, used_up)
         except LinkDown:
-            if passed_by:
+            if passed_by or used_up:
                 break
             raise
         try:
             taken = await _take_by(route, order, begun, road)
+        except NoTraceNumbers as error:
+            used_up.append((route.station.acquirer, route.station.terminal_id))
+            refusal = error
+            continue
         finally:  # Also when it was refused before the network, known already, or cancelled.
             road.routes.abandoned(route)
         if taken.payment.state is not State.NOT_SENT:
             return taken
         passed_by.append(route.station.acquirer)
-    raise NothingWritten(
-        "the acquirer could not be reached in time; nothing was sent",
-        retry_after_seconds=RETRY_SOON_SECONDS,
-    )
+    raise refusal
 
 
 async def _take_by(route: Route, order: Order, begun: Begun, road: Road) -> Taken:

@@ -17,7 +17,12 @@ from counterfoil.network.masking import masked
 from counterfoil.network.message import Fields, MessageError
 from counterfoil.network.outcome import Answered, BadAnswer, NotSent, Outcome, OutcomeUnknown
 from counterfoil.network.requests import Trace
-from counterfoil.network.response_codes import APPROVALS, PARTIAL_APPROVAL, VERIFIED_ONLY
+from counterfoil.network.response_codes import (
+    APPROVALS,
+    LEAVES_OPEN,
+    PARTIAL_APPROVAL,
+    VERIFIED_ONLY,
+)
 from counterfoil.network.tlv import decode_tlv
 from counterfoil.payments.lifecycle import Cause, Kind, State
 from counterfoil.payments.order import Order, answer_mti
@@ -87,6 +92,8 @@ def _answered(base: Conclusion, answer: Answered, order: Order) -> Conclusion:
         settlement_date=_text(answer.fields, 15) or None,
         advice_code=private(answer.fields, requests.TAG_ADVICE),
     )
+    if code in LEAVES_OPEN:
+        return _bad(said)
     if order.kind is Kind.VERIFICATION:
         return _verification(said, code)
     if code in APPROVALS:

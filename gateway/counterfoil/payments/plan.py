@@ -21,7 +21,7 @@ from counterfoil.network.requests import Trace
 from counterfoil.payments.conclude import shown
 from counterfoil.payments.order import MTI, Order, message
 from counterfoil.payments.payment import Merchant
-from counterfoil.payments.refusals import NothingWritten
+from counterfoil.payments.refusals import NoTraceNumbers
 from counterfoil.payments.road import Road
 from counterfoil.payments.screened import written_results
 from counterfoil.payments.screening import Screened, tries_of
@@ -71,7 +71,7 @@ async def plan_at(route: Route, order: Order, begun: Begun, road: Road) -> Plan:
     Return a try at *route*, with a batch and a trace number of its own.
 
     Raises:
-        NothingWritten: The terminal has no trace numbers left today.
+        NoTraceNumbers: The terminal has none left today.
     """
     station = route.station
     merchant_id = order.merchant.merchant_id
@@ -82,7 +82,7 @@ async def plan_at(route: Route, order: Order, begun: Begun, road: Road) -> Plan:
         at = road.clock.now()
         stan = await road.stans.take(merchant_id, station.acquirer, station.terminal_id, at.date())
     except TerminalUsedUp as error:
-        raise NothingWritten(str(error), retry_after_seconds=RETRY_LATER_SECONDS) from error
+        raise NoTraceNumbers(str(error), retry_after_seconds=RETRY_LATER_SECONDS) from error
     trace = Trace(stan, at, local_time(at, order.merchant), requests.retrieval_reference(stan, at))
     fields = message(order, station, trace, batch_number)
     return Plan(

@@ -73,6 +73,12 @@ class NothingWritten(Refused):
         self.retry_after_seconds = retry_after_seconds
 
 
+class NoTraceNumbers(NothingWritten):
+    """
+    A terminal has used up its trace numbers today: another one of the merchant may have some.
+    """
+
+
 class OutcomeNotStored(Refused):
     """
     The network may have answered, but that could not be made durable yet: ask again.

@@ -113,10 +113,15 @@ class Routes:
         self._stations: OrderedDict[UUID, Known] = OrderedDict()
 
     async def choose(
-        self, merchant: Merchant, wanted: Wanted | None = None, passed_by: Collection[str] = ()
+        self,
+        merchant: Merchant,
+        wanted: Wanted | None = None,
+        passed_by: Collection[str] = (),
+        used_up: Collection[tuple[str, str]] = (),
     ) -> Route:
         """
-        Return a way for a new payment of *merchant*, not by the acquirers in *passed_by*.
+        Return a way for a new payment of *merchant*, not by the acquirers in *passed_by* nor
+        through the terminals (acquirer, terminal) in *used_up*.
 
         Acquirers that are avoided come last, so that one is always asked if a link is up. What
         became of the request is to be `told`, or the route `abandoned`.
@@ -129,7 +134,9 @@ class Routes:
         ready = [
             each
             for each in usable
-            if self._links[each.acquirer].ready and each.acquirer not in passed_by
+            if self._links[each.acquirer].ready
+            and each.acquirer not in passed_by
+            and (each.acquirer, each.terminal_id) not in used_up
         ]
         if not ready:
             raise LinkDown("no link to the acquirer is signed on")

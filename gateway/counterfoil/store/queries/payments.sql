@@ -272,10 +272,16 @@ WITH input AS MATERIALIZED (
       AND p.stan = i.stan AND p.transmitted_at = i.transmitted_at
     RETURNING p.*
 ), marked AS (
-    -- A decline counts against the card; an outage takes the try back.
+    -- A decline counts against the card; an outage takes the try back, as of when that was made:
+    -- both leave a window together.
     INSERT INTO screening_marks
         (merchant_id, subject, kind, at, payment_id, weight, amount_minor, currency, never_again)
-    SELECT m.merchant_id, s.subject, CASE i.mark WHEN 'outage' THEN 'try' ELSE i.mark END, i.at,
+    SELECT m.merchant_id, s.subject, CASE i.mark WHEN 'outage' THEN 'try' ELSE i.mark END,
+        CASE i.mark WHEN 'outage' THEN COALESCE((
+            SELECT max(t.at) FROM screening_marks AS t
+            WHERE t.merchant_id = m.merchant_id AND t.subject = s.subject AND t.kind = 'try'
+              AND t.at >= m.created_at AND t.payment_id = m.payment_id AND t.weight = 1), i.at)
+            ELSE i.at END,
         m.payment_id, CASE i.mark WHEN 'outage' THEN -1 ELSE 1 END, m.amount_minor, m.currency,
         i.never_again
     FROM moved AS m JOIN input AS i USING (merchant_id, payment_id)
