@@ -171,6 +171,36 @@ def test_nothing_else_is_ever_asked_again(code: str) -> None:
     assert ask_again(code, "visa", None) is None
 
 
+# Protocols 1.6: what may be done after each code, and the category where the page has one. Of two
+# that it offers, the milder, because the hard one forbids the card for a month.
+NEXT = {
+    Retry.NEVER: {"03": 2, "04": 1, "07": 1, "12": 1, "15": 1, "21": None, "25": None, "30": None,
+                  "33": 1, "34": 2, "35": 1, "36": 1, "40": None, "41": 1, "43": 1, "46": 1,
+                  "57": 1, "58": None, "59": 2, "63": 2, "76": None, "77": None, "79": None,
+                  "92": 4, "93": 2, "94": None, "95": None, "R0": 1, "R1": 1, "R3": 1},
+    Retry.SOON: {"06": 4, "19": 2, "22": 4, "28": 4, "68": 4, "80": 4, "81": 4, "88": 4, "90": 4,
+                 "91": 2, "96": 2},
+    Retry.LATER: {"05": 4, "51": 2, "61": 2, "65": 2, "75": 2},
+    Retry.AFTER_CORRECTION: {"13": 4, "14": 3, "1A": 3, "38": 2, "54": 3, "55": 3, "70": 3,
+                             "82": 3, "N7": 3},
+    Retry.OTHER_CARD: {"01": 4, "02": 4, "39": 2, "52": 2, "53": 2, "62": 2, "78": 2},
+}  # fmt: skip
+
+
+def test_every_code_says_what_may_be_done_next() -> None:
+    """Each row of the table, retry and category: nothing is left to whoever edits it."""
+    said = {
+        retry: {
+            each.code: each.category
+            for each in response_codes.codes()
+            if each.retry is retry and each.kind is not Class.APPROVED
+        }
+        for retry in Retry
+    }
+
+    assert said == NEXT
+
+
 def test_where_the_network_gives_advice_nothing_is_asked_again() -> None:
     """No advice is no permission either."""
     assert ask_again("91", "mastercard", None) is None

@@ -504,6 +504,76 @@ async def test_who_is_blocked_is_refused(stage: Stage, kind: str, value: str) ->
     assert (await stage.take(order_number="1002")).state is State.APPROVED
 
 
+async def test_what_was_not_sent_is_screened_anew_when_it_comes_again(stage: Stage) -> None:
+    """Nobody was asked yet, so the rules of now decide, and what they refuse stays refused."""
+    order = stage.order()
+    stage.link.script.append(not_sent)
+    with pytest.raises(NothingWritten):
+        await take_payment(order, stage.road)
+    merchant_id = stage.merchant.merchant_id
+    block = Block(
+        block_id=stage.road.ids.new(),
+        kind="bin",
+        value="411111",
+        shown="411111",
+        reason="fraud",
+        actor="cli:ada",
+    )
+    assert await stage.road.store.screening.add_block(merchant_id, block)
+
+    refused = await take_payment(order, stage.road)
+    assert await stage.road.store.screening.end_block(merchant_id, block.block_id, "cli:ada")
+    again = await take_payment(order, stage.road)
+
+    assert refused.payment.state is State.DECLINED
+    assert refusals(refused.payment) == [("block_list", "refused")]
+    assert await stage.causes(refused.payment) == ["requested", "nothing_written", "screened"]
+    assert len(await stage.road.store.messages(refused.payment)) == 1
+    assert (refused.first, again.first, again.payment) == (True, False, refused.payment)
+    assert len(stage.link.asked) == 1
+    assert await stage.advices() == []
+
+
+async def test_what_was_not_sent_counts_before_it_is_sent_again(stage: Stage) -> None:
+    """Another payment of the card has taken the last place in the window meanwhile."""
+    await rules(stage, card=Velocity(seconds=3600, payments_max=1))
+    order = stage.order()
+    stage.link.script.append(not_sent)
+    with pytest.raises(NothingWritten):
+        await take_payment(order, stage.road)
+    stage.clock.move(1)
+    paid = await stage.take(order_number="1002")
+
+    late = await take_payment(order, stage.road)
+
+    assert paid.state is State.APPROVED
+    assert refusals(late.payment) == [("velocity_card", "refused")]
+    assert await stage.count("transfers") == 1
+
+
+async def test_f07_a_refusal_of_what_was_not_sent_stays_refused_in_doubt(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The COMMIT's answer was lost: read again, it is ours, and nobody is asked."""
+    order = stage.order()
+    stage.link.script.append(not_sent)
+    with pytest.raises(NothingWritten):
+        await take_payment(order, stage.road)
+    await rules(stage, merchant=Velocity(seconds=3600, amount_minor_max=1))
+    inner = stage.road.store.intend_again
+
+    async def in_doubt(step: Any) -> None:
+        await inner(step)
+
+    monkeypatch.setattr(stage.road.store, "intend_again", in_doubt)
+
+    taken = await take_payment(order, stage.road)
+
+    assert taken.payment.state is State.DECLINED
+    assert refusals(taken.payment) == [("velocity_merchant", "refused")]
+    assert len(stage.link.asked) == 1
+
+
 async def test_a_card_is_blocked_by_one_of_its_payments(stage: Stage) -> None:
     """Nobody types a card number into a command."""
     paid = await stage.take()

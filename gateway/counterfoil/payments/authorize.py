@@ -240,13 +240,13 @@ async def _repeat(order: Order, plan: Plan, road: Road) -> Taken | None:
     if payment.state is not State.NOT_SENT:
         return Taken(payment, first=False)
     plan = msgspec.structs.replace(plan, payment_id=payment.payment_id)
-    check_move(payment.state, State.PROCESSING)
     step = second_intent(order, plan, road)
-    if await road.store.intend_again(step):
-        return Taken(await _ask(order, plan, road), first=True)
+    check_move(payment.state, State.DECLINED if step.refused else State.PROCESSING)
+    if intended := await road.store.intend_again(step):
+        return Taken(await _intended(intended, order, plan, road), first=True)
     payment = await _read(plan, order, road)
     if payment.changed_by == step.event_id:  # The COMMIT was in doubt, and it was ours.
-        return Taken(await _ask(order, plan, road), first=True)
+        return Taken(await _intended(payment.state, order, plan, road), first=True)
     return None if payment.state is State.NOT_SENT else Taken(payment, first=False)
 
 

@@ -11,7 +11,7 @@ schema holds the same pairs, and a test compares the two.
     authorized ─► captured · voiding · expired
     captured   ─► voiding · authorized (its only capture was voided, or refused)
     voiding    ─► voided            reversing ─► reversed
-    not_sent   ─► processing (tried again)
+    not_sent   ─► processing (tried again) · declined (screening refuses it by now)
     reversed   ─► reversing (the host approves late what it had not found)
 """
 
@@ -96,6 +96,7 @@ MOVES: frozenset[tuple[State, State]] = frozenset(
         (State.PROCESSING, State.VERIFIED),
         (State.PROCESSING, State.UNANSWERED),
         (State.NOT_SENT, State.PROCESSING),
+        (State.NOT_SENT, State.DECLINED),
         (State.APPROVED, State.AUTHORIZED),
         (State.APPROVED, State.CAPTURED),
         (State.APPROVED, State.REVERSING),

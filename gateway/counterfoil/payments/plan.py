@@ -136,9 +136,12 @@ def second_intent(order: Order, plan: Plan, road: Road) -> SecondIntent:
     """
     Return the row of a payment that is tried again because nothing was written.
     """
+    screened = plan.begun.screened
     return SecondIntent(
         merchant_id=order.merchant.merchant_id,
         payment_id=plan.payment_id,
+        refused=bool(screened.refusals),
+        screening=written_results(screened.refusals),
         **_try_columns(order, plan, road),
         **_claim_columns(order, plan, road),
     )

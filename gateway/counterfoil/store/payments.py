@@ -107,6 +107,8 @@ class SecondIntent(msgspec.Struct, frozen=True, kw_only=True):
     address_try: bytes | None = None
     guard: bytes | None = None
     guard_until: datetime | None = None
+    refused: bool = False
+    screening: str | None = None
 
 
 class AnotherTry(msgspec.Struct, frozen=True, kw_only=True):
@@ -348,11 +350,13 @@ class PaymentStore:
         row = await self._write("intend", intent, WRITE_SECONDS_MAX)
         return State(row["state"]) if row else None
 
-    async def intend_again(self, intent: SecondIntent) -> bool:
+    async def intend_again(self, intent: SecondIntent) -> State | None:
         """
-        Commit another try of a payment that was not sent; False when somebody else did.
+        Commit another try of a payment that was not sent, and return its state: `declined` when
+        screening refuses it by now. None: somebody else did, or may not be paid beside it.
         """
-        return await self._write("intend_again", intent, WRITE_SECONDS_MAX) is not None
+        row = await self._write("intend_again", intent, WRITE_SECONDS_MAX)
+        return State(row["state"]) if row else None
 
     async def ask_again(self, another: AnotherTry) -> bool:
         """

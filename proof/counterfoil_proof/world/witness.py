@@ -35,6 +35,7 @@ LEGAL = {
     ("processing", "verified"),
     ("processing", "unanswered"),
     ("not_sent", "processing"),
+    ("not_sent", "declined"),  # By the shop's own rules, when it came again.
     ("approved", "authorized"),
     ("approved", "captured"),
     ("approved", "reversing"),

@@ -101,18 +101,20 @@ RETURNING merchant_id, payment_id, state;
 
 -- name: intend_again
 -- A payment of which no byte was written is tried again under its own key, with a new trace number;
--- but not if another payment holds the guard of its order meanwhile.
+-- but not if another payment holds the guard of its order meanwhile. What screening refuses by now
+-- is declined, and asked no more.
 WITH input AS MATERIALIZED (
     SELECT * FROM unnest(
         $1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::integer[], $6::date[], $7::integer[],
         $8::text[], $9::timestamptz[], $10::text[], $11::text[], $12::text[], $13::uuid[],
         $14::uuid[], $15::uuid[], $16::text[], $17::timestamptz[], $18::timestamptz[], $19::text[],
-        $20::bytea[], $21::bytea[], $22::bytea[], $23::bytea[], $24::timestamptz[]
+        $20::bytea[], $21::bytea[], $22::bytea[], $23::bytea[], $24::timestamptz[],
+        $25::boolean[], $26::text[]
     ) AS t (
         merchant_id, payment_id, acquirer, terminal_id, batch_number, business_day, stan,
         rrn, transmitted_at, local_time, mti, content, message_id,
         event_id, process_id, session_id, send_before, at, actor, card_try, email_try,
-        address_try, guard, guard_until)
+        address_try, guard, guard_until, refused, screening)
 ), open_batch AS MATERIALIZED (
     SELECT b.merchant_id, b.acquirer, b.terminal_id, b.currency, b.batch_number
     FROM batches AS b
@@ -123,7 +125,7 @@ WITH input AS MATERIALIZED (
 ), guarded AS (
     INSERT INTO duplicate_guards AS g (merchant_id, digest, payment_id, at, until)
     SELECT DISTINCT ON (merchant_id, guard) merchant_id, guard, payment_id, at, guard_until
-    FROM input WHERE guard IS NOT NULL
+    FROM input WHERE guard IS NOT NULL AND NOT refused
     ORDER BY merchant_id, guard, payment_id
     ON CONFLICT (merchant_id, digest) DO UPDATE SET (payment_id, at, until) = (
         SELECT holder.payment_id, holder.at, holder.until
@@ -139,14 +141,15 @@ WITH input AS MATERIALIZED (
     RETURNING g.merchant_id, g.digest, g.payment_id
 ), moved AS (
     UPDATE payments AS p
-    SET state = 'processing', version = p.version + 1, changed_by = i.event_id,
+    SET state = CASE WHEN i.refused THEN 'declined' ELSE 'processing' END,
+        screening = i.screening, version = p.version + 1, changed_by = i.event_id,
         acquirer = i.acquirer, terminal_id = i.terminal_id, batch_number = i.batch_number,
         business_day = i.business_day, stan = i.stan, rrn = i.rrn,
         transmitted_at = i.transmitted_at, local_time = i.local_time,
         process_id = i.process_id, session_id = i.session_id, updated_at = i.at
     FROM input AS i
     WHERE p.merchant_id = i.merchant_id AND p.payment_id = i.payment_id AND p.state = 'not_sent'
-      AND (i.guard IS NULL OR EXISTS (
+      AND (i.refused OR i.guard IS NULL OR EXISTS (
         SELECT 1 FROM guarded AS g
         WHERE g.merchant_id = i.merchant_id AND g.digest = i.guard
           AND g.payment_id = i.payment_id))
@@ -155,20 +158,20 @@ WITH input AS MATERIALIZED (
         WHERE b.merchant_id = i.merchant_id AND b.acquirer = i.acquirer
           AND b.terminal_id = i.terminal_id AND b.batch_number = i.batch_number
           AND b.currency = p.currency)
-    RETURNING p.merchant_id, p.payment_id, p.version, p.amount_minor, p.currency
+    RETURNING p.merchant_id, p.payment_id, p.version, p.state, p.amount_minor, p.currency
 ), tried AS (
     INSERT INTO screening_marks
         (merchant_id, subject, kind, at, payment_id, weight, amount_minor, currency, never_again)
     SELECT merchant_id, subject, 'try', at, payment_id, 1, amount_minor, currency, false
     FROM moved JOIN input USING (merchant_id, payment_id)
     CROSS JOIN LATERAL unnest(ARRAY[card_try, email_try, address_try]) AS s (subject)
-    WHERE subject IS NOT NULL
+    WHERE NOT refused AND subject IS NOT NULL
     ON CONFLICT DO NOTHING
 ), history AS (
     INSERT INTO payment_events
         (merchant_id, payment_id, version, event_id, at, from_state, to_state, cause, actor)
-    SELECT merchant_id, payment_id, version, event_id, at, 'not_sent', 'processing',
-        'tried_again', actor
+    SELECT merchant_id, payment_id, version, event_id, at, 'not_sent', state,
+        CASE WHEN refused THEN 'screened' ELSE 'tried_again' END, actor
     FROM moved JOIN input USING (merchant_id, payment_id)
 ), message AS (
     INSERT INTO network_messages
@@ -176,9 +179,9 @@ WITH input AS MATERIALIZED (
          stan, transmitted_at, send_before, content, at)
     SELECT merchant_id, message_id, payment_id, 'sent', mti, acquirer, terminal_id, business_day,
         stan, transmitted_at, send_before, content, at
-    FROM input JOIN moved USING (merchant_id, payment_id)
+    FROM input JOIN moved USING (merchant_id, payment_id) WHERE NOT refused
 )
-SELECT merchant_id, payment_id FROM moved;
+SELECT merchant_id, payment_id, state FROM moved;
 
 -- name: ask_again
 -- A technical "no" was definite: keep it, and ask once more under a new trace number, still processing.
