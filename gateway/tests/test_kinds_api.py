@@ -122,6 +122,32 @@ async def test_an_unclaimed_credit_is_undone_for_its_amount(api: Api) -> None:
     assert reply.json["undone"] == [{"by": "reversal", "amount_minor": 4200, "movement": None}]
 
 
+async def test_a_part_that_the_shop_does_not_take_is_said_in_words(api: Api) -> None:
+    """Before and after it went back; a part that was taken and then refused says nothing."""
+    part = says("10", f38="A1B2C3", f4="000000002100")
+    api.stage.link.script.append(part)
+    told = (await api.sale()).json
+    await api.stage.forwarder().forward()
+    later = (await api.call("GET", f"/v1/payments/{told['id']}")).json
+    await api.stage.settings(partial_approvals=PartialApprovals.ACCEPT)
+    api.stage.link.script.append(part)
+    taken = (await api.sale()).json
+    refused = (await api.call("POST", f"/v1/payments/{taken['id']}/refuse", {})).json
+
+    assert (told["state"], later["state"], refused["state"]) == (
+        "reversing",
+        "reversed",
+        "reversing",
+    )
+    assert told["decline"] == later["decline"]
+    assert told["decline"]["shopper_message"] == "Your card was declined. Please use another card."
+    assert told["decline"]["merchant_message"] == (
+        "Approved for a part only; this shop takes all or nothing."
+    )
+    assert (told["decline"]["retry"], told["decline"]["retryable"]) == ("other_card", False)
+    assert refused["decline"] is None
+
+
 async def test_a_partial_approval_shows_both_amounts(api: Api) -> None:
     """What was asked and what was approved."""
     await api.stage.settings(partial_approvals=PartialApprovals.ACCEPT)

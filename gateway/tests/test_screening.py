@@ -17,14 +17,14 @@ from counterfoil.network.message import Fields
 from counterfoil.network.outcome import Outcome
 from counterfoil.payments.authorize import take_payment
 from counterfoil.payments.lifecycle import Kind, State
-from counterfoil.payments.payment import Payment
+from counterfoil.payments.payment import PartialApprovals, Payment
 from counterfoil.payments.policy import Policy, Velocity
-from counterfoil.payments.refusals import NothingWritten
+from counterfoil.payments.refusals import NotChargedAnyMore, NothingWritten
 from counterfoil.payments.screened import Result, results_of
 from counterfoil.payments.screening import address_text
 from counterfoil.store.screening import POLICY_SECONDS, VOLUME_SECONDS, Block
 from payment_stage import CARD, HandClock, Stage
-from scripted_link import not_sent, says, unknown
+from scripted_link import answered, not_sent, says, unknown
 
 MASTERCARD = Card("5555555555554444", 12, 2030, "927")
 OTHER = Card("4242424242424242", 12, 2030, "927")
@@ -156,11 +156,14 @@ async def test_tries_of_one_card_or_address_are_counted(
 
 
 async def test_the_window_slides(stage: Stage) -> None:
-    """What is an hour old counts no more."""
+    """What is an hour old counts no more, and until then it does."""
     await rules(stage, card=Velocity(seconds=3600, payments_max=1))
     await stage.take()
-    stage.clock.move(3601)
+    stage.clock.move(3599.999)
+    within = await stage.take()
+    stage.clock.move(0.001)
 
+    assert refusals(within) == [("velocity_card", "refused")]
     assert (await stage.take()).state is State.APPROVED
 
 
@@ -247,6 +250,8 @@ def test_ids_tell_the_time() -> None:
         ("203.0.113.7", "203.0.113.7"),
         ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
         ("2001:DB8:1:2::9", "2001:db8:1:2::/64"),
+        ("::ffff:203.0.113.7", "203.0.113.7"),
+        ("::FFFF:cb00:7107", "203.0.113.7"),
         (":::", ":::"),
         (None, None),
     ],
@@ -665,6 +670,69 @@ async def test_what_went_back_is_reversed_like_any_other(stage: Stage) -> None:
 
     assert (await stage.read(payment)).state is State.REVERSED
     assert await stage.transfers() == [("held", "issuer", 4200), ("released", "held", 4200)]
+
+
+async def test_what_goes_back_is_owed_until_the_link_is_there_again(stage: Stage) -> None:
+    """The link dies with the answer; nobody can claim the approval meanwhile."""
+    await rules(stage, cvv_refused=("no_match",))
+
+    def last_word(mti: str, fields: Fields) -> Outcome:
+        stage.link.ready = False
+        return answered(mti, fields, "00", f38="A1B2C3", f44="YN")
+
+    stage.link.script.append(last_word)
+    payment = await stage.take()
+    await stage.forwarder().forward()
+    with pytest.raises(NotChargedAnyMore):
+        await stage.acknowledge(payment)
+    while_down = (await stage.read(payment)).state
+    stage.link.ready = True
+    stage.clock.move(7200)
+    await stage.forwarder().forward()
+
+    assert while_down is State.REVERSING
+    assert [each.mti for each in stage.link.asked] == ["0200", "0420"]
+    assert (await stage.read(payment)).state is State.REVERSED
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"kind": Kind.FORCED, "voice_approval_code": "H7K2P9"}, {"kind": Kind.CREDIT}],
+    ids=["forced", "credit"],
+)
+async def test_what_the_issuer_was_not_asked_for_has_no_result_to_refuse(
+    stage: Stage, changes: dict[str, Any]
+) -> None:
+    """Neither address nor code is sent with it: `none` is no word against it."""
+    await stage.settings(credits_allowed=True)
+    await rules(stage, avs_refused=("none",), cvv_refused=("none",))
+    stage.link.script.append(says("00", f38="A1B2C3"))
+
+    assert (await stage.take(**changes)).state is State.APPROVED
+
+
+async def test_a_part_that_the_rules_do_not_accept_goes_back_too(stage: Stage) -> None:
+    """Code 10, and a merchant who takes parts: the rules have the last word."""
+    await stage.settings(partial_approvals=PartialApprovals.ACCEPT)
+    await rules(stage, avs_refused=("no_match",))
+    stage.link.script.append(says("10", f38="A1B2C3", f4="000000002100", f44="NM"))
+
+    payment = await stage.take()
+    await stage.forwarder().forward()
+
+    assert (payment.state, payment.authorized_minor) == (State.REVERSING, 2100)
+    assert await stage.transfers() == [("held", "issuer", 2100), ("released", "held", 2100)]
+
+
+async def test_a_sale_and_an_authorization_of_one_order_are_one_payment(stage: Stage) -> None:
+    """Whatever the kind, the money would be taken twice; a verification takes none."""
+    await rules(stage, duplicate_seconds=600)
+    verified = await stage.take(kind=Kind.VERIFICATION, amount_minor=0)
+    held = await stage.take(kind=Kind.AUTHORIZATION)
+
+    for changes in ({}, {"kind": Kind.FORCED, "voice_approval_code": "H7K2P9"}):
+        assert (await stage.take(**changes)).duplicate_of == held.payment_id
+    assert (verified.duplicate_of, held.state) == (None, State.APPROVED)
 
 
 async def test_results_are_shown_in_words_also_where_they_are_accepted(stage: Stage) -> None:

@@ -19,7 +19,7 @@ from counterfoil.api.bodies import (
     StateAnswer,
     Undone,
 )
-from counterfoil.network.response_codes import Retry, advice, meaning
+from counterfoil.network.response_codes import PARTIAL_APPROVAL, Retry, advice, meaning
 from counterfoil.network.response_table import TRY_OTHER
 from counterfoil.payments.lifecycle import State, charged
 from counterfoil.payments.payment import Change, Movement, Payment
@@ -150,7 +150,9 @@ def _movement(movement: Movement) -> MovementAnswer:
 def _decline(payment: Payment) -> Decline | None:
     if refusals := stopped(payment):
         return _screened(payment, refusals)
-    if payment.state is not State.DECLINED or payment.response_code is None:
+    if payment.response_code is None:
+        return None
+    if payment.state is not State.DECLINED and not _is_unwanted_part(payment):
         return None
     said = meaning(payment.response_code, payment.card_brand)
     advised = advice(payment.advice_code)
@@ -161,6 +163,19 @@ def _decline(payment: Payment) -> Decline | None:
         retryable=said.retry not in _NO_RETRY and not (advised and advised.forbids),
         retry=Retry.NEVER.value if advised and advised.forbids else said.retry.value,
         advice_code=payment.advice_code,
+    )
+
+
+def _is_unwanted_part(payment: Payment) -> bool:
+    """
+    Whether the issuer approved a part, and the merchant's setting gives it back: such an approval
+    was never there to be acknowledged.
+    """
+    return (
+        payment.state in (State.REVERSING, State.REVERSED)
+        and payment.response_code == PARTIAL_APPROVAL
+        and payment.authorized_minor > 0
+        and payment.acknowledge_by is None
     )
 
 

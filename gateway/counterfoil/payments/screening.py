@@ -308,7 +308,8 @@ def email_text(email: str | None) -> str | None:
 
 def address_text(address: str | None) -> str | None:
     """
-    Return a network address as it is compared: an IPv6 address by its first 64 bits.
+    Return a network address as it is compared: an IPv6 address by its first 64 bits, one that
+    only wraps an IPv4 address (::ffff:203.0.113.7, RFC 4291, 2.5.5.2) as that.
     """
     if not address:
         return None
@@ -317,6 +318,8 @@ def address_text(address: str | None) -> str | None:
     except ValueError:
         return address.lower()
     if isinstance(found, ipaddress.IPv6Address):
+        if found.ipv4_mapped:
+            return str(found.ipv4_mapped)
         return str(ipaddress.ip_network((found, IPV6_PREFIX), strict=False))
     return str(found)
 
