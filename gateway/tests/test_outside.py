@@ -286,20 +286,21 @@ def test_a_bell_rings_when_a_trouble_begins_and_every_few_minutes_while_it_lasts
 
 @pytest.mark.parametrize("overdue_by", ["age", "tries"])
 async def test_f11_an_old_owed_reversal_rings_once(database: Database, overdue_by: str) -> None:
-    """Older than an hour, or tried more than ten times: one line, not one for each try."""
+    """An hour old, or tried ten times: one line, not one for each try."""
     stage = await Stage.set_up(database)
     advices = AdviceStore(database, stage.lease.process_id, stage.clock)
     payment = await stage.take()
     await refuse(stage.merchant, payment.payment_id, actor=ACTOR, road=stage.road)
     alarm = OwedAlarm(advices, stage.clock)
-    await stage.sql("UPDATE advices SET created_at = $1 WHERE state = 'owed'", START)
+    await stage.sql("UPDATE advices SET created_at = $1, attempts = 9 WHERE state = 'owed'", START)
+    stage.clock.move(HOUR - 1)
     with structlog.testing.capture_logs() as early:
         await alarm.look()
     if overdue_by == "age":
-        stage.clock.move(HOUR)
+        stage.clock.move(1)
     else:
         await stage.sql(
-            "UPDATE advices SET attempts = 11 WHERE merchant_id = $1", stage.merchant.merchant_id
+            "UPDATE advices SET attempts = 10 WHERE merchant_id = $1", stage.merchant.merchant_id
         )
     with structlog.testing.capture_logs() as late:
         await alarm.look()
@@ -313,6 +314,30 @@ async def test_f11_an_old_owed_reversal_rings_once(database: Database, overdue_b
     assert line["log_level"] == "error"
     assert line["overdue"] >= 1
     assert heard(over, "advice_overdue_over")
+
+
+async def test_a_database_that_is_away_rings_and_says_why(
+    database: Database, parameters: dict[str, str]
+) -> None:
+    """Also where nobody asks for anything: one line with the reason, one when it is back."""
+    stage = await Stage.set_up(database)
+    gone = await Database.open(**parameters, size_max=1)
+    around = watch(stage, database=gone)
+    with structlog.testing.capture_logs() as well:
+        await around.look()
+    await gone.close()
+    with structlog.testing.capture_logs() as away:
+        seen = [await around.look() for _ in range(2)]
+    around._database = database
+    with structlog.testing.capture_logs() as back:
+        await around.look()
+
+    assert heard(well, "database_away") == []
+    (line,) = heard(away, "database_away")
+    assert line["log_level"] == "error"
+    assert "no answer to look_around" in line["what"]
+    assert [each.database for each in seen] == [False, False]
+    assert heard(back, "database_away_over")
 
 
 # The rail, unreachable for an hour.

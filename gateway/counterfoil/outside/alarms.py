@@ -69,7 +69,7 @@ class OwedAlarm:
 
 async def owed_to_acquirers(advices: AdviceStore, clock: Clock) -> Owed:
     """
-    Return what is owed, and how much of it is overdue: over ALARM_TRIES, or older than ALARM_AGE.
+    Return what is owed, and how much is overdue: tried ALARM_TRIES times, or ALARM_AGE old.
     """
     return await advices.owed(ALARM_TRIES, clock.now() - ALARM_AGE)
 

@@ -33,10 +33,11 @@ log = structlog.get_logger("watch")
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
     """
-    What one look has seen; None where it could not be seen.
+    What one look has seen; None where it could not be seen. `away`: why the database was not.
     """
 
     database: bool
+    away: str | None = None
     skew_seconds: float | None = None
     disk: Disk | None = None
     quarantine: Quarantine | None = None
@@ -80,6 +81,7 @@ class Watch:
         """
         seen = await self._see()
         self._doors.watched(database=seen.database)
+        self._mind_database(seen.away)
         if seen.database:
             self._mind_clock(seen.skew_seconds)
             self._mind_quarantine(seen.quarantine)
@@ -100,8 +102,10 @@ class Watch:
         began = self._clock.monotonic()
         try:
             row = await self._database.row("look_around")
-        except (DatabaseAway, asyncpg.PostgresError):
-            return Seen(database=False, disk=disk)
+        except DatabaseAway as error:
+            return Seen(database=False, away=str(error), disk=disk)
+        except asyncpg.PostgresError as error:
+            return Seen(database=False, away=f"{type(error).__name__}: {error}", disk=disk)
         assert row is not None, "a database that is migrated has its installation's row"
         ended = self._clock.monotonic()
         return Seen(
@@ -130,6 +134,12 @@ class Watch:
             return self._disk(self._folder)
         except OSError:
             return None
+
+    def _mind_database(self, away: str | None) -> None:
+        if away is None:
+            self._bell.quiet("database_away")
+        else:
+            self._bell.ring("database_away", what=f"nothing is taken or sent meanwhile: {away}")
 
     def _mind_clock(self, skew: float | None) -> None:
         if skew is not None and abs(skew) > SKEW_SECONDS_MAX:

@@ -524,5 +524,5 @@ RETURNING a.advice_id;
 SELECT count(*) AS owed, count(*) FILTER (WHERE kind = 'reversal') AS reversals,
     min(created_at) AS oldest, min(created_at) FILTER (WHERE kind = 'reversal') AS oldest_reversal,
     coalesce(max(attempts), 0) AS tries_max,
-    count(*) FILTER (WHERE attempts > $1 OR created_at <= $2) AS overdue
+    count(*) FILTER (WHERE attempts >= $1 OR created_at <= $2) AS overdue
 FROM advices WHERE state = 'owed';
