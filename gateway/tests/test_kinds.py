@@ -5,12 +5,13 @@ Verifications, forced captures, credits and partial approvals: what each asks, o
 from typing import Any
 
 import pytest
+from counterfoil.money import currency
 from counterfoil.network.requests import TAG_CVV
 from counterfoil.network.tlv import decode_tlv
 from counterfoil.payments.acknowledge import refuse
 from counterfoil.payments.authorize import take_payment
 from counterfoil.payments.lifecycle import Kind, State
-from counterfoil.payments.movements import capture
+from counterfoil.payments.movements import capture, refund, void
 from counterfoil.payments.order import answer_mti
 from counterfoil.payments.payment import PartialApprovals, Payment
 from counterfoil.payments.recovery import sweep
@@ -50,6 +51,13 @@ async def accepting(stage: Stage) -> Stage:
     """A merchant that takes what the issuer approves."""
     await stage.settings(partial_approvals=PartialApprovals.ACCEPT)
     return stage
+
+
+async def told(stage: Stage) -> None:
+    """Let the acquirer hear of everything that is owed, one after the other."""
+    forwarder = stage.forwarder()
+    while await forwarder.forward():
+        pass
 
 
 @pytest.mark.parametrize(
@@ -316,6 +324,53 @@ async def test_a_partly_approved_authorization_is_captured_for_its_part(acceptin
 
     assert done.payment.captured_minor == 2100
     assert (await accepting.advices())[-1]["amount_minor"] == 2100
+
+
+@pytest.mark.parametrize("code", ["USD", "JPY", "KWD"])
+async def test_what_was_approved_is_the_limit_of_everything_after(
+    accepting: Stage, code: str
+) -> None:
+    """Not what was asked: of captures, voids, refunds and undoings, in every currency."""
+    accepting.link.script.append(PART)
+    payment = await accepting.paid(kind=Kind.AUTHORIZATION, currency=currency(code))
+    road, command = accepting.road, accepting.command
+
+    with pytest.raises(AmountTooLarge, match="2101 is more than the 2100"):
+        await capture(command(payment, amount_minor=2101), road)
+    for part in (700, 1399, 1):
+        await capture(command(payment, amount_minor=part), road)
+    with pytest.raises(NotNow, match="nothing is held any more"):
+        await capture(command(payment, amount_minor=1), road)
+    await told(accepting)
+    await void(command(payment, amount_minor=1399), road)
+    await told(accepting)
+    with pytest.raises(AmountTooLarge, match="702 is more than the 701"):
+        await refund(command(payment, amount_minor=702), road)
+    for part in (700, 1):
+        await refund(command(payment, amount_minor=part), road)
+
+    now = await accepting.read(payment)
+    assert (now.amount_minor, now.authorized_minor, now.captured_minor) == (4200, 2100, 701)
+    assert (now.released_minor, now.refunded_minor, now.currency) == (1399, 701, code)
+    for over in (undo, refund, void):
+        with pytest.raises(NotNow):
+            await over(command(payment), road)
+
+
+async def test_a_forced_capture_is_voided_and_refunded_in_parts(stage: Stage) -> None:
+    """By its own name: DE 90 is the 0220, DE 4 what was asked, DE 95 what remains."""
+    payment = await stage.paid(**FORCED)
+    await void(stage.command(payment, amount_minor=4199), stage.road)
+    await told(stage)
+    reversal = stage.link.asked[-1].fields
+    await refund(stage.command(payment, amount_minor=1), stage.road)
+
+    now = await stage.read(payment)
+    assert (str(reversal[90])[:4], reversal[4], reversal[39]) == ("0220", "000000004200", "32")
+    assert str(reversal[95])[:12] == "000000000001"
+    assert (now.state, now.captured_minor, now.refunded_minor) == (State.CAPTURED, 1, 1)
+    with pytest.raises(NotNow):
+        await undo(stage.command(payment, amount_minor=1), stage.road)
 
 
 async def test_a_partial_approval_is_reversed_by_default(stage: Stage) -> None:

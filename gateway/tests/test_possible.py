@@ -2,16 +2,22 @@
 What a payment says is possible works; what it does not say is refused, and nothing contradicts.
 """
 
+import contextlib
 from random import Random
 from typing import Any
 
 import pytest
 from api_stage import Api
+from counterfoil import ids
 from counterfoil.api.showing import YOUNG
+from counterfoil.payments.lifecycle import Kind, State
+from counterfoil.payments.recovery import sweep
+from counterfoil.payments.refusals import NothingWritten
 from counterfoil.store.batches import BatchStore
 from counterfoil.store.database import Database, DatabaseAway
 from ledger_day import ClosingLink, forward
 from payment_stage import Stage
+from scripted_link import not_sent, says, unknown
 
 CALLS = ("capture", "void", "refund", "undo")
 STEPS = 6
@@ -132,3 +138,63 @@ async def test_what_is_possible_is_done_and_what_is_not_is_refused(api: Api, see
         if reply.json.get("code") == "amount_too_large":
             reply = await ask(api, path, name)
         assert reply.status == 201, (name, part, reply.json)
+
+
+async def in_state(api: Api, state: str) -> str:
+    """Bring a payment into *state*; return its path."""
+    stage, link = api.stage, api.stage.link
+    steps = {
+        "declined": says("05"),
+        "not_sent": not_sent,
+        "reversing": unknown,
+        "reversed": unknown,
+    }
+    link.script.extend([steps[state]] if state in steps else [])
+    if state in ("verified", "unanswered"):
+        link.script.append(says("85") if state == "verified" else unknown)
+        await stage.take(kind=Kind.VERIFICATION, amount_minor=0, customer_email=None)
+    elif state in ("authorized", "expired"):
+        await claimed(api, "authorization")
+    elif state in ("captured", "voiding", "voided"):
+        path = await claimed(api)
+        if state != "captured":
+            assert (await ask(api, path, "void")).status == 201
+    else:
+        with contextlib.suppress(NothingWritten):
+            await stage.take()
+    if state in ("voided", "reversed"):
+        await forward(stage)
+    if state == "expired":
+        stage.clock.move(8 * 86_400)
+        await sweep(stage.road)
+    (row,) = await stage.sql(
+        "SELECT payment_id, state FROM payments WHERE merchant_id = $1", stage.merchant.merchant_id
+    )
+    assert row["state"] == state
+    return f"/v1/payments/{ids.written(ids.PAYMENT, row['payment_id'])}"
+
+
+@pytest.mark.parametrize("state", [each.value for each in State if each is not State.PROCESSING])
+async def test_in_every_state_a_refusal_names_it_and_what_is_possible(api: Api, state: str) -> None:
+    """Every call in every state: done, or a 409 with the state, in words too, and a way on."""
+    path = await in_state(api, state)
+    offered = (await api.call("GET", path)).json["possible"]
+    for name in (*CALLS, "acknowledge", "refuse"):
+        if name in offered:
+            continue
+        if name in CALLS:
+            reply = await ask(api, path, name)
+        else:
+            reply = await api.call("POST", f"{path}/{name}", {})
+        if reply.status in (200, 201):  # A repeat of what is so already.
+            assert name in {"reversing": ("undo", "refuse"), "reversed": ("undo", "refuse")}.get(
+                state, ("acknowledge",)
+            )
+            assert reply.json["state"] == state
+            continue
+        assert reply.status == 409, (name, reply.json)
+        assert (reply.json["state"], reply.json["possible"]) == (state, offered), (name, reply.json)
+        assert state in reply.json["detail"] or "lapsed" in reply.json["detail"], reply.json
+        assert reply.json["detail"].endswith(f"possible now: {', '.join(offered) or 'nothing'}"), (
+            reply.json
+        )
