@@ -187,6 +187,50 @@ async def test_f23_an_hour_of_jump_does_not_make_a_late_acknowledgment_early(
         await stage.acknowledge(approved)
 
 
+class Stepped(Database):
+    """A database whose machine's wall clock has jumped, too."""
+
+    ahead = timedelta()
+
+    async def row(self, name: str, *arguments: Any, **more: Any) -> Any:
+        found = await super().row(name, *arguments, **more)
+        if name == "look_around" and found is not None:
+            return {**found, "now": found["now"] + self.ahead}
+        return found
+
+
+@pytest.mark.parametrize("jump", [HOUR, -HOUR])
+async def test_f23_when_the_databases_clock_jumps_along_no_deadline_moves_either(
+    database: Database, jump: float
+) -> None:
+    """One machine for both, as the embedded database is: nothing tells them apart but the wait."""
+    machine, stepped = Machine(), Stepped(database._pool)
+    stage = await Stage.set_up(database, clock=HeldClock(machine))
+    around = watch(stage, database=stepped)
+    machine.jump((await stage.lease.database_time() - machine.now()).total_seconds())
+    await around.look()
+    await stage.lease.renew(stage.clock.now() + timedelta(hours=1))
+    approved, before = await stage.take(), stage.clock.now()
+
+    machine.jump(jump)
+    stepped.ahead = timedelta(seconds=jump)
+    seen = await around.look()
+    with pytest.raises(DoorsClosed, match="apart"):
+        await stage.take()
+    await sweep(stage.road)
+    claimed, moved = await stage.acknowledge(approved), stage.clock.now() - before
+    machine.move(BELIEVED_AFTER_SECONDS)
+    stepped.ahead += timedelta(seconds=BELIEVED_AFTER_SECONDS)
+    await around.look()
+    await stage.lease.renew(stage.clock.now() + timedelta(hours=1))
+
+    assert abs(seen.skew_seconds or 0) == pytest.approx(HOUR, abs=1)
+    assert claimed.state is State.CAPTURED
+    assert moved < timedelta(seconds=30)
+    assert (await stage.take()).state is State.APPROVED
+    assert abs((stage.clock.now() - machine.now()).total_seconds()) < 1
+
+
 def test_small_differences_are_taken_up_bit_by_bit() -> None:
     """Never more than a few milliseconds at a look, in either direction."""
     machine = Machine()

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import msgspec
 import pytest
+from counterfoil.config import Timers
 from counterfoil.network.verification_results import Cvv
 from counterfoil.payments.payment import PartialApprovals
 from counterfoil.payments.policy import Policy
@@ -20,6 +21,16 @@ from counterfoil_proof.world.world import Plan, World, live
 
 CARD = Card(number="4111111111111111", expiry_month=12, expiry_year=2030, cvv="123")
 DECLINED = Card(number="4000000000000002", expiry_month=12, expiry_year=2030, cvv="123")
+HOUR_SECONDS = 3700.0  # And a little more: alarms ring at an hour.
+ENDURING = Timers(
+    send_seconds=2.0,
+    answer_seconds=8.0,
+    advice_answer_seconds=8.0,
+    late_seconds=60.0,
+    lease_seconds=60.0,
+    orphan_seconds=60.0,
+    close_answer_seconds=10.0,
+)
 
 
 @pytest.fixture(scope="module")
@@ -159,3 +170,43 @@ def test_a_process_that_dies_at_a_point_loses_and_doubles_nothing(
     assert died, "no process came past this point"
     assert world.story.violations == []
     assert world.shops[0].orders["order-1"].status in ("paid", "not_paid")
+
+
+def test_an_hour_without_the_acquirer_charges_nobody_and_is_made_good_at_its_end(
+    server: Server,
+) -> None:
+    """The real link, cut under a request that was written, on lines that seem to stand."""
+    cut: list[str] = []
+
+    def at(world: World, life: Life, name: str) -> None:
+        if name == "link write 0200 after" and not cut and world.shops[0].orders:
+            cut.append(str(life))
+            world.network.is_cut = True
+
+    async def scenario(world: World) -> list[str]:
+        shop = world.shops[0]
+        await asyncio.wait([shop.buy(order(1))])
+        world.site.rests_seconds = (20.0, 40.0)  # An hour in which nothing can be done.
+        during = [order(n) for n in range(2, 8)]
+        for each in during:
+            await asyncio.wait([shop.buy(each)])
+            await asyncio.sleep(HOUR_SECONDS / len(during))
+        statuses = [each.status for each in during]
+        world.network.is_cut = False
+        await asyncio.sleep(60)
+        await asyncio.wait([shop.buy(order(8))])
+        assert await world.settle()
+        await world.check()
+        return statuses
+
+    world, statuses = live(server, Plan(timers=ENDURING), scenario, on_point=at)
+
+    assert cut
+    assert world.story.violations == []
+    assert statuses == ["not_paid"] * 6
+    told = [each.status for each in world.shops[0].orders.values()]
+    assert told == ["not_paid"] * 7 + ["paid"]
+    assert any("advice_overdue" in each.what for each in world.story.happenings)
+    counts = world.story.counts
+    assert counts["state reversed"] == 2, "written before anybody knew of the cut"
+    assert counts["not sent"] == len(statuses) - 1, "what was told not_sent was sent by nobody"
