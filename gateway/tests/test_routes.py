@@ -118,6 +118,41 @@ async def test_what_is_not_sent_after_all_leaves_its_place_in_the_pace(map_: Map
         await map_.route(passed_by=(map_.south,))
 
 
+async def test_what_an_acquirer_has_no_room_for_goes_to_the_next(map_: Map) -> None:
+    """Each has its own pace; only when both have their fill is it refused."""
+    acquirers = {
+        name: Acquirer(name, "test", "127.0.0.1", 1, "1", "2", payments_per_second_max=1.0)
+        for name in map_.links
+    }
+    map_.routes = Routes(
+        map_.stage.merchants, acquirers, map_.links, map_.clock,
+        rules=[RouteRule((map_.south, map_.north))],
+    )  # fmt: skip
+
+    found = [await map_.way() for _ in range(2)]
+    with pytest.raises(LinkDown, match="more payments come at once"):
+        await map_.way()
+    map_.clock.move(1)
+
+    assert found == [map_.south, map_.north]
+    assert await map_.way() == map_.south
+
+
+async def test_a_terminal_that_is_used_up_is_passed_by_and_its_acquirer_is_not(map_: Map) -> None:
+    """Another of the same acquirer takes its place; with none left it is refused."""
+    await map_.add(map_.north, "TERM000M")
+    used_up = [(map_.north, "TERM0001"), (map_.south, "TERM000S")]
+
+    found = {
+        (await map_.routes.choose(map_.stage.merchant, None, (), used_up)).station.terminal_id
+        for _ in range(6)
+    }
+    with pytest.raises(LinkDown):
+        await map_.routes.choose(map_.stage.merchant, None, (map_.north,), used_up)
+
+    assert found == {"TERM000M"}
+
+
 async def test_a_link_that_is_down_is_passed_by(map_: Map) -> None:
     """The other acquirer takes everything meanwhile."""
     map_.links[map_.north].ready = False
