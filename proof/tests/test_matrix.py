@@ -7,6 +7,9 @@ import pytest
 from counterfoil_proof.matrix import book
 from counterfoil_proof.matrix.agreement import against_book
 from counterfoil_proof.matrix.fates import Result, Target
+from counterfoil_proof.matrix.lane import KINDS, Lane
+from counterfoil_proof.matrix.matrix import DOWN_IN_A_ROW_MAX, NO_LANE, Matrix
+from counterfoil_proof.matrix.steady import LANES_PER_RUN_MAX
 from counterfoil_proof.matrix.targets import (
     CLOCK_RULE,
     READS_RULE,
@@ -116,3 +119,27 @@ def test_a_point_at_which_nobody_died_is_named() -> None:
     ]
 
     assert points_without_death(deaths) == {"link write 0221 before"}
+
+
+class Lame(Lane):
+    """A lane that never comes up: its mailbox does not start."""
+
+    async def open(self) -> None:
+        """Refuse to come up."""
+        raise TimeoutError(f"the mailbox did not start in {self.folder.name}")
+
+
+async def test_lanes_that_never_come_up_are_failures_of_their_scenarios_and_the_report_is_told(
+    tmp_path: Path,
+) -> None:
+    """Each is made anew once for each run; after a few runs in a row nobody tries any more."""
+    names = ["sale", "void", "refund", "timeout", "deposit with mistakes"]
+    matrix = Matrix(tmp_path, lanes=1, tell=print, make=Lame)
+    report = await matrix.run(names, kinds=KINDS)
+
+    tried = [each for each in report.recorded if each.wrong != [NO_LANE]]
+    assert sorted(each.scenario for each in report.wrong) == sorted(names)
+    assert len(tried) == DOWN_IN_A_ROW_MAX
+    assert all("the mailbox did not start" in each.wrong[0] for each in tried)
+    assert len(report.lost) == DOWN_IN_A_ROW_MAX * LANES_PER_RUN_MAX
+    assert report.results == []

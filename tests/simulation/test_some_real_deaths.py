@@ -4,11 +4,13 @@ A small part of the SIGKILL matrix: every step has its points, and some real dea
 The whole matrix is `make proofs`; docs/internals/crash-points.md says what is in it.
 """
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
-from counterfoil_proof.matrix.fates import Target
-from counterfoil_proof.matrix.lane import KINDS
+from counterfoil_proof.matrix.fates import Result, Target
+from counterfoil_proof.matrix.lane import KINDS, Lane
 from counterfoil_proof.matrix.matrix import Matrix
 from counterfoil_proof.matrix.scenarios import SCENARIOS
 from counterfoil_proof.matrix.targets import all_points
@@ -53,3 +55,29 @@ async def test_who_stood_still_goes_on_before_the_run_ends(tmp_path: Path) -> No
 
     assert [each.is_reached for each in report.results] == [True, True]
     assert report.wrong == []
+
+
+class Breaking(Lane):
+    """A lane whose nursery is killed after its first recording, with all that it has forked."""
+
+    async def record(self, scenario: str) -> Result:
+        """Record, then break."""
+        result = await super().record(scenario)
+        if self.folder.name == "lane-1":
+            os.kill(self.nursery.pid, signal.SIGKILL)
+            await self.children["gateway"].ended
+        return result
+
+
+async def test_a_lane_that_does_not_come_up_again_is_made_anew_and_the_matrix_goes_on(
+    tmp_path: Path,
+) -> None:
+    """What was lost is told and kept to be looked at; every scenario has its result."""
+    matrix = Matrix(tmp_path, lanes=1, tell=print, make=Breaking)
+    report = await matrix.run(["sale", "void"], kinds=KINDS, choose=lambda found: found[:1])
+
+    assert [each.scenario for each in report.recorded] == ["sale", "void"]
+    assert [each.is_reached for each in report.results] == [True]
+    assert report.wrong == []
+    assert [(each.scenario, Path(each.folder).name) for each in report.lost] == [("void", "lane-1")]
+    assert (tmp_path / "lane-1").exists()

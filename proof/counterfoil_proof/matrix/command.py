@@ -15,9 +15,7 @@ from typing import Annotated, Literal, NoReturn
 
 import cyclopts
 import msgspec
-from counterfoil.supervisor import ProgramError
 
-from counterfoil_proof.demo import ports, sandbox
 from counterfoil_proof.matrix.fates import Result, Target
 from counterfoil_proof.matrix.lane import KINDS
 from counterfoil_proof.matrix.matrix import LANES_MAX, Matrix, Report
@@ -27,7 +25,6 @@ from counterfoil_proof.points import catalogue
 
 EXIT_NOT_AS_IT_SHOULD = 1
 EXIT_REFUSED = 2
-REFUSALS = (ProgramError, ports.NoPortFree, sandbox.FolderInUse, OSError)
 HEADS = ("scenario", "process", "points", "killed", "recovered s (median, worst)", "verdict")
 
 Kind = Literal["gateway", "worker", "shop"]
@@ -68,7 +65,11 @@ def crash_points(
     if unknown or not 1 <= lanes <= LANES_MAX or every < 1:
         _refuse(f"--scenario takes one of: {', '.join(SCENARIOS)}; --lanes 1 to {LANES_MAX}")
     os.umask(0o077)
-    folder = state or Path(tempfile.mkdtemp(prefix="counterfoil-points-"))
+    try:
+        folder = state or Path(tempfile.mkdtemp(prefix="counterfoil-points-"))
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        _refuse(f"--state: {error}; choose another folder")
     chosen = scenario or list(SCENARIOS)
     matrix = Matrix(folder.expanduser().absolute(), lanes=lanes, tell=_tell)
     work = matrix.run(
@@ -81,11 +82,6 @@ def crash_points(
         report = asyncio.run(work)
     except KeyboardInterrupt:
         _refuse("stopped by Ctrl-C; everything that was started has ended")
-    except BaseExceptionGroup as group:
-        faults, others = group.split(REFUSALS)
-        if faults is None or others is not None:
-            raise
-        _refuse("; ".join(str(each) for each in faults.exceptions))
     is_whole = not scenario and not process and every == 1
     missing = _missing(report, is_whole=is_whole, is_recorded=not scenario)
     (folder / "results.json").write_bytes(msgspec.json.encode(report))
@@ -138,6 +134,7 @@ def _summary(report: Report, missing: dict[str, list[str]], folder: Path) -> dic
         "deaths": sum(each.is_reached for each in report.results),
         "not_reached": len(report.not_reached),
         "passes_not_reached": not_reached(report),
+        "lanes_lost": msgspec.to_builtins(report.lost),
         "disagreements": sum(bool(each.wrong) for each in (*report.recorded, *report.results)),
         **missing,
         "left_out": dict(left_out(report.recorded)),
@@ -171,6 +168,8 @@ def _show(report: Report, missing: dict[str, list[str]], folder: Path) -> None:
         f"{summary['scenarios']} scenarios, {summary['disagreements']} disagreements, "
         f"{summary['not_reached']} passes that did not come again; {summary['seconds']} s\n"
     )
+    for lost in report.lost:
+        sys.stdout.write(f"lane given up at {lost.scenario}: {lost.why} ({lost.folder})\n")
     for where in not_reached(report):
         sys.stdout.write(f"did not come again: {where}\n")
     for rule, count in left_out(report.recorded).items():

@@ -36,6 +36,9 @@ class Target(msgspec.Struct, frozen=True, order=True, kw_only=True):
 class Result(msgspec.Struct, frozen=True, kw_only=True):
     """
     What came of it: `wrong` has every disagreement; without one, all tell the same story.
+
+    A run that did not come to its end (nobody recovered, or its lane did not come up) is wrong,
+    whatever its scenario expects.
     """
 
     target: Target | None
@@ -44,6 +47,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     recovered_seconds: float
     wrong: list[str]
     merchant: str
+    came_to_its_end: bool = True
     passed: dict[str, list[Pass]] = {}
 
 

@@ -6,6 +6,7 @@ forked by the lane's nursery, so that only the one that was killed is started ag
 """
 
 import asyncio
+import contextlib
 import os
 import shutil
 import ssl
@@ -78,41 +79,49 @@ class Lane:
         self.children: dict[str, Child] = {}
         self.account: Account | None = None
         self._database: Database | None = None
-        self._lending: Any = None
         self._started = 0
         self._browser: httpx2.AsyncClient | None = None
         self._fates: Fates | None = None
         self._calm: dict[str, str] | None = None  # The rail's faults before the first run.
+        self._ending = contextlib.AsyncExitStack()
+        self._is_open = False
+
+    async def whole(self) -> None:
+        """
+        Start everything, or again what a former run has left down; return when payments are taken.
+        """
+        if self._is_open:
+            await self._start_again()
+        else:
+            await self.open()
+        await asyncio.to_thread(self._disarm)
 
     async def open(self) -> None:
         """
         Start everything, and return when payments are taken.
         """
         for name in STARTED:
+            self._ending.push_async_callback(self.stop, name)
             await self.start(name)
-        self._lending = open_database(self.configuration)
-        self._database = await self._lending.__aenter__()
+        self._database = await self._ending.enter_async_context(open_database(self.configuration))
         own_identity(self.configuration.folder / "tls", self.configuration.api.names, self.clock)
         limit_groups(self.configuration.folder)
         environment = {**os.environ, "COUNTERFOIL_GROUPS_LIMITED": "1", "PYTHONUNBUFFERED": "1"}
+        self._ending.push_async_callback(self.nursery.close)
         await self.nursery.open(environment)
         trust = ssl.create_default_context(cafile=self.plan.authority_path)
         self._browser = httpx2.AsyncClient(base_url=self.plan.gateway_url, verify=trust)
+        self._ending.push_async_callback(self._browser.aclose)
         for kind in ("gateway", "worker"):
             self.fork(kind)
         await self.takes_payments()
+        self._is_open = True
 
     async def close(self) -> None:
         """
-        End everything.
+        End everything, each whatever becomes of the others.
         """
-        await self.nursery.close()
-        if self._browser is not None:
-            await self._browser.aclose()
-        if self._database is not None:
-            await self._lending.__aexit__(None, None, None)
-        for name in reversed(STARTED):
-            await self.stop(name)
+        await self._ending.aclose()
 
     def remove(self) -> None:
         """
@@ -186,7 +195,6 @@ class Lane:
 
     async def _run(self, name: str, target: Target | None) -> Result:
         scenario = SCENARIOS[name]
-        await self._whole()
         self.account = await self._merchant(scenario)
         self._fates = Fates(self, scenario, target)
         began = time.monotonic()
@@ -201,6 +209,7 @@ class Lane:
                 await self._is_quiet()
         except (AssertionError, TimeoutError) as stuck:
             wrong.append(f"not recovered: {stuck or 'somebody said nothing any more'}")
+        came_to_its_end = not wrong
         reached_at = self._fates.reached_at
         recovered_seconds = time.monotonic() - (reached_at or began)
         passed = {} if target else await self._passed()
@@ -214,6 +223,7 @@ class Lane:
             recovered_seconds=recovered_seconds,
             wrong=wrong,
             merchant=self.account.written_id,
+            came_to_its_end=came_to_its_end,
             passed=passed,
         )
 
@@ -241,13 +251,9 @@ class Lane:
         except AssertionError as error:
             raise AssertionError(f"{error}: {owed}") from None
 
-    async def _whole(self) -> None:
-        """
-        Start again what a former run has left down.
-        """
+    async def _start_again(self) -> None:
         for name in STARTED:
             await self.start(name)
-        await asyncio.to_thread(self._disarm)
         for kind in ("gateway", "worker"):
             if self.children[kind].ended.done():
                 self.fork(kind)

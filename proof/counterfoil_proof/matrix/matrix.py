@@ -5,7 +5,7 @@ The whole matrix: record every scenario, then kill at every pass in turn, in sev
 import asyncio
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -13,14 +13,18 @@ import msgspec
 from counterfoil_proof.matrix.fates import Result, Target
 from counterfoil_proof.matrix.lane import Lane
 from counterfoil_proof.matrix.scenarios import SCENARIOS
+from counterfoil_proof.matrix.steady import LaneDown, Lost, Steady
 from counterfoil_proof.matrix.targets import targets
 
 LANES_MAX = 8
-RUNS_PER_LANE = 250  # Then it is made anew: books grow, and so does what each audit reads.
 SETTLED_PER_LANE = 12  # Of runs that end business days: every day has a statement for everybody.
 REACH_TRIES_MAX = 3  # What a process passes depends on its rounds, too: not every run is the same.
+DOWN_IN_A_ROW_MAX = 3  # Then a lane's place is given up, and the other lanes do its work.
+
+NO_LANE = "not tried: no lane came up any more"
 
 Tell = Callable[[str], None]
+Work = Callable[[Steady], Awaitable[None]]
 
 
 class Report(msgspec.Struct, kw_only=True):
@@ -30,6 +34,7 @@ class Report(msgspec.Struct, kw_only=True):
 
     recorded: list[Result] = []
     results: list[Result] = []
+    lost: list[Lost] = []
     seconds: float = 0.0
 
     @property
@@ -49,15 +54,18 @@ class Report(msgspec.Struct, kw_only=True):
 
 class Matrix:
     """
-    One matrix below a folder.
+    One matrix below a folder. *make* makes its lanes.
     """
 
-    def __init__(self, folder: Path, *, lanes: int, tell: Tell) -> None:
+    def __init__(
+        self, folder: Path, *, lanes: int, tell: Tell, make: Callable[[Path], Lane] = Lane
+    ) -> None:
         assert 1 <= lanes <= LANES_MAX
         self.report = Report()
         self._folder = folder
         self._lanes = lanes
         self._tell = tell
+        self._make = make
         self._opened = 0
         self._expected: dict[str, set[str]] = {}
 
@@ -76,7 +84,9 @@ class Matrix:
         waiting: asyncio.Queue[str] = asyncio.Queue()
         for name in sorted(scenarios, key=_settles, reverse=True):
             waiting.put_nowait(name)
-        await self._in_lanes(lambda lane: self._record(lane, waiting), settled=SETTLED_PER_LANE)
+        await self._in_lanes(lambda steady: self._record(steady, waiting))
+        while not waiting.empty():
+            self.report.recorded.append(_not_run(waiting.get_nowait(), None, NO_LANE))
         recorded = {each.scenario: each for each in self.report.recorded}
         found = [
             each
@@ -89,32 +99,38 @@ class Matrix:
         for target in sorted(chosen, key=lambda each: _settles(each.scenario), reverse=True):
             todo.put_nowait(target)
         self._tell(f"{len(scenarios)} scenarios recorded; {todo.qsize()} deaths to come")
-        await self._in_lanes(lambda lane: self._kill(lane, todo), settled=SETTLED_PER_LANE)
+        await self._in_lanes(lambda steady: self._kill(steady, todo))
+        while not todo.empty():
+            target = todo.get_nowait()
+            self.report.results.append(_not_run(target.scenario, target, NO_LANE))
         self.report.seconds = time.monotonic() - began
         return self.report
 
-    async def _in_lanes(self, work: Callable[["_Steady"], object], settled: int) -> None:
+    async def _in_lanes(self, work: Work) -> None:
         async with asyncio.TaskGroup() as group:
             for _ in range(self._lanes):
-                group.create_task(self._one_lane(work, settled))
+                group.create_task(self._one_lane(work))
 
-    async def _one_lane(self, work: Callable[["_Steady"], object], settled: int) -> None:
-        steady = _Steady(self._new_folder, settled)
+    async def _one_lane(self, work: Work) -> None:
+        steady = Steady(self._new_lane, settled_max=SETTLED_PER_LANE, lose=self._lose)
         try:
-            await work(steady)  # type: ignore[misc]
+            await work(steady)
         finally:
             await steady.close()
 
-    def _new_folder(self) -> Path:
+    def _new_lane(self) -> Lane:
         self._opened += 1
-        return self._folder / f"lane-{self._opened}"
+        return self._make(self._folder / f"lane-{self._opened}")
 
-    async def _record(self, steady: "_Steady", waiting: "asyncio.Queue[str]") -> None:
-        while not waiting.empty():
+    def _lose(self, lost: Lost) -> None:
+        self.report.lost.append(lost)
+        self._tell(f"a lane is given up at {lost.scenario}: {lost.why} ({lost.folder})")
+
+    async def _record(self, steady: Steady, waiting: "asyncio.Queue[str]") -> None:
+        while not waiting.empty() and steady.down_in_a_row < DOWN_IN_A_ROW_MAX:
             name = waiting.get_nowait()
-            lane = await steady.lane(name)
-            result = await lane.record(name)
-            if SCENARIOS[name].mistakes:
+            result = await self._recorded(steady, name)
+            if SCENARIOS[name].mistakes and result.came_to_its_end:
                 self._expected[name] = _kinds(result.wrong)
                 result = msgspec.structs.replace(result, wrong=[])
             self.report.recorded.append(result)
@@ -122,30 +138,43 @@ class Matrix:
                 steady.keep()
                 self._tell(f"{name}, nobody dies: {result.wrong}")
 
-    async def _kill(self, steady: "_Steady", todo: "asyncio.Queue[Target]") -> None:
-        while not todo.empty():
+    async def _recorded(self, steady: Steady, name: str) -> Result:
+        try:
+            return await steady.run(name, lambda lane: lane.record(name))
+        except LaneDown as down:
+            return _not_run(name, None, str(down))
+
+    async def _kill(self, steady: Steady, todo: "asyncio.Queue[Target]") -> None:
+        while not todo.empty() and steady.down_in_a_row < DOWN_IN_A_ROW_MAX:
             target = todo.get_nowait()
-            for _ in range(REACH_TRIES_MAX):
-                lane = await steady.lane(target.scenario)
-                result = self._judged(await lane.run(target))
-                if result.is_reached or result.wrong:
-                    break
+            result = await self._killed(steady, target)
             self.report.results.append(result)
             if result.wrong:
                 steady.keep()
                 self._tell(
                     f"{target.scenario}: {target.kind} {target.action} at {target.where}: "
-                    f"{result.wrong} ({result.merchant} in {lane.folder})"
+                    f"{result.wrong} ({result.merchant} in {steady.folder})"
                 )
             if len(self.report.results) % 50 == 0:
                 self._tell(f"{len(self.report.results)} deaths, {todo.qsize()} to come")
+
+    async def _killed(self, steady: Steady, target: Target) -> Result:
+        for _ in range(REACH_TRIES_MAX):
+            try:
+                result = await steady.run(target.scenario, lambda lane: lane.run(target))
+            except LaneDown as down:
+                return _not_run(target.scenario, target, str(down))
+            result = self._judged(result)
+            if result.is_reached or result.wrong:
+                break
+        return result
 
     def _judged(self, result: Result) -> Result:
         """
         Take away what is wrong by the scenario's own mistakes, with or without a death.
         """
         expected = self._expected.get(result.scenario)
-        if expected is None:
+        if expected is None or not result.came_to_its_end:
             return result
         missing = expected - _kinds(result.wrong)
         wrong = [each for each in result.wrong if not _kinds([each]) <= expected]
@@ -153,49 +182,19 @@ class Matrix:
         return msgspec.structs.replace(result, wrong=wrong)
 
 
-class _Steady:
+def _not_run(scenario: str, target: Target | None, why: str) -> Result:
     """
-    A lane that is made anew when it has seen enough.
+    Return the result of a run that was not: a failure of its scenario, with the reason.
     """
-
-    def __init__(self, new_folder: Callable[[], Path], settled_max: int) -> None:
-        self._new_folder = new_folder
-        self._settled_max = settled_max
-        self._lane: Lane | None = None
-        self._runs = self._settled = 0
-        self._keeps = False
-
-    async def lane(self, scenario: str) -> Lane:
-        """
-        Return an open lane for one more run of *scenario*.
-        """
-        settles = SCENARIOS[scenario].settles
-        is_full = self._runs >= RUNS_PER_LANE or self._settled >= self._settled_max
-        if is_full or (settles and self._runs > self._settled):  # Others' days are ended, too.
-            await self.close()
-        if self._lane is None:
-            self._lane = Lane(self._new_folder())
-            self._runs = self._settled = 0
-            await self._lane.open()
-        self._runs += 1
-        self._settled += settles
-        return self._lane
-
-    def keep(self) -> None:
-        """
-        Leave this lane's folder for whoever wants to look.
-        """
-        self._keeps = True
-
-    async def close(self) -> None:
-        """
-        Close the lane, and remove its folder unless somebody wants to look.
-        """
-        if self._lane is not None:
-            await self._lane.close()
-            if not self._keeps:
-                self._lane.remove()
-        self._lane, self._keeps = None, False
+    return Result(
+        target=target,
+        scenario=scenario,
+        is_reached=False,
+        recovered_seconds=0.0,
+        wrong=[why],
+        merchant="nobody",
+        came_to_its_end=False,
+    )
 
 
 def _settles(scenario: str) -> bool:

@@ -75,9 +75,9 @@ class Child:
 
     def send(self, number: int) -> None:
         """
-        Send a signal, unless it has ended.
+        Send a signal, unless it has ended, or was never begun: the number 0 would be ourselves.
         """
-        if not self.ended.done():
+        if self.pid and not self.ended.done():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
 
@@ -93,6 +93,13 @@ class Child:
         """
         self._writer = writer
         self._known.set()
+
+    def has_ended(self, status: int) -> None:
+        """
+        The process has ended, if that was not known.
+        """
+        if not self.ended.done():
+            self.ended.set_result(status)
 
     async def said(self, what: dict[str, Any], grant: Wish) -> None:
         """
@@ -126,6 +133,7 @@ class Nursery:
         self._listening: asyncio.Task[None] | None = None
         self._children: dict[str, Child] = {}
         self._ready = asyncio.Event()
+        self._has_ended = False
         self._talks: set[asyncio.Task[None]] = set()
 
     async def open(self, environment: dict[str, str]) -> None:
@@ -146,6 +154,14 @@ class Nursery:
         )
         self._listening = asyncio.create_task(self._listen())
         await asyncio.wait_for(self._ready.wait(), START_SECONDS_MAX)
+
+    @property
+    def pid(self) -> int:
+        """
+        The nursery's own process.
+        """
+        assert self._process is not None
+        return self._process.pid
 
     async def close(self) -> None:
         """
@@ -175,6 +191,7 @@ class Nursery:
         """
         Start a process, with passes armed from its first breath.
         """
+        assert not self._has_ended, f"the nursery has ended, and nobody forks {name}"
         child = Child(name)
         self._children[name] = child
         asked = {
@@ -201,9 +218,10 @@ class Nursery:
             elif "started" in told:
                 self._children[told["started"]].pid = told["pid"]
             else:
-                ended = self._children[told["ended"]].ended
-                if not ended.done():
-                    ended.set_result(told["status"])
+                self._children[told["ended"]].has_ended(told["status"])
+        self._has_ended = True
+        for child in self._children.values():  # The kernel ends with it whatever it has forked.
+            child.has_ended(-signal.SIGKILL)
 
     async def _heard(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         child: Child | None = None
