@@ -17,6 +17,7 @@ from counterfoil.supervisor import Program
 
 DATABASE_STOP_SECONDS = 30.0
 GATEWAY_STOP_SECONDS = 40.0
+WORKER_STOP_SECONDS = 40.0  # More than a mail or a webhook takes: cut off, it would be told twice.
 EXIT_REFUSED = 2  # Of our commands: a sentence for people, and not a defect.
 
 
@@ -50,6 +51,7 @@ def programs(
             argv=_command("worker"),
             env=environment,
             log_path=logs / "worker.log",
+            stop_seconds=WORKER_STOP_SECONDS,
             after=after,
         )
     )

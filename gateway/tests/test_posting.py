@@ -4,7 +4,9 @@ Where webhooks go: to public addresses only, to the very address that was checke
 
 import asyncio
 import re
+import socket
 import ssl
+import threading
 from ipaddress import IPv6Address
 from pathlib import Path
 
@@ -115,6 +117,38 @@ async def test_a_name_that_leads_into_our_network_is_refused_after_it_was_resolv
     assert receiver.received == []
 
 
+async def test_names_that_nobody_answers_for_hold_up_no_other_name_and_nothing_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A merchant's name server is silent: others are told, and the link to an acquirer connects."""
+    looked_up, silent = [], threading.Event()
+
+    def look_up(host: str, port: int, *_: object, **__: object) -> list[object]:
+        looked_up.append(host)
+        if host.startswith("silent"):
+            silent.wait(20)
+            raise socket.gaierror("no answer")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    poster = Poster(CheckedNetwork(loopback=True), tls_context())
+    urls = [f"http://silent{each % 40}.example/" for each in range(80)]
+    held_up = [asyncio.create_task(poster.post(each, {}, b"{}")) for each in urls]
+    try:
+        async with Receiver().serving() as receiver, asyncio.timeout(4):
+            await asyncio.sleep(0.1)
+            told = await poster.post(f"http://well.example:{receiver.port}/", {}, b"{}")
+            await asyncio.get_running_loop().getaddrinfo("acquirer.example", 8583)
+    finally:
+        silent.set()
+    ended = await asyncio.gather(*held_up)
+    await poster.close()
+
+    assert told == Posted(200, None)
+    assert {each.status for each in ended} == {None}
+    assert len(looked_up) == len(set(looked_up)), "one look-up of a name at a time"
+
+
 async def test_the_connection_goes_to_the_address_that_was_checked() -> None:
     """One resolution: a name server that says something else the second time is not asked."""
     answers = [["10.0.0.1", "127.0.0.1"], ["10.0.0.1"]]
@@ -177,6 +211,23 @@ async def test_who_hangs_up_or_is_not_there_is_said_in_words() -> None:
     assert "no HTTP" in (hung_up.error or "")
     assert "could not be reached" in (not_there.error or "")
     assert no_name.error == "could not be reached: the name nowhere.example has no address"
+
+
+async def test_a_name_that_is_not_found_in_time_is_said_to_be(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It may have an address: only its name server is slow."""
+    monkeypatch.setattr(posting, "CONNECT_SECONDS_MAX", 0.1)
+
+    async def silent(*_: object) -> list[str]:
+        await asyncio.sleep(20)
+        return ["127.0.0.1"]
+
+    poster = Poster(CheckedNetwork(loopback=True, resolve=silent), tls_context())
+    posted = await poster.post("https://slow.example/", {}, b"")
+    await poster.close()
+
+    assert posted.error == "could not be reached: the name slow.example was not found in time"
 
 
 async def test_a_receiver_must_prove_its_name(tmp_path: Path) -> None:

@@ -6,10 +6,15 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from counterfoil.config import Configuration
 from counterfoil.events import worker
+from counterfoil.events.posting import POST_SECONDS_MAX
 from counterfoil.events.worker import Duty, work
+from counterfoil.installation import programs
+from counterfoil.receipts.mail import SEND_SECONDS_MAX
 from counterfoil.routing.routes import NoRoute
 from counterfoil.store.database import DatabaseAway
 from counterfoil.vault import VaultClosed
@@ -119,3 +124,14 @@ async def test_a_defect_ends_the_worker_loudly() -> None:
 
     with pytest.raises(ZeroDivisionError):
         await work([duty(broken)])
+
+
+def test_a_worker_that_is_told_to_stop_has_time_for_the_mail_and_the_webhook_in_its_hands(
+    tmp_path: Path,
+) -> None:
+    """Cut off between the other side's yes and the note of it, both would be told twice."""
+    started = programs(Configuration(state=str(tmp_path)), None, logs=tmp_path)
+    (worker_,) = [each for each in started if each.name == "worker"]
+
+    assert worker_.stop_seconds > POST_SECONDS_MAX
+    assert worker_.stop_seconds > SEND_SECONDS_MAX

@@ -7,7 +7,6 @@ the name. No redirect is followed, no proxy is used, and little of an answer is 
 """
 
 import asyncio
-import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
@@ -16,6 +15,7 @@ import httpcore2
 import msgspec
 
 from counterfoil.events.addresses import AddressRefused, allowed
+from counterfoil.events.names import Names
 
 CONNECT_SECONDS_MAX = 5.0
 POST_SECONDS_MAX = 15.0
@@ -37,26 +37,14 @@ class Posted(msgspec.Struct, frozen=True):
     error: str | None
 
 
-async def resolve(host: str, port: int) -> list[str]:
-    """
-    Return the addresses of a name, in the system's order.
-
-    Raises:
-        OSError: It has none.
-    """
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(info[4][0]) for info in found))
-
-
 class CheckedNetwork(httpcore2.AsyncNetworkBackend):
     """
     Resolves a name, refuses what is not public, and connects to the very address it has checked.
     """
 
-    def __init__(self, *, loopback: bool, resolve: Resolve = resolve) -> None:
+    def __init__(self, *, loopback: bool, resolve: Resolve | None = None) -> None:
         self._loopback = loopback
-        self._resolve = resolve
+        self._resolve = resolve or Names().resolve
         self._network = httpcore2.AnyIOBackend()
 
     async def connect_tcp(
@@ -75,6 +63,8 @@ class CheckedNetwork(httpcore2.AsyncNetworkBackend):
         """
         try:
             found = await asyncio.wait_for(self._resolve(host, port), timeout)
+        except TimeoutError as error:
+            raise httpcore2.ConnectTimeout(f"the name {host} was not found in time") from error
         except OSError as error:
             raise httpcore2.ConnectError(f"the name {host} has no address") from error
         good = [each for each in found if allowed(each, loopback=self._loopback)]
