@@ -443,6 +443,7 @@ def _link(
         on_late=answers.late,
         on_unmatched=answers.unmatched,
         on_event=partial(_log_event, acquirer.name, measures),
+        shows_messages=configuration.log_level == "debug",
         chance=around.chance,
         sockets=around.sockets,
     )

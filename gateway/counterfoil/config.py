@@ -150,6 +150,15 @@ class Acquirer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     owed_per_second_max: Annotated[float, Meta(ge=1, le=100_000)] = 500.0
 
 
+class Worker(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """
+    How much a worker gives way: what it does (e-mail, webhooks, files) nobody waits for, so on a
+    machine whose processors are all busy the gateway goes first. 0: it does not give way.
+    """
+
+    niceness: Annotated[int, Meta(ge=0, le=19)] = 5
+
+
 class Metrics(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
     Where each process shows `/metrics`, `/healthz` and `/readyz` to monitors; port 0: nowhere.
@@ -202,6 +211,7 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     timers: Timers = Timers()
     settlement: Settlement = Settlement()
     webhooks: Webhooks = Webhooks()
+    worker: Worker = Worker()
     metrics: Metrics = Metrics()
     routing: Routing = Routing()
     acquirer: tuple[Acquirer, ...] = ()
@@ -232,6 +242,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "timers": Timers,
     "settlement": Settlement,
     "webhooks": Webhooks,
+    "worker": Worker,
     "metrics": Metrics,
     "routing": Routing,
 }

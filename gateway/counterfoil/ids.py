@@ -25,6 +25,8 @@ ENDPOINT = "whe"
 DELIVERY = "whd"
 
 _HEX = re.compile(r"[0-9a-f]{32}")
+_RANDOM_BYTES = 8
+_RANDOM_AT_ONCE = 256  # Identifiers for which randomness is fetched together: a call costs more.
 
 
 class UnreadableId(ValueError):
@@ -41,6 +43,8 @@ class Ids:
     def __init__(self, clock: Clock, random: Callable[[int], bytes] = os.urandom) -> None:
         self._clock = clock
         self._random = random
+        self._kept = b""
+        self._at = 0
         self._last = 0
 
     def new(self) -> UUID:
@@ -50,7 +54,11 @@ class Ids:
         milliseconds = int(self._clock.now().timestamp() * 1000)
         stamp = max(milliseconds << 12, self._last + 1)
         self._last = stamp
-        tail = int.from_bytes(self._random(8), "big") & ((1 << 62) - 1)
+        at = self._at
+        if at >= len(self._kept):
+            self._kept, at = self._random(_RANDOM_BYTES * _RANDOM_AT_ONCE), 0
+        self._at = at + _RANDOM_BYTES
+        tail = int.from_bytes(self._kept[at : self._at], "big") & ((1 << 62) - 1)
         number = ((stamp >> 12) << 80) | (7 << 76) | ((stamp & 0xFFF) << 64) | (2 << 62) | tail
         return UUID(int=number)
 

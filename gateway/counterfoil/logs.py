@@ -17,7 +17,8 @@ from structlog.typing import EventDict, WrappedLogger
 from counterfoil.cards import PAN_DIGITS_MAX, luhn_holds, masked
 
 PAN_DIGITS_SHORTEST = 13
-_GROUPS = re.compile(r"[0-9]+(?:[ -][0-9]+)*")
+# Thirteen digits or more, with at most one blank or hyphen between two of them.
+_GROUPS = re.compile(r"[0-9](?:[ -]?[0-9]){12,}")
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 

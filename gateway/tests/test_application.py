@@ -362,6 +362,16 @@ async def test_an_id_that_leads_nowhere_is_a_404(api: Api, payment_id: str) -> N
     assert payment_id not in reply.content.decode()
 
 
+async def test_a_name_in_a_path_is_one_part_of_it_and_never_empty(api: Api) -> None:
+    """Neither half a path nor a longer one leads to a payment."""
+    path = f"/v1/payments/{(await api.sale()).json['id']}"
+    wrong = (f"{path}/", f"{path}/x/acknowledge", "/v1/payments//acknowledge", f"/v2{path}")
+
+    assert (await api.call("GET", path)).status == 200
+    for each in wrong:
+        assert is_problem(await api.call("GET", each), 404, "not_found"), each
+
+
 async def test_a_path_that_is_not_there_is_a_404_and_a_wrong_method_a_405(api: Api) -> None:
     """The 405 says what there is; nothing is redirected."""
     nowhere = await api.call("GET", "/v1/nothing")

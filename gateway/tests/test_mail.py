@@ -17,11 +17,17 @@ import pytest
 from aiosmtpd import smtp
 from counterfoil.api.bodies import PaymentRequest
 from counterfoil.config import Mail
-from counterfoil.receipts.mail import SPACING_SECONDS, Mailer, compose, subject
+from counterfoil.receipts.mail import (
+    SENT_AT_ONCE_MAX,
+    SPACING_SECONDS,
+    Mailer,
+    compose,
+    subject,
+)
 from counterfoil.receipts.receipt import receipt
 from counterfoil.store.database import Database, DatabaseAway
 from counterfoil.store.outbox import OutboxStore, OwedMail
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import ValidationError, convert
 from payment_stage import START, Stage
@@ -121,6 +127,7 @@ def test_the_merchant_s_mail_of_an_authorization_does_not_say_paid() -> None:
         assert "been paid" not in part.get_content()
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60), st.text(min_size=1, max_size=40))
 def test_nothing_that_anybody_types_becomes_a_header(order: str, name: str) -> None:
     """Order, description or shop with line ends: refused or encoded, never another header."""
@@ -183,14 +190,21 @@ class Post:
         self.replies: list[str] = []
         self.taken: list[EmailMessage] = []
         self.port = 0
+        self.peers: set[object] = set()
+        self.left = 0
 
     async def handle_DATA(self, server: object, session: object, envelope: object) -> str:  # noqa: N802
+        self.peers.add(session.peer)  # type: ignore[attr-defined]
         if self.replies:
             return self.replies.pop(0)
         message = message_from_bytes(envelope.content, policy=default)  # type: ignore[attr-defined]
         assert isinstance(message, EmailMessage)
         self.taken.append(message)
         return "250 taken"
+
+    async def handle_QUIT(self, server: object, session: object, envelope: object) -> str:  # noqa: N802
+        self.left += 1
+        return "221 bye"
 
     def settings(self, **more: object) -> Mail:
         return Mail(port=self.port, sender=SENDER, **more)  # type: ignore[arg-type]
@@ -246,6 +260,34 @@ async def test_customer_and_merchant_get_exactly_one_each(alone: Stage, post: Po
     assert body is not None
     assert f"{number[:4]} {number[4:8]} {number[8:]}" in body.get_content()
     assert {each["state"] for each in (await outbox(alone)).values()} == {"sent"}
+
+
+async def test_the_mails_of_a_round_share_connections_and_none_outlives_it(
+    alone: Stage, post: Post
+) -> None:
+    """Not a handshake for each; and none that the server could have cut before the next round."""
+    for _ in range(SENT_AT_ONCE_MAX):
+        await alone.paid()
+
+    tried = await mailer(alone, post.settings()).send_due()
+
+    assert tried == len(post.taken) == 2 * SENT_AT_ONCE_MAX
+    assert len(post.peers) <= SENT_AT_ONCE_MAX
+    assert post.left == len(post.peers)
+
+
+async def test_a_mail_that_is_refused_does_not_spoil_the_connection_of_another(
+    alone: Stage, post: Post
+) -> None:
+    """The others of the round arrive, each once."""
+    for _ in range(SENT_AT_ONCE_MAX):
+        await alone.paid()
+    post.replies = ["550 no such user", "451 later"]
+
+    await mailer(alone, post.settings()).send_due()
+
+    arrived = [each["Message-ID"] for each in post.taken]
+    assert len(arrived) == len(set(arrived)) == 2 * SENT_AT_ONCE_MAX - 2
 
 
 async def test_a_customer_without_an_address_gets_none(alone: Stage, post: Post) -> None:

@@ -77,7 +77,8 @@ class Desk:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
-        return await asyncio.wait_for(asyncio.shield(task), seconds_max)
+        async with asyncio.timeout(seconds_max):
+            return await asyncio.shield(task)
 
     @property
     def under_way(self) -> int:

@@ -35,6 +35,7 @@ def worker(config: ConfigOption = None) -> None:
     Do what nobody waits for (reversals, deadlines, e-mail) until stopped.
     """
     settings = _harden(config)
+    os.nice(settings.worker.niceness)
     from counterfoil import app
 
     logs.set_up("worker", settings.log_level)

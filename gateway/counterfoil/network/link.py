@@ -49,6 +49,7 @@ class AcquirerLink:
             link_up, signed_on, signed_off, link_down, sent, answered, bad_answer, late,
             duplicate, unmatched, not_sent, no_answer, echo_missed, network_management,
             bad_frame, bad_mac, mac_refused, key_requested, key_refused.
+        shows_messages: Whether the events of messages bring them along, masked as `fields`.
         chance: Returns a number from 0 to 1, for the jitter of reconnects.
         sockets: Makes a socket of a family and a type.
     """
@@ -64,6 +65,7 @@ class AcquirerLink:
         on_unmatched: Callable[[Message], None] | None = None,
         on_duplicate: Callable[[Message], None] | None = None,
         on_event: Callable[..., None] | None = None,
+        shows_messages: bool = True,
         chance: Callable[[], float] = random.random,
         sockets: Callable[[int, int], socket.socket] = socket.socket,
     ) -> None:
@@ -74,6 +76,7 @@ class AcquirerLink:
         self.on_unmatched = on_unmatched
         self.on_duplicate = on_duplicate
         self.on_event = on_event
+        self._shows_messages = shows_messages
         self._mux = Mux(
             dialect,
             outstanding_max=settings.outstanding_max,
@@ -254,7 +257,7 @@ class AcquirerLink:
         if exchange.key is not None:
             self._sweep_by(now + exchange.answer_within, now)
         if self.on_event is not None:
-            self.event("sent", mti=exchange.mti, fields=self._masked(exchange.fields))
+            self.event("sent", mti=exchange.mti, **self._shown(exchange.fields))
 
     def not_sent(self, exchange: Exchange, reason: str) -> None:
         """End a request that never left."""
@@ -278,10 +281,7 @@ class AcquirerLink:
         if message.text(RESPONSE_CODE) == SECURITY_VIOLATION and self.dialect.mac_check_value:
             self.event("mac_refused", mti=message.mti)
         if self.on_event is not None:
-            details: dict[str, Any] = {
-                "mti": message.mti,
-                "fields": self._masked(message.fields),
-            }
+            details: dict[str, Any] = {"mti": message.mti, **self._shown(message.fields)}
             if exchange is not None and exchange.written_at is not None:
                 details["milliseconds"] = round((now - exchange.written_at) * 1000, 3)
             self.event("bad_answer" if verdict == "bad" else verdict, **details)
@@ -291,9 +291,9 @@ class AcquirerLink:
         if self.on_event is not None:
             self._later(partial(self.on_event, name, **details))
 
-    def _masked(self, fields: FieldsView) -> dict[int, str]:
-        """Return what may be shown of a message in this dialect."""
-        return masked(fields, self.dialect.tags)
+    def _shown(self, fields: FieldsView) -> dict[str, dict[int, str]]:
+        """Return what an event tells of a message: what may be shown of it in this dialect."""
+        return {"fields": masked(fields, self.dialect.tags)} if self._shows_messages else {}
 
     def _pick(self) -> Line | None:
         """

@@ -6,7 +6,6 @@ order go in, the row comes out. Whoever is in doubt about money owes a reversal;
 verification moves none, so it owes nothing and only says that nobody answered.
 """
 
-import json
 from datetime import timedelta
 from uuid import UUID
 
@@ -176,4 +175,4 @@ def shown(fields: Fields) -> str:
     """
     Return a message as it may be kept: JSON of its masked fields.
     """
-    return json.dumps({str(number): text for number, text in sorted(masked(fields).items())})
+    return msgspec.json.encode(dict(sorted(masked(fields).items()))).decode()

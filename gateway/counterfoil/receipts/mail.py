@@ -14,7 +14,9 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import aiosmtplib
 import structlog
@@ -30,6 +32,8 @@ CLAIMED_AT_ONCE_MAX = 50
 SENT_AT_ONCE_MAX = 5
 LEASE_SECONDS = 120.0
 SEND_SECONDS_MAX = 30.0
+FAREWELL_SECONDS_MAX = 2.0
+ADDRESSES_KEPT_MAX = 1_000
 NOTE_SECONDS_MAX = 60.0  # With SEND_SECONDS_MAX well below the lease.
 NOTE_AGAIN_SECONDS = 0.5
 AWAY_SECONDS = 5.0  # After the mail server could not be reached, nobody tries for so long.
@@ -65,6 +69,7 @@ class Mailer:
         self._away_until = 0.0
         self._password = _secret(settings.password_file)
         self._deliver = deliver or self._over_smtp
+        self._connected: list[aiosmtplib.SMTP] = []  # To the mail server, and free.
 
     async def send_due(self) -> int:
         """
@@ -77,6 +82,7 @@ class Mailer:
         owed = await self._outbox.claim_mail(now, lease_until, CLAIMED_AT_ONCE_MAX)
         # All of them end before the round does, whatever befalls one: the next round counts on it.
         ended = await asyncio.gather(*(self._send(each) for each in owed), return_exceptions=True)
+        await self._part()
         for fault in filter(None, ended):
             raise fault
         return len(owed)
@@ -125,9 +131,20 @@ class Mailer:
                 return
 
     async def _over_smtp(self, message: EmailMessage) -> None:
+        """
+        Send over a connection that another message of this round has left, or over a new one.
+        """
+        client = self._connected.pop() if self._connected else await self._connect()
+        try:
+            await client.send_message(message)
+        except BaseException:
+            client.close()  # Whatever it was: the next message begins afresh.
+            raise
+        self._connected.append(client)
+
+    async def _connect(self) -> aiosmtplib.SMTP:
         settings = self._settings
-        await aiosmtplib.send(
-            message,
+        client = aiosmtplib.SMTP(
             hostname=settings.host,
             port=settings.port,
             username=settings.username,
@@ -136,6 +153,19 @@ class Mailer:
             start_tls=settings.security == "starttls",
             timeout=SEND_SECONDS_MAX,
         )
+        await client.connect()
+        return client
+
+    async def _part(self) -> None:
+        """
+        Take leave of the mail server: between rounds no connection stands that it might cut.
+        """
+        while self._connected:
+            client = self._connected.pop()
+            try:
+                await client.quit(timeout=FAREWELL_SECONDS_MAX)
+            except (aiosmtplib.SMTPException, OSError, TimeoutError):
+                client.close()
 
     async def _failed(self, owed: OwedMail, error: Exception) -> None:
         refused = (
@@ -165,14 +195,22 @@ def compose(owed: OwedMail, shown: Receipt, sender: str, now: datetime) -> Email
     message = EmailMessage(policy=SMTP)
     message["Message-ID"] = f"<{owed.outbox_id.hex}@{domain}>"
     message["Date"] = format_datetime(now)
-    message["From"] = Address(display_name=shown.business, addr_spec=sender)
+    message["From"] = _address("From", shown.business, sender)
     message["To"] = Address(addr_spec=owed.recipient)
-    message["Reply-To"] = Address(display_name=shown.business, addr_spec=shown.business_email)
+    message["Reply-To"] = _address("Reply-To", shown.business, shown.business_email)
     message["Subject"] = subject(shown, for_merchant=for_merchant)
     message["Auto-Submitted"] = "auto-generated"
     message.set_content(as_text(shown, for_merchant=for_merchant))
     message.add_alternative(as_html(shown, for_merchant=for_merchant), subtype="html")
     return message
+
+
+@lru_cache(maxsize=ADDRESSES_KEPT_MAX)
+def _address(header: str, name: str, address: str) -> Any:
+    """
+    Return a merchant's own header, parsed once: to parse it costs more than the rest of a message.
+    """
+    return SMTP.header_factory(header, str(Address(display_name=name, addr_spec=address)))
 
 
 def subject(shown: Receipt, *, for_merchant: bool) -> str:
