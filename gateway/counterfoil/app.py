@@ -37,6 +37,9 @@ from counterfoil.events.worker import Duty
 from counterfoil.ids import Ids
 from counterfoil.keyfile import load_key, make_key
 from counterfoil.ledger.chain import Sealer
+from counterfoil.ledger.head_file import HeadFile
+from counterfoil.ledger.heads import by_key_id
+from counterfoil.ledger.signer import Signer
 from counterfoil.measures import Measures
 from counterfoil.network.link import AcquirerLink, LinkSettings
 from counterfoil.network.tls import client_context
@@ -63,6 +66,7 @@ from counterfoil.store.database import Database, DatabaseAway
 from counterfoil.store.deposits import DepositStore
 from counterfoil.store.embedded import EmbeddedPostgres
 from counterfoil.store.feed import FeedStore
+from counterfoil.store.heads import HeadStore
 from counterfoil.store.merchants import KeyCache, MerchantStore
 from counterfoil.store.migrate import MigrationRefused, migrate, pending
 from counterfoil.store.numbers import ConfirmationLeases, OpenBatches, StanLeases
@@ -85,6 +89,7 @@ CUTOFF_SECONDS = 5.0
 WATCH_SECONDS = 60.0
 MISSING_REPORTS_SECONDS = 3600.0
 SEAL_SECONDS = 30.0
+SIGN_SECONDS = 60.0
 TIDY_SECONDS = 3600.0
 ALARM_SECONDS = 10.0
 STATISTICS_SECONDS = 5.0
@@ -243,7 +248,23 @@ async def prepare_database(database: Database, configuration: Configuration) -> 
                 "add_vault_key", made.key_id, made.purpose, made.wrapped, clock.now()
             )
     await open_vault(database, configuration)
+    await _prepare_signing_key(database, configuration)
     return applied
+
+
+async def _prepare_signing_key(database: Database, configuration: Configuration) -> None:
+    """
+    Make the key that signs the journal's heads, where none was used, or one that was replaced.
+
+    A lost one is never replaced in silence, and stops nobody: payments go on, `doctor` is ill.
+    """
+    if configuration.signing_key_path.exists():
+        return
+    in_use = await HeadStore(database).key_in_use()
+    if in_use is None or in_use in by_key_id(configuration.former_public_keys):
+        make_key(configuration.signing_key_path)
+    else:
+        log.error("signing_key_missing", path=str(configuration.signing_key_path), key=in_use)
 
 
 async def open_vault(database: Database, configuration: Configuration) -> Vault:
@@ -587,7 +608,8 @@ async def run_worker(configuration: Configuration) -> None:
             _watched(running.watch),
             monitors.listening(pages, settings.host, settings.worker_port),
         ):
-            await worker.work([*duties(running), statistics(running)], running.measures)
+            aside = [statistics(running), signing(running)]
+            await worker.work([*duties(running), *aside], running.measures)
         await running.road.store.drain()
 
 
@@ -598,6 +620,23 @@ def statistics(running: Process) -> Duty:
     It stands apart, because samples are random: a simulated world must not have it.
     """
     return Duty("statistics", partial(look_at_grown, running.database), STATISTICS_SECONDS)
+
+
+def signing(running: Process) -> Duty:
+    """
+    Return the duty that signs the journal's heads, once a day, in quarantine too.
+
+    It stands apart, because nothing waits for it and its file is one of this machine.
+    """
+    configuration = running.configuration
+    signer = Signer(
+        HeadStore(running.database),
+        running.clock,
+        key_path=configuration.signing_key_path,
+        former_keys=configuration.former_public_keys,
+        file=HeadFile(configuration.heads_path),
+    )
+    return Duty("sign heads", signer.sign, SIGN_SECONDS)
 
 
 def duties(running: Process) -> list[Duty]:

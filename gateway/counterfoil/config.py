@@ -70,6 +70,21 @@ class VaultSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     accept_key_file_in_live: bool = False
 
 
+PublicKey = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+FORMER_KEYS_MAX = 32
+
+
+class Seal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """
+    The key that signs the heads of the journal's chains, once a day.
+
+    `former_keys` are the public keys of those that were replaced; what they signed is believed.
+    """
+
+    key_file: str | None = None
+    former_keys: Annotated[tuple[PublicKey, ...], Meta(max_length=FORMER_KEYS_MAX)] = ()
+
+
 class Mail(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
     The SMTP server that takes the receipts.
@@ -207,6 +222,7 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     api: Api = Api()
     database: DatabaseSettings = DatabaseSettings()
     vault: VaultSettings = VaultSettings()
+    seal: Seal = Seal()
     mail: Mail = Mail()
     timers: Timers = Timers()
     settlement: Settlement = Settlement()
@@ -233,11 +249,35 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             return Path(self.vault.key_file)
         return self.folder / "keys" / "key-encryption.key"
 
+    @property
+    def signing_key_path(self) -> Path:
+        """
+        Where the key that signs the heads of the journal lies.
+        """
+        if self.seal.key_file:
+            return Path(self.seal.key_file)
+        return self.folder / "keys" / "head-signing.key"
+
+    @property
+    def heads_path(self) -> Path:
+        """
+        Where the file of signed heads lies, outside of the database.
+        """
+        return self.folder / "signed-heads.txt"
+
+    @property
+    def former_public_keys(self) -> tuple[bytes, ...]:
+        """
+        The public keys of signing keys that were replaced.
+        """
+        return tuple(bytes.fromhex(each) for each in self.seal.former_keys)
+
 
 SECTIONS: dict[str, type[msgspec.Struct]] = {
     "api": Api,
     "database": DatabaseSettings,
     "vault": VaultSettings,
+    "seal": Seal,
     "mail": Mail,
     "timers": Timers,
     "settlement": Settlement,
@@ -279,6 +319,9 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigurationRefused(f"{path} is not TOML: {error}") from error
 
 
+_LISTS = ("names", "former_keys")  # In the environment: with commas between.
+
+
 def _overlay(content: dict[str, Any], environment: Mapping[str, str]) -> None:
     for name in ("mode", "state", "log_level"):
         if value := environment.get(f"COUNTERFOIL_{name.upper()}"):
@@ -286,7 +329,8 @@ def _overlay(content: dict[str, Any], environment: Mapping[str, str]) -> None:
     for section, kind in SECTIONS.items():
         for field in kind.__struct_fields__:
             if value := environment.get(f"COUNTERFOIL_{section}_{field}".upper()):
-                _section(content, section)[field] = value.split(",") if field == "names" else value
+                parts = value.split(",") if field in _LISTS else value
+                _section(content, section)[field] = parts
     if url := environment.get("DATABASE_URL"):
         _section(content, "database")["url"] = url
 

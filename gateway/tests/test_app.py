@@ -4,18 +4,24 @@ Putting the parts together: what a new installation gets, and what keeps a proce
 
 import asyncio
 import os
+import stat
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
+import msgspec
 import pytest
 from counterfoil import app
 from counterfoil.clock import SystemClock
-from counterfoil.config import Configuration
+from counterfoil.config import Configuration, Seal
 from counterfoil.keyfile import KeyFileRefused
+from counterfoil.ledger.heads import by_key_id, head_of, is_signed_by, load_signing_key, signed
 from counterfoil.outside.watch import Seen
 from counterfoil.store.database import Database, DatabaseAway
+from counterfoil.store.heads import HeadStore
 from counterfoil.store.migrate import MigrationRefused, migrate
 from counterfoil.vault import PURPOSES, VaultClosed
 from scripted_link import ScriptedLink
@@ -66,6 +72,63 @@ async def test_f35_another_installations_key_file_is_refused(installation: Confi
 
     with pytest.raises(VaultClosed, match="Restore the right one"):
         await prepared(installation)
+
+
+async def test_f39_a_lost_signing_key_is_not_replaced(installation: Configuration) -> None:
+    """It is made once, before the first head; a new one would hide the loss. Payments go on."""
+    await prepared(installation)
+    path, first = installation.signing_key_path, installation.signing_key_path.read_bytes()
+    assert path.parent == installation.key_path.parent
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    path.unlink()
+    await prepared(installation)
+    second = load_signing_key(path)
+    assert path.read_bytes() != first, "nothing was signed with it"
+
+    async with app.open_database(installation) as database:
+        at = SystemClock().now()
+        head = signed(second, uuid4(), 1, bytes(32), after=None, at=at)
+        await HeadStore(database).keep([head])
+        await database.rows("keep_block", head.merchant_id, 1, [uuid4()], [b""],
+                            at - timedelta(days=9), at, bytes(32), bytes(32), at)  # fmt: skip
+    path.unlink()
+    await prepared(installation)
+    async with app.process(installation, "gateway"):
+        assert not path.exists()
+
+    named = (second.public.hex(),)
+    replaced = msgspec.structs.replace(installation, seal=Seal(former_keys=named))
+    await prepared(replaced)
+    assert load_signing_key(path).key_id != second.key_id
+
+
+async def test_two_first_starts_at_once_make_one_signing_key(installation: Configuration) -> None:
+    """Whoever is second finds the first one's."""
+    await asyncio.gather(prepared(installation), prepared(installation))
+    key = installation.signing_key_path.read_bytes()
+    await prepared(installation)
+
+    assert installation.signing_key_path.read_bytes() == key
+
+
+async def test_the_worker_signs_heads_and_says_so_among_its_duties(
+    installation: Configuration,
+) -> None:
+    """With the key of the state folder, into the file of the state folder."""
+    await prepared(installation)
+    merchant_id, at = uuid4(), SystemClock().now()
+    async with app.process(installation, "worker") as running:
+        await running.database.rows("keep_block", merchant_id, 1, [uuid4()], [b""], at, at,
+                                    bytes(32), b"h" * 32, at)  # fmt: skip
+        duty = app.signing(running)
+        await duty.round()
+
+    (line,) = installation.heads_path.read_text().splitlines()
+    head = head_of(line)
+    assert head is not None
+    assert (head.merchant_id, head.block, head.hash) == (merchant_id, 1, b"h" * 32)
+    keys = by_key_id([load_signing_key(installation.signing_key_path).public])
+    assert is_signed_by(head, keys)
 
 
 async def refused(configuration: Configuration) -> Any:

@@ -3,16 +3,24 @@
 """
 
 import asyncio
+import base64
 import json
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from counterfoil.clock import SystemClock
+from counterfoil.keyfile import make_key
+from counterfoil.ledger.head_file import HeadFile
+from counterfoil.ledger.heads import load_signing_key
+from counterfoil.ledger.signer import Signer
 from counterfoil.store.database import Database
+from counterfoil.store.heads import HeadStore
 from ledger_day import Day
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -146,3 +154,78 @@ def test_a_merchant_that_is_none_is_not_told_to_be_well(
 
     assert (refused.returncode, refused.stdout) == (2, "")
     assert "there is no such merchant" in refused.stderr
+
+
+@pytest.fixture
+def signed_in(parameters: dict[str, str], reference: str, tmp_path: Path) -> Iterator[Path]:
+    """The state folder of a worker that has signed the day; afterwards nothing is signed."""
+    state = tmp_path / "state"
+    key = make_key(state / "keys" / "head-signing.key")
+    assert key
+    assert reference
+
+    async def sign() -> None:
+        database = await Database.open(**parameters)
+        signer = Signer(
+            HeadStore(database),
+            SystemClock(),
+            key_path=state / "keys" / "head-signing.key",
+            file=HeadFile(state / "signed-heads.txt"),
+        )
+        await signer.sign()
+        await database.close()
+
+    async def forget() -> None:
+        database = await Database.open(**parameters)
+        async with database.acquire() as connection, connection.transaction():
+            await connection.execute("SET LOCAL session_replication_role = replica")
+            await connection.execute("DELETE FROM signed_heads")
+        await database.close()
+
+    asyncio.run(sign())
+    yield state
+    asyncio.run(forget())
+
+
+def test_an_audit_verifies_the_signed_heads_of_its_state_folder(
+    counterfoil: Command, signed_in: Path
+) -> None:
+    """With the key there, or with the public key on paper; with another it fails."""
+    agrees = counterfoil("audit")
+    told = json.loads(counterfoil("keys", "public", "--json").stdout)
+    (signed_in / "keys" / "head-signing.key").rename(signed_in / "away")
+    without = counterfoil("audit")
+    elsewhere = json.loads(
+        counterfoil("audit", "--public-key", told["public_key"], "--json").stdout
+    )
+    other = counterfoil("audit", "--public-key", "ab" * 32)
+    wrong = counterfoil("audit", "--public-key", "ab" * 31)
+
+    assert (agrees.returncode, agrees.stderr) == (0, "")
+    assert re.search(r"^mer_\w+: 1 signed head\(s\), the newest of \d{4}-\d\d-\d\d$",
+                     agrees.stdout, re.M)  # fmt: skip
+    assert agrees.stdout.endswith("Everything agrees.\n")
+    assert without.returncode == 1
+    assert "the signed heads cannot be verified" in without.stdout
+    assert (elsewhere["agrees"], elsewhere["heads"][0]["heads"]) == (True, 1)
+    assert other.returncode == 1
+    assert f"a key that is not ours: {told['key']}" in other.stdout
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert "64 hexadecimal digits" in wrong.stderr
+
+
+def test_the_signing_key_is_shown_for_its_copy_and_its_public_half_for_the_auditor(
+    counterfoil: Command, signed_in: Path
+) -> None:
+    """The one opens nothing and signs everything, the other only verifies."""
+    path = signed_in / "keys" / "head-signing.key"
+    secret = base64.b64encode(path.read_bytes()).decode()
+    public = counterfoil("keys", "public").stdout
+
+    assert secret in counterfoil("keys", "escrow", "--signing").stdout.splitlines()
+    assert load_signing_key(path).public.hex() in public.splitlines()
+    assert secret not in public
+    path.unlink()
+    refused = counterfoil("keys", "public")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "put it back from its copy" in refused.stderr

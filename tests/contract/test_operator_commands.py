@@ -391,6 +391,8 @@ def test_doctor_finds_all_well(installation: Installation):
     assert {each["name"] for each in said} >= {
         "configuration",
         "key file",
+        "signing key",
+        "signed heads",
         "database",
         "database settings",
         "clock",
@@ -417,6 +419,7 @@ def test_doctor_names_what_is_ill(tmp_path: Path):
     assert (told.returncode, told.stderr) == (1, "")
     assert {each["name"] for each in said if not each["well"]} == {
         "key file",
+        "signing key",
         "database",
         "acquirer bank",
     }

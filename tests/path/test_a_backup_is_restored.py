@@ -45,6 +45,7 @@ async def test_f41_a_restored_gateway_moves_nothing_until_it_was_compared_with_t
         claimed = (await api.post(f"/v1/payments/{waiting['id']}/acknowledge", json={})).json()
     numbers = {each.confirmation_number for each in (*before, *after)}
     await the_database_is_lost(lost)
+    lost.configuration.heads_path.write_text("what was signed after the backup\n")
     restored = await lost.command("counterfoil", "restore", str(backup))
     await lost.start("gateway")
 
@@ -54,6 +55,9 @@ async def test_f41_a_restored_gateway_moves_nothing_until_it_was_compared_with_t
         await refused_command(lost, "settlement", "read", str(lost.plan.configuration_path)),
     ]
     assert "quarantine" in restored
+    assert "The file of signed heads of the database that was here is now" in restored
+    (aside,) = lost.configuration.folder.glob("signed-heads.before-restore-*.txt")
+    assert aside.read_text() == "what was signed after the backup\n"
     assert (ready.status_code, "quarantine" in ready.json()["checks"]) == (503, True)
     assert {(each.status_code, each.json()["code"]) for each in refused} == {(503, "quarantined")}
     assert read.json()["state"] == "approved"

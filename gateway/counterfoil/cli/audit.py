@@ -3,6 +3,7 @@
 """
 
 import asyncio
+import re
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated
@@ -28,7 +29,10 @@ from counterfoil.config import Configuration
 from counterfoil.ledger import audit as ledger
 from counterfoil.ledger.audit import Audit, Difference
 from counterfoil.ledger.books import Sums
+from counterfoil.ledger.head_file import read_lines
+from counterfoil.ledger.heads import load_signing_key
 from counterfoil.ledger.listing import GROUP, Comparison, TooManyToList, our_books
+from counterfoil.ledger.witness import Witness
 from counterfoil.money import currency, decimal_text
 
 SHOWN_MAX = 100
@@ -58,6 +62,14 @@ def audit(
         Path | None,
         cyclopts.Parameter(help="A demo's folder: compare with the rail's and the shop's books."),
     ] = None,
+    public_key: Annotated[
+        tuple[str, ...],
+        cyclopts.Parameter(
+            name="--public-key",
+            negative="",
+            help="Believe the signed heads of this key (64 hex digits) instead of this machine's.",
+        ),
+    ] = (),
     json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
@@ -68,7 +80,8 @@ def audit(
     """
     chosen = merchant_id_of(merchant) if merchant else None
     folder = sandbox.expanduser().absolute() if sandbox else None
-    found = run(_audit(configuration(config), chosen, folder))
+    settings = configuration(config)
+    found = run(_audit(settings, chosen, folder, witness_of(settings, public_key)))
     if json:
         say_json(msgspec.to_builtins(found))
     else:
@@ -77,10 +90,41 @@ def audit(
         raise SystemExit(1)
 
 
-async def _audit(settings: Configuration, merchant_id: UUID | None, folder: Path | None) -> Audit:
+def witness_of(settings: Configuration, given: tuple[str, ...] = ()) -> Witness:
+    """
+    Return what this machine knows of signed heads, read before the database is.
+
+    Raises:
+        CommandRefused: A key that is none, or a file that cannot be read.
+        KeyFileRefused: The signing key is there and must not be used.
+    """
+    try:
+        lines = read_lines(settings.heads_path)
+    except OSError as error:
+        raise CommandRefused(f"{settings.heads_path} cannot be read ({error.strerror})") from error
+    if given:
+        return Witness(public_keys=tuple(map(_public_key, given)), lines=lines)
+    keys = settings.former_public_keys
+    if settings.signing_key_path.exists():
+        keys = (*keys, load_signing_key(settings.signing_key_path).public)
+    return Witness(public_keys=keys, lines=lines)
+
+
+def _public_key(text: str) -> bytes:
+    if not re.fullmatch(r"[0-9a-f]{64}", text):
+        raise CommandRefused(
+            "--public-key takes 64 hexadecimal digits, as `counterfoil keys public` prints them"
+        )
+    return bytes.fromhex(text)
+
+
+async def _audit(
+    settings: Configuration, merchant_id: UUID | None, folder: Path | None, witness: Witness
+) -> Audit:
     async with open_database(settings) as database:
         await require_merchant(database, merchant_id)
-        found = await ledger.audit(database, merchant_id, now=SystemClock().now())
+        now = SystemClock().now()
+        found = await ledger.audit(database, merchant_id, now=now, witness=witness)
         if folder is None:
             return found
         comparisons = _comparisons()
@@ -107,6 +151,10 @@ def _print(found: Audit) -> None:
         table(list(_COLUMNS), [_amounts(sums)])
     for chain in found.chains:
         say(f"{chain.merchant}: {chain.transfers} transfers sealed, last hash {chain.hash}")
+    for each in found.heads:
+        say(f"{each.merchant}: {each.heads} signed head(s), the newest of {each.day}")
+    for note in found.notes:
+        say(f"note: {note}")
     for difference in found.differences[:SHOWN_MAX]:
         _tell(difference)
     if len(found.differences) > SHOWN_MAX:

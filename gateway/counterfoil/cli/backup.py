@@ -25,6 +25,7 @@ from counterfoil.cli.console import (
 )
 from counterfoil.clock import SystemClock
 from counterfoil.config import Configuration
+from counterfoil.ledger.head_file import move_aside
 from counterfoil.outside import backup as backups
 from counterfoil.outside.backup import Manifest, Place
 from counterfoil.state_folder import alone
@@ -35,7 +36,13 @@ from counterfoil.store.migrate import known_migrations
 READY_SECONDS_MAX = 120.0
 KEY_WARNING = (
     "The key file is not in it: {key}. Keep its copy elsewhere (`counterfoil keys escrow`); "
-    "without it no card in the backup can ever be read."
+    "without it no card in the backup can ever be read.\n"
+    "Nor is the key that signs the journal: {signing_key} (`counterfoil keys escrow --signing`). "
+    "Keep copies of {heads} on another machine, too."
+)
+SIGNING_KEY_MISSING = (
+    "The key that signs the journal is not at {path}: put it back from its copy before the start; "
+    "no other one is made while the backup has heads that it has signed."
 )
 
 ToolsOption = Annotated[
@@ -63,7 +70,13 @@ def backup(
         say_json(backups.as_json(manifest))
         return
     say(f"{folder}: {backups.manifest_text(manifest)}.")
-    say(KEY_WARNING.format(key=settings.key_path))
+    say(
+        KEY_WARNING.format(
+            key=settings.key_path,
+            signing_key=settings.signing_key_path,
+            heads=settings.heads_path,
+        )
+    )
 
 
 def restore(
@@ -81,11 +94,15 @@ def restore(
     source = folder.absolute()
     manifest = backups.checked(source, mode=settings.mode, migrations=known_migrations())
     backups.key_opens(manifest, settings.key_path)
-    run(_restore(settings, source, manifest, tools))
+    aside = run(_restore(settings, source, manifest, tools))
     if json:
         say_json(backups.as_json(manifest))
         return
     say(f"Restored: {backups.manifest_text(manifest)}. The installation is in quarantine.")
+    if aside is not None:
+        say(f"The file of signed heads of the database that was here is now {aside}: keep it.")
+    if not settings.signing_key_path.exists():
+        say(SIGNING_KEY_MISSING.format(path=settings.signing_key_path))
     say("Next: get the host's journal, `counterfoil up`, `counterfoil quarantine compare`.")
 
 
@@ -97,11 +114,13 @@ async def _back_up(settings: Configuration, folder: Path, tools: Path | None) ->
 
 async def _restore(
     settings: Configuration, folder: Path, manifest: Manifest, tools: Path | None
-) -> None:
+) -> Path | None:
     made = f"{manifest.made_at:%Y-%m-%d %H:%M:%S} UTC"
     statement = quarantine_statement(f"restored from the backup of {made}")
     async with _empty_database(settings):
+        aside = move_aside(settings.heads_path, SystemClock().now())
         backups.restore(place_of(settings, tools), folder, statement)
+    return aside
 
 
 def place_of(settings: Configuration, tools: Path | None) -> Place:

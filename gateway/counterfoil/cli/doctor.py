@@ -4,7 +4,7 @@
 
 import asyncio
 import sys
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import asyncpg
 import msgspec
@@ -16,17 +16,20 @@ from counterfoil.config import Acquirer, Configuration, ConfigurationRefused
 from counterfoil.dialects import dialect_of
 from counterfoil.ids import Ids
 from counterfoil.keyfile import KeyFileRefused, load_key
+from counterfoil.ledger.heads import by_key_id, load_signing_key
 from counterfoil.outside.alarms import facts, owed_to_acquirers
 from counterfoil.outside.asking import ask_readiness, json_of
 from counterfoil.outside.disk import measure
 from counterfoil.outside.held_clock import SKEW_SECONDS_MAX
 from counterfoil.store.advices import AdviceStore
 from counterfoil.store.database import Database, DatabaseAway
+from counterfoil.store.heads import HeadStore
 from counterfoil.store.migrate import MigrationRefused, pending
 from counterfoil.store.processes import ProcessStore
 from counterfoil.vault import VaultClosed
 
 CONNECT_SECONDS_MAX = 3.0
+SIGNED_WITHIN = timedelta(hours=26)  # Once a UTC day, and a worker may be stopped for a while.
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -54,7 +57,7 @@ def doctor(*, json: JsonOption = False, config: ConfigOption = None) -> None:
 
 async def _examine(settings: Configuration) -> list[Finding]:
     findings = [Finding("configuration", True, f"{settings.mode} mode, state in {settings.folder}")]
-    findings += [_key_file(settings), _disk(settings)]
+    findings += [_key_file(settings), _signing_key(settings), _disk(settings)]
     try:
         async with app.open_database(settings) as database:
             findings += await _database(database, settings)
@@ -76,6 +79,39 @@ def _key_file(settings: Configuration) -> Finding:
     return Finding("key file", True, f"{settings.key_path}, readable by its owner only")
 
 
+def _signing_key(settings: Configuration) -> Finding:
+    try:
+        key = load_signing_key(settings.signing_key_path)
+    except KeyFileRefused as error:
+        return Finding("signing key", False, str(error))
+    return Finding("signing key", True, f"{settings.signing_key_path}, public key {key.key_id}")
+
+
+async def _signed_heads(database: Database, settings: Configuration, clock: SystemClock) -> Finding:
+    store = HeadStore(database)
+    unsigned = await store.unsigned(clock.now() - SIGNED_WITHIN)
+    in_use = await store.key_in_use()
+    if unsigned.since is not None:
+        said = (
+            f"{unsigned.chains} chain(s) of the journal were not signed since "
+            f"{unsigned.since:%Y-%m-%d %H:%M} UTC: does a worker run, and does its log say "
+            "heads_not_signed? Run `counterfoil audit`"
+        )
+        return Finding("signed heads", False, said)
+    known = {*by_key_id(settings.former_public_keys), *_own_key_id(settings)}
+    if in_use is not None and in_use not in known:
+        said = f"signed by key {in_use}, which is not here: put the signing key back from its copy"
+        return Finding("signed heads", False, said)
+    return Finding("signed heads", True, "every day's" if in_use else "none yet")
+
+
+def _own_key_id(settings: Configuration) -> list[str]:
+    try:
+        return [load_signing_key(settings.signing_key_path).key_id]
+    except KeyFileRefused:
+        return []
+
+
 async def _database(database: Database, settings: Configuration) -> list[Finding]:
     try:
         missing = await pending(database)
@@ -90,6 +126,7 @@ async def _database(database: Database, settings: Configuration) -> list[Finding
     findings.append(await _settings(processes))
     findings.append(await _clock(processes, clock))
     findings.append(await _vault(database, settings))
+    findings.append(await _signed_heads(database, settings, clock))
     alive = await processes.alive(clock.now())
     findings += _alive(alive, settings.timers.lease_seconds, clock)
     findings.append(await _owed(AdviceStore(database, processes.process_id, clock), clock))

@@ -1,10 +1,10 @@
 """
-`counterfoil keys`: the vault's keys: list them, rotate the card key, copy the key file.
+`counterfoil keys`: the vault's keys and the signing key: list, rotate, copy, show the public one.
 """
 
 import base64
 import hashlib
-from typing import Any
+from typing import Annotated, Any
 
 import cyclopts
 
@@ -21,12 +21,16 @@ from counterfoil.cli.console import (
 from counterfoil.clock import SystemClock
 from counterfoil.config import Configuration
 from counterfoil.keyfile import load_key
+from counterfoil.ledger.heads import key_id_of, load_signing_key
 from counterfoil.outside import rotation
 from counterfoil.store.vault_keys import VaultStore
 
 FINGERPRINT_DIGITS = 16
 
-app = cyclopts.App(name="keys", help="The keys of the vault in which cards lie.")
+app = cyclopts.App(
+    name="keys",
+    help="The keys of the vault in which cards lie, and the one that signs the journal.",
+)
 
 
 @app.command(name="list")
@@ -67,11 +71,42 @@ def reseal(*, config: ConfigOption = None) -> None:
 
 
 @app.command
-def escrow(*, config: ConfigOption = None) -> None:
+def public(*, json: JsonOption = False, config: ConfigOption = None) -> None:
+    """
+    Print the public key with which an auditor verifies the signed heads of the journal.
+    """
+    settings = configuration(config)
+    key = load_signing_key(settings.signing_key_path)
+    if json:
+        former = list(settings.seal.former_keys)
+        say_json({"key": key.key_id, "public_key": key.public.hex(), "former_keys": former})
+        return
+    say(f"Ed25519 public key {key.key_id}:")
+    say(key.public.hex())
+    for each in settings.former_public_keys:
+        say(f"formerly {key_id_of(each)}:")
+        say(each.hex())
+
+
+@app.command
+def escrow(
+    *,
+    signing: Annotated[
+        bool,
+        cyclopts.Parameter(
+            name="--signing", negative="", help="Print the key that signs the journal's heads."
+        ),
+    ] = False,
+    config: ConfigOption = None,
+) -> None:
     """
     Print the key-encryption key for its copy on paper or in a safe. It opens every card.
     """
-    key = load_key(configuration(config).key_path)
+    settings = configuration(config)
+    if signing:
+        _escrow_signing(settings)
+        return
+    key = load_key(settings.key_path)
     say("This key and the database together open every card. Write it down, or print it, and")
     say("keep it where no backup of the database is. Close this terminal afterwards.")
     say("")
@@ -79,6 +114,18 @@ def escrow(*, config: ConfigOption = None) -> None:
     say("")
     say(f"fingerprint {hashlib.sha256(key).hexdigest()[:FINGERPRINT_DIGITS]}")
     say("Put it back with: base64 -d > keys/key-encryption.key, then chmod 600.")
+
+
+def _escrow_signing(settings: Configuration) -> None:
+    load_signing_key(settings.signing_key_path)
+    key = load_key(settings.signing_key_path)
+    say("Whoever has this key can sign a forged journal. Write it down, or print it, and keep it")
+    say("where nobody who administers the database reaches it. Close this terminal afterwards.")
+    say("")
+    say(base64.b64encode(key).decode())
+    say("")
+    say(f"fingerprint {hashlib.sha256(key).hexdigest()[:FINGERPRINT_DIGITS]}")
+    say("Put it back with: base64 -d > keys/head-signing.key, then chmod 600.")
 
 
 async def _inventory(settings: Configuration) -> list[dict[str, Any]]:

@@ -14,9 +14,9 @@ changed, removed or slipped in later no longer fits, and `counterfoil audit` nam
 A transfer is dated before it is committed, so only what is older than the settle time is
 sealed, oldest first; what becomes visible later is found again by an anti-join over the last
 ten minutes, and once a day over everything: so a clock that jumps ahead and comes back stops
-nothing, and whatever was committed late or out of order is sealed all the same. The log line of
-each block carries its hash: kept on another machine, it also shows a chain that somebody
-rebuilt whole.
+nothing, and whatever was committed late or out of order is sealed all the same. A chain that
+somebody rebuilt whole is found by its signed heads (heads.py), and by the log lines of its
+blocks, which carry each hash, where they are kept on another machine.
 """
 
 import hashlib

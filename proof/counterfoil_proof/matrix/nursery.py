@@ -20,7 +20,7 @@ import traceback
 from pathlib import Path
 from typing import Any, NoReturn
 
-from counterfoil import app  # noqa: F401 - loaded once, for all that is forked.
+from counterfoil import app
 from counterfoil.cli import serve
 from counterfoil.payments import advices
 from counterfoil.settlement import close
@@ -32,6 +32,7 @@ from counterfoil_proof.points.control import Control
 PR_SET_PDEATHSIG = 1
 # What is tried again after five seconds is tried again after a tenth of that: see `hasten`.
 HASTE = 10
+SIGN_SECONDS = 0.1  # What is sealed in a run is signed in it.
 
 
 def main() -> None:
@@ -73,6 +74,7 @@ def hasten() -> None:
     advices.SPACING_SECONDS = tuple(each / HASTE for each in advices.SPACING_SECONDS)  # type: ignore[assignment]
     close.SPACING_SECONDS = tuple(each / HASTE for each in close.SPACING_SECONDS)  # type: ignore[assignment]
     close.TROUBLE_SECONDS /= HASTE
+    app.SIGN_SECONDS = SIGN_SECONDS
 
 
 def _live(asked: dict[str, Any]) -> NoReturn:

@@ -21,6 +21,7 @@ BY_THE_CLOCK = {
     "query forget_guards",
     "query keep_block",
     "commit keep_block",
+    "query keep_signed_heads",
     "link write 0800",
 }
 ABOUT_THE_CLOCK = "restart"
