@@ -15,16 +15,24 @@ from counterfoil.events import webhooks
 from counterfoil.network import mux
 from counterfoil.network.link import AcquirerLink
 from counterfoil.network.outcome import NotSent
-from counterfoil.payments import authorize, recovery, screening
+from counterfoil.payments import advices, authorize, commands, recovery, screening
 from counterfoil.payments.conclude import conclude
 from counterfoil.payments.lifecycle import Cause, State
+from counterfoil.routing.health import Breaker
+from counterfoil.routing.routes import Routes
 from counterfoil.store import queries
+from counterfoil.store.advices import TAKING_BACK
 from counterfoil.store.payments import PaymentStore
 from counterfoil_rail.books import Books
 
+from counterfoil_proof.simulate import stories
+from counterfoil_proof.simulate.race import refunds_at_once
+from counterfoil_proof.world.server import Server
 from counterfoil_proof.world.shop import Shop
+from counterfoil_proof.world.story import Violation
 
 Undo = Callable[[], None]
+Proof = Callable[[Server], list[Violation]]
 
 
 class Mutant(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,13 +42,15 @@ class Mutant(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         says: What is wrong, in words.
         arm: Puts it in, and returns what takes it out again.
-        seed: The simulated day that catches it; None: the race of refunds does.
+        seed: The simulated day that catches it.
+        proof: What catches it where no simulated day does: a race, or a story of its own.
     """
 
     name: str
     says: str
     arm: Callable[[], Undo]
     seed: int | None = None
+    proof: Proof | None = None
 
 
 @contextlib.contextmanager
@@ -137,6 +147,29 @@ def _forgotten(*_: Any, **__: Any) -> None:
     """
 
 
+async def _only_said(refusal: Exception, *_: Any) -> Any:
+    raise refusal
+
+
+def _believing(advice: Any, code: str, now: Any) -> str | None:
+    is_denied = code == "25" and advice.kind in TAKING_BACK
+    return "accepted" if is_denied else _VERDICT(advice, code, now)
+
+
+_VERDICT = advices.verdict
+
+
+def _whoever_ends(breaker: Breaker, ask: Any, outcome: Any, now: float) -> None:
+    _TOLD(breaker, breaker._probe or ask, outcome, now)
+
+
+_TOLD = Breaker.told
+
+
+def _room_for_all(*_: Any) -> int:
+    return 10_000
+
+
 MUTANTS = (
     Mutant(
         name="skip_intent_commit",
@@ -181,6 +214,7 @@ MUTANTS = (
     Mutant(
         name="refund_without_lock",
         says="A refund reads the payment without locking it first.",
+        proof=refunds_at_once,
         arm=lambda: all_of(
             reworded("lock_payments", "FOR NO KEY UPDATE OF p", ""),
             reworded("refund", "FOR NO KEY UPDATE OF p", ""),
@@ -291,6 +325,36 @@ MUTANTS = (
         says="A page of the feed leaves out the event after the number that was asked for.",
         seed=1,
         arm=lambda: reworded("feed_page", "number > $2", "number > $2 + 1"),
+    ),
+    Mutant(
+        name="refuse_without_claim",
+        says="A refusal is said, and not kept under its key.",
+        proof=stories.a_refusal_is_final,
+        arm=lambda: replaced(commands, "_refused", _only_said),
+    ),
+    Mutant(
+        name="believe_a_denial",
+        says="An acquirer that says once that it does not know what it approved is believed.",
+        proof=stories.a_denial_is_not_believed_at_once,
+        arm=lambda: replaced(advices, "verdict", _believing),
+    ),
+    Mutant(
+        name="forget_a_refused_refund",
+        says="A refund that stands for a reversal is refused, and no person hears of it.",
+        proof=stories.a_refused_refund_needs_a_person,
+        arm=lambda: reworded("advice_answered", "AND c.idempotency_key IS NULL", "AND false"),
+    ),
+    Mutant(
+        name="probe_without_identity",
+        says="Whatever payment ends, a breaker takes it for the end of its probe.",
+        proof=stories.one_probe_at_a_time,
+        arm=lambda: replaced(Breaker, "told", _whoever_ends),
+    ),
+    Mutant(
+        name="recover_all_at_once",
+        says="What is owed after an outage is sent without the pace that was agreed.",
+        proof=stories.what_is_owed_keeps_its_pace,
+        arm=lambda: replaced(Routes, "owed_room", _room_for_all),
     ),
 )
 

@@ -2,13 +2,13 @@
 
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from counterfoil.store import queries
 from counterfoil.store.payments import PaymentStore
 from counterfoil_proof.mutants import BY_NAME, MUTANTS, Mutant, armed
 from counterfoil_proof.simulate.proving import caught
-from counterfoil_proof.simulate.race import refunds_at_once
 from counterfoil_proof.world.server import Server, serving, statements
 
 DEMANDED = {
@@ -20,7 +20,11 @@ DEMANDED = {
 QUICK = (
     *("skip_intent_commit", "timeout_is_a_decline", "unknown_is_not_sent", "reuse_stan"),
     *("acknowledge_without_guard", "refund_without_lock"),
+    *("refuse_without_claim", "believe_a_denial", "forget_a_refused_refund"),
+    *("probe_without_identity", "recover_all_at_once"),
 )
+TABLE = Path(__file__).parents[2] / "docs" / "internals" / "mutants.md"
+PROVED_APART = [each for each in MUTANTS if each.proof is not None]
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +38,11 @@ def test_a_mutant_is_caught(server: Server, name: str) -> None:
     assert caught(server, BY_NAME[name])[1]
 
 
-def test_without_the_mutant_the_race_is_won_by_the_right_ones(server: Server) -> None:
-    assert refunds_at_once(server) == []
+@pytest.mark.parametrize("mutant", PROVED_APART, ids=lambda each: each.name)
+def test_without_the_mutant_its_own_proof_finds_nothing(server: Server, mutant: Mutant) -> None:
+    assert mutant.proof is not None
+
+    assert mutant.proof(server) == []
 
 
 @pytest.mark.proofs
@@ -51,6 +58,18 @@ def test_every_mutant_is_caught(server: Server, mutant: Mutant) -> None:
 def test_every_mutant_that_was_demanded_is_there() -> None:
     assert set(BY_NAME) >= DEMANDED
     assert len(BY_NAME) == len(MUTANTS)
+
+
+def test_the_table_of_the_docs_has_every_mutant_and_what_catches_it() -> None:
+    lines = [line for line in TABLE.read_text("utf-8").splitlines() if line.startswith("| `")]
+    told = [[cell.strip() for cell in line.strip("|").split("|")][:3] for line in lines]
+
+    assert told == [[f"`{each.name}`", each.says, by(each)] for each in MUTANTS]
+
+
+def by(mutant: Mutant) -> str:
+    """What the table says of who catches it."""
+    return f"`{mutant.proof.__name__}`" if mutant.proof else f"simulation, seed {mutant.seed}"
 
 
 def test_a_mutant_leaves_nothing_behind() -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 
 import pytest
+from counterfoil_proof.mutants import MUTANTS
 
 COUNTERFOIL = [sys.executable, "-m", "counterfoil.cli.main", "simulate", "--json"]
 
@@ -30,6 +31,7 @@ def test_days_of_faults_lose_and_double_nothing() -> None:
     code, found, stories = simulate("--seeds", "1-2")
 
     assert code == 0, stories
+    assert {"payments", "crashes", "states", "violations"} <= found.keys()
     assert found["violations"] == []
     assert found["lacking"] == []
     assert int(str(found["payments"])) > 240
@@ -49,10 +51,13 @@ def test_several_processes_find_what_one_finds() -> None:
     assert one["payments"] == two["payments"]
 
 
-def test_a_mutant_fails_the_run_and_tells_its_story() -> None:
+def test_a_failing_seed_tells_its_story_and_the_command_that_tells_it_again() -> None:
     code, found, stories = simulate("--seed", "1", "--mutant", "skip_intent_commit")
+    again = simulate("--seed", "1", "--days", "1", "--mutant", "skip_intent_commit", hash_seed="1")
 
-    assert code == 1
+    assert code == again[0] == 1
+    assert (found["violations"], found["digest"]) == (again[1]["violations"], again[1]["digest"])
+    assert stories == again[2]
     assert found["violations"]
     assert "commit before you speak" in stories
     assert "again: counterfoil simulate --seed 1 --days 1 --mutant skip_intent_commit" in stories
@@ -73,4 +78,12 @@ def test_the_names_of_all_mutants_are_listed() -> None:
         [*COUNTERFOIL[:-1], "--list-mutants"], capture_output=True, text=True, check=True
     )
 
-    assert "forget_reversal" in done.stdout.splitlines()
+    assert done.stdout.splitlines() == [each.name for each in MUTANTS]
+
+
+def test_a_mutant_that_no_day_shows_is_found_by_its_own_proof() -> None:
+    code, found, stories = simulate("--seed", "1", "--mutant", "probe_without_identity")
+
+    assert code == 1
+    assert found["violations"]
+    assert "one probe at a time" in stories

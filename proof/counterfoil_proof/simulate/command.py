@@ -13,8 +13,10 @@ import msgspec
 from counterfoil.cli.console import CommandRefused
 
 from counterfoil_proof.mutants import BY_NAME, MUTANTS
+from counterfoil_proof.simulate.proving import proved_apart
 from counterfoil_proof.simulate.run import Outcome, Summary, summary
 from counterfoil_proof.simulate.spread import PROCESSES_MAX, lived
+from counterfoil_proof.world.story import Violation
 
 DAYS_MAX = 60
 SEEDS_MAX = 100_000
@@ -59,12 +61,15 @@ def simulate(
     os.umask(0o077)
     began = time.monotonic()
     outcomes = list(_watched(lived(chosen, days, mutant, many), mutant, json=json))
+    apart = proved_apart(mutant)
+    sys.stderr.write("".join(_told_apart(each) for each in apart))
     found = summary(
         sorted(outcomes, key=lambda each: each.seed),
         days,
         mutant,
         wall_seconds=time.monotonic() - began,
         cpu_seconds=sum(os.times()[:4]),
+        apart=apart,
     )
     sys.stdout.write(_as_json(found) if json else _as_text(found))
     sys.exit(0 if found.holds else 1)
@@ -106,6 +111,10 @@ def _story(outcome: Outcome, mutant: str | None) -> str:
     return "\n".join(lines)
 
 
+def _told_apart(violation: Violation) -> str:
+    return f"its own proof violates:\n  {violation.invariant}: {violation.what}\n"
+
+
 def _as_json(found: Summary) -> str:
     return msgspec.json.encode(found).decode() + "\n"
 
@@ -120,9 +129,13 @@ def _as_text(found: Summary) -> str:
         f"states reached: {states}",
         f"violations: {len(found.violations)}",
     ]
-    lines += [f"  seed {each['seed']}: {each['invariant']}" for each in found.violations]
+    lines += [f"  {_where(each['seed'])}: {each['invariant']}" for each in found.violations]
     lines += [f"too little seen: {each}" for each in found.lacking]
     return "\n".join(lines) + "\n"
+
+
+def _where(seed: int | None) -> str:
+    return f"seed {seed}" if seed is not None else "its own proof"
 
 
 def _range(text: str) -> range:

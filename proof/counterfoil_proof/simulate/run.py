@@ -5,7 +5,7 @@ Run universes, and say what they have shown.
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -43,6 +43,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         cpu_seconds: Of all processes, the database's among them.
         payments_per_second: Of wall time, with the start of the database server.
+        violations: Each with its seed; None: a mutant's own proof has found it, as no day can.
     """
 
     seeds: str
@@ -102,9 +103,12 @@ def summary(
     *,
     wall_seconds: float,
     cpu_seconds: float,
+    apart: Sequence[Violation] = (),
 ) -> Summary:
     """
     Add up *outcomes*, which took so many seconds of wall and of processor time.
+
+    *apart* is what a mutant's own proof has found besides.
     """
     counts: Counter[str] = Counter()
     for each in outcomes:
@@ -125,7 +129,8 @@ def summary(
             {"seed": each.seed, **msgspec.to_builtins(violation)}
             for each in outcomes
             for violation in each.violations
-        ],
+        ]
+        + [{"seed": None, **msgspec.to_builtins(violation)} for violation in apart],
         lacking=[
             *(f"seed {each.seed}: {lack}" for each in outcomes for lack in each.lacking),
             *coverage.lacking_in_all(counts, len(outcomes)),

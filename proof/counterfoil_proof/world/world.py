@@ -76,6 +76,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     credits_allowed: bool = False
     partial_approvals: PartialApprovals = PartialApprovals.REVERSE
     screening: Policy = OFF
+    owed_per_second_max: float = 500.0
     timers: Timers = Timers(
         send_seconds=2.0,
         answer_seconds=8.0,
@@ -344,6 +345,7 @@ class World:
             institution_id="123456",
             forwarding_id="987654",
             links=2,
+            owed_per_second_max=self.plan.owed_per_second_max,
         )
         files = self.acquirer.files
         return configuration(
