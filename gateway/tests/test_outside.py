@@ -17,15 +17,18 @@ from counterfoil.outside.doors import DoorsClosed, Reason
 from counterfoil.outside.held_clock import BELIEVED_AFTER_SECONDS, SLEW_SECONDS_MAX, HeldClock
 from counterfoil.outside.watch import Watch
 from counterfoil.payments.acknowledge import refuse
+from counterfoil.payments.authorize import take_payment
 from counterfoil.payments.lifecycle import State
 from counterfoil.payments.recovery import sweep
-from counterfoil.payments.refusals import NotChargedAnyMore
+from counterfoil.payments.refusals import NotChargedAnyMore, NothingWritten
 from counterfoil.store.advices import AdviceStore
+from counterfoil.store.backups import begin_quarantine
 from counterfoil.store.database import Database
 from payment_stage import ACTOR, START, HandClock, Stage
-from scripted_link import says
+from scripted_link import not_sent, says
 
 HOUR = 3600.0
+LIFTED = "UPDATE installation SET quarantined_at = NULL, quarantine_reason = NULL"
 
 
 class Machine(HandClock):
@@ -285,6 +288,32 @@ async def test_in_quarantine_nothing_of_a_payment_may_be_changed(database: Datab
 
     assert {(each.status, each.json["code"]) for each in said} == {(503, "quarantined")}
     assert (read.status, read.json["state"]) == (200, "approved")
+
+
+async def test_f41_a_quarantine_that_a_process_has_not_seen_yet_lets_no_payment_in(
+    database: Database,
+) -> None:
+    """Its database was replaced a moment ago: the intent itself is refused, nothing is sent."""
+    stage = await Stage.set_up(database)
+    await stage.take()
+    later = stage.order()
+    stage.link.script.append(not_sent)
+    with pytest.raises(NothingWritten):
+        await take_payment(later, stage.road)
+    rows, asked = await stage.count("payment_events"), len(stage.link.asked)
+
+    await begin_quarantine(database, stage.clock, "restored")
+    try:
+        for order in (stage.order(), later):
+            with pytest.raises(NothingWritten):
+                await take_payment(order, stage.road)
+        meanwhile = await stage.count("payment_events"), len(stage.link.asked)
+    finally:
+        await stage.sql(LIFTED)
+    after = (await take_payment(later, stage.road)).payment
+
+    assert meanwhile == (rows, asked)
+    assert after.state is State.APPROVED
 
 
 async def test_f41_a_worker_rests_until_it_has_seen_that_the_database_is_not_a_restored_one(

@@ -1,6 +1,7 @@
 -- name: intend
 -- Commit what is about to be asked of the network: key, card, payment, message, history.
--- Nothing is written for a key that was seen before, nor for a batch that is no longer open.
+-- Nothing is written for a key that was seen before, nor for a batch that is no longer open, nor in a
+-- quarantine, also if this process has not seen it yet.
 -- What screening has refused, and what is a duplicate, is written as declined and never asked.
 WITH input AS MATERIALIZED (
     SELECT * FROM unnest(
@@ -25,6 +26,7 @@ WITH input AS MATERIALIZED (
     WHERE (merchant_id, acquirer, terminal_id, currency, batch_number)
         IN (SELECT merchant_id, acquirer, terminal_id, currency, batch_number FROM input)
       AND state = 'open'
+      AND NOT EXISTS (SELECT 1 FROM installation WHERE quarantined_at IS NOT NULL)
     FOR SHARE OF b
 ), claimed AS (
     INSERT INTO idempotency_keys
@@ -121,6 +123,7 @@ WITH input AS MATERIALIZED (
     WHERE (merchant_id, acquirer, terminal_id, batch_number)
         IN (SELECT merchant_id, acquirer, terminal_id, batch_number FROM input)
       AND state = 'open'
+      AND NOT EXISTS (SELECT 1 FROM installation WHERE quarantined_at IS NOT NULL)
     FOR SHARE OF b
 ), guarded AS (
     INSERT INTO duplicate_guards AS g (merchant_id, digest, payment_id, at, until)
