@@ -5,6 +5,7 @@ Receipts by e-mail: how they are made, and that each owed one is sent until it i
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import SMTP, default
@@ -349,6 +350,49 @@ async def test_a_permanent_refusal_is_not_repeated(alone: Stage, post: Post) -> 
     await mailer(alone, post.settings()).send_due()
 
     assert (await outbox(alone))["mail_merchant"]["state"] == "gave_up"
+
+
+@pytest.mark.parametrize(
+    "command", ["greeting", "EHLO", "MAIL", "AUTH"], ids=["greeting", "hello", "sender", "password"]
+)
+async def test_a_mail_server_that_refuses_us_loses_nothing(
+    alone: Stage, tmp_path: Path, command: str
+) -> None:
+    """A password that has ended, a sender that may not send: an operator mends that."""
+    await alone.paid(customer_email=None)
+    path = tmp_path / "password"
+    path.write_text("ended")
+    login = {"username": "shop", "password_file": str(path)} if command == "AUTH" else {}
+    async with refusing(command) as port:
+        await mailer(alone, Mail(port=port, sender=SENDER, **login)).send_due()
+
+    row = (await outbox(alone))["mail_merchant"]
+    assert row["state"] == "owed"
+    assert "not you" in str(row["last_error"])
+
+
+@asynccontextmanager
+async def refusing(command: str) -> AsyncIterator[int]:
+    """A mail server that knows us no more, and says so at *command*."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        says = "535 not you" if command == "greeting" else "220 post.example"
+        writer.write(says.encode() + b"\r\n")
+        while line := await reader.readline():
+            word = line.split()[0].upper().decode()
+            if word == command or (command == "EHLO" and word == "HELO"):
+                writer.write(b"535 not you\r\n")
+            elif word == "EHLO":
+                writer.write(b"250-post.example\r\n250 AUTH PLAIN LOGIN\r\n")
+            else:
+                writer.write(b"250 well\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
 
 
 async def test_a_mail_server_that_is_away_loses_nothing(alone: Stage) -> None:

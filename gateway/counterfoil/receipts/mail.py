@@ -168,14 +168,8 @@ class Mailer:
                 client.close()
 
     async def _failed(self, owed: OwedMail, error: Exception) -> None:
-        refused = (
-            isinstance(error, aiosmtplib.SMTPRecipientsRefused)
-            and all(each.code in PERMANENT_REFUSALS for each in error.recipients)
-        ) or (
-            isinstance(error, aiosmtplib.SMTPResponseException) and error.code in PERMANENT_REFUSALS
-        )
         gives_up = (
-            refused
+            _is_refused_for_good(error)
             or isinstance(error, (ValueError, MessageError))
             or owed.attempts >= self._settings.attempts_max
         )
@@ -225,6 +219,17 @@ def subject(shown: Receipt, *, for_merchant: bool) -> str:
     if shown.is_credit:
         return f"{test}Your credit from {shown.business}{order}"
     return f"{test}Your receipt from {shown.business}{order}"
+
+
+def _is_refused_for_good(error: Exception) -> bool:
+    """
+    Return whether the server will never take this mail: no such mailbox, or not this content.
+
+    What it says of us (greeting, password, sender) is for an operator to mend; the mail waits.
+    """
+    if isinstance(error, aiosmtplib.SMTPRecipientsRefused):
+        return all(each.code in PERMANENT_REFUSALS for each in error.recipients)
+    return isinstance(error, aiosmtplib.SMTPDataError) and error.code in PERMANENT_REFUSALS
 
 
 def _secret(path: str | None) -> str | None:
