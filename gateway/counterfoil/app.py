@@ -84,6 +84,7 @@ from counterfoil.vault import PURPOSES, Vault, WrappedKey, new_data_key
 DATABASE_AWAITED_SECONDS = 45.0  # Less than a supervisor gives a program to get ready.
 DATABASE_AGAIN_SECONDS = 1.0
 LEASES_RENEWED_PER_LIFE = 4
+LATE_ANSWERS_SECONDS_MAX = 3.0  # At the end of a process, for a database that answers.
 IDLE_SECONDS = 0.1
 CUTOFF_SECONDS = 5.0
 WATCH_SECONDS = 60.0
@@ -328,9 +329,20 @@ async def process(
         merchants = MerchantStore(database, clock)
         measures = Measures()
         store = PaymentStore(database, clock, measures=measures)
+        answers = {
+            each.name: LateAnswers(
+                each.name,
+                store,
+                ids,
+                clock,
+                late_seconds=configuration.timers.late_seconds,
+                faults=(asyncpg.PostgresError,),
+            )
+            for each in configuration.acquirer
+        }
         links = {
-            acquirer.name: _link(acquirer, configuration, around, store, ids, clock, measures)
-            for acquirer in configuration.acquirer
+            each.name: _link(each, configuration, around, answers[each.name], clock, measures)
+            for each in configuration.acquirer
         }
         routes = Routes(
             merchants,
@@ -355,7 +367,8 @@ async def process(
             measures=measures,
         )
         await stack.enter_async_context(_lease(lease, kind, configuration, clock))
-        for link in links.values():
+        for name, link in links.items():
+            stack.push_async_callback(_seen_to, answers[name])
             await link.start()
             stack.push_async_callback(link.stop)
         yield Process(
@@ -431,22 +444,16 @@ def _link(
     acquirer: Acquirer,
     configuration: Configuration,
     around: Surroundings,
-    store: PaymentStore,
-    ids: Ids,
+    answers: LateAnswers,
     clock: Clock,
     measures: Measures,
 ) -> AcquirerLink:
-    late_seconds = configuration.timers.late_seconds
-    faults = (asyncpg.PostgresError,)
-    answers = LateAnswers(
-        acquirer.name, store, ids, clock, late_seconds=late_seconds, faults=faults
-    )
     settings = LinkSettings(
         host=acquirer.host,
         port=acquirer.port,
         institution_id=acquirer.forwarding_id,
         connections=acquirer.links,
-        late_seconds=late_seconds,
+        late_seconds=configuration.timers.late_seconds,
     )
     dialect = dialect_of(acquirer)
     log.info(
@@ -468,6 +475,15 @@ def _link(
         chance=around.chance,
         sockets=around.sockets,
     )
+
+
+async def _seen_to(answers: LateAnswers) -> None:
+    """
+    Let a process that stops see to what came last: nobody sends a late answer again.
+    """
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LATE_ANSWERS_SECONDS_MAX):
+            await answers.drain()
 
 
 def _tls(acquirer: Acquirer) -> ssl.SSLContext | None:

@@ -16,13 +16,15 @@ import msgspec
 import pytest
 from counterfoil import app
 from counterfoil.clock import SystemClock
-from counterfoil.config import Configuration, Seal
+from counterfoil.config import Acquirer, Configuration, Seal
 from counterfoil.keyfile import KeyFileRefused
 from counterfoil.ledger.heads import by_key_id, head_of, is_signed_by, load_signing_key, signed
+from counterfoil.network.message import Message
 from counterfoil.outside.watch import Seen
 from counterfoil.store.database import Database, DatabaseAway
 from counterfoil.store.heads import HeadStore
 from counterfoil.store.migrate import MigrationRefused, migrate
+from counterfoil.store.payments import PaymentStore
 from counterfoil.vault import PURPOSES, VaultClosed
 from scripted_link import ScriptedLink
 
@@ -233,3 +235,43 @@ def test_f40_a_process_that_sees_cards_leaves_no_dump(tmp_path: Path, kind: str)
     )
 
     assert done.stdout == "(0, 0) 0\n", done.stderr
+
+
+async def test_a_late_approval_that_comes_while_a_process_stops_is_seen_to_before_it_ends(
+    installation: Configuration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody sends it again: what it makes owed is durable before the database is let go."""
+    owed: list[str] = []
+
+    class Ending(ScriptedLink):
+        def __init__(self, *_: object, **told: Any) -> None:
+            super().__init__()
+            self.hand_over = told["on_unmatched"]
+
+        async def start(self) -> None:
+            pass
+
+        async def stop(self) -> None:
+            """The last answer comes after the sign-off."""
+            names = {7: "1127203000", 11: "000001", 37: "633120000001", 39: "00", 41: "TERM0001"}
+            self.hand_over(Message("0210", names))
+
+    async def slowly(*_: object) -> None:
+        await asyncio.sleep(0.2)
+        owed.append("a reversal")
+
+    monkeypatch.setattr(app, "AcquirerLink", Ending)
+    monkeypatch.setattr(PaymentStore, "owe_again", slowly)
+    north = Acquirer(
+        name="north",
+        mode="test",
+        host="127.0.0.1",
+        port=1,
+        institution_id="123456",
+        forwarding_id="987654",
+    )
+    await prepared(installation)
+    async with app.process(msgspec.structs.replace(installation, acquirer=(north,)), "gateway"):
+        pass
+
+    assert owed == ["a reversal"]
