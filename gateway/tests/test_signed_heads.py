@@ -30,6 +30,7 @@ from counterfoil.ledger.heads import (
     line_of,
     load_signing_key,
     signed,
+    text_of,
 )
 from counterfoil.ledger.signer import Signer, is_due
 from counterfoil.ledger.witness import Witness
@@ -475,11 +476,19 @@ async def test_f39_a_changed_file_of_heads_is_named(
     assert {each.what for each in await kept.found()} <= {what, LINE_GONE}
 
 
-@pytest.mark.parametrize("how", ["rewritten", "cut", "forged"])
+@pytest.mark.parametrize("how", ["rewritten", "cut", "forged", "forged twice"])
 async def test_f39_nothing_is_signed_over_what_was_tampered_with(kept: Signed, how: str) -> None:
     """A new head would bless it, and its line would hide the old one; an alarm is rung instead."""
     await kept.days(2)
-    if how == "forged":
+    if how == "forged twice":
+        (*_, last), theirs = await kept.rows(), SigningKey(b"t" * 32)
+        forged = msgspec.structs.replace(last, signature=theirs.sign(text_of(last)))
+        await kept.journal.damage(
+            f"UPDATE signed_heads SET signature = '\\x{forged.signature.hex()}' "
+            "WHERE merchant_id = $1 AND head_number = 2"
+        )
+        kept.path.write_text(f"{kept.lines()[0]}\n{line_of(forged)}\n")
+    elif how == "forged":
         (*_, last), theirs = await kept.rows(), SigningKey(b"t" * 32)
         at = last.signed_at + timedelta(hours=20)
         await kept.keep(signed(theirs, last.merchant_id, last.block, last.hash, after=last, at=at))

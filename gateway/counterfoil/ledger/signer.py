@@ -12,7 +12,7 @@ and `counterfoil audit` names it.
 """
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, datetime
 from itertools import takewhile
 from pathlib import Path
 
@@ -76,19 +76,20 @@ class Signer:
         return 0
 
     async def _sign_all(self, key: SigningKey) -> str | None:
-        after, wrong = FIRST, None
+        after, wrong, now = FIRST, None, self._clock.now()
+        today = now.date()
         keys = by_key_id((*self._former_keys, key.public))
         while page := await self._store.ends(after):
             after = page[-1].merchant_id
             sound = list[ChainEnd]()
             for end in page:
-                said = contradiction(end, self._file.newest(end.merchant_id), keys)
+                said = contradiction(end, self._file.newest(end.merchant_id), keys, today)
                 wrong = wrong or said
                 if said is None:
                     sound.append(end)
             for end in sound:
                 await self._catch_up(end, keys)
-            await self._sign_page(key, sound)
+            await self._sign_page(key, [each for each in sound if is_due(each, today)], now)
             if len(page) < ENDS_AT_ONCE_MAX:
                 break
         return wrong
@@ -107,12 +108,10 @@ class Signer:
                 return
             self._file.add(ours)
 
-    async def _sign_page(self, key: SigningKey, ends: list[ChainEnd]) -> None:
-        now = self._clock.now()
+    async def _sign_page(self, key: SigningKey, ends: list[ChainEnd], now: datetime) -> None:
         heads = [
             signed(key, each.merchant_id, each.block, each.hash, after=each.head, at=now)
             for each in ends
-            if is_due(each, now.date())
         ]
         kept = await self._store.keep(heads)
         if kept:
@@ -129,10 +128,12 @@ def is_due(end: ChainEnd, today: date) -> bool:
 
 
 def contradiction(
-    end: ChainEnd, in_file: SignedHead | None, keys: Mapping[str, bytes]
+    end: ChainEnd, in_file: SignedHead | None, keys: Mapping[str, bytes], today: date
 ) -> str | None:
     """
     Return what speaks against signing this chain; None when it goes on from what was signed.
+
+    A head that stands in the file is verified again only before another is signed after it.
     """
     head, of = end.head, f"merchant {end.merchant_id.hex}"
     if in_file is not None and (head is None or head.number < in_file.number):
@@ -141,9 +142,9 @@ def contradiction(
         )
     if head is None:
         return None
-    if in_file is not None and head.number == in_file.number and line_of(head) != line_of(in_file):
+    if in_file is not None and head.number == in_file.number and head != in_file:
         return f"{of}: head {head.number} of {head.day} is not the one in the file"
-    if not is_signed_by(head, keys):
+    if (head != in_file or is_due(end, today)) and not is_signed_by(head, keys):
         return f"{of}: head {head.number} of {head.day} is not signed by our key ({head.key_id})"
     if end.hash_now != head.hash:
         return f"{of}: block {head.block} is not the one that head {head.number} has signed"
