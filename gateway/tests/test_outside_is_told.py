@@ -78,6 +78,7 @@ async def test_doctor_says_each_fault_with_what_to_do(
             database, clock=HandClock(datetime.now(UTC) - timedelta(hours=2))
         )
         await stage.take()
+        await stage.paid()
         refused = await stage.take()
         await refuse(stage.merchant, refused.payment_id, actor=ACTOR, road=stage.road)
         await begin_quarantine(database, SystemClock(), "restored")
@@ -91,9 +92,10 @@ async def test_doctor_says_each_fault_with_what_to_do(
         "acquirer north": "127.0.0.1:1 does not answer",
         "owed to acquirers": "1 overdue: look at the link",
         "approvals": "1 of them overdue: does a worker run?",
+        "mail": "2 e-mail(s) wait, the oldest for 10",
         "quarantine": "see `counterfoil quarantine show`",
         "gateway processes": "none runs: start `counterfoil up`",
         "worker processes": "none runs: start `counterfoil up`",
     }
     assert {name: words for name, words in said.items() if words not in ill.get(name, "")} == {}
-    assert {"clock", "disk", "owed to acquirers", "approvals", "quarantine"} <= set(well)
+    assert {"clock", "disk", "owed to acquirers", "approvals", "mail", "quarantine"} <= set(well)

@@ -29,6 +29,7 @@ from counterfoil.store.processes import ProcessStore
 from counterfoil.vault import VaultClosed
 
 CONNECT_SECONDS_MAX = 3.0
+MAIL_AGE = timedelta(hours=1)  # A receipt that waits for longer is somebody's trouble.
 SIGNED_WITHIN = timedelta(hours=26)  # Once a UTC day, and a worker may be stopped for a while.
 
 
@@ -131,6 +132,7 @@ async def _database(database: Database, settings: Configuration) -> list[Finding
     findings += _alive(alive, settings.timers.lease_seconds, clock)
     findings.append(await _owed(AdviceStore(database, processes.process_id, clock), clock))
     findings.append(await _unclaimed(processes, clock))
+    findings.append(await _mail(database, clock))
     findings.append(await _quarantine(database))
     findings.append(await _end_of_day(database, clock))
     return findings
@@ -226,6 +228,19 @@ async def _unclaimed(processes: ProcessStore, clock: SystemClock) -> Finding:
         f"{waiting['unclaimed']} wait to be acknowledged"
         + (f", {late} of them overdue: does a worker run?" if late else ""),
     )
+
+
+async def _mail(database: Database, clock: SystemClock) -> Finding:
+    row = await database.row("owed_mail")
+    assert row is not None
+    if not row["owed"]:
+        return Finding("mail", True, "nothing waits")
+    age = clock.now() - row["since"]
+    said = f"{row['owed']} e-mail(s) wait, the oldest for {age.total_seconds():.0f} s"
+    if age < MAIL_AGE:
+        return Finding("mail", True, said)
+    why = row["last_error"] or "not tried yet: does a worker run?"
+    return Finding("mail", False, f"{said} ({why}): look at the mail server and `[mail]`")
 
 
 def _disk(settings: Configuration) -> Finding:

@@ -39,3 +39,9 @@ UPDATE outbox
 SET state = $4, next_try_at = $5, last_error = $6, lease_until = NULL
 WHERE merchant_id = $1 AND outbox_id = $2 AND lease_owner = $3 AND state = 'owed'
 RETURNING outbox_id;
+
+-- name: owed_mail
+-- How many e-mails are owed, since when the oldest is, and what the mail server last said of it.
+SELECT count(*) AS owed, min(created_at) AS since,
+    (array_agg(last_error ORDER BY created_at))[1] AS last_error
+FROM outbox WHERE state = 'owed';
