@@ -8,7 +8,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 from counterfoil.store import database as connecting
-from counterfoil.store.database import Database, DatabaseAway
+from counterfoil.store.database import Database, DatabaseAway, Lock
 
 
 async def test_nobody_there_is_said_in_a_sentence(tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -57,6 +57,25 @@ async def test_f07_a_call_that_is_cut_is_in_doubt(
 
     with pytest.raises(DatabaseAway, match="no answer to"):
         await waiting
+
+
+async def test_f36_a_statement_that_was_prepared_before_a_migration_is_prepared_anew(
+    empty: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A version lives on while the next one adds a column to what it returns: nobody sees it."""
+    monkeypatch.setattr(connecting, "query", lambda name: name)
+    ours, theirs = [await Database.open(**empty, size_max=1) for _ in range(2)]
+    await theirs.rows("CREATE TABLE grows AS SELECT 7 AS number")
+    change = "UPDATE grows SET number = number + 1 RETURNING *"
+    found = []
+    for number, lock in enumerate((None, Lock("SELECT 1", ()))):
+        await ours.rows(change, lock=lock)
+        await theirs.rows(f"ALTER TABLE grows ADD COLUMN next_{number} integer")
+        found += await ours.rows(change, lock=lock)
+    await ours.close()
+    await theirs.close()
+
+    assert [row["number"] for row in found] == [9, 11]
 
 
 async def test_f25_a_call_has_a_deadline_of_ours(

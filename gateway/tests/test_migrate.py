@@ -11,6 +11,7 @@ from counterfoil.clock import SystemClock
 from counterfoil.store import migrate as migrating
 from counterfoil.store.database import Database
 from counterfoil.store.migrate import Migration, MigrationRefused, migrate, migrations, pending
+from ledger_day import Day
 
 CLOCK = SystemClock()
 NAMES = [each.name for each in migrations()]
@@ -64,6 +65,36 @@ async def test_an_edited_file_stops_everything(
     for work in (migrate(fresh, mode="test", clock=CLOCK), pending(fresh)):
         with pytest.raises(MigrationRefused, match="was edited after it was applied: restore"):
             await work
+
+
+async def test_f36_a_running_version_lives_on_when_the_next_one_adds_to_every_table(
+    fresh: Database, empty: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its connections have prepared their statements on the tables as they were: a whole day more.
+
+    From the first sale to the bank's statement; whatever reads or writes "all columns" trips.
+    """
+    await migrate(fresh, mode="test", clock=CLOCK)
+    await Day.whole(fresh)
+    async with fresh.acquire() as connection:
+        tables = await connection.fetch(
+            "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY tablename"
+        )
+    text = ";".join(
+        f'ALTER TABLE "{table}" ADD COLUMN of_the_next integer NOT NULL DEFAULT 0'
+        for (table,) in tables
+    )
+    following = Migration(len(NAMES) + 1, "following", text)
+    monkeypatch.setattr(migrating, "migrations", lambda: [*migrations(), following])
+    next_version = await Database.open(**empty)
+    applied = await migrate(next_version, mode="test", clock=CLOCK)
+    await next_version.close()
+
+    day = await Day.whole(fresh)
+
+    assert applied == ["following"]
+    assert len(tables) > 30
+    assert (await day.audit()).agrees
 
 
 async def test_f36_a_database_of_a_newer_version_is_left_alone(

@@ -126,15 +126,25 @@ class Database:
             DatabaseAway: No answer in time; a writing query is then in doubt.
         """
         try:
-            patience = min(CONNECT_SECONDS_MAX, seconds_max)
-            async with self._pool.acquire(timeout=patience) as connection:
-                if lock is None:
-                    return await connection.fetch(query(name), *arguments, timeout=seconds_max)
-                async with connection.transaction():
-                    await connection.fetch(query(lock.name), *lock.arguments, timeout=seconds_max)
-                    return await connection.fetch(query(name), *arguments, timeout=seconds_max)
+            try:
+                return await self._run(name, arguments, seconds_max, lock)
+            except asyncpg.InvalidCachedStatementError:
+                # The next version's migration has added to a table since this was prepared.
+                # Nothing was changed, and it is prepared anew.
+                return await self._run(name, arguments, seconds_max, lock)
         except IN_DOUBT as error:
             raise DatabaseAway(f"no answer to {name}: {type(error).__name__}") from error
+
+    async def _run(
+        self, name: str, arguments: tuple[Any, ...], seconds_max: float, lock: Lock | None
+    ) -> list[asyncpg.Record]:
+        patience = min(CONNECT_SECONDS_MAX, seconds_max)
+        async with self._pool.acquire(timeout=patience) as connection:
+            if lock is None:
+                return await connection.fetch(query(name), *arguments, timeout=seconds_max)
+            async with connection.transaction():
+                await connection.fetch(query(lock.name), *lock.arguments, timeout=seconds_max)
+                return await connection.fetch(query(name), *arguments, timeout=seconds_max)
 
     async def row(
         self, name: str, *arguments: Any, lock: Lock | None = None

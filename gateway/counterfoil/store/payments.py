@@ -517,7 +517,7 @@ class PaymentStore:
         rows = await self._database.rows(
             "movements_of_payment", payment.merchant_id, payment.payment_id
         )
-        return [Movement(**row) for row in rows]
+        return [Movement(**{name: row[name] for name in _OF_MOVEMENT}) for row in rows]
 
     async def messages(self, payment: Payment) -> list[asyncpg.Record]:
         """
@@ -634,18 +634,20 @@ def _later_change(row: asyncpg.Record, payment: Payment) -> Change:
     )
 
 
-def _named(row: asyncpg.Record) -> Payment:
-    """
-    Return the payment in a row that has more than its columns.
-    """
-    values = {name: row[name] for name in Payment.__struct_fields__}
-    return Payment(**{**values, "kind": Kind(row["kind"]), "state": State(row["state"])})
-
-
 def _payment(row: asyncpg.Record | None) -> Payment | None:
-    if row is None:
-        return None
-    values = dict(row)
+    """
+    Return the payment in a row, which may have more than its columns: those of another table, or
+    of the next version, whose migration has run while this one lives on.
+    """
+    return None if row is None else _named(row)
+
+
+def _named(row: asyncpg.Record) -> Payment:
+    values = {name: row[name] for name in _COLUMNS}
     values["kind"] = Kind(values["kind"])
     values["state"] = State(values["state"])
     return Payment(**values)
+
+
+_COLUMNS = Payment.__struct_fields__
+_OF_MOVEMENT = Movement.__struct_fields__
