@@ -20,7 +20,7 @@ help:
 	@echo "make demo    set up and run the whole road of a payment; Ctrl-C ends it"
 	@echo "make test    set up and run lint, types, import contracts and every test"
 	@echo "make proofs  what takes longer: a real death at every point, two minutes of chaos,"
-	@echo "             a hundred simulated days, every mutant caught"
+	@echo "             a hundred simulated days, a recovery of 10,000, every mutant caught"
 	@echo "make bench   whole payments a second beside pgbench, and what each costs (ARGS=--quick)"
 	@echo "make setup   only make .venv, with the counterfoil command in it"
 	@echo "make unit    only the unit tests          make lint    only lint and types"
@@ -43,6 +43,7 @@ proofs: setup
 	@$(BIN)/counterfoil crash-points $(ARGS)
 	@rm -rf .chaos && $(BIN)/counterfoil chaos --seconds 120 --seed 1
 	@$(BIN)/counterfoil simulate --seeds 1-100
+	@$(BIN)/counterfoil recovery
 	@$(BIN)/pytest -m proofs proof/tests/test_mutants.py
 
 unit: setup

@@ -1,6 +1,10 @@
 """A chaos in parts: links that break in each way, blows from a seed, a verdict that bites."""
 
 import asyncio
+import os
+import signal
+import subprocess
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import islice
@@ -10,6 +14,7 @@ from typing import Any
 import pytest
 from counterfoil_proof.chaos.blows import FROZEN, KILLED, blows
 from counterfoil_proof.chaos.command import chaos
+from counterfoil_proof.chaos.installation import children
 from counterfoil_proof.chaos.proxy import Proxy
 from counterfoil_proof.chaos.verdict import Audited, Verdict, laid_beside
 from counterfoil_proof.demo.ports import LOOPBACK
@@ -176,11 +181,26 @@ def test_everybody_is_struck_in_every_way() -> None:
     assert any(each.seconds > 5 for each in dealt if each.kind == "freeze"), "past the lease"
 
 
+def test_postgresql_stands_still_with_everybody_who_serves_a_connection() -> None:
+    """Else a frozen database would go on answering whoever is connected."""
+    with subprocess.Popen(["sh", "-c", "sleep 60 & sleep 60 & wait"]) as first:
+        for _ in range(200):
+            if len(found := children(first.pid)) == 2:
+                break
+            time.sleep(0.01)
+        for each in (*found, first.pid):
+            os.kill(each, signal.SIGKILL)
+
+    assert len(found) == 2
+    assert first.pid not in found
+    assert children(first.pid) == []
+
+
 def test_a_run_holds_only_if_everything_does() -> None:
     assert Verdict(**GOOD).holds
     for name in ("unknown", "charged_without_order", "orders_without_charge"):
         assert not Verdict(**{**GOOD, name: 1}).holds
-    assert not Verdict(**{**GOOD, "attempted": 0}).holds, "nothing was tried, so nothing is proved"
+    assert not Verdict(**{**GOOD, "confirmed": 0}).holds, "nothing was sold, so nothing is proved"
     assert not Verdict(**{**GOOD, "still_owed": ["1 x advice reversal"]}).holds
     assert not Verdict(**{**GOOD, "audit": Audited(agrees=False, differences=[])}).holds
 

@@ -33,7 +33,15 @@ KILLED = {
     "rail": 2,
     "postgres": 2,
 }
-FROZEN = {"gateway-1": 3, "gateway-2": 3, "worker-1": 2, "worker-2": 2, "till-1": 1, "rail": 1}
+FROZEN = {
+    "gateway-1": 3,
+    "gateway-2": 3,
+    "worker-1": 2,
+    "worker-2": 2,
+    "till-1": 1,
+    "rail": 1,
+    "postgres": 1,
+}
 CUT: tuple[Mode, ...] = ("reset", "stall", "half", "drop")
 KINDS = {"kill": 6, "freeze": 3, "cut": 4}
 

@@ -6,6 +6,7 @@ The installation of a chaos: two gateways behind a balancer, two workers, three 
 """
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -137,6 +138,8 @@ class Installation:
     def send(self, name: str, number: int) -> bool:
         """
         Send a signal to one of our own processes, by its id; False when it does not run.
+
+        PostgreSQL stands still, and goes on, with all its processes.
         """
         pid = self.pid(name)
         if pid is None:
@@ -145,6 +148,10 @@ class Installation:
             os.kill(pid, number)
         except ProcessLookupError:
             return False
+        if name == "postgres" and number in (signal.SIGSTOP, signal.SIGCONT):
+            for each in children(pid):  # Of which each serves a connection; it forks none now.
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(each, number)
         return True
 
     async def all_ready(self) -> bool:
@@ -196,6 +203,16 @@ class Installation:
             ready=Serving(self.folder / "shop" / f"{name}.json"),
             stop_seconds=TILL_STOP_SECONDS,
         )
+
+
+def children(pid: int) -> list[int]:
+    """
+    Return the processes that a process has started and that still run.
+    """
+    try:
+        return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
 
 
 def _renamed(known: Program, name: str) -> Program:

@@ -61,10 +61,10 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def holds(self) -> bool:
         """
-        Whether everything that must hold does.
+        Whether everything that must hold does; where nothing was sold, nothing is proved.
         """
         wrong = self.unknown + self.charged_without_order + self.orders_without_charge
-        return not wrong and not self.still_owed and self.audit.agrees and self.attempted > 0
+        return not wrong and not self.still_owed and self.audit.agrees and self.confirmed > 0
 
 
 async def counted(configuration: Configuration) -> dict[str, int]:

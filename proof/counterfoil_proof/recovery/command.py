@@ -42,7 +42,8 @@ def recovery(
     Crash with many payments in flight, restart while a shop sells, and say how long it takes.
 
     A fifth of the payments are approvals that nobody acknowledged, the others have no stored
-    answer. Exit code 0: nothing is left, and the host holds none of them.
+    answer. Exit code 0: nothing is left and the host holds none of them, 10,000 took a minute at
+    most, and new payments kept half of their rate.
     """
     os.umask(0o077)
     logs.set_up("recovery", "error")
@@ -51,7 +52,7 @@ def recovery(
     sys.stdout.write(_as_json(figures) if json else _as_text(figures))
     if state is None:
         shutil.rmtree(folder, ignore_errors=True)
-    sys.exit(1 if figures.left or figures.held_at_host else 0)
+    sys.exit(0 if figures.holds else 1)
 
 
 def _as_json(figures: Figures) -> str:

@@ -34,6 +34,10 @@ WHERE merchant_id = ANY($1::uuid[]) AND state IN ('processing', 'approved', 'rev
 """
 
 
+PROMISED_SECONDS, PROMISED_PAYMENTS = 60.0, 10_000  # So many are settled within a minute,
+PROMISED_SHARE = 0.5  # and new ones keep at least half of their rate.
+
+
 class Figures(msgspec.Struct, frozen=True):
     """
     What was measured. `held_at_host` and `left` must be 0.
@@ -49,6 +53,15 @@ class Figures(msgspec.Struct, frozen=True):
     new_refused_during: int
     left: int
     held_at_host: int
+
+    @property
+    def holds(self) -> bool:
+        """
+        Whether all was settled as fast as it is promised, and new payments kept their share.
+        """
+        allowed = PROMISED_SECONDS * max(1.0, self.payments / PROMISED_PAYMENTS)
+        kept = self.new_per_second_during >= PROMISED_SHARE * self.new_per_second_before > 0
+        return not (self.left or self.held_at_host) and self.recovery_seconds <= allowed and kept
 
 
 class Shop:
