@@ -9,6 +9,7 @@ import asyncio
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from counterfoil.cli.audit import witness_of
 from counterfoil.ledger.audit import audit
 from counterfoil.ledger.listing import our_books
 from counterfoil.store.database import Database
@@ -59,7 +60,8 @@ async def disagreements(lane: "Lane", scenario: "Scenario") -> list[str]:
     """
     assert lane.account is not None
     merchant_id, terminal_id = lane.account.merchant_id, lane.account.terminal_id
-    audited = await audit(lane.database, merchant_id, now=lane.now())
+    witness = witness_of(lane.configuration)
+    audited = await audit(lane.database, merchant_id, now=lane.now(), witness=witness)
     ours = await our_books(lane.database, merchant_id)
     theirs = [
         each

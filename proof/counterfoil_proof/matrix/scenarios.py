@@ -22,6 +22,7 @@ FROM_HERE = "from here"
 NOBODY_LISTENS = "http://127.0.0.1:9/hook"
 TECHNICAL = 9000_06  # The sandbox's issuers answer its cents: 06, a fault of the host.
 LEASE_SECONDS = 2.5
+SEALED_SECONDS = 1.0
 ACKNOWLEDGE_SECONDS = 180
 UNCLAIMED_SECONDS = 5  # The shortest that a merchant may have.
 
@@ -153,6 +154,7 @@ def _restart(shop: Shop) -> None:
     shop.wish("restart gateway")
     shop.wish("restart worker")
     shop.sale("after")
+    shop.once("sealed", lambda: time.sleep(SEALED_SECONDS))  # And signed: a worker's first rounds.
 
 
 def _reversal_repeated(shop: Shop) -> None:
