@@ -3,11 +3,14 @@ Money: minor units and a currency, to the wire and back (F38).
 """
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
+from counterfoil.cards import Card
 from counterfoil.money import (
     AMOUNT_MINOR_MAX,
     CURRENCIES,
@@ -19,7 +22,19 @@ from counterfoil.money import (
     decimal_text,
 )
 from counterfoil.network.dialect import load_dialect
-from counterfoil.network.requests import REASON_PARTIAL, Original, Station, Trace, reversal
+from counterfoil.network.message import Fields
+from counterfoil.network.requests import (
+    REASON_PARTIAL,
+    Original,
+    Station,
+    Trace,
+    capture,
+    credit,
+    forced,
+    refund,
+    request,
+    reversal,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,15 +43,43 @@ RAIL_LIST = Path(__file__).parents[2] / "rail" / "counterfoil_rail" / "currencie
 MINOR = st.integers(-AMOUNT_MINOR_MAX, AMOUNT_MINOR_MAX)
 ANY = st.sampled_from(sorted(CURRENCIES.values(), key=lambda each: each.code))
 AT = datetime(2026, 11, 23, 6, 30, tzinfo=UTC)
+STATION = Station("first-bank", "123456", "987654", "TERM0001", "MERCHANT0000001", " " * 40, "5942")
+TRACE = Trace(7, AT, "1123003000", "632706000001")
+CARD = Card("4111111111111111", 12, 2030, "927")
 USD = currency("USD")
 JPY = currency("JPY")
 
 
-@given(st.integers(1, AMOUNT_MINOR_MAX), ANY)
-def test_f38_an_amount_survives_fields_4_and_49(minor: int, money: Currency) -> None:
+# Each message that asks for money, or gives it: its type, what builds it, what else that takes.
+ASKING: dict[str, tuple[str, Callable[..., Fields], dict[str, Any]]] = {
+    "sale": ("0200", request, {"order": "1", "postal_code": None, "street": None}),
+    "authorization": (
+        "0100",
+        request,
+        {"order": None, "postal_code": "62704", "street": "10 Main"},
+    ),
+    "forced": ("0220", forced, {"order": "1", "approval_code": "V1234"}),
+    "credit": ("0200", credit, {"order": "1"}),
+}
+FOLLOWING: dict[str, tuple[str, Callable[..., Fields], dict[str, Any]]] = {
+    "capture": ("0220", capture, {"approval_code": "A1B2C3"}),
+    "refund": ("0220", refund, {}),
+    "reversal": ("0420", reversal, {"reason": "68", "approval_code": None}),
+}
+
+
+@pytest.mark.parametrize("what", [*ASKING, *FOLLOWING])
+@given(minor=st.integers(1, AMOUNT_MINOR_MAX), money=ANY)
+def test_f38_an_amount_survives_fields_4_and_49(what: str, minor: int, money: Currency) -> None:
     """F38: what the acquirer reads is what the merchant asked for, in every currency."""
-    wire = DIALECT.codec.encode("0200", {4: f"{minor:012d}", 49: money.number})
-    read = DIALECT.codec.decode(wire)
+    asked = {"amount_minor": minor, "currency": money, "batch_number": 1}
+    if what in ASKING:
+        mti, build, more = ASKING[what]
+        fields = build(STATION, TRACE, CARD, **asked, **more)
+    else:
+        mti, build, more = FOLLOWING[what]
+        fields = build(STATION, TRACE, Original("0100", 6, AT), CARD.number, **asked, **more)
+    read = DIALECT.codec.decode(DIALECT.codec.encode(mti, fields))
 
     assert int(read.text(4)) == minor
     assert currency_of_number(read.text(49)) == money
@@ -49,8 +92,8 @@ def test_f38_what_remains_of_a_part_survives_field_95(
     """F38: a partial void's original amount and what remains of it, in every currency."""
     remains = data.draw(st.integers(1, minor - 1))
     fields = reversal(
-        Station("first-bank", "123456", "987654", "TERM0001", "MERCHANT0000001", " " * 40, "5942"),
-        Trace(7, AT, "1123003000", "632706000001"),
+        STATION,
+        TRACE,
         Original("0220", 6, AT),
         "4111111111111111",
         amount_minor=minor,
