@@ -106,9 +106,12 @@ def test_messages_are_lost_and_doubled_whole() -> None:
 
 
 def test_messages_overtake_each_other_only_where_they_may() -> None:
-    mixed, _, _ = exchanged(Weather(wire_span=(0.01, 3.0), wire_mixed=True))
+    mixed, counts, _ = exchanged(Weather(wire_span=(0.01, 3.0), wire_mixed=True))
+    _, in_order, _ = exchanged(Weather(wire_span=(0.01, 3.0)))
 
     assert mixed != sorted(mixed)
+    assert counts["message overtakes another"] > 5
+    assert not in_order["message overtakes another"]
     assert sorted(mixed) == [frame(number) for number in range(40)]
 
 

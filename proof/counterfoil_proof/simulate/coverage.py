@@ -101,6 +101,7 @@ IN_MANY = (
     "message lost",
     "message doubled",
     "message slow",
+    "message overtakes another",
     "message garbled",
     "connection reset",
     "connection deaf",

@@ -398,6 +398,8 @@ class Way:
         at = loop.time() + self._circuit.chance.uniform(*span)
         if not weather.wire_mixed:
             at = max(at, self._last_at + TICK_SECONDS)
+        if at < self._last_at:
+            self._circuit.network.count("message overtakes another")
         self._last_at = at
         loop.call_at(at, self._arrive, frame, context=_NOBODYS)
 
