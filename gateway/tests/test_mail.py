@@ -19,6 +19,8 @@ from aiosmtpd import smtp
 from counterfoil.api.bodies import PaymentRequest
 from counterfoil.config import Mail
 from counterfoil.receipts.mail import (
+    CLAIMED_AT_ONCE_MAX,
+    SEND_SECONDS_MAX,
     SENT_AT_ONCE_MAX,
     SPACING_SECONDS,
     Mailer,
@@ -191,17 +193,32 @@ class Post:
         self.replies: list[str] = []
         self.taken: list[EmailMessage] = []
         self.port = 0
-        self.peers: set[object] = set()
+        self.peers: list[object] = []
+        self.mails_max: int | None = None  # Of one connection.
+        self.hangs_up = False  # After that many; else it says so to the next one.
         self.left = 0
 
     async def handle_DATA(self, server: object, session: object, envelope: object) -> str:  # noqa: N802
-        self.peers.add(session.peer)  # type: ignore[attr-defined]
+        self.peers.append(session.peer)  # type: ignore[attr-defined]
         if self.replies:
             return self.replies.pop(0)
         message = message_from_bytes(envelope.content, policy=default)  # type: ignore[attr-defined]
         assert isinstance(message, EmailMessage)
         self.taken.append(message)
+        if self.hangs_up and self._has_enough(session):
+            asyncio.get_running_loop().call_soon(server.transport.close)  # type: ignore[attr-defined]
         return "250 taken"
+
+    async def handle_MAIL(  # noqa: N802
+        self, server: object, session: object, envelope: object, address: str, options: object
+    ) -> str:
+        if self._has_enough(session):
+            return "421 too many mails on one connection"
+        envelope.mail_from = address  # type: ignore[attr-defined]
+        return "250 well"
+
+    def _has_enough(self, session: object) -> bool:
+        return self.peers.count(session.peer) == self.mails_max  # type: ignore[attr-defined]
 
     async def handle_QUIT(self, server: object, session: object, envelope: object) -> str:  # noqa: N802
         self.left += 1
@@ -273,8 +290,28 @@ async def test_the_mails_of_a_round_share_connections_and_none_outlives_it(
     tried = await mailer(alone, post.settings()).send_due()
 
     assert tried == len(post.taken) == 2 * SENT_AT_ONCE_MAX
-    assert len(post.peers) <= SENT_AT_ONCE_MAX
-    assert post.left == len(post.peers)
+    assert len(set(post.peers)) <= SENT_AT_ONCE_MAX
+    assert post.left == len(set(post.peers))
+
+
+@pytest.mark.parametrize("hangs_up", [True, False], ids=["hangs up", "says so"])
+async def test_a_mail_server_that_ends_connections_between_mails_costs_no_mail_a_try(
+    alone: Stage, post: Post, hangs_up: bool
+) -> None:
+    """Some take only a few mails on one connection: another one is made."""
+    for _ in range(2 * SENT_AT_ONCE_MAX):
+        await alone.paid()
+    post.mails_max, post.hangs_up = 2, hangs_up
+
+    await mailer(alone, post.settings()).send_due()
+
+    arrived = [each["Message-ID"] for each in post.taken]
+    assert len(arrived) == len(set(arrived)) == 4 * SENT_AT_ONCE_MAX
+    found = await alone.sql(
+        "SELECT DISTINCT state, attempts FROM outbox WHERE merchant_id = $1",
+        alone.merchant.merchant_id,
+    )
+    assert [tuple(row) for row in found] == [("sent", 1)]
 
 
 async def test_a_mail_that_is_refused_does_not_spoil_the_connection_of_another(
@@ -426,6 +463,30 @@ async def test_a_mail_is_sent_by_one_worker(alone: Stage, post: Post) -> None:
 
     assert sum(tried) == 10
     assert len({each["Message-ID"] for each in post.taken}) == len(post.taken) == 10
+
+
+async def test_a_slow_mail_server_lets_no_other_worker_send_the_same_mails(
+    alone: Stage, post: Post
+) -> None:
+    """Each of a round may take its time, and the last ones wait for the first."""
+    await alone.paid()
+    goes_on = asyncio.Event()
+
+    async def slowly(_: EmailMessage) -> None:
+        await goes_on.wait()
+
+    owner = uuid4()
+    store = OutboxStore(alone.database, owner)
+    slow = Mailer(store, post.settings(), alone.clock, test=True, deliver=slowly)
+    sending = asyncio.create_task(slow.send_due())
+    while not await alone.sql("SELECT 1 FROM outbox WHERE lease_owner = $1", owner):  # noqa: ASYNC110 - a row.
+        await asyncio.sleep(0.01)
+    alone.clock.move(SEND_SECONDS_MAX * CLAIMED_AT_ONCE_MAX / SENT_AT_ONCE_MAX)
+
+    meanwhile = await mailer(alone, post.settings()).send_due()
+    goes_on.set()
+
+    assert (meanwhile, await sending) == (0, 2)
 
 
 async def test_a_mail_of_a_worker_that_died_is_taken_over(alone: Stage, post: Post) -> None:

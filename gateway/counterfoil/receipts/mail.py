@@ -30,15 +30,16 @@ from counterfoil.store.outbox import OutboxStore, OwedMail
 
 CLAIMED_AT_ONCE_MAX = 50
 SENT_AT_ONCE_MAX = 5
-LEASE_SECONDS = 120.0
-SEND_SECONDS_MAX = 30.0
+LEASE_SECONDS = 900.0  # A round at a slow server; a worker's own death ends its leases at once.
+SEND_SECONDS_MAX = 30.0  # For each word of the mail server.
 FAREWELL_SECONDS_MAX = 2.0
 ADDRESSES_KEPT_MAX = 1_000
-NOTE_SECONDS_MAX = 60.0  # With SEND_SECONDS_MAX well below the lease.
+NOTE_SECONDS_MAX = 60.0
 NOTE_AGAIN_SECONDS = 0.5
 AWAY_SECONDS = 5.0  # After the mail server could not be reached, nobody tries for so long.
 SPACING_SECONDS = (2, 5, 15, 60, 300, 900, 3600)
 PERMANENT_REFUSALS = range(500, 600)
+CLOSES_CONNECTION = 421  # RFC 5321, 4.2.3: it may be said to any command.
 ERROR_TEXT_MAX = 200
 UNREACHABLE = (aiosmtplib.SMTPConnectError, aiosmtplib.SMTPTimeoutError, OSError, TimeoutError)
 
@@ -133,18 +134,32 @@ class Mailer:
     async def _over_smtp(self, message: EmailMessage) -> None:
         """
         Send over a connection that another message of this round has left, or over a new one.
+
+        The server may have ended the one that was left: that is no failure of this message.
         """
-        client = self._connected.pop() if self._connected else await self._connect()
+        if self._connected:
+            try:
+                await self._send_over(self._connected.pop(), message)
+            except aiosmtplib.SMTPException as error:
+                if not _is_end_of_connection(error):
+                    raise
+            else:
+                return
+        await self._send_over(self._new_client(), message)
+
+    async def _send_over(self, client: aiosmtplib.SMTP, message: EmailMessage) -> None:
         try:
+            if not client.is_connected:
+                await client.connect()
             await client.send_message(message)
         except BaseException:
             client.close()  # Whatever it was: the next message begins afresh.
             raise
         self._connected.append(client)
 
-    async def _connect(self) -> aiosmtplib.SMTP:
+    def _new_client(self) -> aiosmtplib.SMTP:
         settings = self._settings
-        client = aiosmtplib.SMTP(
+        return aiosmtplib.SMTP(
             hostname=settings.host,
             port=settings.port,
             username=settings.username,
@@ -153,8 +168,6 @@ class Mailer:
             start_tls=settings.security == "starttls",
             timeout=SEND_SECONDS_MAX,
         )
-        await client.connect()
-        return client
 
     async def _part(self) -> None:
         """
@@ -230,6 +243,12 @@ def _is_refused_for_good(error: Exception) -> bool:
     if isinstance(error, aiosmtplib.SMTPRecipientsRefused):
         return all(each.code in PERMANENT_REFUSALS for each in error.recipients)
     return isinstance(error, aiosmtplib.SMTPDataError) and error.code in PERMANENT_REFUSALS
+
+
+def _is_end_of_connection(error: aiosmtplib.SMTPException) -> bool:
+    return isinstance(error, aiosmtplib.SMTPServerDisconnected) or (
+        isinstance(error, aiosmtplib.SMTPResponseException) and error.code == CLOSES_CONNECTION
+    )
 
 
 def _secret(path: str | None) -> str | None:
