@@ -34,6 +34,7 @@ from counterfoil.events.feed import Feed, number_events
 from counterfoil.events.posting import CheckedNetwork, Poster, tls_context
 from counterfoil.events.webhooks import KEPT, Sender
 from counterfoil.events.worker import Duty
+from counterfoil.gateways import ALONE, Place
 from counterfoil.ids import Ids
 from counterfoil.keyfile import load_key, make_key
 from counterfoil.ledger.chain import Sealer
@@ -118,7 +119,9 @@ class Process:
         around: Surroundings,
         watch: Watch,
         measures: Measures,
+        name: str,
     ) -> None:
+        self.name = name
         self.configuration = configuration
         self.database = database
         self.merchants = merchants
@@ -145,6 +148,7 @@ class Process:
         seen = await self._look()
         checks = readiness.checks(seen, self.configuration, self.links)
         notes: dict[str, Any] = {
+            "process": self.name,
             "acquirers": self.road.routes.health(),
             "steps": self.road.store.depths(),
         }
@@ -292,13 +296,15 @@ async def process(
     configuration: Configuration,
     kind: str,
     *,
+    known_as: str | None = None,
     database: Database | None = None,
     around: Surroundings = THE_MACHINE,
 ) -> AsyncIterator[Process]:
     """
     Lend a whole process of *kind* (`gateway` or `worker`): database, vault, links, lease.
 
-    A *database* that is passed in is not closed here.
+    It is *known_as* its kind, or by a name of its own. A *database* that is passed in is not closed
+    here.
 
     Raises:
         DatabaseAway, MigrationRefused, KeyFileRefused, VaultClosed: It cannot start.
@@ -357,7 +363,7 @@ async def process(
             vault=vault,
             routes=routes,
             stans=StanLeases(database),
-            batches=OpenBatches(database, clock, ids),
+            batches=OpenBatches(database, clock, ids, processes=configuration.api.processes),
             confirmations=ConfirmationLeases(database, vault.confirmation_key),
             ids=ids,
             clock=clock,
@@ -381,6 +387,7 @@ async def process(
             around=around,
             watch=watch,
             measures=measures,
+            name=known_as or kind,
         )
 
 
@@ -508,32 +515,36 @@ def _log_event(acquirer: str, measures: Measures, name: str, **details: Any) -> 
     logger(f"network.{name}", acquirer=acquirer, **details)
 
 
-async def run_gateway(configuration: Configuration, identity: Identity) -> None:
+async def run_gateway(
+    configuration: Configuration, identity: Identity, place: Place = ALONE
+) -> None:
     """
-    Be a gateway process until told to stop.
+    Be a gateway process until told to stop: the only one here, or in its *place* among others.
     """
     api = configuration.api
-    with contextlib.closing(serving.bind(api.host, api.port)) as listener:
-        await _serve_on(listener, configuration, identity)
+    listener = serving.bind(api.host, api.port, shared=place.shares_port)
+    with contextlib.closing(listener):
+        await _serve_on(listener, configuration, identity, place)
 
 
 async def _serve_on(
-    listener: socket.socket, configuration: Configuration, identity: Identity
+    listener: socket.socket, configuration: Configuration, identity: Identity, place: Place
 ) -> None:
-    async with process(configuration, "gateway") as running, AsyncExitStack() as stack:
+    lent = process(configuration, "gateway", known_as=place.name)
+    async with lent as running, AsyncExitStack() as stack:
         await stack.enter_async_context(_watched(running.watch))
         desk = desk_of(running)
         settings = configuration.metrics
         pages = pages_of(running, "gateway", lambda: desk.under_way)
         await stack.enter_async_context(
-            monitors.listening(pages, settings.host, settings.gateway_port)
+            monitors.listening(pages, settings.host, place.metrics_port(settings.gateway_port))
         )
         await serving.serve(
             desk,
             readiness_of(running),
             listener=listener,
             identity=identity,
-            serving_path=configuration.folder / "serving.json",
+            serving_path=place.serving_path(configuration.folder),
         )
 
 

@@ -26,6 +26,8 @@ Brand = Literal[
 ]
 
 ROUTES_MAX = 1_000
+GATEWAYS_MAX = 64
+PORT_MAX = 65_535
 
 
 class ConfigurationRefused(Exception):
@@ -37,10 +39,13 @@ class ConfigurationRefused(Exception):
 class Api(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
     Where clients reach the gateway. Without `certificate`, test mode makes its own authority.
+
+    `counterfoil up` runs so many `processes`, each on a core of its own and all on the same port.
     """
 
     host: str = "127.0.0.1"
     port: Port = 8443
+    processes: Annotated[int, Meta(ge=1, le=GATEWAYS_MAX)] = 1
     certificate: str | None = None
     private_key: str | None = None
     names: tuple[str, ...] = ("localhost", "127.0.0.1", "::1")
@@ -177,6 +182,8 @@ class Worker(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Metrics(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
     Where each process shows `/metrics`, `/healthz` and `/readyz` to monitors; port 0: nowhere.
+
+    Of several gateway processes the first has `gateway_port`, the second the port after it.
     """
 
     host: str = "127.0.0.1"
@@ -363,6 +370,7 @@ def _check(configuration: Configuration) -> None:
     if (configuration.api.certificate is None) != (configuration.api.private_key is None):
         raise ConfigurationRefused("api.certificate and api.private_key go together")
     _check_database(configuration.database.url)
+    _check_metrics(configuration.metrics, configuration.api.processes)
     if configuration.mode == "live":
         _check_live(configuration)
 
@@ -374,6 +382,25 @@ def _check_database(url: str | None) -> None:
         raise ConfigurationRefused(
             f"[database] url (or DATABASE_URL) has {scheme[:20]!r}: expected PostgreSQL's, "
             "postgresql://USER@HOST:PORT/NAME"
+        )
+
+
+def _check_metrics(metrics: Metrics, processes: int) -> None:
+    first, last = metrics.gateway_port, metrics.gateway_port + processes - 1
+    if first == 0 or processes == 1:
+        return
+    said = (
+        f"[api] processes = {processes} and [metrics] gateway_port = {first} take the ports "
+        f"{first} to {last}, one for each gateway process"
+    )
+    if last > PORT_MAX:
+        raise ConfigurationRefused(
+            f"{said}: choose a gateway_port of {PORT_MAX - processes + 1} or less"
+        )
+    if first <= metrics.worker_port <= last:
+        raise ConfigurationRefused(
+            f"{said}: the worker's port {metrics.worker_port} is among them. Choose another "
+            "[metrics] worker_port"
         )
 
 

@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from counterfoil import app
-from counterfoil.config import Configuration
+from counterfoil.config import Configuration, ConfigurationRefused
+from counterfoil.gateways import ALONE, places
+from counterfoil.store.database import Database
 from counterfoil.store.embedded import EmbeddedPostgres
 from counterfoil.supervisor import Program
 
@@ -25,26 +27,31 @@ def programs(
     configuration: Configuration, config_path: Path | None, *, logs: Path
 ) -> list[Program]:
     """
-    Return database (if it is the embedded one), gateway and worker, in starting order.
+    Return database (if it is the embedded one), gateways and worker, in starting order.
 
-    The database counts as ready when it is migrated, so the others start on a ready one.
+    The database counts as ready when it is migrated, so the others start on a ready one. Several
+    gateways share the port of the *configuration*, which must be known by now.
     """
     environment = _environment(config_path)
     started = []
     if configuration.database.url is None:
         started.append(_database(configuration, environment, logs))
     after = tuple(each.name for each in started)
-    started.append(
-        Program(
-            name="gateway",
-            argv=_command("serve"),
-            env=environment,
-            log_path=logs / "gateway.log",
-            ready=Serving(configuration.folder / "serving.json"),
-            stop_seconds=GATEWAY_STOP_SECONDS,
-            after=after,
+    for place in places(configuration.api.processes):
+        # The first makes what all of them share, such as the certificate.
+        before = () if place.number == 1 else (ALONE.name,)
+        started.append(
+            Program(
+                name=place.name,
+                argv=_command("serve"),
+                env={**environment, **place.told(configuration.api.port)},
+                log_path=logs / f"{place.name}.log",
+                ready=Serving(place.serving_path(configuration.folder)),
+                stop_seconds=GATEWAY_STOP_SECONDS,
+                after=after + before,
+                party="gateway",
+            )
         )
-    )
     started.append(
         Program(
             name="worker",
@@ -66,6 +73,7 @@ def _database(configuration: Configuration, environment: Mapping[str, str], logs
             return False
         async with app.open_database(configuration) as database:
             await app.prepare_database(database, configuration)
+            await check_connections(database, configuration)
         return True
 
     return Program(
@@ -77,6 +85,26 @@ def _database(configuration: Configuration, environment: Mapping[str, str], logs
         stop_seconds=DATABASE_STOP_SECONDS,
         final_status=EXIT_REFUSED,
     )
+
+
+async def check_connections(database: Database, configuration: Configuration) -> None:
+    """
+    Refuse more gateway processes than the database has connections for.
+
+    Raises:
+        ConfigurationRefused: It allows fewer than they and a worker may take.
+    """
+    processes, each = configuration.api.processes, configuration.database.connections_max
+    row = await database.row("connections_allowed")
+    assert row is not None
+    wanted = (processes + 1) * each
+    if processes > 1 and wanted > row["allowed"]:
+        raise ConfigurationRefused(
+            f"[api] processes = {processes} and a worker may take {wanted} connections, with "
+            f"[database] connections_max = {each}, and the database allows {row['allowed']}: raise "
+            "its max_connections (the embedded one's: postgres/data/postgresql.conf in the state "
+            "folder), or lower one of the two"
+        )
 
 
 class Serving:

@@ -44,7 +44,8 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
 
     *ready* returns when the program serves, or False to be asked again; an OSError (nobody
     listens yet) means the same. Without it, a program is ready as soon as it runs. One that ends
-    with *final_status* before it ever was ready has said what no restart mends.
+    with *final_status* before it ever was ready has said what no restart mends. Programs of one
+    *party* that stand side by side are stopped at the same time.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     stop_seconds: float = 10.0
     after: tuple[str, ...] = ()
     final_status: int | None = None
+    party: str | None = None
 
 
 class ProgramStatus(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ its programs.
 
 import asyncio
 import contextlib
+import itertools
 import signal
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from typing import Any
@@ -70,11 +71,12 @@ class Supervisor:
             raise self._failure
 
     async def stop(self) -> None:
-        """Stop all programs, the last started first; nothing of theirs is left."""
-        for life in reversed(self._lives.values()):
-            task = self._tasks.get(life.program.name)
-            if task is not None:
-                await self._end(life, task)
+        """Stop all programs, the last started first, parties whole; nothing of theirs is left."""
+        for _, party in itertools.groupby(reversed(self._lives.values()), _party):
+            started = [life for life in party if life.program.name in self._tasks]
+            await asyncio.gather(
+                *(self._end(life, self._tasks[life.program.name]) for life in started)
+            )
 
     async def restart(self, name: str) -> None:
         """
@@ -162,6 +164,11 @@ class Supervisor:
         finally:
             for number in STOP_SIGNALS:
                 loop.remove_signal_handler(number)
+
+
+def _party(life: Life) -> tuple[str | None, str]:
+    program = life.program
+    return program.party, "" if program.party else program.name
 
 
 def _check(programs: Sequence[Program]) -> None:

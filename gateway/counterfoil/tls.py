@@ -37,12 +37,19 @@ class Identity(msgspec.Struct, frozen=True):
     authority: Path | None
 
 
+def identity_in(folder: Path) -> Identity:
+    """
+    Return the certificate that lies in *folder*, whether or not it was made yet.
+    """
+    return Identity(folder / "server.pem", folder / "server.key", folder / "authority.pem")
+
+
 def own_identity(folder: Path, names: tuple[str, ...], clock: Clock) -> Identity:
     """
     Return a certificate for *names* from our own test authority; make or renew what is missing.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    identity = Identity(folder / "server.pem", folder / "server.key", folder / "authority.pem")
+    identity = identity_in(folder)
     authority_key = folder / "authority.key"
     assert identity.authority is not None
     if not identity.authority.exists() or not authority_key.exists():

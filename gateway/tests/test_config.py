@@ -342,3 +342,41 @@ def test_a_route_that_leads_nowhere_is_refused(written, rule: str, words: str) -
     """At start, not by the first payment that takes it."""
     with pytest.raises(ConfigurationRefused, match=re.escape(words)):
         load(written(f"{ACQUIRER}[[route]]\n{rule}\n"), {})
+
+
+@pytest.mark.parametrize("number", [0, 65])
+def test_there_are_one_to_sixty_four_gateway_processes(written, number: int) -> None:
+    """One, unless somebody says otherwise."""
+    assert load(None, {}).api.processes == 1
+    assert load(None, {"COUNTERFOIL_API_PROCESSES": "64"}).api.processes == 64
+    with pytest.raises(ConfigurationRefused, match=r"processes is wrong: .* from 1 to 64"):
+        load(written(f"[api]\nprocesses = {number}\n"), {})
+
+
+@pytest.mark.parametrize(
+    ("gateway", "worker", "words"),
+    [
+        (9464, 9465, "take the ports 9464 to 9467, one for each .* worker's port 9465 is among"),
+        (9464, 9464, "the worker's port 9464 is among them"),
+        (65533, 9465, "choose a gateway_port of 65532 or less"),
+    ],
+)
+def test_each_gateway_process_has_a_metrics_port_that_nobody_else_has(
+    written, gateway: int, worker: int, words: str
+) -> None:
+    """Counted up from the first; refused at the start, not found out by a monitor."""
+    metrics = f"[metrics]\ngateway_port = {gateway}\nworker_port = {worker}\n"
+
+    assert load(written(metrics), {}).metrics.gateway_port == gateway
+    with pytest.raises(ConfigurationRefused, match=words):
+        load(written(metrics + "[api]\nprocesses = 4\n"), {})
+
+
+@pytest.mark.parametrize(("gateway", "worker"), [(9464, 9468), (9464, 9463), (9464, 0), (0, 9465)])
+def test_metrics_ports_beside_those_of_the_gateways_are_taken(
+    written, gateway: int, worker: int
+) -> None:
+    """Next to the last one, before the first one, or nowhere."""
+    metrics = f"[metrics]\ngateway_port = {gateway}\nworker_port = {worker}\n"
+
+    assert load(written(metrics + "[api]\nprocesses = 4\n"), {}).metrics.worker_port == worker

@@ -229,6 +229,21 @@ async def test_who_counts_a_batch_that_was_closed_meanwhile_learns_the_next(
     assert found == [1, 1, 2, 2]
 
 
+async def test_many_processes_count_more_often(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that all of them together do not fill a batch beyond its maximum between two counts."""
+    monkeypatch.setattr(numbers, "ITEMS_UNCOUNTED_MAX", 12)
+    batches = OpenBatches(stage.database, stage.clock, Ids(stage.clock), processes=4)
+    await batches.number(*batch_key(stage))
+    await next_batch(stage)
+
+    found = [await batches.number(*batch_key(stage)) for _ in range(4)]
+
+    assert found == [1, 1, 2, 2]
+    assert 64 * (numbers.ITEMS_UNCOUNTED_MAX // 64) + numbers.ITEMS_MAX < 9_999
+
+
 async def test_the_batch_that_was_least_recently_asked_for_is_forgotten(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

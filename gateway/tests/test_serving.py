@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 from api_stage import Api
+from counterfoil.api import serving as serving_module
 from counterfoil.api.bodies import Readiness
-from counterfoil.api.serving import PortTaken, bind, serve
+from counterfoil.api.serving import PortTaken, bind, hold, serve
 from counterfoil.tls import Identity, own_identity
 from payment_stage import HandClock, Stage, until
 
@@ -123,3 +124,107 @@ def test_a_port_that_is_taken_is_said() -> None:
         port = other.getsockname()[1]
         with pytest.raises(PortTaken, match=rf"port {port}: .*COUNTERFOIL_API_PORT"):
             bind("127.0.0.1", port)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is about to end here."""
+    monkeypatch.setattr(serving_module, "HOLD_PAUSE_SECONDS", 0.0)
+
+
+def accepted(listener: socket.socket) -> int:
+    """Return how many connections wait at *listener*, and end them from this side."""
+    count = 0
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            listener.accept()[0].close()
+            count += 1
+    return count
+
+
+def test_the_processes_of_a_held_port_share_what_comes() -> None:
+    """The kernel spreads connections; when one process ends, the other gets all of them."""
+    with hold("127.0.0.1", 0) as holder:
+        at = holder.getsockname()
+        first, second = (bind(*at, shared=True) for _ in range(2))
+        for each in (first, second):
+            each.listen(128)
+        clients = [socket.create_connection(at) for _ in range(64)]
+        shares = [accepted(first), accepted(second)]
+        first.close()
+        clients += [socket.create_connection(at) for _ in range(16)]
+        rest = accepted(second)
+        for each in (second, *clients):
+            each.close()
+
+    assert sum(shares) == 64
+    assert min(shares) > 0
+    assert rest == 16
+
+
+def test_a_held_port_hears_nobody() -> None:
+    """Before a process of ours listens, a client is refused: it does not wait for one."""
+    with hold("127.0.0.1", 0) as holder, pytest.raises(ConnectionRefusedError):
+        socket.create_connection(holder.getsockname())
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_port_that_another_program_has_is_not_held(shared: bool) -> None:
+    """In the same words as ever, also when that program would share it."""
+    with contextlib.closing(bind("127.0.0.1", 0, shared=shared)) as other:
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(PortTaken, match=rf"port {port}: .*COUNTERFOIL_API_PORT"):
+            hold("127.0.0.1", port)
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("listening", [False, True])
+def test_nobody_else_gets_a_port_that_is_held(listening: bool) -> None:
+    """Nor another installation, whether or not a process of ours listens at the moment."""
+    with contextlib.ExitStack() as stack:
+        holder = stack.enter_context(hold("127.0.0.1", 0))
+        at = holder.getsockname()
+        if listening:
+            stack.enter_context(contextlib.closing(bind(*at, shared=True))).listen()
+
+        with pytest.raises(PortTaken):
+            bind(*at)
+        with pytest.raises(PortTaken):
+            hold(*at)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_who_bound_a_port_before_it_was_held_cannot_listen_any_more() -> None:
+    """A program that starts at the same moment is told, and takes no payment of ours."""
+    with (
+        contextlib.closing(bind("127.0.0.1", 0)) as other,
+        hold(*other.getsockname()),
+        pytest.raises(OSError, match="in use"),
+    ):
+        other.listen()
+
+
+def test_a_port_is_held_again_while_old_connections_to_it_fade() -> None:
+    """A restart does not wait for the minute in which TCP remembers them."""
+    with hold("127.0.0.1", 0) as holder:
+        at = holder.getsockname()
+        with contextlib.closing(bind(*at, shared=True)) as listener:
+            listener.listen()
+            clients = [socket.create_connection(at) for _ in range(4)]
+            assert accepted(listener) == 4  # Ended from this side: they are remembered here.
+            for each in clients:
+                each.close()
+
+    with hold(*at) as again:
+        assert again.getsockname() == at
+
+
+def test_a_gateway_alone_shares_its_port_with_nobody() -> None:
+    """As ever: not even with a program of the same user that would."""
+    with contextlib.closing(bind("127.0.0.1", 0)) as alone:
+        alone.listen()
+        assert alone.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT) == 0
+        with pytest.raises(PortTaken):
+            bind(*alone.getsockname(), shared=True)

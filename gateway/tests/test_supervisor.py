@@ -182,6 +182,36 @@ async def test_programs_stop_in_reverse_order() -> None:
     assert lines[2:] == [("b", "stopped"), ("a", "stopped")]
 
 
+async def test_programs_of_one_party_stop_at_the_same_time() -> None:
+    """However many gateways there are, a stop takes as long as the slowest of them."""
+    code = """
+        import signal, sys, time
+        def stop(*_):
+            print("asked")
+            time.sleep(0.5)
+            print("stopped")
+            sys.exit()
+        signal.signal(signal.SIGTERM, stop)
+        print("started")
+        time.sleep(60)
+    """
+    lines: list[tuple[str, str]] = []
+    programs = [
+        program("server", code),
+        program("one", code, party="clients"),
+        program("two", code, party="clients"),
+    ]
+    supervisor = Supervisor(programs, on_line=lambda *line: lines.append(line))
+    await supervisor.start()
+    await until(lambda: len(lines) == 3)
+    await supervisor.stop()
+
+    said = [f"{name} {line}" for name, line in lines[3:]]
+    assert set(said[:2]) == {"one asked", "two asked"}
+    assert set(said[2:4]) == {"one stopped", "two stopped"}
+    assert said[4:] == ["server asked", "server stopped"]
+
+
 async def test_whoever_ignores_its_stop_signal_is_killed_in_time() -> None:
     """`stop_seconds`, not for ever."""
     code = "import signal, time; signal.signal(15, signal.SIG_IGN); print('deaf'); time.sleep(60)"

@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import socket
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -18,10 +19,12 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from counterfoil.api.application import application
 from counterfoil.api.bodies import Readiness
 from counterfoil.api.desk import Desk
-from counterfoil.listening import SERVER_OPTIONS, bound
+from counterfoil.listening import SERVER_OPTIONS, bound, held
 from counterfoil.tls import Identity, server_context
 
 BACKLOG = 2048
+HOLD_TRIES_MAX = 10
+HOLD_PAUSE_SECONDS = 0.1
 KEEP_ALIVE_SECONDS = 75
 GRACE_SECONDS = 30
 FAREWELL_SECONDS_MAX = 1.0  # For an idle client to answer the end of its TLS session; most do not.
@@ -189,16 +192,36 @@ def _server(app: object, identity: Identity, on_exit: Callable[[], None]) -> uvi
     return _Server(config, on_exit)
 
 
-def bind(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
     """
-    Bind the port, before anything else is begun; nobody is listened to yet.
+    Bind the port, before anything else is begun; nobody is listened to yet. Other gateway
+    processes of the installation may have a *shared* one too.
 
     Raises:
         PortTaken: Another program listens there. One that only starts, as we do, is met later:
             `serve` raises the same then.
     """
     try:
-        return bound(host, port)
+        return bound(host, port, shared=shared)
+    except OSError as error:
+        raise _taken(host, port, error) from error
+
+
+def hold(host: str, port: int) -> socket.socket:
+    """
+    Keep the port for the gateway processes that share it, for as long as the socket is open. Port
+    0: one that is free; the socket knows which.
+
+    Raises:
+        PortTaken: Another program has it, and not only for the moment in which the processes of
+            an installation that was killed come to their end.
+    """
+    for _ in range(HOLD_TRIES_MAX - 1):
+        with contextlib.suppress(OSError):
+            return held(host, port)
+        time.sleep(HOLD_PAUSE_SECONDS)
+    try:
+        return held(host, port)
     except OSError as error:
         raise _taken(host, port, error) from error
 

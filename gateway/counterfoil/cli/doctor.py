@@ -11,6 +11,7 @@ import msgspec
 
 from counterfoil import app
 from counterfoil.cli.console import ConfigOption, JsonOption, configuration, run, say, say_json
+from counterfoil.cli.findings import Finding, gateways_say, names_here
 from counterfoil.clock import SystemClock
 from counterfoil.config import Acquirer, Configuration, ConfigurationRefused
 from counterfoil.dialects import dialect_of
@@ -18,7 +19,6 @@ from counterfoil.ids import Ids
 from counterfoil.keyfile import KeyFileRefused, load_key
 from counterfoil.ledger.heads import by_key_id, load_signing_key
 from counterfoil.outside.alarms import facts, owed_to_acquirers
-from counterfoil.outside.asking import ask_readiness, json_of
 from counterfoil.outside.disk import measure
 from counterfoil.outside.held_clock import SKEW_SECONDS_MAX
 from counterfoil.store.advices import AdviceStore
@@ -31,16 +31,6 @@ from counterfoil.vault import VaultClosed
 CONNECT_SECONDS_MAX = 3.0
 MAIL_AGE = timedelta(hours=1)  # A receipt that waits for longer is somebody's trouble.
 SIGNED_WITHIN = timedelta(hours=26)  # Once a UTC day, and a worker may be stopped for a while.
-
-
-class Finding(msgspec.Struct, frozen=True):
-    """
-    One thing that was looked at: what it is, whether it is well, what was seen.
-    """
-
-    name: str
-    well: bool
-    seen: str
 
 
 def doctor(*, json: JsonOption = False, config: ConfigOption = None) -> None:
@@ -64,7 +54,7 @@ async def _examine(settings: Configuration) -> list[Finding]:
             findings += await _database(database, settings)
     except DatabaseAway as error:
         findings.append(Finding("database", False, str(error)))
-    findings += await _gateway_says(settings)
+    findings += await gateways_say(settings)
     findings += [_dialect(each) for each in settings.acquirer]
     findings += [await _acquirer(each.name, each.host, each.port) for each in settings.acquirer]
     if not settings.acquirer:
@@ -129,7 +119,7 @@ async def _database(database: Database, settings: Configuration) -> list[Finding
     findings.append(await _vault(database, settings))
     findings.append(await _signed_heads(database, settings, clock))
     alive = await processes.alive(clock.now())
-    findings += _alive(alive, settings.timers.lease_seconds, clock)
+    findings += _alive(alive, settings, clock)
     findings.append(await _owed(AdviceStore(database, processes.process_id, clock), clock))
     findings.append(await _unclaimed(processes, clock))
     findings.append(await _mail(database, clock))
@@ -184,15 +174,18 @@ async def _vault(database: Database, settings: Configuration) -> Finding:
     return Finding("vault", True, "the key file opens it")
 
 
-def _alive(rows: list[asyncpg.Record], lease_seconds: float, clock: SystemClock) -> list[Finding]:
+def _alive(
+    rows: list[asyncpg.Record], settings: Configuration, clock: SystemClock
+) -> list[Finding]:
     """
     Say which processes hold a lease and when each last renewed it: one that was killed holds its
-    own until that ends.
+    own until that ends. Of several gateways that share a port here, each is named.
     """
+    names, lease_seconds = names_here(settings.folder), settings.timers.lease_seconds
     findings = []
     for kind in ("gateway", "worker"):
         pids = [
-            f"pid {row['pid']} (last sign of life "
+            f"{names.get((row['host'], row['pid']), '')}pid {row['pid']} (last sign of life "
             f"{_silent_seconds(row['lease_until'], lease_seconds, clock):.0f} s ago)"
             for row in rows
             if row["kind"] == kind
@@ -269,33 +262,6 @@ async def _quarantine(database: Database) -> Finding:
         return Finding("quarantine", True, "none")
     since = f"since {row['quarantined_at']:%Y-%m-%d %H:%M} UTC: {row['quarantine_reason']}"
     return Finding("quarantine", False, f"{since}; see `counterfoil quarantine show`")
-
-
-async def _gateway_says(settings: Configuration) -> list[Finding]:
-    """
-    Ask the gateway of this state folder what it sees, links included.
-    """
-    path = settings.folder / "serving.json"
-    if not path.exists():
-        return []
-    try:
-        said = await asyncio.to_thread(ask_readiness, settings, json_of(path))
-    except (OSError, ValueError) as error:
-        return [Finding("gateway", False, f"does not answer /readyz ({error})")]
-    if "checks" not in said or "notes" not in said:
-        port = json_of(path).get("port")
-        return [Finding("gateway", False, f"port {port}: who answers there is no gateway of ours")]
-    ill = {name: seen for name, seen in said["checks"].items() if seen != "ok"}
-    avoided = {
-        f"acquirer {name}": seen
-        for name, seen in said["notes"].get("acquirers", {}).items()
-        if seen != "ok"
-    }
-    well = [each for each in said["checks"] if each.startswith("link ") and each not in ill]
-    return [
-        *(Finding(name, True, "signed on") for name in well),
-        *(Finding(f"gateway: {name}", False, seen) for name, seen in (ill | avoided).items()),
-    ]
 
 
 def _dialect(acquirer: Acquirer) -> Finding:

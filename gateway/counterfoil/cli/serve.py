@@ -12,8 +12,9 @@ from counterfoil import logs
 from counterfoil.cli.console import ConfigOption, configuration, run
 from counterfoil.clock import SystemClock
 from counterfoil.config import Configuration
+from counterfoil.gateways import Place, told_place
 from counterfoil.state_folder import make_state_folder
-from counterfoil.tls import Identity, limit_groups, own_identity
+from counterfoil.tls import Identity, identity_in, limit_groups, own_identity
 
 PR_SET_DUMPABLE = 4  # prctl(2): with 0, nobody attaches and nothing is dumped.
 
@@ -26,8 +27,9 @@ def serve(config: ConfigOption = None) -> None:
     _restart_with_limited_groups(settings)
     from counterfoil import app  # After the restart: it takes long to load.
 
-    logs.set_up("gateway", settings.log_level)
-    run(app.run_gateway(settings, _identity(settings)))
+    place = told_place(os.environ)
+    logs.set_up(place.name, settings.log_level)
+    run(app.run_gateway(settings, _identity(settings, place), place))
 
 
 def worker(config: ConfigOption = None) -> None:
@@ -55,9 +57,14 @@ def _harden(path: Path | None) -> Configuration:
     return settings
 
 
-def _identity(settings: Configuration) -> Identity:
+def _identity(settings: Configuration, place: Place) -> Identity:
+    """
+    Return the certificate: a configured one, or our own, which the first gateway process makes.
+    """
     if settings.api.certificate and settings.api.private_key:
         return Identity(Path(settings.api.certificate), Path(settings.api.private_key), None)
+    if place.number > 1:
+        return identity_in(settings.folder / "tls")
     return own_identity(settings.folder / "tls", settings.api.names, SystemClock())
 
 

@@ -3,16 +3,22 @@
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
+
 from counterfoil import app
+from counterfoil.api.serving import hold
 from counterfoil.cli.console import CommandRefused, ConfigOption, configuration, run, say
 from counterfoil.config import Configuration
 from counterfoil.dialects import dialect_of
-from counterfoil.installation import programs
+from counterfoil.gateways import forget_others
+from counterfoil.installation import check_connections, programs
 from counterfoil.state_folder import alone, make_state_folder
 from counterfoil.store.embedded import EmbeddedPostgres
 from counterfoil.supervisor import ProgramError, Supervisor
@@ -26,15 +32,16 @@ ENDED = (
 
 def up(config: ConfigOption = None) -> None:
     """
-    Run database, gateway and worker under one supervisor until Ctrl-C.
+    Run database, gateways and worker under one supervisor until Ctrl-C.
     """
     settings = configuration(config)
     os.umask(0o077)
     for each in settings.acquirer:
         dialect_of(each)  # Told here, and not by programs that end again and again.
-    with alone(settings.folder):
+    with alone(settings.folder), _held(settings) as settings:
         logs = settings.folder / "logs"
         make_state_folder(logs)
+        forget_others(settings.folder)
         if settings.database.url:
             run(_migrate(settings))
         try:
@@ -62,7 +69,9 @@ async def _supervise(settings: Configuration, chosen: Path | None, logs: Path) -
 
     async def announce() -> None:
         said = json.loads((settings.folder / "serving.json").read_text())
-        say(f"Serving on https://{said['host']}:{said['port']} ({settings.mode} mode).")
+        processes = settings.api.processes
+        several = f", {processes} gateway processes" if processes > 1 else ""
+        say(f"Serving on https://{said['host']}:{said['port']} ({settings.mode} mode{several}).")
         say(f"Logs are in {logs}. Ctrl-C stops everything.")
         sys.stdout.flush()
         await asyncio.Event().wait()
@@ -73,6 +82,20 @@ async def _supervise(settings: Configuration, chosen: Path | None, logs: Path) -
 async def _migrate(settings: Configuration) -> None:
     async with app.open_database(settings) as opened:
         await app.prepare_database(opened, settings)
+        await check_connections(opened, settings)
+
+
+@contextlib.contextmanager
+def _held(settings: Configuration) -> Iterator[Configuration]:
+    """
+    Keep the port for several gateway processes; return the settings with the port that it is.
+    """
+    if settings.api.processes == 1:
+        yield settings
+        return
+    with hold(settings.api.host, settings.api.port) as holder:
+        api = msgspec.structs.replace(settings.api, port=holder.getsockname()[1])
+        yield msgspec.structs.replace(settings, api=api)
 
 
 def _from_environment() -> Path | None:

@@ -1,5 +1,5 @@
 """
-Ask the gateway that serves from a state folder what it sees.
+Ask the gateways that serve from a state folder what they see.
 """
 
 import http.client
@@ -12,6 +12,7 @@ from counterfoil.config import Configuration
 
 ASK_SECONDS_MAX = 5.0
 ANSWER_BYTES_MAX = 1_000_000
+QUESTIONS_EACH_MAX = 12  # Of two that serve, one is not met in 1 of 8 million rounds.
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - heard of, not listened on.
 
 
@@ -26,6 +27,29 @@ def json_of(path: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ValueError(f"{path} holds no object")
     return found
+
+
+def ask_each(
+    settings: Configuration, serving: dict[str, Any], names: set[str]
+) -> dict[str, dict[str, Any]]:
+    """
+    Return what each of the gateway processes *names*, which share a port, says on `/readyz`.
+
+    Whom a connection reaches is for the kernel to choose, so they are asked again and again; who
+    is not met, serves no more.
+
+    Raises:
+        OSError, ValueError: One that was reached does not answer, or is none of them.
+    """
+    said: dict[str, dict[str, Any]] = {}
+    for _ in range(QUESTIONS_EACH_MAX * len(names)):
+        found = ask_readiness(settings, serving)
+        if "checks" not in found or "process" not in found.get("notes", {}):
+            raise ValueError(f"port {serving['port']}: who answers there is no gateway of ours")
+        said[found["notes"]["process"]] = found
+        if names <= said.keys():
+            break
+    return said
 
 
 def ask_readiness(settings: Configuration, serving: dict[str, Any]) -> dict[str, Any]:

@@ -67,6 +67,12 @@ SELECT clock_timestamp() AS now;
 -- Since when the database server runs.
 SELECT pg_postmaster_start_time() AS started;
 
+-- name: connections_allowed
+-- How many connections the database server has for everybody but its superusers.
+SELECT current_setting('max_connections')::int
+    - current_setting('superuser_reserved_connections')::int
+    - coalesce(current_setting('reserved_connections', true)::int, 0) AS allowed;
+
 -- name: safety_settings
 -- How the database server keeps what it has acknowledged; one that it does not have is not told.
 SELECT name, setting FROM pg_settings WHERE name = ANY($1::text[]) ORDER BY name;
