@@ -3,10 +3,13 @@ Signed heads: a journal that was rewritten with its whole chain is still not the
 """
 
 import asyncio
+import fcntl
 import hashlib
 import re
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -257,6 +260,28 @@ async def test_f39_workers_that_sign_at_once_sign_once(
     assert {path.read_text() for path in paths} == {f"{line_of(row)}\n"}
 
 
+async def test_a_worker_that_stands_still_with_the_file_in_its_hands_holds_up_no_other(
+    kept: Signed,
+) -> None:
+    """The other one has reversals to send; it writes its line in a later round."""
+    await kept.journal.post(3)
+    await kept.journal.seal()
+    began = time.monotonic()
+    with kept.path.open("wb") as file, capture_logs() as logs:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        lets_go = threading.Timer(2.0, fcntl.flock, (file, fcntl.LOCK_UN))
+        lets_go.start()
+        await kept.signer().sign()
+        waited = time.monotonic() - began
+        lets_go.cancel()
+
+    assert waited < 1.5
+    assert [each for each in logs if each["log_level"] == "error"] == []
+    await kept.signer().sign()
+    assert kept.lines() == [line_of(each) for each in await kept.rows()]
+    assert len(kept.lines()) == 1
+
+
 async def test_f39_a_worker_that_is_killed_anywhere_is_caught_up_with(
     kept: Signed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -325,6 +350,8 @@ async def test_a_disk_that_takes_no_line_is_told_and_made_good(
         away.setattr(head_file, "_write", full)
         await kept.signer().sign()
     assert [each["event"] for each in logs if each["log_level"] == "error"] == ["heads_not_signed"]
+    said = [each["head"] for each in logs if each["event"] == "signed"]
+    assert said == [line_of(each) for each in await kept.rows()], "the log has each line, too"
 
     await kept.signer().sign()
     assert kept.lines() == [line_of(each) for each in await kept.rows()]

@@ -66,12 +66,14 @@ class HeadFile:
         Add the lines that are not there, durably.
 
         Raises:
+            BlockingIOError: Another worker is writing; the next round tries again.
             OSError: It cannot be written; the next round tries again.
         """
         is_new = not self._path.exists()
         handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         with os.fdopen(handle, "r+b", buffering=0) as file:
-            fcntl.flock(file, fcntl.LOCK_EX)  # Another worker of this state folder.
+            # Nobody waits for another worker of this state folder: it may be standing still.
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._read(file)
             missing = [each for each in heads if self._lacks(each)]
             if missing:

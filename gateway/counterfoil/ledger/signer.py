@@ -66,6 +66,8 @@ class Signer:
             key = load_signing_key(self._key_path)
             self._file.look()
             wrong = await self._sign_all(key)
+        except BlockingIOError:
+            return 0  # Another worker has the file in its hands.
         except (KeyFileRefused, OSError) as error:
             self._bell.ring(NOT_SIGNED, reason=str(error))
             return 0
@@ -114,10 +116,10 @@ class Signer:
             for each in ends
         ]
         kept = await self._store.keep(heads)
-        if kept:
-            self._file.add(kept)
         for head in kept:
             log.info("signed", head=line_of(head))
+        if kept:
+            self._file.add(kept)
 
 
 def is_due(end: ChainEnd, today: date) -> bool:
