@@ -25,6 +25,7 @@ TINY = Size(
     stored=(50,),
     merchants=(3,),
     settled=60,
+    two_gateways=True,
 )
 KEYS = {
     "pgbench_payments_per_second",
@@ -50,8 +51,9 @@ async def test_a_tiny_bench_writes_equal_rows_and_the_audit_agrees(tmp_path: Pat
     audit = found["audit"]
     assert audit["agrees"], audit
     assert audit["confirmation_numbers"] == audit["confirmation_numbers_received"] > TINY.counted
-    assert [each["connections"] for each in found["one_process"]["runs"]] == [1, 4]
-    for each in found["one_process"]["runs"]:
+    for name in ("one_process", "two_processes"):
+        assert [each["connections"] for each in found[name]["runs"]] == [1, 4]
+    for each in found["one_process"]["runs"] + found["two_processes"]["runs"]:
         assert each["refused"] == 0, each["first_refusal"]
         assert each["cpu_us_per_payment"].keys() == PARTIES
     assert found["settled"]["payments"] >= found["settled"]["batches"] > 0

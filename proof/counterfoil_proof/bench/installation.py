@@ -1,7 +1,7 @@
 """
 The installation that is measured: the demo's own programs, without a shop, some of them anew.
 
-    load generator ──► gateway, gateway-2 ──► rail (issuer delay 0)
+    load generator ──► gateway, or two on its port ──► rail (issuer delay 0)
                        worker ──► mailbox
 """
 
@@ -15,6 +15,7 @@ from typing import Any
 import asyncpg
 import msgspec
 from counterfoil.config import Configuration
+from counterfoil.gateways import places
 from counterfoil.store.embedded import EmbeddedPostgres
 from counterfoil.supervisor import Program, Supervisor
 
@@ -22,7 +23,7 @@ from counterfoil_proof.bench.load import Measured, Plan
 from counterfoil_proof.demo import ports, sandbox
 
 BASE = ("mailbox", "rail", "database")
-CONNECT_SECONDS_MAX = 0.5
+PAIR = ("gateway 1 of 2", "gateway 2 of 2")
 LOAD_SECONDS_MAX = 600.0
 POSTGRES_SETTLES_SECONDS = 0.3
 
@@ -40,7 +41,6 @@ class Installation:
 
     def __init__(self, folder: Path) -> None:
         chosen, _ = ports.choose()
-        self.second_port = ports.choose()[0].gateway
         self.box = sandbox.Sandbox(folder, chosen, "0")
         self.configuration: Configuration = sandbox.prepare(self.box)
         self.folder = folder
@@ -48,7 +48,7 @@ class Installation:
         self._supervisors: dict[str, Supervisor] = {}
         known = {each.name: each for each in sandbox.programs(self.box, self.configuration)}
         self._programs = {name: _plain(each) for name, each in known.items() if name != "shop"}
-        self._programs["gateway-2"] = self._second(self._programs["gateway"])
+        self._programs |= self._pair()
         self._programs["gateway with spans"] = self._wrapped(self._programs["gateway"])
 
     @property
@@ -103,7 +103,7 @@ class Installation:
         return self.box.key_path.read_text("utf-8").strip()
 
     async def load(
-        self, connections: int, *, keys: Iterable[str] = (), two: bool = False, **terms: object
+        self, connections: int, *, keys: Iterable[str] = (), **terms: object
     ) -> Measured:
         """
         Run the load generator in a process of its own. *terms*: as in `Plan`.
@@ -111,10 +111,9 @@ class Installation:
         Raises:
             BenchFailed: It did not come to an end, or nothing was paid.
         """
-        listening = [self.box.ports.gateway] + ([self.second_port] if two else [])
         plan = msgspec.convert(
             {
-                "ports": listening,
+                "port": self.box.ports.gateway,
                 "keys": list(keys) or [self.key()],
                 "authority": str(self.box.authority_path),
                 "connections": connections,
@@ -147,23 +146,15 @@ class Installation:
             raise BenchFailed(f"no payment was made; the first answer: {measured.first_refusal}")
         return measured
 
-    def _second(self, known: Program) -> Program:
-        port = self.second_port
-
-        async def listens() -> bool:
-            opening = asyncio.open_connection(ports.LOOPBACK, port)
-            _, writer = await asyncio.wait_for(opening, CONNECT_SECONDS_MAX)
-            writer.close()
-            return True
-
-        return _renamed(
-            msgspec.structs.replace(
-                known,
-                env={**(known.env or {}), "COUNTERFOIL_API_PORT": str(port)},
-                ready=listens,
-            ),
-            "gateway-2",
-        )
+    def _pair(self) -> dict[str, Program]:
+        """
+        Return two gateway processes on one port, as `[api] processes = 2` has them run.
+        """
+        api = msgspec.structs.replace(self.configuration.api, processes=len(PAIR))
+        configuration = msgspec.structs.replace(self.configuration, api=api)
+        known = {each.name: each for each in sandbox.programs(self.box, configuration)}
+        pair = zip(PAIR, places(len(PAIR)), strict=True)
+        return {name: _without_metrics(_renamed(_plain(known[of.name]), name)) for name, of in pair}
 
     def _wrapped(self, known: Program) -> Program:
         argv = [sys.executable, "-m", "counterfoil_proof.bench.spans", str(self.spans_path)]
@@ -177,6 +168,15 @@ def _plain(known: Program) -> Program:
     """
     env = {**(known.env or {}), "COUNTERFOIL_LOG_LEVEL": "info"}
     return msgspec.structs.replace(known, after=(), env=env)
+
+
+def _without_metrics(known: Program) -> Program:
+    """
+    Return a program that shows nothing to monitors: the port after the gateway's is another's.
+    """
+    return msgspec.structs.replace(
+        known, env={**(known.env or {}), "COUNTERFOIL_METRICS_GATEWAY_PORT": "0"}
+    )
 
 
 def _renamed(known: Program, name: str) -> Program:

@@ -48,7 +48,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     too, at the end, when all connections stand.
     """
 
-    ports: list[int]
+    port: int
     keys: list[str]
     authority: str
     connections: int
@@ -293,15 +293,14 @@ async def _connect(bench: Bench) -> None:
     room = asyncio.Semaphore(CONNECT_AT_ONCE)
     loop = asyncio.get_running_loop()
 
-    async def one(number: int) -> None:
-        port = plan.ports[number % len(plan.ports)]
+    async def one() -> None:
         async with room:
             _, till = await loop.create_connection(
-                lambda: Till(bench), "127.0.0.1", port, ssl=trust
+                lambda: Till(bench), "127.0.0.1", plan.port, ssl=trust
             )
         bench.tills.append(till)
 
-    await asyncio.gather(*(one(number) for number in range(plan.connections)))
+    await asyncio.gather(*(one() for _ in range(plan.connections)))
 
 
 async def _tick(bench: Bench, rate: float) -> None:

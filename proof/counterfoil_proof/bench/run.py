@@ -18,7 +18,7 @@ from counterfoil.store.numbers import OpenBatches
 from counterfoil_rail.listing import charges
 
 from counterfoil_proof.bench import codec, machine, pgbench, rows, settled, stored
-from counterfoil_proof.bench.installation import BASE, Installation
+from counterfoil_proof.bench.installation import BASE, PAIR, Installation
 from counterfoil_proof.bench.load import Measured, quantiles
 from counterfoil_proof.bench.spans import STEPS
 from counterfoil_proof.books import against_charges
@@ -109,7 +109,7 @@ async def run(folder: Path, size: Size, tell: Tell) -> Figures:
         found: Figures = {}
         if size.two_gateways:
             tell("The gateway, two processes")
-            pair = await _gateways(installation, size, tell, "gateway", "gateway-2")
+            pair = await _gateways(installation, size, tell, *PAIR)
             confirmed += sum(each.confirmed for each in pair)
             found["two_processes"] = _summary(pair)
         tell("The gateway's own time, at half of the best rate")
@@ -220,7 +220,6 @@ async def _gateways(
         for connections in size.connections:
             measured = await installation.load(
                 connections,
-                two=len(names) > 1,
                 warm_seconds=size.warm_seconds,
                 seconds=size.load_seconds,
             )
