@@ -374,7 +374,7 @@ async def process(
         )
         await stack.enter_async_context(_lease(lease, kind, configuration, clock))
         for name, link in links.items():
-            stack.push_async_callback(_seen_to, answers[name])
+            stack.push_async_callback(_seen_to, name, answers[name])
             await link.start()
             stack.push_async_callback(link.stop)
         yield Process(
@@ -484,13 +484,15 @@ def _link(
     )
 
 
-async def _seen_to(answers: LateAnswers) -> None:
+async def _seen_to(acquirer: str, answers: LateAnswers) -> None:
     """
     Let a process that stops see to what came last: nobody sends a late answer again.
     """
-    with contextlib.suppress(TimeoutError):
+    try:
         async with asyncio.timeout(LATE_ANSWERS_SECONDS_MAX):
             await answers.drain()
+    except TimeoutError:
+        log.error("late_answer_not_kept", acquirer=acquirer, reason="the process ends")
 
 
 def _tls(acquirer: Acquirer) -> ssl.SSLContext | None:

@@ -27,6 +27,7 @@ from counterfoil.store.migrate import MigrationRefused, migrate
 from counterfoil.store.payments import PaymentStore
 from counterfoil.vault import PURPOSES, VaultClosed
 from scripted_link import ScriptedLink
+from structlog.testing import capture_logs
 
 
 async def prepared(configuration: Configuration) -> list[str]:
@@ -237,11 +238,20 @@ def test_f40_a_process_that_sees_cards_leaves_no_dump(tmp_path: Path, kind: str)
     assert done.stdout == "(0, 0) 0\n", done.stderr
 
 
-async def test_a_late_approval_that_comes_while_a_process_stops_is_seen_to_before_it_ends(
-    installation: Configuration, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("seconds_max", "owed", "told"),
+    [(3.0, ["a reversal"], []), (0.05, [], ["the process ends"])],
+    ids=["kept", "told"],
+)
+async def test_the_last_answer_of_a_process_is_kept_or_told(
+    installation: Configuration,
+    monkeypatch: pytest.MonkeyPatch,
+    seconds_max: float,
+    owed: list[str],
+    told: list[str],
 ) -> None:
     """Nobody sends it again: what it makes owed is durable before the database is let go."""
-    owed: list[str] = []
+    written: list[str] = []
 
     class Ending(ScriptedLink):
         def __init__(self, *_: object, **told: Any) -> None:
@@ -258,9 +268,10 @@ async def test_a_late_approval_that_comes_while_a_process_stops_is_seen_to_befor
 
     async def slowly(*_: object) -> None:
         await asyncio.sleep(0.2)
-        owed.append("a reversal")
+        written.append("a reversal")
 
     monkeypatch.setattr(app, "AcquirerLink", Ending)
+    monkeypatch.setattr(app, "LATE_ANSWERS_SECONDS_MAX", seconds_max)
     monkeypatch.setattr(PaymentStore, "owe_again", slowly)
     north = Acquirer(
         name="north",
@@ -271,7 +282,11 @@ async def test_a_late_approval_that_comes_while_a_process_stops_is_seen_to_befor
         forwarding_id="987654",
     )
     await prepared(installation)
-    async with app.process(msgspec.structs.replace(installation, acquirer=(north,)), "gateway"):
-        pass
+    with capture_logs() as logs:
+        async with app.process(msgspec.structs.replace(installation, acquirer=(north,)), "gateway"):
+            pass
 
-    assert owed == ["a reversal"]
+    assert written == owed
+    lost = [each for each in logs if each["event"] == "late_answer_not_kept"]
+    assert [each["reason"] for each in lost] == told
+    assert {each["acquirer"] for each in lost} <= {"north"}
