@@ -241,7 +241,7 @@ MUTANTS = (
     Mutant(
         name="trust_late_approval",
         says="An approval that comes when the reversal has begun makes a payment of it.",
-        seed=8,
+        seed=1,
         arm=lambda: reworded(
             "conclude", "p.state = 'processing'", "p.state IN ('processing', 'reversing')"
         ),
@@ -267,7 +267,7 @@ MUTANTS = (
     Mutant(
         name="new_key_after_a_crash",
         says="A shop that comes back charges its open orders anew, under new keys.",
-        seed=16,
+        seed=4,
         arm=lambda: replaced(Shop, "_recover_once", _charge_anew),
     ),
     Mutant(

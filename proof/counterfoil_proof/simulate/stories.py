@@ -107,21 +107,17 @@ def what_is_owed_keeps_its_pace(server: Server) -> list[Violation]:
     """
 
     async def story(world: World) -> None:
-        shop = world.shops[0]
+        shop, sent = world.shops[0], [0]
         customers = [
             Customer(str(number), shop, world.story, Random(number))  # noqa: S311
             for number in range(UNCLAIMED)
         ]
+        watching = asyncio.create_task(_reversals(world, sent))
         await asyncio.gather(*(unclaimed(each) for each in customers))
         selling = asyncio.create_task(_paid(world, "sale"))
-        sent = [world.story.counts["sent 0420"]]
-        for _ in range(LOOKS_MAX):
-            if sent[-1] >= UNCLAIMED:
-                break
-            await asyncio.sleep(LOOK_SECONDS)
-            sent.append(world.story.counts["sent 0420"])
+        await watching
         looks = int(1 / LOOK_SECONDS)
-        most = max(later - before for before, later in zip(sent, sent[looks:], strict=False))
+        most = max(later - sent[max(0, at - looks)] for at, later in enumerate(sent))
         # A full bucket, and what runs into it meanwhile.
         if most > 2 * OWED_PER_SECOND:
             world.story.violated("what is owed keeps its pace", f"{most} within a second")
@@ -151,6 +147,17 @@ def one_probe_at_a_time(_: Server) -> list[Violation]:
             ask, _was = under_way.pop(chance.randrange(len(under_way)))
             breaker.told(ask, _drawn(chance), now)
     return []
+
+
+async def _reversals(world: World, sent: list[int]) -> None:
+    """
+    Note, look after look, how many reversals were sent, until all are.
+    """
+    for _ in range(LOOKS_MAX):
+        await asyncio.sleep(LOOK_SECONDS)
+        sent.append(world.story.counts["sent 0420"])
+        if sent[-1] >= UNCLAIMED:
+            return
 
 
 def _drawn(chance: Random) -> Outcome | None:
