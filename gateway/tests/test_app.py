@@ -206,15 +206,17 @@ async def test_a_process_lives_in_the_database_while_it_runs(installation: Confi
     assert said.notes["waiting"]["unclaimed"] == said.notes["owed_to_acquirers"]["owed"] == 0
 
 
+NICE_MAX = 19
 # What each kind of process has done to itself when it begins to work.
 HARDENED = """
-import ctypes, resource, sys
+import ctypes, os, resource, sys
 from pathlib import Path
 from counterfoil.cli import serve
 
 def run(work):
     work.close()
     print(resource.getrlimit(resource.RLIMIT_CORE), ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))
+    print(os.nice(0))
 
 serve.run = run
 getattr(serve, sys.argv[1])(Path(sys.argv[2]))
@@ -225,8 +227,23 @@ getattr(serve, sys.argv[1])(Path(sys.argv[2]))
 @pytest.mark.parametrize("kind", ["serve", "worker"])
 def test_f40_a_process_that_sees_cards_leaves_no_dump(tmp_path: Path, kind: str) -> None:
     """No core file, and nobody without root attaches to its memory (PR_GET_DUMPABLE is 0)."""
-    path = tmp_path / "counterfoil.toml"
-    path.write_text(f'state = "{tmp_path / "state"}"\n')
+    assert begun(kind, tmp_path)[0] == "(0, 0) 0"
+
+
+@pytest.mark.parametrize(("kind", "niceness"), [("serve", 0), ("worker", 3)])
+def test_a_worker_gives_way_as_it_is_told_and_a_gateway_never(
+    tmp_path: Path, kind: str, niceness: int
+) -> None:
+    """On a machine that is busy the shopper at the till goes first."""
+    said = begun(kind, tmp_path, "[worker]\nniceness = 3\n")[1]
+
+    assert int(said) == min(os.nice(0) + niceness, NICE_MAX)
+
+
+def begun(kind: str, folder: Path, settings: str = "") -> list[str]:
+    """Return what a process of *kind* has done to itself, in the lines of HARDENED."""
+    path = folder / "counterfoil.toml"
+    path.write_text(f'state = "{folder / "state"}"\n{settings}')
     done = subprocess.run(
         [sys.executable, "-c", HARDENED, kind, str(path)],
         env={**os.environ, "COUNTERFOIL_GROUPS_LIMITED": "1"},
@@ -234,8 +251,8 @@ def test_f40_a_process_that_sees_cards_leaves_no_dump(tmp_path: Path, kind: str)
         text=True,
         check=False,
     )
-
-    assert done.stdout == "(0, 0) 0\n", done.stderr
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
 
 
 @pytest.mark.parametrize(
