@@ -19,7 +19,7 @@ from counterfoil.supervisor import Program
 
 DATABASE_STOP_SECONDS = 30.0
 GATEWAY_STOP_SECONDS = 40.0
-WORKER_STOP_SECONDS = 40.0  # More than a mail or a webhook takes: cut off, it would be told twice.
+WORKER_STOP_SECONDS = 40.0  # For the mail or webhook in its hands: cut off, it would be told twice.
 EXIT_REFUSED = 2  # Of our commands: a sentence for people, and not a defect.
 
 
