@@ -119,7 +119,7 @@ def read_lines(path: Path) -> Lines | None:
         OSError: It cannot be read.
     """
     try:
-        lines = path.read_text("utf-8", errors="replace").split("\n")
+        *lines, tail = path.read_text("utf-8", errors="replace").split("\n")
     except FileNotFoundError:
         return None
     whole: dict[str, SignedHead] = {}
@@ -130,6 +130,8 @@ def read_lines(path: Path) -> Lines | None:
             doubtful.append(line)
         else:
             whole[line] = head
+    if head := head_of(tail):  # Else it is being written, or a power cut has torn it.
+        whole[tail] = head
     unreadable = [each for each in doubtful if not any(line.startswith(each) for line in whole)]
     return Lines(list(whole.values()), unreadable)
 
