@@ -370,7 +370,7 @@ def _fenced(key: str) -> KeyFenced:
 
 def _reused(key: str) -> KeyReused:
     return KeyReused(
-        "the journal has another request under this key",
+        "the journal has another request under this key, which stands as it was: use a new key",
         code=KEY_REUSED,
         status=wire.UNPROCESSABLE,
         idempotency_key=key,

@@ -319,7 +319,9 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError as error:
-        raise ConfigurationRefused(f"there is no configuration at {path}") from error
+        raise ConfigurationRefused(
+            f"there is no configuration at {path}: name the file by --config or COUNTERFOIL_CONFIG"
+        ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationRefused(f"cannot read {path}: {error}") from error
     except tomllib.TOMLDecodeError as error:

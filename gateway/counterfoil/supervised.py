@@ -82,8 +82,14 @@ class Life:
     One program, from its first start to its end.
     """
 
-    def __init__(self, program: Program, on_line: Callable[[str, str], None] | None) -> None:
+    def __init__(
+        self,
+        program: Program,
+        on_line: Callable[[str, str], None] | None,
+        on_death: Callable[[str], None] | None = None,
+    ) -> None:
         self.program = program
+        self._on_death = on_death
         self.is_ready = asyncio.Event()
         self.state: State = "waiting"
         self._mark = f"{os.getpid()}-{time.monotonic_ns()}-{program.name}"
@@ -136,6 +142,7 @@ class Life:
                     f"died {early_deaths} times within its first {EARLY_SECONDS:g} seconds, "
                     f"the last time with status {self._last_exit_status}"
                 )
+            self._tell_death(lived_seconds)
             pauses = 0 if lived_seconds > STEADY_SECONDS else pauses
             await self._pause(pauses)
             pauses += 1
@@ -247,6 +254,14 @@ class Life:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
 
+    def _tell_death(self, lived_seconds: float) -> None:
+        if self._on_death is not None:
+            log_path = self.program.log_path
+            self._on_death(
+                f"{self.program.name} {_ended(self._last_exit_status)} after {lived_seconds:.0f} "
+                f"seconds, and is started again.{f' Its log: {log_path}' if log_path else ''}"
+            )
+
     def _failed(self, how: str) -> ProgramError:
         self.state = "failed"
         text = f"{self.program.name} {how}."
@@ -255,6 +270,16 @@ class Life:
         if self.program.log_path:
             text += f"\nIts log: {self.program.log_path}"
         return ProgramError(text)
+
+
+def _ended(status: int | None) -> str:
+    """
+    Return how a process ended, in words; a negative *status* is the signal that killed it.
+    """
+    if status is None or status >= 0:
+        return f"ended with status {status}"
+    names = {each.value: each.name for each in signal.Signals}
+    return f"was killed by {names.get(-status, f'signal {-status}')}"
 
 
 async def _exit_of(process: subprocess.Popen[bytes]) -> int:

@@ -26,15 +26,20 @@ class Supervisor:
     """
     Keeps *programs* running, each started when those it comes `after` are ready.
 
-    *on_line* gets every line that a program writes, with the program's name. To be used
-    once, in the main thread: `run`, or `start` and `stop`.
+    *on_line* gets every line that a program writes, with the program's name; *on_death* a
+    sentence for each program that ended by itself and is started again. To be used once, in
+    the main thread: `run`, or `start` and `stop`.
     """
 
     def __init__(
-        self, programs: Sequence[Program], *, on_line: Callable[[str, str], None] | None = None
+        self,
+        programs: Sequence[Program],
+        *,
+        on_line: Callable[[str, str], None] | None = None,
+        on_death: Callable[[str], None] | None = None,
     ) -> None:
         _check(programs)
-        self._lives = {program.name: Life(program, on_line) for program in programs}
+        self._lives = {program.name: Life(program, on_line, on_death) for program in programs}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._stop_asked = asyncio.Event()
         self._failure: BaseException | None = None

@@ -386,6 +386,7 @@ async def test_the_same_order_is_not_paid_twice(stage: Stage) -> None:
     answer = payment_answer(second, "test", ())
     assert answer.decline is not None
     assert "paid already" in answer.decline.shopper_message
+    assert (answer.decline.retry, answer.decline.retryable) == ("never", False)
     assert len(stage.link.asked) == 1
 
 

@@ -119,9 +119,10 @@ async def test_a_probe_with_a_fault_of_its_own_stops_everything_and_is_passed_on
     assert [status.pid for status in supervisor.status()] == [None, None]
 
 
-async def test_what_dies_is_started_again_and_counted() -> None:
+async def test_what_dies_is_started_again_counted_and_told() -> None:
     """Killed from outside, by whatever."""
-    supervisor = Supervisor([sleeper("one", restart_backoff=QUICK)])
+    told: list[str] = []
+    supervisor = Supervisor([sleeper("one", restart_backoff=QUICK)], on_death=told.append)
     await supervisor.start()
     first = supervisor.status()[0]
     os.kill(first.pid or 0, signal.SIGKILL)
@@ -132,6 +133,7 @@ async def test_what_dies_is_started_again_and_counted() -> None:
 
     assert second.pid != first.pid
     assert second.last_exit_status == -signal.SIGKILL
+    assert told == ["one was killed by SIGKILL after 0 seconds, and is started again."]
 
 
 async def test_a_program_that_never_stays_stops_everything_and_its_last_words_are_told(

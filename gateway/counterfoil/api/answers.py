@@ -185,6 +185,8 @@ def _screened(payment: Payment, refusals: list[Result]) -> Decline:
     """
     words = " ".join(each.words for each in refusals)
     retry = Retry.AFTER_CORRECTION if payment.response_code else Retry.OTHER_CARD
+    if payment.duplicate_of:
+        retry = Retry.NEVER  # With another card the order would be paid twice.
     return Decline(
         response_code=payment.response_code,
         shopper_message=PAID_ALREADY if payment.duplicate_of else TRY_OTHER,

@@ -120,7 +120,9 @@ def _currency(code: str) -> money.Currency:
         return money.currency(code)
     except money.UnknownCurrency:
         raise Problem(
-            "currency_unknown", "Use three capital letters of ISO 4217: USD.", param="currency"
+            "currency_unknown",
+            "Use a currency of ISO 4217, in three capital letters, such as USD.",
+            param="currency",
         ) from None
 
 

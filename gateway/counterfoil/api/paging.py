@@ -146,7 +146,9 @@ def known_currency(code: str | UnsetType) -> str | None:
     """
     if code is not UNSET and code not in CURRENCIES:
         raise Problem(
-            "currency_unknown", "Use three capital letters of ISO 4217: USD.", param="currency"
+            "currency_unknown",
+            "Use a currency of ISO 4217, in three capital letters, such as USD.",
+            param="currency",
         )
     return code or None
 

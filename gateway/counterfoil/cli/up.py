@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -65,7 +66,7 @@ def database(config: ConfigOption = None) -> None:
 
 
 async def _supervise(settings: Configuration, chosen: Path | None, logs: Path) -> None:
-    supervisor = Supervisor(programs(settings, chosen, logs=logs))
+    supervisor = Supervisor(programs(settings, chosen, logs=logs), on_death=_tell_death)
 
     async def announce() -> None:
         said = json.loads((settings.folder / "serving.json").read_text())
@@ -77,6 +78,15 @@ async def _supervise(settings: Configuration, chosen: Path | None, logs: Path) -
         await asyncio.Event().wait()
 
     await supervisor.run(announce)
+
+
+def _tell_death(sentence: str) -> None:
+    """
+    Tell who runs `up` (systemd keeps it) what died: the program itself could not say it any more.
+    """
+    with contextlib.suppress(OSError):  # The terminal is gone; everything goes on.
+        sys.stderr.write(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC: {sentence}\n")
+        sys.stderr.flush()
 
 
 async def _migrate(settings: Configuration) -> None:

@@ -127,7 +127,10 @@ def checked(folder: Path, *, mode: str, migrations: int) -> Manifest:
     try:
         manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
     except (OSError, msgspec.MsgspecError) as error:
-        raise BackupRefused(f"{folder} holds no backup that can be read ({error})") from error
+        raise BackupRefused(
+            f"{folder} holds no backup that can be read ({error}): name the folder that "
+            "`counterfoil backup` made"
+        ) from error
     if manifest.format != FORMAT or set(manifest.files) != {DUMP}:
         raise BackupRefused(f"{folder} is of a form that this version does not know")
     if manifest.mode != mode:

@@ -92,7 +92,10 @@ async def _take(order: Order, fingerprint: bytes, road: Road) -> Taken:
     """
     road.doors.let_in()
     if order.kind is Kind.CREDIT and not order.merchant.credits_allowed:
-        raise CreditsNotAllowed("this merchant may not give credits without a payment")
+        raise CreditsNotAllowed(
+            "this merchant may not give credits without a payment: refund the payment instead, or "
+            "have the operator allow credits (`merchant set --credits-allowed`)"
+        )
     begun = Begun(
         fingerprint=fingerprint,
         send_before=road.clock.monotonic() + road.timers.send_seconds,
