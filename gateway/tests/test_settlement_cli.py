@@ -132,6 +132,25 @@ def test_a_held_file_makes_the_command_fail_and_stands_on_the_list(operator: Ope
     assert {"broken.csv", "report.csv"} <= {each["name"] for each in files}
 
 
+def test_a_held_file_is_put_aside_by_a_person_who_says_why(operator: Operator) -> None:
+    """It stays, and is held no more; reading it again takes it back."""
+    operator.run("read", "broken.csv")
+    (held,) = (each for each in operator.json("held") if each["name"] == "broken.csv")
+    words = ("put-aside", held["file"], "--note", "came again whole", "--by", "ada")
+
+    done, again = operator.run(*words), operator.run(*words)
+    left = {each["name"] for each in operator.json("held")}
+    (kept,) = (each for each in operator.json("files") if each["name"] == "broken.csv")
+    operator.run("read", "broken.csv")
+
+    assert (done.returncode, again.returncode) == (0, 2), done.stderr
+    assert "held" in again.stderr
+    assert "broken.csv" not in left
+    assert (kept["state"], kept["aside_by"]) == ("aside", "cli:ada")
+    assert kept["aside_note"] == "came again whole"
+    assert "broken.csv" in {each["name"] for each in operator.json("held")}
+
+
 def test_what_is_not_there_is_said_in_a_sentence(operator: Operator) -> None:
     """No file, no deposit, no finding, no merchant."""
     for words in (
@@ -139,6 +158,9 @@ def test_what_is_not_there_is_said_in_a_sentence(operator: Operator) -> None:
         ("read",),
         ("deposit", "CF000000000000"),
         ("resolve", "fnd_1", "--note", "x"),
+        ("put-aside", "counterfoil.toml", "--note", "x"),
+        ("put-aside", "0" * 12, "--note", "x"),
+        ("put-aside", "0" * 12, "--note", " "),
         ("account", f"mer_{'0' * 32}", "DE1", "--currency", "USD"),
         ("account", f"mer_{'0' * 32}", "DE1", "--currency", "XXY"),
     ):

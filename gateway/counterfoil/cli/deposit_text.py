@@ -13,7 +13,8 @@ from counterfoil.money import currency, decimal_text
 from counterfoil.settlement.explained import DepositAnswer, FindingAnswer
 
 FILE_COLUMNS = ("received_at", "kind", "state", "file_id", "name")
-HELD_COLUMNS = ("received_at", "kind", "name", "reason")
+HELD_COLUMNS = ("file", "received_at", "kind", "name", "reason")
+FILE_DIGITS = 12  # So many of its digest name a file to people.
 DEPOSIT_COLUMNS = ("reference", "state", "net", "paid", "currency", "business_date", "value_date")
 _LINE_COLUMNS = (
     *("line", "kind", "batch", "rrn", "brand", "last_four", "amount"),
@@ -36,10 +37,12 @@ def told_file(row: asyncpg.Record) -> dict[str, Any]:
     Return a file that came.
     """
     merchant_id = row["merchant_id"]
+    is_aside = row["aside_at"] is not None
     return {
+        "file": row["digest"].hex()[:FILE_DIGITS],
         "received_at": f"{row['received_at']:%Y-%m-%dT%H:%M:%SZ}",
         "kind": row["kind"],
-        "state": row["state"],
+        "state": "aside" if is_aside else row["state"],
         "name": row["name"],
         "file_id": row["file_id"],
         "merchant": ids.written(ids.MERCHANT, merchant_id) if merchant_id else None,
@@ -47,6 +50,9 @@ def told_file(row: asyncpg.Record) -> dict[str, Any]:
         "looks_again": row["looks_again"],
         "bytes": row["bytes"],
         "digest": row["digest"].hex(),
+        "aside_by": row["aside_by"],
+        "aside_at": f"{row['aside_at']:%Y-%m-%dT%H:%M:%SZ}" if is_aside else None,
+        "aside_note": row["aside_note"],
     }
 
 

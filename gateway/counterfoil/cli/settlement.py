@@ -33,6 +33,7 @@ from counterfoil.cli.deposit_text import (
     told_file,
     told_finding,
 )
+from counterfoil.cli.held_files import put_aside
 from counterfoil.cli.merchant import merchant_id_of, require_merchant
 from counterfoil.cli.refused_refunds import (
     NOTE_CHARACTERS_MAX,
@@ -63,6 +64,7 @@ from counterfoil.store.settlement import SettlementStore
 LISTED_MAX = 10_000
 
 app = cyclopts.App(name="settlement", help="Reports, bank statements and deposits.")
+app.command(put_aside)
 app.command(refund_again)
 app.command(returned)
 
@@ -110,7 +112,7 @@ def files(
 @app.command
 def held(*, json: JsonOption = False, config: ConfigOption = None) -> None:
     """
-    List the files that are held, and why.
+    List the files that are held, and why; `put-aside` takes one off the list.
     """
     print_rows(run(_files(configuration(config), "held", None)), HELD_COLUMNS, json=json)
 

@@ -65,6 +65,19 @@ class SettlementStore:
         rows = await self._database.rows("held_to_look_at", COMMIT_SLACK, everything, limit)
         return [row["digest"] for row in rows]
 
+    async def held_by_prefix(self, digits: str) -> list[bytes]:
+        """
+        Return up to two held files whose digest begins with these hex digits.
+        """
+        return [row["digest"] for row in await self._database.rows("held_by_prefix", digits)]
+
+    async def put_aside(self, digest: bytes, at: datetime, actor: str, note: str) -> str | None:
+        """
+        Note that nobody waits for a held file; return its name, None when it is held no more.
+        """
+        row = await self._database.row("put_file_aside", digest, at, actor, note)
+        return row["name"] if row else None
+
     async def content(self, digest: bytes) -> tuple[str, bytes] | None:
         """
         Return a file's name and its exact bytes.

@@ -1,9 +1,9 @@
 -- name: files_page
--- Files that came, newest first.
+-- Files that came, newest first; held ones without those that a person has put aside.
 SELECT digest, kind, name, merchant_id, file_id, state, reason, looks_again, length(content) AS bytes,
-    received_at, changed_at
+    received_at, changed_at, aside_at, aside_by, aside_note
 FROM incoming_files
-WHERE ($1::text IS NULL OR state = $1) AND ($2::uuid IS NULL OR merchant_id = $2)
+WHERE ($1::text IS NULL OR state = $1 AND (state <> 'held' OR aside_at IS NULL)) AND ($2::uuid IS NULL OR merchant_id = $2)
 ORDER BY received_at DESC, digest LIMIT $3;
 
 -- name: deposits_page

@@ -95,7 +95,7 @@ SELECT key_id, nonce, ciphertext FROM vault_cards WHERE merchant_id = $1 AND tok
 
 -- name: end_of_day_troubles
 -- What waits for a person: files held, batches not agreed, findings open.
-SELECT (SELECT count(*) FROM incoming_files WHERE state = 'held') AS held,
+SELECT (SELECT count(*) FROM incoming_files WHERE state = 'held' AND aside_at IS NULL) AS held,
     (SELECT count(*) FROM batches WHERE state = 'needs_a_person') AS batches,
     (SELECT count(*) FROM findings WHERE state = 'open') AS findings,
     (SELECT count(*) FROM findings WHERE state = 'open' AND kind = 'refund_refused') AS refused,

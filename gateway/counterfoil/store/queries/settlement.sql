@@ -23,18 +23,19 @@ INSERT INTO incoming_files AS f
 VALUES ($1, $2, $3, $4, $5, 'read', $6, $7, $7)
 ON CONFLICT (digest) DO UPDATE
 SET merchant_id = $1, kind = $3, file_id = $5, state = 'read', reason = NULL, looks_again = false,
-    content = $6, changed_at = $7
+    content = $6, changed_at = $7, aside_at = NULL, aside_by = NULL, aside_note = NULL
 WHERE f.state = 'held'
 RETURNING digest;
 
 -- name: keep_held
--- Keep a file that is held, and why; one that was read stays read.
+-- Keep a file that is held, and why; one that was read stays read, one put aside is held again.
 INSERT INTO incoming_files AS f
     (digest, kind, name, merchant_id, file_id, state, reason, looks_again, content, received_at,
      changed_at)
 VALUES ($1, $2, $3, $4, $5, 'held', $6, $7, $8, $9, $9)
 ON CONFLICT (digest) DO UPDATE
-SET kind = $2, merchant_id = $4, file_id = $5, reason = $6, looks_again = $7, changed_at = $9
+SET kind = $2, merchant_id = $4, file_id = $5, reason = $6, looks_again = $7, changed_at = $9,
+    aside_at = NULL, aside_by = NULL, aside_note = NULL
 WHERE f.state = 'held'
 RETURNING digest;
 
@@ -49,6 +50,19 @@ WHERE state = 'held' AND looks_again AND ($2 OR EXISTS (
     OR EXISTS (SELECT 1 FROM terminals AS t WHERE t.created_at > f.changed_at - $1::interval)
     OR EXISTS (SELECT 1 FROM bank_accounts AS a WHERE a.added_at > f.changed_at - $1::interval))
 ORDER BY changed_at, digest LIMIT $3;
+
+-- name: held_by_prefix
+-- Held files whose digest begins with these hex digits, without those put aside; two are one too many.
+SELECT digest FROM incoming_files
+WHERE state = 'held' AND aside_at IS NULL AND starts_with(encode(digest, 'hex'), $1)
+ORDER BY digest LIMIT 2;
+
+-- name: put_file_aside
+-- Nobody waits for this held file any more, a person says; no row when it is held no more.
+UPDATE incoming_files
+SET aside_at = $2, aside_by = $3, aside_note = $4, looks_again = false, changed_at = $2
+WHERE digest = $1 AND state = 'held' AND aside_at IS NULL
+RETURNING name;
 
 -- name: file_content
 -- The exact bytes of a file.
