@@ -11,7 +11,7 @@ from cyclopts import App
 
 from counterfoil_rail.cards import TEST_CARDS
 from counterfoil_rail.clock import system_clock
-from counterfoil_rail.console import JsonList, State, fail, write
+from counterfoil_rail.console import JsonList, State, fail, note_missing_books, write
 from counterfoil_rail.control import ControlError, ask
 from counterfoil_rail.faults import FAULTS, FaultError
 from counterfoil_rail.holds import HOLD_SECONDS, HOLD_SECONDS_MAX
@@ -117,6 +117,7 @@ def books(*, state: State, as_json_list: JsonList = False) -> None:
     as_json_list
         As one JSON list instead of a table.
     """
+    note_missing_books(state)
     write(as_json(charges(state)) if as_json_list else as_table(charges(state)))
 
 

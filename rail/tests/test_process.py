@@ -127,6 +127,7 @@ def test_books_of_nothing_are_an_empty_list(tmp_path: Path) -> None:
 
     assert (as_json.returncode, json.loads(as_json.stdout)) == (0, [])
     assert as_table.stdout.split()[:3] == ["at", "rrn", "terminal_id"]
+    assert "no rail has run with this --state" in as_json.stderr
     assert not (tmp_path / "nowhere").exists()
 
 

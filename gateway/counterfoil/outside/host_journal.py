@@ -157,4 +157,6 @@ def _decoded(decoder: "msgspec.json.Decoder[T]", line: bytes, where: str) -> T:
     try:
         return decoder.decode(line)
     except msgspec.MsgspecError as error:
-        raise JournalRefused(f"{where}: {error}") from error
+        raise JournalRefused(
+            f"{where}: {error}. Expected a host's journal as JSON lines (docs: quarantine)"
+        ) from error

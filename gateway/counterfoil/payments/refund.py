@@ -92,7 +92,9 @@ def _checked(command: Command, payment: Payment) -> int:
     """
     Return how much is given back, as the payment stands.
     """
-    if payment.state is not State.CAPTURED or payment.kind is Kind.CREDIT:
+    if payment.kind is Kind.CREDIT:
+        raise NotNow(f"the credit is {payment.state}: it took nothing that could go back", payment)
+    if payment.state is not State.CAPTURED:
         raise NotNow(
             f"the {payment.kind} is {payment.state}: only captured money can be refunded", payment
         )
