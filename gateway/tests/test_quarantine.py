@@ -17,6 +17,7 @@ from counterfoil.outside.host_journal import FORMAT, Charge, Journal, JournalRef
 from counterfoil.outside.quarantine import NotKept, NotLifted, compare, keep, lift, waive
 from counterfoil.payments.acknowledge import refuse
 from counterfoil.payments.lifecycle import State
+from counterfoil.payments.payment import Payment
 from counterfoil.store.backups import begin_quarantine
 from counterfoil.store.database import Database
 from counterfoil.store.feed import FeedStore
@@ -183,6 +184,22 @@ class Restored:
         self.store = QuarantineStore(stage.database, stage.road.ids)
         self.path = path / "host.jsonl"
 
+    async def taken(self) -> Payment:
+        """Return an approval of before the quarantine: within it no intent is written."""
+        (held,) = await self.stage.sql("SELECT quarantined_at, quarantine_reason FROM installation")
+        await self.stage.sql(
+            "UPDATE installation SET quarantined_at = NULL, quarantine_reason = NULL"
+        )
+        payment = await self.stage.take()
+        await self.stage.sql(
+            "UPDATE installation SET quarantined_at = $1, quarantine_reason = $2", *held
+        )
+        return payment
+
+    async def paid(self) -> Payment:
+        """Return a payment of before the quarantine that was acknowledged."""
+        return await self.stage.acknowledge(await self.taken())
+
     async def compare(self, *charges: dict[str, Any], **numbers: Any) -> list[str]:
         terminals = [{"terminal_id": "TERM0001", **numbers}]
         journal = written(self.path, *charges, terminals=terminals)
@@ -260,7 +277,7 @@ async def test_f41_the_quarantine_is_lifted_only_when_all_is_compared_and_decide
     restored: Restored,
 ) -> None:
     """Not before; a difference that a person resolved does not come back."""
-    paid = await restored.stage.paid()
+    paid = await restored.paid()
     with pytest.raises(NotLifted, match="was not compared"):
         await restored.lift()
     kinds = await restored.compare(charge_of(paid), charge_of(paid, rrn="633108999999"))
@@ -284,7 +301,7 @@ async def test_f41_the_lift_itself_refuses_what_is_not_compared_or_not_decided(
     restored: Restored,
 ) -> None:
     """Whoever looked before it, and whatever changed between: one guarded statement."""
-    paid, now = await restored.stage.paid(), restored.stage.clock.now()
+    paid, now = await restored.paid(), restored.stage.clock.now()
     uncompared = await restored.store.lift(now, ACTOR)
     await restored.compare(charge_of(paid), charge_of(paid, rrn="633108999999"))
     undecided = await restored.store.lift(now, ACTOR)
@@ -341,7 +358,7 @@ async def test_f41_an_acquirer_that_was_left_out_once_is_compared_in_the_next_qu
 
 async def test_what_agrees_by_now_leaves_the_list(restored: Restored) -> None:
     """A second comparison after somebody has acted."""
-    paid = await restored.stage.paid()
+    paid = await restored.paid()
 
     await restored.compare()
     before = await restored.open()
@@ -353,7 +370,7 @@ async def test_what_agrees_by_now_leaves_the_list(restored: Restored) -> None:
 async def test_f41_no_number_that_the_host_has_seen_is_used_again(restored: Restored) -> None:
     """Trace numbers of the day, batches and confirmation numbers go on beyond the host's."""
     stage = restored.stage
-    paid = await stage.paid()
+    paid = await restored.paid()
     today = stage.clock.now().strftime("%m%d")
 
     await restored.compare(
@@ -389,7 +406,7 @@ async def test_f41_an_approval_that_was_claimed_after_the_backup_is_kept(
 ) -> None:
     """With the number that the shopper has, also when its time is long over."""
     stage = restored.stage
-    approved = await stage.take()
+    approved = await restored.taken()
     number = await stage.road.confirmations.take(stage.merchant.merchant_id)
     kinds = await restored.compare(charge_of(approved))
     stage.clock.move(3600)
@@ -407,7 +424,7 @@ async def test_f41_what_is_kept_gets_no_number_that_was_given_out_after_the_back
 ) -> None:
     """Numbers go on beyond them from the beginning of the quarantine, not from its end."""
     stage = restored.stage
-    approved = await stage.take()
+    approved = await restored.taken()
     confirmations = ConfirmationLeases(stage.database, stage.road.vault.confirmation_key, size=1)
     await stage.sql("UPDATE installation SET quarantined_at = NULL, quarantine_reason = NULL")
     first = await counter(stage)
@@ -437,11 +454,11 @@ async def test_f41_the_feed_goes_on_beyond_what_readers_may_have_seen(restored: 
     """An event says so, before what was left over from before; nobody skips it or reads on old."""
     stage, merchant_id = restored.stage, restored.stage.merchant.merchant_id
     feed = FeedStore(stage.database)
-    paid = await stage.paid()
+    paid = await restored.paid()
     while await number_events(feed, stage.clock):
         continue
     known_in_the_backup = await feed.head(merchant_id)
-    await stage.take()  # Waits for its number when the backup is made.
+    await restored.taken()  # Waits for its number when the backup is made.
     seen_after_the_backup = known_in_the_backup + 5_000
     stage.clock.move(1)
     await restored.compare(charge_of(paid))
@@ -461,7 +478,7 @@ async def test_f41_the_feed_goes_on_beyond_what_readers_may_have_seen(restored: 
 async def test_only_an_approval_is_kept_and_only_under_a_real_number(restored: Restored) -> None:
     """What is reversed stays reversed; a typing mistake is found by the check digit."""
     stage = restored.stage
-    approved, gone = await stage.take(), await stage.take()
+    approved, gone = await restored.taken(), await restored.taken()
     await refuse(stage.merchant, gone.payment_id, actor=ACTOR, road=stage.road)
 
     with pytest.raises(NotKept, match="only an approval"):
