@@ -521,7 +521,7 @@ async def test_captures_and_refunds_count_as_items(
     stage = await Stage.set_up(database)
     sale = await stage.paid()
     held = await stage.paid(kind=Kind.AUTHORIZATION)
-    monkeypatch.setattr(numbers, "ITEMS_COUNTED_EVERY", 1)
+    monkeypatch.setattr(stage.road.batches, "_counted_every", 1)
     monkeypatch.setattr(numbers, "ITEMS_MAX", 1)
 
     captured = await capture(stage.command(held), stage.road)
