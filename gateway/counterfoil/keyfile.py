@@ -11,6 +11,8 @@ import os
 import stat
 from pathlib import Path
 
+from counterfoil.state_folder import synced
+
 KEY_BYTES = 32
 SECRET_BYTES_MAX = 4_096
 
@@ -79,9 +81,5 @@ def make_key(path: Path) -> bytes:
             os.link(part, path)
     finally:
         part.unlink()
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    synced(path.parent)
     return load_key(path)

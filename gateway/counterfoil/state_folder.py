@@ -65,3 +65,14 @@ def _choose(folder: Path, reason: str) -> str:
         f"cannot use the state folder {folder}: {reason}. Choose one that this user may write to, "
         "with `state` (COUNTERFOIL_STATE)"
     )
+
+
+def synced(path: Path) -> None:
+    """
+    Bring the file or folder *path* to the disk: of a folder, the names in it.
+    """
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

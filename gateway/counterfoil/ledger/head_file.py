@@ -19,6 +19,7 @@ from uuid import UUID
 import msgspec
 
 from counterfoil.ledger.heads import head_of, line_of
+from counterfoil.state_folder import synced
 from counterfoil.store.heads import SignedHead
 
 READ_BYTES = 1 << 20
@@ -80,7 +81,7 @@ class HeadFile:
                 _write(file, "".join(f"{line_of(each)}\n" for each in missing), torn=self._is_torn)
             self._read(file)
         if is_new:
-            _sync_folder(self._path.parent)
+            synced(self._path.parent)
 
     def _lacks(self, head: SignedHead) -> bool:
         newest = self._newest.get(head.merchant_id)
@@ -148,7 +149,7 @@ def move_aside(path: Path, at: datetime) -> Path | None:
         path.rename(aside)
     except FileNotFoundError:
         return None
-    _sync_folder(path.parent)
+    synced(path.parent)
     return aside
 
 
@@ -157,11 +158,3 @@ def _write(file: IO[bytes], text: str, *, torn: bool) -> None:
     while content:
         content = content[file.write(content) :]
     os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -22,6 +22,7 @@ import msgspec
 
 from counterfoil import __version__
 from counterfoil.keyfile import load_key
+from counterfoil.state_folder import synced
 from counterfoil.store.backups import RESTORED_INTO_QUARANTINE
 from counterfoil.vault import Vault, WrappedKey
 
@@ -107,10 +108,10 @@ def back_up(place: Place, target: Path, facts: Mapping[str, Any], at: datetime) 
             **facts,
         )
         _write(part / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)))
-        _sync(part / DUMP)
-        _sync(part)
+        synced(part / DUMP)
+        synced(part)
         part.rename(target)
-        _sync(target.parent)
+        synced(target.parent)
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
         raise
@@ -224,14 +225,6 @@ def _write(path: Path, content: bytes) -> None:
         file.write(content + b"\n")
         file.flush()
         os.fsync(file.fileno())
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def manifest_text(manifest: Manifest) -> str:

@@ -17,6 +17,7 @@ import time
 from functools import cached_property
 from pathlib import Path
 
+from counterfoil.state_folder import synced
 from counterfoil.store import postgres_launch as launch
 from counterfoil.store.postgres_user import (
     Account,
@@ -177,7 +178,7 @@ class PostgresFolder:
         if "ERROR" in said:
             raise EmbeddedPostgresError(f"The database could not be made: {said}")
         unfinished.rename(self.data)
-        _sync_folder(self.path)
+        synced(self.path)
 
     def _check_space(self) -> None:
         free = _free_bytes(self.path)
@@ -277,11 +278,3 @@ def _remove(unfinished: Path) -> None:
 def _free_bytes(folder: Path) -> int:
     disk = os.statvfs(folder)
     return disk.f_bavail * disk.f_frsize
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
