@@ -678,7 +678,7 @@ def duties(running: Process) -> list[Duty]:
     advices = AdviceStore(running.database, owner, running.clock)
     forwarder = Forwarder(road, advices, running.merchants, acquirers, chance=running.around.chance)
     mailer = Mailer(
-        OutboxStore(running.database, owner),
+        OutboxStore(running.database, owner, running.clock),
         configuration.mail,
         running.clock,
         test=configuration.mode == "test",

@@ -242,7 +242,9 @@ async def post() -> AsyncIterator[Post]:
 
 
 def mailer(stage: Stage, settings: Mail) -> Mailer:
-    return Mailer(OutboxStore(stage.database, uuid4()), settings, stage.clock, test=True)
+    return Mailer(
+        OutboxStore(stage.database, uuid4(), stage.clock), settings, stage.clock, test=True
+    )
 
 
 async def outbox(stage: Stage) -> dict[str, dict[str, object]]:
@@ -476,7 +478,7 @@ async def test_a_slow_mail_server_lets_no_other_worker_send_the_same_mails(
         await goes_on.wait()
 
     owner = uuid4()
-    store = OutboxStore(alone.database, owner)
+    store = OutboxStore(alone.database, owner, alone.clock)
     slow = Mailer(store, post.settings(), alone.clock, test=True, deliver=slowly)
     sending = asyncio.create_task(slow.send_due())
     while not await alone.sql("SELECT 1 FROM outbox WHERE lease_owner = $1", owner):  # noqa: ASYNC110 - a row.
@@ -493,7 +495,7 @@ async def test_a_mail_of_a_worker_that_died_is_taken_over(alone: Stage, post: Po
     """It had the lease and said nothing more: when the lease is over, another one sends."""
     await alone.paid(customer_email=None)
     now = alone.clock.now()
-    dead = OutboxStore(alone.database, uuid4())
+    dead = OutboxStore(alone.database, uuid4(), alone.clock)
     await dead.claim_mail(now, now.replace(hour=now.hour + 1), 10)
 
     before = await mailer(alone, post.settings()).send_due()

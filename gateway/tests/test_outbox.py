@@ -30,7 +30,10 @@ async def test_a_mail_carries_everything_that_its_receipt_needs(stage: Stage) ->
     """Payment and merchant, and no card data beyond brand, BIN and last four."""
     payment = await stage.paid()
 
-    found = {each.kind: each for each in await claimed(stage, OutboxStore(stage.database, uuid4()))}
+    found = {
+        each.kind: each
+        for each in await claimed(stage, OutboxStore(stage.database, uuid4(), stage.clock))
+    }
 
     assert set(found) == {"mail_customer", "mail_merchant"}
     assert found["mail_customer"].recipient == "shopper@example.com"
@@ -44,7 +47,7 @@ async def test_a_mail_carries_everything_that_its_receipt_needs(stage: Stage) ->
 async def test_what_one_worker_holds_another_one_does_not_get(stage: Stage) -> None:
     """Until the lease is over."""
     await stage.paid()
-    one, other = (OutboxStore(stage.database, uuid4()) for _ in range(2))
+    one, other = (OutboxStore(stage.database, uuid4(), stage.clock) for _ in range(2))
 
     first, second = await claimed(stage, one), await claimed(stage, other)
     stage.clock.move(120)
@@ -57,13 +60,13 @@ async def test_what_one_worker_holds_another_one_does_not_get(stage: Stage) -> N
 async def test_who_lost_the_lease_ticks_nothing_off(stage: Stage) -> None:
     """A frozen worker's late word does not end what another one is sending."""
     await stage.paid()
-    frozen, awake = (OutboxStore(stage.database, uuid4()) for _ in range(2))
+    frozen, awake = (OutboxStore(stage.database, uuid4(), stage.clock) for _ in range(2))
     held = await claimed(stage, frozen)
     stage.clock.move(120)
     await claimed(stage, awake)
 
     for each in held:
-        await frozen.mail_sent(each, stage.clock.now())
+        await frozen.mail_sent(each, stage.clock.now(), seconds_max=1.0)
         await frozen.mail_failed(each, "gave_up", stage.clock.now(), "no")
 
     assert await states(stage) == ["owed", "owed"]
@@ -72,10 +75,10 @@ async def test_who_lost_the_lease_ticks_nothing_off(stage: Stage) -> None:
 async def test_what_was_sent_stays_sent(stage: Stage) -> None:
     """Whatever is noted afterwards, it is not claimed again."""
     await stage.paid()
-    store = OutboxStore(stage.database, uuid4())
+    store = OutboxStore(stage.database, uuid4(), stage.clock)
     held = await claimed(stage, store)
     for each in held:
-        await store.mail_sent(each, stage.clock.now())
+        await store.mail_sent(each, stage.clock.now(), seconds_max=1.0)
         await store.mail_failed(each, "owed", stage.clock.now(), "no")
     stage.clock.move(3600)
 

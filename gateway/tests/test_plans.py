@@ -104,7 +104,7 @@ async def walked(stage: Stage) -> None:
 async def worked(stage: Stage) -> None:
     """Do what is due: sweep, forward, number events, mail."""
     await sweep(stage.road)
-    forwarder, outbox = stage.forwarder(), OutboxStore(stage.database, uuid4())
+    forwarder, outbox = stage.forwarder(), OutboxStore(stage.database, uuid4(), stage.clock)
     mailer = Mailer(outbox, Mail(), stage.clock, test=True, deliver=thrown_away)
     while await forwarder.forward():
         continue

@@ -401,7 +401,10 @@ async def test_a_merchant_is_told_by_mail_that_an_endpoint_was_disabled(hooks: H
     await hooks.add("http://127.0.0.1:1/gone", ["payment.approved"])
     await hooks.stage.take()
     await hooks.send(hooks.sender(gone))
-    outbox, now = OutboxStore(hooks.stage.database, uuid4()), hooks.stage.clock.now()
+    outbox, now = (
+        OutboxStore(hooks.stage.database, uuid4(), hooks.stage.clock),
+        hooks.stage.clock.now(),
+    )
     claimed = await outbox.claim_mail(now, now + timedelta(seconds=1), 1000)
     merchant_id = hooks.stage.merchant.merchant_id
     (owed,) = [

@@ -25,7 +25,6 @@ from counterfoil.clock import Clock
 from counterfoil.config import Mail
 from counterfoil.receipts.notice import endpoint_disabled
 from counterfoil.receipts.receipt import Receipt, as_html, as_text, receipt
-from counterfoil.store.database import DatabaseAway
 from counterfoil.store.outbox import OutboxStore, OwedMail
 
 CLAIMED_AT_ONCE_MAX = 50
@@ -35,7 +34,6 @@ SEND_SECONDS_MAX = 30.0  # For each word of the mail server.
 FAREWELL_SECONDS_MAX = 2.0
 ADDRESSES_KEPT_MAX = 1_000
 NOTE_SECONDS_MAX = 60.0
-NOTE_AGAIN_SECONDS = 0.5
 AWAY_SECONDS = 5.0  # After the mail server could not be reached, nobody tries for so long.
 SPACING_SECONDS = (2, 5, 15, 60, 300, 900, 3600)
 PERMANENT_REFUSALS = range(500, 600)
@@ -104,7 +102,7 @@ class Mailer:
                     self._away_until = self._clock.monotonic() + AWAY_SECONDS
                 await self._failed(owed, error)
                 return
-        await self._note_sent(owed)
+        await self._outbox.mail_sent(owed, self._clock.now(), seconds_max=NOTE_SECONDS_MAX)
         log.info("mail_sent", outbox=owed.outbox_id.hex, kind=owed.kind)
 
     def _message(self, owed: OwedMail) -> EmailMessage:
@@ -115,21 +113,6 @@ class Mailer:
 
     def _away(self) -> bool:
         return self._clock.monotonic() < self._away_until
-
-    async def _note_sent(self, owed: OwedMail) -> None:
-        """
-        Note that the mail server took it; wait for a database that is away, not to send it twice.
-        """
-        until = self._clock.monotonic() + NOTE_SECONDS_MAX
-        while True:
-            try:
-                await self._outbox.mail_sent(owed, self._clock.now())
-            except DatabaseAway:
-                if self._clock.monotonic() > until:
-                    raise
-                await asyncio.sleep(NOTE_AGAIN_SECONDS)
-            else:
-                return
 
     async def _over_smtp(self, message: EmailMessage) -> None:
         """

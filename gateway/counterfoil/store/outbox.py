@@ -9,7 +9,9 @@ from uuid import UUID
 
 import msgspec
 
+from counterfoil.clock import Clock
 from counterfoil.store.database import Database
+from counterfoil.store.writer import GroupWriter
 
 
 class OwedMail(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,9 +32,10 @@ class OutboxStore:
     What is owed to people.
     """
 
-    def __init__(self, database: Database, owner: UUID) -> None:
+    def __init__(self, database: Database, owner: UUID, clock: Clock) -> None:
         self._database = database
         self._owner = owner
+        self._sent = GroupWriter(database, "mail_sent", clock=clock)
 
     async def claim_mail(self, now: datetime, lease_until: datetime, limit: int) -> list[OwedMail]:
         """
@@ -61,11 +64,17 @@ class OutboxStore:
             ]
         return claimed
 
-    async def mail_sent(self, owed: OwedMail, at: datetime) -> None:
+    async def mail_sent(self, owed: OwedMail, at: datetime, *, seconds_max: float) -> None:
         """
-        Note that the mail server took it.
+        Note that the mail server took it, together with others that it takes meanwhile.
+
+        A database that is away is waited for, up to *seconds_max*: not to send it twice.
+
+        Raises:
+            DatabaseAway: It was away for longer.
         """
-        await self._database.rows("mail_sent", owed.merchant_id, owed.outbox_id, self._owner, at)
+        row = (owed.merchant_id, owed.outbox_id, self._owner, at)
+        await self._sent.write(row, seconds_max=seconds_max)
 
     async def mail_failed(
         self, owed: OwedMail, state: str, next_try_at: datetime, reason: str

@@ -28,10 +28,14 @@ RETURNING o.outbox_id, o.kind AS mail_kind, o.recipient, o.attempts, p.*,
     e.url AS endpoint_url;
 
 -- name: mail_sent
--- The mail server took it.
-UPDATE outbox SET state = 'sent', sent_at = $4, lease_until = NULL, last_error = NULL
-WHERE merchant_id = $1 AND outbox_id = $2 AND lease_owner = $3 AND state = 'owed'
-RETURNING outbox_id;
+-- The mail server took them.
+UPDATE outbox AS o
+SET state = 'sent', sent_at = i.at, lease_until = NULL, last_error = NULL
+FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::timestamptz[])
+    AS i (merchant_id, outbox_id, lease_owner, at)
+WHERE o.merchant_id = i.merchant_id AND o.outbox_id = i.outbox_id
+  AND o.lease_owner = i.lease_owner AND o.state = 'owed'
+RETURNING o.merchant_id, o.outbox_id AS payment_id;
 
 -- name: mail_failed
 -- It did not: try again later, or give up and say so.
