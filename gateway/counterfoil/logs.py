@@ -5,12 +5,24 @@ No module logs card data. Should one ever do it by mistake, the filter here star
 every run of digits that could be a card number (13 to 19 digits, in groups or not, with
 a check digit that fits) and counts it as a defect in `pan_filtered`. Our own ids
 are let through: one in 250 has such a run in its hex, and nobody could look it up any more.
+
+A line of level `debug` or `info` may wait FLUSH_SECONDS for others, so that a busy process writes
+many at once; from `warning` on all are written at once. A process that is killed takes what waits
+along: what must outlive it stands in the database.
 """
 
+import asyncio
+import atexit
+import contextlib
+import json
 import logging
 import re
 import sys
-from typing import Any
+from collections import deque
+from contextvars import ContextVar, Token
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, TextIO
 
 import structlog
 from structlog.typing import EventDict, WrappedLogger
@@ -25,26 +37,134 @@ _OUR_ID = re.compile(
     r"(?<![0-9A-Za-z])(?:[a-z]{3}_)?01[6-9a-f][0-9a-f]{9}7[0-9a-f]{3}[89ab][0-9a-f]{15}(?![0-9A-Za-z])"
 )
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+_ENCODER = json.JSONEncoder(default=repr)
+
+FLUSH_SECONDS = 0.02
+WAITING_MAX = 1000  # Lines.
+
+_bound: ContextVar[dict[str, Any]] = ContextVar("bound", default={})  # noqa: B039 - never changed.
 
 
 def set_up(process: str, level: str) -> None:
     """
     Send every log line of this process to standard error.
     """
+    lines = _Lines(sys.stderr)
+    atexit.register(lines.flush)
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
-            _named(process),
-            filter_card_numbers,
-            structlog.processors.JSONRenderer(),
-        ],
+        processors=[_written_by(process)],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=lambda *_: lines,
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(handlers=[_Forwarded()], level=logging.WARNING, force=True)
+
+
+def bound(**names: Any) -> "_Bound":
+    """
+    Put *names* on every line that is logged in a block, and by tasks that are begun in it.
+    """
+    return _Bound(names)
+
+
+class _Bound:
+    """
+    A block whose lines bear *names*.
+    """
+
+    __slots__ = ("_names", "_token")
+
+    def __init__(self, names: dict[str, Any]) -> None:
+        self._names = names
+
+    def __enter__(self) -> None:
+        self._token: Token[dict[str, Any]] = _bound.set(_bound.get() | self._names)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        _bound.reset(self._token)
+
+
+def bound_now() -> dict[str, Any]:
+    """
+    Return what every line bears that is logged here.
+    """
+    return dict(_bound.get())
+
+
+def _written_by(process: str) -> Any:
+    """
+    Return what makes an event of *process* a line.
+    """
+
+    def line_of(logger: WrappedLogger, method: str, event: EventDict) -> str:
+        for name, value in _bound.get().items():
+            event.setdefault(name, value)
+        structlog.processors.add_log_level(logger, method, event)
+        event["at"] = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+        event["process"] = process
+        line = _ENCODER.encode(event)
+        # JSON changes no digit, blank or hyphen: a line without such a run has none in any value.
+        if _GROUPS.search(line) is None:
+            return line
+        return _ENCODER.encode(filter_card_numbers(logger, method, event))
+
+    return line_of
+
+
+class _Lines:
+    """
+    Writes lines to *file*: those of one moment together, urgent ones at once. What logs outside
+    of an event loop, in a thread for instance, writes at once too.
+    """
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self._waiting: deque[str] = deque()  # Appended to and taken from in any thread.
+        self._loop: asyncio.AbstractEventLoop | None = None  # The one that will flush.
+
+    def info(self, line: str) -> None:
+        """
+        Write *line* soon.
+        """
+        self._waiting.append(line)
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self.flush()
+            return
+        if loop is not self._loop:
+            self._loop = loop
+            loop.call_later(FLUSH_SECONDS, self.flush)
+        elif len(self._waiting) >= WAITING_MAX:
+            self.flush()
+
+    def error(self, line: str) -> None:
+        """
+        Write *line* now, after all that wait.
+        """
+        self._waiting.append(line)
+        self.flush()
+
+    debug = info
+    warning = critical = error
+
+    def flush(self) -> None:
+        """
+        Write what waits.
+        """
+        self._loop = None
+        lines = []
+        with contextlib.suppress(IndexError):
+            while True:
+                lines.append(self._waiting.popleft())
+        if lines:
+            self._file.write("\n".join((*lines, "")))
+            self._file.flush()
 
 
 def filter_card_numbers(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
@@ -122,14 +242,6 @@ def _card_number_at(parts: list[str], at: int) -> tuple[str | None, int]:
         if PAN_DIGITS_SHORTEST <= len(number) <= PAN_DIGITS_MAX and luhn_holds(number):
             return digits, after
     return None, at + 1
-
-
-def _named(process: str) -> Any:
-    def add(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-        event["process"] = process
-        return event
-
-    return add
 
 
 class _Forwarded(logging.Handler):

@@ -8,9 +8,9 @@ what is beyond CHILDREN_MAX is counted as `other`.
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable
+from contextvars import ContextVar, Token
+from types import TracebackType
 
 import msgspec
 
@@ -119,6 +119,32 @@ class _Waited:
 _waited: ContextVar[_Waited | None] = ContextVar("waited_for_acquirers", default=None)
 
 
+class _OwnTime:
+    """
+    A block whose own time is counted in *into*.
+    """
+
+    __slots__ = ("_began", "_into", "_monotonic", "_token", "_waited")
+
+    def __init__(self, into: Distribution, monotonic: Callable[[], float]) -> None:
+        self._into = into
+        self._monotonic = monotonic
+
+    def __enter__(self) -> None:
+        self._waited = _Waited()
+        self._token: Token[_Waited | None] = _waited.set(self._waited)
+        self._began = self._monotonic()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        _waited.reset(self._token)
+        self._into.add(self._monotonic() - self._began - self._waited.seconds)
+
+
 class Measures(msgspec.Struct, frozen=True):
     """
     Everything that one process counts.
@@ -198,19 +224,11 @@ class Measures(msgspec.Struct, frozen=True):
         if (waited := _waited.get()) is not None:
             waited.seconds += seconds
 
-    @contextmanager
-    def own_time(self, part: str, monotonic: Callable[[], float]) -> Iterator[None]:
+    def own_time(self, part: str, monotonic: Callable[[], float]) -> "_OwnTime":
         """
-        Count the block's time as our own time in *part*, less what it waits for acquirers.
+        Count a block's time as our own time in *part*, less what it waits for acquirers.
         """
-        waited = _Waited()
-        token = _waited.set(waited)
-        began = monotonic()
-        try:
-            yield
-        finally:
-            _waited.reset(token)
-            self.own.of(part).add(monotonic() - began - waited.seconds)
+        return _OwnTime(self.own.of(part), monotonic)
 
     def distributions(self) -> tuple[Distributions, ...]:
         """

@@ -10,6 +10,7 @@ import pytest
 from api_stage import Api
 from counterfoil.api.bodies import Readiness
 from counterfoil.api.problems import KINDS
+from counterfoil.logs import bound_now
 from counterfoil.network.message import Fields
 from counterfoil.network.outcome import Outcome
 from counterfoil.payments import authorize
@@ -17,7 +18,6 @@ from counterfoil.store.database import DatabaseAway
 from counterfoil.store.writer import QueueFull
 from payment_stage import Stage, until
 from scripted_link import approve, not_sent, says, unknown
-from structlog.contextvars import get_contextvars
 
 
 @pytest.fixture
@@ -419,7 +419,7 @@ async def test_what_is_logged_bears_the_ids_of_its_own_request_and_payment(
 
     async def look(mti: str, sent: Fields) -> Outcome:
         await asyncio.sleep(0.01)
-        seen.append(dict(get_contextvars()))
+        seen.append(bound_now())
         return approve(mti, sent)
 
     stage.link.script.extend([look] * 4)
@@ -430,7 +430,7 @@ async def test_what_is_logged_bears_the_ids_of_its_own_request_and_payment(
     }
     assert {(each["request_id"], each["payment"]) for each in seen} == wanted
     assert {each["acquirer"] for each in seen} == {stage.acquirer}
-    assert get_contextvars() == {}
+    assert bound_now() == {}
 
 
 async def test_health_needs_no_key_and_no_database(api: Api) -> None:

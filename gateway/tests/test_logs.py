@@ -8,8 +8,9 @@ import sys
 from typing import Any
 
 import pytest
+from counterfoil import logs
 from counterfoil.cards import Card, luhn_holds
-from counterfoil.logs import filter_card_numbers
+from counterfoil.logs import bound, bound_now, filter_card_numbers
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -205,3 +206,85 @@ def test_each_entry_is_one_line_of_json_on_standard_error() -> None:
     assert lines[3]["reason"] == "KeyError"
     assert PAN not in done.stderr
     assert "4242424242424242" not in done.stderr
+
+
+BEGIN = """
+import asyncio, os
+from counterfoil import logs
+logs.set_up("gateway", "info")
+import structlog
+log = structlog.get_logger("test")
+"""
+
+
+@pytest.mark.parametrize(
+    ("script", "events"),
+    [
+        ("async def main():\n log.info('a')\n log.error('b')\n os._exit(0)", ["a", "b"]),
+        ("async def main():\n log.info('a')\n await asyncio.sleep(0.2)\n os._exit(0)", ["a"]),
+        ("async def main():\n await asyncio.to_thread(log.info, 'a')\n os._exit(0)", ["a"]),
+        ("async def main():\n for _ in range(1000): log.info('a')\n os._exit(0)", ["a"] * 1000),
+        ("async def main():\n log.info('a')", ["a"]),
+    ],
+    ids=["urgent", "soon", "in a thread", "many", "at the end"],
+)
+def test_a_line_is_written_soon_and_an_urgent_one_at_once(script: str, events: list[str]) -> None:
+    """In the order in which they were logged, and at the latest when the process ends."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"{BEGIN}{script}\nasyncio.run(main())"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+
+    assert [json.loads(line)["event"] for line in done.stderr.splitlines()] == events
+
+
+def test_what_is_logged_after_a_loop_has_ended_waits_for_nothing() -> None:
+    """Nor does what had waited in it: another loop's line is written soon all the same."""
+    script = """
+async def first():
+    log.info("a")
+
+async def second():
+    log.info("b")
+    await asyncio.sleep(0.2)
+    os.write(2, b'{"event": "c"}' + os.linesep.encode())
+
+asyncio.run(first())
+asyncio.run(second())
+asyncio.run(first())
+log.info("d")
+os._exit(0)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", BEGIN + script], capture_output=True, text=True, check=True
+    )
+
+    said = [json.loads(line)["event"] for line in done.stderr.splitlines()]
+    assert said == ["a", "b", "c", "a", "d"]
+
+
+def test_every_line_of_a_block_bears_its_names_and_none_after_it() -> None:
+    """Inner ones too; what the line itself says goes first."""
+    with bound(request_id="req_1", order="7"):
+        with bound(payment="p"):
+            inner = bound_now()
+        outer = bound_now()
+
+    assert inner == {"request_id": "req_1", "order": "7", "payment": "p"}
+    assert outer == {"request_id": "req_1", "order": "7"}
+    assert bound_now() == {}
+
+
+@given(
+    st.dictionaries(st.text(max_size=8), st.text('0123456789 -\u00e9\u2028\x07"\\', max_size=40))
+)
+def test_the_quick_look_at_a_line_overlooks_no_card_number(event: dict[str, str]) -> None:
+    """What the wall would star in any value is seen in the line before it is made twice."""
+    line_of = logs._written_by("gateway")
+
+    line = json.loads(line_of(None, "info", {"event": "x", **event}))
+
+    wanted = filtered(**{"event": "x", **event})
+    assert {name: line[name] for name in wanted if name not in ("at", "level", "process")} == {
+        name: value for name, value in wanted.items() if name not in ("at", "level", "process")
+    }

@@ -245,6 +245,36 @@ def test_a_field_that_stands_twice_is_refused() -> None:
     assert problem_of(content).code == "field_doubled"
 
 
+NAMES = st.sampled_from(["a", "b", "a:", ": ", ",", "", "number", '\\"', "a\\", "\u00e9"])
+
+
+@st.composite
+def objects(draw: st.DrawFn, depth: int = 2) -> str:
+    """Draw the text of a JSON object that may name fields twice, at any depth."""
+    space = draw(st.sampled_from(["", " ", "\n", "\t "]))
+    parts = []
+    for name in draw(st.lists(NAMES, max_size=4)):
+        value = json.dumps(draw(NAMES))
+        if depth and draw(st.booleans()):
+            value = draw(objects(depth - 1))
+        parts.append(f"{space}{json.dumps(name)}{space}:{space}{value}{space}")
+    return "{" + ",".join(parts) + "}"
+
+
+@given(objects())
+def test_the_quick_look_overlooks_no_field_that_stands_twice(text: str) -> None:
+    """However names and texts are written: only what cannot double is not looked at closely."""
+    try:
+        json.loads(text, object_pairs_hook=reading._each_once)
+    except Problem:
+        assert reading._may_double(text.encode())
+
+
+def test_a_plain_body_is_looked_at_once() -> None:
+    """The payment as clients send it."""
+    assert not reading._may_double(encoded(FULL))
+
+
 def test_too_large_a_body_is_a_413() -> None:
     """Announced or not."""
     large = encoded({**FULL, "description": "x" * 70_000})

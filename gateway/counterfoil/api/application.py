@@ -20,7 +20,7 @@ from counterfoil.api.desk import Desk
 from counterfoil.api.operations import OPERATIONS, Endpoint
 from counterfoil.api.problems import Problem, answer
 from counterfoil.api.showing import show
-from counterfoil.logs import filter_card_numbers
+from counterfoil.logs import bound, filter_card_numbers
 from counterfoil.outside.doors import DoorsClosed
 from counterfoil.payments import refusals
 from counterfoil.payments.payment import Payment
@@ -241,7 +241,7 @@ class _RequestIds:
                 message["headers"] = [*message["headers"], *extra]
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=scope["request_id"]):
+        with bound(request_id=scope["request_id"]):
             await self._app(scope, receive, send_with_id)
 
     def _request_id(self, scope: Scope) -> str:

@@ -12,9 +12,9 @@ from datetime import timedelta
 
 import msgspec
 import structlog
-from structlog.contextvars import bound_contextvars
 
 from counterfoil.cards import brand
+from counterfoil.logs import bound
 from counterfoil.network import requests
 from counterfoil.network.message import MessageError
 from counterfoil.network.outcome import Answered, NotSent, Outcome
@@ -147,7 +147,7 @@ async def _take_somewhere(order: Order, begun: Begun, road: Road) -> Taken:
 async def _take_by(route: Route, order: Order, begun: Begun, road: Road) -> Taken:
     for _ in range(BATCH_TRIES_MAX):
         plan = await plan_at(route, order, begun, road)
-        with bound_contextvars(payment=plan.payment_id.hex, acquirer=route.station.acquirer):
+        with bound(payment=plan.payment_id.hex, acquirer=route.station.acquirer):
             if taken := await _take_as(plan, order, road):
                 return taken
         road.batches.forget(*plan.batch_key(order))
