@@ -8,9 +8,10 @@ stands in the way of many machines.
 
 import os
 import re
+import struct
 from collections.abc import Callable
 from datetime import datetime
-from uuid import UUID
+from uuid import UUID, SafeUUID
 
 from counterfoil.clock import Clock
 
@@ -24,9 +25,12 @@ EVENT = "evt"
 ENDPOINT = "whe"
 DELIVERY = "whd"
 
+_set_number = UUID.__dict__["int"].__set__
+_set_safety = UUID.__dict__["is_safe"].__set__
 _HEX = re.compile(r"[0-9a-f]{32}")
-_RANDOM_BYTES = 8
-_RANDOM_AT_ONCE = 256  # Identifiers for which randomness is fetched together: a call costs more.
+_VERSION_7 = 7 << 76 | 2 << 62  # With the variant of RFC 9562.
+_RANDOM_BITS = (1 << 62) - 1
+_TAILS = struct.Struct(">256Q")  # Randomness of so many is fetched together: a call costs more.
 
 
 class UnreadableId(ValueError):
@@ -43,31 +47,48 @@ class Ids:
     def __init__(self, clock: Clock, random: Callable[[int], bytes] = os.urandom) -> None:
         self._clock = clock
         self._random = random
-        self._kept = b""
-        self._at = 0
+        self._tails: list[int] = []
         self._last = 0
 
     def new(self) -> UUID:
         """
         Return the next identifier: 48 bits of milliseconds, a rising 12-bit count, 62 random bits.
         """
+        return self._next(int(self._clock.now().timestamp() * 1000))
+
+    def several(self, count: int) -> list[UUID]:
+        """
+        Return the next *count* identifiers, as of one look at the clock.
+        """
         milliseconds = int(self._clock.now().timestamp() * 1000)
+        return [self._next(milliseconds) for _ in range(count)]
+
+    def _next(self, milliseconds: int) -> UUID:
         stamp = max(milliseconds << 12, self._last + 1)
         self._last = stamp
-        at = self._at
-        if at >= len(self._kept):
-            self._kept, at = self._random(_RANDOM_BYTES * _RANDOM_AT_ONCE), 0
-        self._at = at + _RANDOM_BYTES
-        tail = int.from_bytes(self._kept[at : self._at], "big") & ((1 << 62) - 1)
-        number = ((stamp >> 12) << 80) | (7 << 76) | ((stamp & 0xFFF) << 64) | (2 << 62) | tail
-        return UUID(int=number)
+        if not self._tails:
+            self._tails = list(_TAILS.unpack(self._random(_TAILS.size)))
+        tail = self._tails.pop() & _RANDOM_BITS
+        return uuid_of((stamp >> 12) << 80 | (stamp & 0xFFF) << 64 | _VERSION_7 | tail)
+
+
+def uuid_of(number: int) -> UUID:
+    """
+    Return the UUID of a 128-bit *number*, as `UUID(int=number)`.
+
+    Its constructor looks for seven forms of input, which costs more than all else of a new one.
+    """
+    made = object.__new__(UUID)
+    _set_number(made, number)
+    _set_safety(made, SafeUUID.unknown)
+    return made
 
 
 def first_at(moment: datetime) -> UUID:
     """
     Return the smallest identifier of *moment*: those made before it are smaller.
     """
-    return UUID(int=(int(moment.timestamp() * 1000) << 80) | (7 << 76) | (2 << 62))
+    return uuid_of(int(moment.timestamp() * 1000) << 80 | _VERSION_7)
 
 
 def written(prefix: str, identifier: UUID) -> str:
@@ -87,4 +108,4 @@ def read(prefix: str, text: str) -> UUID:
     head, _, digits = text.partition("_")
     if head != prefix or not _HEX.fullmatch(digits):
         raise UnreadableId(f"expected {prefix}_ and 32 hex digits")
-    return UUID(hex=digits)
+    return uuid_of(int(digits, 16))

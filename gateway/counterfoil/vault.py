@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.keywrap import (
 
 from counterfoil.cards import Card
 
+TOKEN_BYTES = 16
 NONCE_BYTES = 12
 DATA_KEY_BYTES = 32
 _FORMAT = b"counterfoil-card-1"
@@ -128,19 +129,19 @@ class Vault:
         self._fingerprint_key = opened[active["fingerprint"]]
         self.confirmation_key = opened[active["confirmation"]]
 
-    def seal(self, card: Card, merchant_id: UUID) -> Sealed:
+    def seal(self, card: Card, merchant_id: UUID, fingerprint: bytes | None = None) -> Sealed:
         """
-        Seal *card* under a new random token.
+        Seal *card* under a new random token; its *fingerprint* is made here unless it is known.
         """
-        token = UUID(bytes=os.urandom(16))
-        nonce = os.urandom(NONCE_BYTES)
+        chance = os.urandom(TOKEN_BYTES + NONCE_BYTES)
+        token, nonce = UUID(bytes=chance[:TOKEN_BYTES]), chance[TOKEN_BYTES:]
         clear = f"{card.number}={card.expiry_year % 100:02d}{card.expiry_month:02d}".encode()
         ciphertext = self._ciphers[self._card_key_id].encrypt(
             nonce, clear, _bound_to(merchant_id, token, self._card_key_id)
         )
-        return Sealed(
-            token, self._card_key_id, nonce, ciphertext, self.fingerprint(card.number, merchant_id)
-        )
+        if fingerprint is None:
+            fingerprint = self.fingerprint(card.number, merchant_id)
+        return Sealed(token, self._card_key_id, nonce, ciphertext, fingerprint)
 
     def open(
         self, merchant_id: UUID, token: UUID, key_id: str, nonce: bytes, ciphertext: bytes

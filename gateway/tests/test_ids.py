@@ -2,6 +2,7 @@
 Identifiers: UUIDv7 by its bits, in order whatever the clock does, and read strictly.
 """
 
+import pickle
 from datetime import UTC, datetime, timedelta
 from uuid import RFC_4122, UUID
 
@@ -70,6 +71,31 @@ def test_more_ids_in_a_millisecond_than_twelve_bits_count_still_rise() -> None:
 
     assert found == sorted(set(found))
     assert {each.version for each in found} == {7}
+
+
+def test_several_ids_are_made_as_one_after_the_other_of_one_moment() -> None:
+    """Whoever needs five asks once; they rise, and the next one rises after them."""
+    clock = SteppingClock(NOON, NOON - timedelta(seconds=1))
+    made = Ids(clock)
+
+    found = [*made.several(5), made.new()]
+
+    assert found == sorted(set(found))
+    assert {each.int >> 80 for each in found} == {round(NOON.timestamp() * 1000)}
+
+
+@given(st.integers(0, 2**128 - 1))
+def test_a_uuid_made_the_short_way_is_one_like_any_other(number: int) -> None:
+    """Equal, of one hash, copied, written and read as the library's own."""
+    made, usual = ids.uuid_of(number), UUID(int=number)
+
+    assert (made, hash(made), str(made), made.bytes) == (
+        usual,
+        hash(usual),
+        str(usual),
+        usual.bytes,
+    )
+    assert (made.is_safe, pickle.loads(pickle.dumps(made))) == (usual.is_safe, usual)
 
 
 @given(st.uuids())

@@ -105,6 +105,12 @@ def test_secret_and_unknown_tags_of_field_48_are_masked():
     assert {tag for tag, meaning in TAGS.items() if meaning.secret} == {"02", "05", "13", "K1"}
 
 
+def test_a_hidden_value_is_hidden_whatever_it_holds():
+    """A shown value that cannot be printed hides all of the field; a hidden one is stars."""
+    assert masked({48: "0203a\x00b" + "11041001"}) == {48: "0203***" + "11041001"}
+    assert masked({48: "0203123" + "1103a\x00b"}) == {48: "****"}
+
+
 @pytest.mark.parametrize("text", ["0203", "hello", CARD, "02031230203123"])
 def test_a_field_48_of_another_form_is_masked_whole(text: str):
     """What we cannot read we do not show."""

@@ -234,6 +234,18 @@ def test_times_on_the_wire_are_utc_wherever_they_were_taken() -> None:
     assert Original("0200", 123, here).data_elements(STATION) == DE_90
 
 
+@given(st.datetimes(timezones=st.timezones()))
+def test_month_to_second_is_what_strftime_writes(moment: datetime) -> None:
+    """In the zone of the moment itself: DE 12 and 13 are the merchant's."""
+    assert requests.month_to_second(moment) == moment.strftime("%m%d%H%M%S")
+
+
+@given(st.datetimes(timezones=st.just(UTC)))
+def test_every_day_has_its_number_in_a_retrieval_reference(at: datetime) -> None:
+    """As %j counts, also at the end of a leap year."""
+    assert requests.retrieval_reference(7, at)[:6] == f"{at.year % 10}{at.strftime('%j%H')}"
+
+
 @pytest.mark.parametrize(
     ("parts", "field"),
     [

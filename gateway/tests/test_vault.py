@@ -111,6 +111,13 @@ def test_the_fingerprint_finds_the_same_card_of_the_same_merchant() -> None:
     assert len(one.fingerprint) == 32
 
 
+def test_a_fingerprint_that_is_known_is_not_made_again() -> None:
+    """A payment makes it once; the seal carries what it is given."""
+    known = VAULT.fingerprint(CARD.number, MERCHANT)
+
+    assert VAULT.seal(CARD, MERCHANT, known).fingerprint is known
+
+
 def test_the_fingerprint_differs_from_merchant_to_merchant() -> None:
     """PCI DSS 3.5.1.1: no two merchants can find out that they share a customer."""
     assert VAULT.fingerprint(CARD.number, MERCHANT) != VAULT.fingerprint(CARD.number, uuid4())

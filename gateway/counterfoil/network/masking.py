@@ -8,6 +8,7 @@ is hidden than too little: a tag or a text we do not know is hidden whole.
 from collections.abc import Mapping
 
 from counterfoil.network import tlv
+from counterfoil.network.content import is_printable
 from counterfoil.network.message import FieldsView, MessageError
 
 SHOWN_AT_THE_END = 4
@@ -15,13 +16,19 @@ HIDDEN = "****"  # For what is hidden whole: not even its length is told.
 
 LAST_FOUR_SHOWN = frozenset({2, 34, 102, 103})  # Card and account numbers.
 HIDDEN_WHOLE = frozenset({14, 35, 36, 45, 52, 55})  # Expiry, tracks, PIN block, chip data.
+_HELD_BACK = LAST_FOUR_SHOWN | HIDDEN_WHOLE | {tlv.FIELD}  # What is not shown as it is.
 
 
 def masked(fields: FieldsView, tags: Mapping[str, tlv.Tag] = tlv.TAGS) -> dict[int, str]:
     """
     Return *fields* as text that may be stored and shown; binary ones as upper-case hex.
     """
-    return {number: _shown(number, value, tags) for number, value in fields.items()}
+    return {
+        number: value
+        if type(value) is str and number not in _HELD_BACK
+        else _shown(number, value, tags)
+        for number, value in fields.items()
+    }
 
 
 def mask_number(number: str) -> str:
@@ -51,13 +58,11 @@ def _private(text: str, tags: Mapping[str, tlv.Tag]) -> str:
     """
     try:
         items = tlv.decode_tlv(text)
-        return tlv.encode_tlv({tag: _tag_shown(tags.get(tag), text) for tag, text in items.items()})
     except MessageError:
         return HIDDEN
-
-
-def _tag_shown(known: tlv.Tag | None, value: str) -> str:
-    """
-    Return what may be shown of the *value* of a tag.
-    """
-    return "*" * len(value) if known is None or known.secret else value
+    for tag, value in items.items():
+        known = tags.get(tag)
+        if known is None or known.secret:
+            items[tag] = "*" * len(value)
+    shown = tlv.joined(items)
+    return shown if is_printable(shown) else HIDDEN

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from counterfoil.network.content import ALPHANUMERIC, DIGITS, consists_of, is_printable
+from counterfoil.network.content import is_printable
 from counterfoil.network.fields import TableError
 from counterfoil.network.message import MessageError
 
@@ -19,6 +19,8 @@ FIELD = 48
 TAG_CHARACTERS = 2
 LENGTH_DIGITS = 2
 VALUE_CHARACTERS_MAX = 99
+_SPELLINGS = tuple(f"{length:0{LENGTH_DIGITS}d}" for length in range(VALUE_CHARACTERS_MAX + 1))
+_LENGTHS = {spelling: length for length, spelling in enumerate(_SPELLINGS)}
 
 
 class Tag(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -64,7 +66,16 @@ def encode_tlv(items: Mapping[str, str]) -> str:
         MessageError: A tag is not two letters or digits, or a value is too long or not
             printable.
     """
-    return "".join(_encoded(tag, value) for tag, value in items.items())
+    for tag, value in items.items():
+        _check(tag, value)
+    return joined(items)
+
+
+def joined(items: Mapping[str, str]) -> str:
+    """
+    Return *items* as `encode_tlv` does, of tags and values that are known to be right.
+    """
+    return "".join([tag + _SPELLINGS[len(value)] + value for tag, value in items.items()])
 
 
 def decode_tlv(text: str) -> dict[str, str]:
@@ -78,10 +89,10 @@ def decode_tlv(text: str) -> dict[str, str]:
     at = 0
     while at < len(text):
         begin = at + TAG_CHARACTERS + LENGTH_DIGITS
-        tag, digits = text[at : at + TAG_CHARACTERS], text[at + TAG_CHARACTERS : begin]
-        if not _is_tag(tag) or len(digits) != LENGTH_DIGITS or not consists_of(digits, DIGITS):
+        tag, length = text[at : at + TAG_CHARACTERS], text[at + TAG_CHARACTERS : begin]
+        if length not in _LENGTHS or not _is_tag(tag):
             raise MessageError(FIELD, f"Field {FIELD} has no tag and length where one is due.")
-        end = begin + int(digits)
+        end = begin + _LENGTHS[length]
         if end > len(text):
             raise MessageError(FIELD, f"Field {FIELD} ends inside the value of a tag.")
         if tag in items:
@@ -91,9 +102,9 @@ def decode_tlv(text: str) -> dict[str, str]:
     return items
 
 
-def _encoded(tag: str, value: str) -> str:
+def _check(tag: str, value: str) -> None:
     """
-    Return one tag with its length and value.
+    Refuse a *tag* or *value* that cannot be written.
     """
     if not _is_tag(tag):
         raise MessageError(FIELD, f"A tag of field {FIELD} is two letters or digits.")
@@ -103,14 +114,13 @@ def _encoded(tag: str, value: str) -> str:
             f"Tag {tag} of field {FIELD} is longer than {VALUE_CHARACTERS_MAX} "
             "or not printable ASCII.",
         )
-    return f"{tag}{len(value):0{LENGTH_DIGITS}d}{value}"
 
 
 def _is_tag(tag: str) -> bool:
     """
     Say whether *tag* can stand where a tag is due.
     """
-    return len(tag) == TAG_CHARACTERS and consists_of(tag, ALPHANUMERIC)
+    return len(tag) == TAG_CHARACTERS and tag.isascii() and tag.isalnum()
 
 
 # What every dialect shares: business code names these by their meaning, in `requests`.

@@ -34,16 +34,17 @@ async def acknowledge(
         NotChargedAnyMore: The reversal has begun; the cardholder does not pay.
         NotNow: There is nothing to acknowledge (yet).
     """
+    event_id, movement_id, transfer_id, customer_mail_id, merchant_mail_id = road.ids.several(5)
     acknowledgment = Acknowledgment(
         merchant_id=merchant.merchant_id,
         payment_id=payment_id,
-        event_id=road.ids.new(),
+        event_id=event_id,
         confirmation_number=await road.confirmations.take(merchant.merchant_id),
         session_id=session_id,
-        movement_id=road.ids.new(),
-        transfer_id=road.ids.new(),
-        customer_mail_id=road.ids.new(),
-        merchant_mail_id=road.ids.new(),
+        movement_id=movement_id,
+        transfer_id=transfer_id,
+        customer_mail_id=customer_mail_id,
+        merchant_mail_id=merchant_mail_id,
         merchant_email=merchant.email,
         at=road.clock.now(),
         actor=actor,

@@ -18,8 +18,8 @@ from counterfoil.logs import bound
 from counterfoil.network import requests
 from counterfoil.network.message import MessageError
 from counterfoil.network.outcome import Answered, NotSent, Outcome
-from counterfoil.network.response_codes import ask_again
-from counterfoil.payments.conclude import conclude, private
+from counterfoil.network.response_codes import APPROVALS, ask_again
+from counterfoil.payments.conclude import conclude, private_data
 from counterfoil.payments.lifecycle import Kind, State, check_move
 from counterfoil.payments.order import MTI, Order
 from counterfoil.payments.payment import Payment
@@ -70,10 +70,11 @@ async def take_payment(order: Order, road: Road) -> Taken:
         DatabaseAway: The intent is in doubt; nothing was sent, ask again under the same key.
         OutcomeNotStored: It was sent, and what came of it is not durable; ask again.
     """
-    fingerprint = request_fingerprint(order, road)
+    card = road.vault.fingerprint(order.card.number, order.merchant.merchant_id)
+    fingerprint = request_fingerprint(order, road, card)
     refusal: NothingWritten | NoRoute | CreditsNotAllowed
     try:
-        return await _take(order, fingerprint, road)
+        return await _take(order, fingerprint, card, road)
     except LinkDown as error:
         refusal = NothingWritten(str(error), retry_after_seconds=RETRY_SOON_SECONDS)
     except (NothingWritten, NoRoute, CreditsNotAllowed) as error:
@@ -85,7 +86,7 @@ async def take_payment(order: Order, road: Road) -> Taken:
     return Taken(payment, first=False)
 
 
-async def _take(order: Order, fingerprint: bytes, road: Road) -> Taken:
+async def _take(order: Order, fingerprint: bytes, card: bytes, road: Road) -> Taken:
     """
     Screen it, then take it. All tries share one send deadline: a request that cannot be out in
     time is not sent at all.
@@ -100,7 +101,7 @@ async def _take(order: Order, fingerprint: bytes, road: Road) -> Taken:
         fingerprint=fingerprint,
         send_before=road.clock.monotonic() + road.timers.send_seconds,
         send_by=road.clock.now() + timedelta(seconds=road.timers.send_seconds),
-        screened=await screen(order, road),
+        screened=await screen(order, card, road),
     )
     return await _take_somewhere(order, begun, road)
 
@@ -183,18 +184,20 @@ async def _intended(state: State, order: Order, plan: Plan, road: Road) -> Payme
     return payment
 
 
-def request_fingerprint(order: Order, road: Road) -> bytes:
+def request_fingerprint(order: Order, road: Road, card: bytes | None = None) -> bytes:
     """
     Return what makes two requests the same: everything but the security code, keyed.
 
+    Of the card its fingerprint, which is made here unless it is known.
     Keys never expire: what a kind of payment said before, its repeat must still say.
     """
-    card = road.vault.fingerprint(order.card.number, order.merchant.merchant_id).hex()
+    if card is None:
+        card = road.vault.fingerprint(order.card.number, order.merchant.merchant_id)
     said: tuple[object, ...] = (
         order.kind,
         order.amount_minor,
         order.currency.code,
-        card,
+        card.hex(),
         order.card.expiry_month,
         order.card.expiry_year,
         order.order_number,
@@ -320,7 +323,9 @@ async def _another(
     """
     if not isinstance(outcome, Answered):
         return None
-    advised = private(outcome.fields, requests.TAG_ADVICE)
+    if outcome.response_code in APPROVALS:
+        return None
+    advised = private_data(outcome.fields).get(requests.TAG_ADVICE)
     rule = ask_again(outcome.response_code, brand(order.card.number), advised)
     if rule is None or asked >= rule.tries_max:
         return None

@@ -39,18 +39,19 @@ def conclude(
     Return what an outcome of the try that *trace* names makes of a payment.
     """
     at = road.clock.now()
+    event_id, message_id, transfer_id, advice_id = road.ids.several(4)
     base = Conclusion(
         merchant_id=order.merchant.merchant_id,
         payment_id=payment_id,
         stan=trace.stan,
         transmitted_at=trace.transmitted_at,
-        event_id=road.ids.new(),
+        event_id=event_id,
         to_state=in_doubt(order.kind),
         cause=Cause.ANSWER_MISSING,
         reason_code=requests.REASON_TIMEOUT,
-        message_id=road.ids.new(),
-        transfer_id=road.ids.new(),
-        advice_id=road.ids.new(),
+        message_id=message_id,
+        transfer_id=transfer_id,
+        advice_id=advice_id,
         late_until=at + timedelta(seconds=road.timers.late_seconds),
         at=at,
     )
@@ -79,6 +80,7 @@ def in_doubt(kind: Kind) -> State:
 def _answered(base: Conclusion, answer: Answered, order: Order) -> Conclusion:
     code = _text(answer.fields, 39)
     results = _text(answer.fields, 44)
+    private = private_data(answer.fields)
     said = msgspec.structs.replace(
         base,
         mti=answer.mti,
@@ -87,9 +89,9 @@ def _answered(base: Conclusion, answer: Answered, order: Order) -> Conclusion:
         approval_code=_text(answer.fields, 38).strip() or None,
         avs_result=results[0:1].strip() or None,
         cvv_result=results[1:2].strip() or None,
-        network_transaction_id=private(answer.fields, requests.TAG_NETWORK_TRANSACTION_ID),
+        network_transaction_id=private.get(requests.TAG_NETWORK_TRANSACTION_ID),
         settlement_date=_text(answer.fields, 15) or None,
-        advice_code=private(answer.fields, requests.TAG_ADVICE),
+        advice_code=private.get(requests.TAG_ADVICE),
     )
     if code in LEAVES_OPEN:
         return _bad(said)
@@ -161,18 +163,19 @@ def _text(fields: Fields, number: int) -> str:
     return value if isinstance(value, str) else ""
 
 
-def private(fields: Fields, tag: str) -> str | None:
+def private_data(fields: Fields) -> dict[str, str]:
     """
-    Return what DE 48 says under *tag*.
+    Return what DE 48 says, by tag; nothing when it cannot be read.
     """
     try:
-        return decode_tlv(_text(fields, 48)).get(tag)
+        return decode_tlv(_text(fields, 48))
     except MessageError:
-        return None
+        return {}
 
 
 def shown(fields: Fields) -> str:
     """
     Return a message as it may be kept: JSON of its masked fields.
     """
-    return msgspec.json.encode(dict(sorted(masked(fields).items()))).decode()
+    kept = masked(fields)
+    return msgspec.json.encode({number: kept[number] for number in sorted(kept)}).decode()

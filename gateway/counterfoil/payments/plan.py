@@ -100,7 +100,7 @@ def local_time(at: datetime, merchant: Merchant) -> str:
     """
     Return the merchant's local date and time as MMDDhhmmss (DE 13 and 12).
     """
-    return at.astimezone(ZoneInfo(merchant.timezone)).strftime("%m%d%H%M%S")
+    return requests.month_to_second(at.astimezone(ZoneInfo(merchant.timezone)))
 
 
 def intent(order: Order, plan: Plan, road: Road) -> Intent:
@@ -108,7 +108,7 @@ def intent(order: Order, plan: Plan, road: Road) -> Intent:
     Return the row that says what is about to be asked.
     """
     screened = plan.begun.screened
-    sealed = road.vault.seal(order.card, order.merchant.merchant_id)
+    sealed = road.vault.seal(order.card, order.merchant.merchant_id, screened.subjects.card)
     return Intent(
         merchant_id=order.merchant.merchant_id,
         payment_id=plan.payment_id,
@@ -171,6 +171,7 @@ def _try_columns(order: Order, plan: Plan, road: Road) -> dict[str, Any]:
     Return what every try writes: its terminal, batch and trace, its message, new ids.
     """
     station = plan.route.station
+    message_id, event_id = road.ids.several(2)
     return {
         "acquirer": station.acquirer,
         "terminal_id": station.terminal_id,
@@ -182,8 +183,8 @@ def _try_columns(order: Order, plan: Plan, road: Road) -> dict[str, Any]:
         "local_time": plan.trace.local_time,
         "mti": MTI[order.kind],
         "content": shown(plan.fields),
-        "message_id": road.ids.new(),
-        "event_id": road.ids.new(),
+        "message_id": message_id,
+        "event_id": event_id,
         "send_before": plan.begun.send_by,
         "at": plan.at,
     }

@@ -83,9 +83,9 @@ class Screened(msgspec.Struct, frozen=True, kw_only=True):
     guard: bytes | None
 
 
-async def screen(order: Order, road: Road) -> Screened:
+async def screen(order: Order, card: bytes, road: Road) -> Screened:
     """
-    Screen *order* by what is known now.
+    Screen *order* by what is known now; *card* is the fingerprint of its card.
 
     Raises:
         NothingWritten: Too many wait for the database; try again.
@@ -93,7 +93,7 @@ async def screen(order: Order, road: Road) -> Screened:
     """
     merchant_id = order.merchant.merchant_id
     policy = await road.store.screening.policy(merchant_id)
-    subjects = _subjects(order, road)
+    subjects = _subjects(order, card, road)
     refusals: list[Result] = []
     if order.kind is not Kind.CREDIT:
         try:
@@ -286,14 +286,14 @@ def tries_of(screened: Screened, order: Order) -> Tries:
     )
 
 
-def _subjects(order: Order, road: Road) -> Subjects:
+def _subjects(order: Order, card: bytes, road: Road) -> Subjects:
     merchant_id = order.merchant.merchant_id
 
     def digest(domain: bytes, text: str | None) -> bytes | None:
         return road.vault.keyed_digest(domain, merchant_id, text.encode()) if text else None
 
     return Subjects(
-        road.vault.fingerprint(order.card.number, merchant_id),
+        card,
         digest(b"email", email_text(order.customer_email)),
         digest(b"address", address_text(order.customer_ip)),
     )
