@@ -8,6 +8,7 @@ turn run inside `transaction()`; what they wrote is durable when it has ended.
 import contextlib
 import sqlite3
 from collections.abc import Iterator
+from operator import attrgetter
 
 from counterfoil_rail import queries
 from counterfoil_rail.cards import Card
@@ -15,6 +16,11 @@ from counterfoil_rail.message import Answer, Key, Request
 from counterfoil_rail.records import Batch, Charge, Entry, EntryKind, Exchange
 
 BATCHES_CACHED_MAX = 1000
+
+_charge_row = attrgetter(*queries.CHARGE_COLUMNS)
+_charge_changes = attrgetter(*queries.CHARGE_CHANGES)
+_batch_row = attrgetter(*queries.BATCH_COLUMNS)
+_batch_changes = attrgetter(*queries.BATCH_CHANGES)
 
 
 class Books:
@@ -62,16 +68,13 @@ class Books:
         """
         Write down a decided charge.
         """
-        self._run(
-            queries.ADD_CHARGE, [getattr(charge, column) for column in queries.CHARGE_COLUMNS]
-        )
+        self._run(queries.ADD_CHARGE, _charge_row(charge))
 
     def save_charge(self, charge: Charge) -> None:
         """
         Write down what has become of *charge*.
         """
-        changes = [getattr(charge, column) for column in queries.CHARGE_CHANGES]
-        self._run(queries.SAVE_CHARGE, [*changes, charge.id])
+        self._run(queries.SAVE_CHARGE, (*_charge_changes(charge), charge.id))
 
     def charge(self, charge_id: int) -> Charge:
         """
@@ -244,13 +247,12 @@ class Books:
     def _open_batch(self, name: tuple[str, str, str], at: str) -> Batch:
         self._last_batch_id += 1
         batch = Batch(self._last_batch_id, *name, opened_at=at)
-        self._run(queries.ADD_BATCH, [getattr(batch, column) for column in queries.BATCH_COLUMNS])
+        self._run(queries.ADD_BATCH, _batch_row(batch))
         return batch
 
     def _save_batches(self) -> None:
         for batch in self._changed.values():
-            changes = [getattr(batch, column) for column in queries.BATCH_CHANGES]
-            self._run(queries.SAVE_BATCH, [*changes, batch.id])
+            self._run(queries.SAVE_BATCH, (*_batch_changes(batch), batch.id))
         self._changed.clear()
         if len(self._batches) > BATCHES_CACHED_MAX:
             self._batches.clear()

@@ -7,6 +7,7 @@ A card number lives in memory for one message and is never written anywhere.
 
 import hmac
 from dataclasses import dataclass
+from typing import NamedTuple
 
 LIMIT_MINOR = 10**15  # A thousand times the largest amount of DE 4: a card in a load test lasts.
 PAN_DIGITS_MIN = 12
@@ -48,6 +49,7 @@ TEST_CARDS = (
     TestCard("4000000000000119", "96", "system malfunction"),
 )
 
+_DOUBLED = str.maketrans("0123456789", "0246813579")  # The digit sum of twice each digit.
 _BY_NUMBER = {card.number: card for card in TEST_CARDS}
 
 # First and last six-digit BIN of each range, in ascending order.
@@ -62,8 +64,7 @@ _ROUTES = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Card:
+class Card(NamedTuple):
     """
     What may be written down about a card, and what its number alone decides.
 
@@ -108,9 +109,8 @@ def luhn_holds(number: str) -> bool:
     """
     Tell whether the last digit of *number* is its Luhn check digit.
     """
-    digits = [int(digit) for digit in reversed(number)]
-    doubled = (2 * digit - 9 if digit > 4 else 2 * digit for digit in digits[1::2])
-    return (sum(digits[::2]) + sum(doubled)) % 10 == 0
+    doubled = number[-2::-2].translate(_DOUBLED)
+    return (sum(map(int, number[::-2])) + sum(map(int, doubled))) % 10 == 0
 
 
 def _route(number: str) -> tuple[str, str]:

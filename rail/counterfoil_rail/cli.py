@@ -7,6 +7,7 @@ import json
 import sys
 from pathlib import Path
 
+import uvloop
 from cyclopts import App
 
 from counterfoil_rail.cards import TEST_CARDS
@@ -101,7 +102,8 @@ def serve(
             statements=statements,
             hold_seconds=hold_days * DAY_SECONDS,
         )
-        asyncio.run(serve_rail(settings, log))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(serve_rail(settings, log))
     except (StoreError, ValueError, OSError) as error:
         log.event("not_started", error=str(error))
         sys.exit(1)

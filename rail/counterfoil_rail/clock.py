@@ -3,14 +3,13 @@ Time as a parameter: the host asks a clock, and a test may pass its own.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from typing import NamedTuple
 
 Clock = Callable[[], datetime]
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(NamedTuple):
     """
     One instant in the forms that books and messages want, all in UTC, and the business day.
     """
@@ -33,9 +32,9 @@ class Moment:
             now=now,
             at=_written(now),
             day=day.isoformat(),
-            business_day=f"{day:%m%d}",
-            month=f"{now:%y%m}",
-            transmission=f"{now:%m%d%H%M%S}",
+            business_day=f"{day.month:02d}{day.day:02d}",
+            month=f"{now.year % 100:02d}{now.month:02d}",
+            transmission=f"{now.month:02d}{now.day:02d}{now.hour:02d}{now.minute:02d}{now.second:02d}",
         )
 
     def later(self, seconds: float) -> str:
@@ -53,4 +52,4 @@ def system_clock() -> datetime:
 
 
 def _written(now: datetime) -> str:
-    return f"{now:%Y-%m-%dT%H:%M:%S}.{now.microsecond // 1000:03d}Z"
+    return f"{now.replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"

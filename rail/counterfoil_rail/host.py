@@ -363,12 +363,4 @@ def _repeated(answer: Answer) -> Answer:
     """
     Return a stored answer, marked for the log.
     """
-    return Answer(
-        answer.response_code,
-        answer.approval_code,
-        answer.settlement_date,
-        answer.verification,
-        answer.network_transaction_id,
-        answer.approved_minor,
-        note="repeated",
-    )
+    return answer._replace(note="repeated")

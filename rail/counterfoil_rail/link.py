@@ -6,7 +6,7 @@ of 0 is a keep-alive. What cannot be a message closes the link.
 """
 
 import asyncio
-from typing import Protocol
+from typing import Protocol, cast
 
 MESSAGE_BYTES_MAX = 4096
 HEADER_BYTES = 2
@@ -66,8 +66,7 @@ class Link(asyncio.Protocol):
         """
         Start listening, if the host takes one more link.
         """
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's own is no subclass.
         if not self._host.opened(self):
             self.close("too_many_links")
             return

@@ -12,6 +12,15 @@ from counterfoil_rail.clock import Clock, Moment
 from counterfoil_rail.message import Request
 
 LAST_DIGITS = 4
+_TOLD = {
+    "11": "stan",
+    "37": "rrn",
+    "41": "terminal",
+    "4": "amount_minor",
+    "49": "currency",
+    "70": "network_code",
+}
+_as_json = json.JSONEncoder().encode
 
 
 class Log:
@@ -41,19 +50,13 @@ class Log:
         if self._quiet:
             return
         fields = request.fields
-        facts: dict[str, object] = {
-            "mti": request.mti,
-            "stan": fields.get("11"),
-            "rrn": fields.get("37"),
-            "terminal": fields.get("41"),
-            "amount_minor": fields.get("4"),
-            "currency": fields.get("49"),
-            "card": mask(fields["2"]) if "2" in fields else None,
-            "network_code": fields.get("70"),
-            "response_code": response_code,
-            "outcome": outcome,
-        }
-        told = {name: value for name, value in facts.items() if value is not None}
+        told: dict[str, object] = {"mti": request.mti}
+        told |= {name: fields[number] for number, name in _TOLD.items() if number in fields}
+        if "2" in fields:
+            told["card"] = mask(fields["2"])
+        if response_code is not None:
+            told["response_code"] = response_code
+        told["outcome"] = outcome
         self._add("message", told, at=at)
 
     def flush(self) -> None:
@@ -67,7 +70,7 @@ class Log:
 
     def _add(self, name: str, facts: dict[str, object], *, at: str = "") -> None:
         moment = at or Moment.of(self._clock()).at
-        self._lines.append(f"{json.dumps({'at': moment, 'event': name} | facts)}\n")
+        self._lines.append(f"{_as_json({'at': moment, 'event': name, **facts})}\n")
 
 
 def mask(number: str) -> str:

@@ -119,8 +119,7 @@ class Request:
         return Key(self.key.terminal_id, named[10:20], named[4:10], clear_repeat(named[:4]))
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """
     What the host says to a request, beside what it echoes. `further` are fields that only
     an answer to a close has; `approved_minor` is what an issuer approves when that is less

@@ -20,7 +20,7 @@ SCHEMAS = ("schema.sql", "settlement/schema.sql", "operations.sql")
 SCHEMA_VERSION = len(SCHEMAS)
 KEY_BYTES = 32
 BOOKS_PATH_BYTES_MAX = 504  # SQLite's own limit for an absolute path, less its suffixes.
-WAL_PAGES_MAX = 4000  # 16 MB: a checkpoint every few thousand payments, not every few hundred.
+WAL_PAGES_MAX = 1000  # 4 MB, soon written over: a sync of a file that grows takes twice as long.
 BUSY_SECONDS_MAX = 5.0
 
 
