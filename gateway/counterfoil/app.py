@@ -736,7 +736,7 @@ def duties(running: Process) -> list[Duty]:
             partial(number_events, FeedStore(running.database), running.clock),
             IDLE_SECONDS,
         ),
-        Duty("mail", mailer.send_due, IDLE_SECONDS),
+        Duty("mail", mailer.send_due, IDLE_SECONDS, mailer.part),
         Duty("webhooks", sender.send_due, IDLE_SECONDS, hooks_ended),
         Duty("cutoffs", partial(schedule.keep_cutoffs, batches, road), CUTOFF_SECONDS),
         Duty("close", closer.step, IDLE_SECONDS, closer.finish),

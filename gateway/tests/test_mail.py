@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from email import message_from_bytes
 from email.message import EmailMessage
-from email.policy import SMTP, default
+from email.policy import default
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -18,6 +18,7 @@ import pytest
 from aiosmtpd import smtp
 from counterfoil.api.bodies import PaymentRequest
 from counterfoil.config import Mail
+from counterfoil.receipts.letter import Letter
 from counterfoil.receipts.mail import (
     CLAIMED_AT_ONCE_MAX,
     SEND_SECONDS_MAX,
@@ -52,8 +53,8 @@ def owed(kind: str = "mail_customer", recipient: str = "shopper@example.com") ->
 
 def composed(mail: OwedMail, *, test: bool = True, sender: str = SENDER) -> EmailMessage:
     """Return the message as whoever receives it reads it."""
-    message = compose(mail, receipt(mail.facts, test=test), sender, START)
-    read = message_from_bytes(message.as_bytes(), policy=default)
+    letter = compose(mail, receipt(mail.facts, test=test), sender, START)
+    read = message_from_bytes(letter.content, policy=default)
     assert isinstance(read, EmailMessage)
     return read
 
@@ -137,10 +138,10 @@ def test_nothing_that_anybody_types_becomes_a_header(order: str, name: str) -> N
     mail = owed()
     mail.facts.update(order_number=order, description=order, merchant_name=name)
     try:
-        message = compose(mail, receipt(mail.facts, test=False), SENDER, START)
+        letter = compose(mail, receipt(mail.facts, test=False), SENDER, START)
     except ValueError:
         return
-    heads = message.as_bytes(policy=SMTP).split(b"\r\n\r\n")[0]
+    heads = letter.content.split(b"\r\n\r\n")[0]
     names = {line.split(b":")[0].lower() for line in re.split(rb"\r\n(?![ \t])", heads)}
 
     assert names == {
@@ -474,7 +475,7 @@ async def test_a_slow_mail_server_lets_no_other_worker_send_the_same_mails(
     await alone.paid()
     goes_on = asyncio.Event()
 
-    async def slowly(_: EmailMessage) -> None:
+    async def slowly(_: Letter) -> None:
         await goes_on.wait()
 
     owner = uuid4()

@@ -8,7 +8,6 @@ statistics of one of its tables are taken again. A plan made for empty tables re
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from email.message import EmailMessage
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -21,6 +20,7 @@ from counterfoil.payments import movements
 from counterfoil.payments.acknowledge import refuse
 from counterfoil.payments.lifecycle import Kind
 from counterfoil.payments.recovery import sweep
+from counterfoil.receipts.letter import Letter
 from counterfoil.receipts.mail import Mailer
 from counterfoil.store.database import Database
 from counterfoil.store.feed import FeedStore
@@ -114,7 +114,7 @@ async def worked(stage: Stage) -> None:
         continue
 
 
-async def thrown_away(message: EmailMessage) -> None:
+async def thrown_away(letter: Letter) -> None:
     """Be a mail server that takes everything."""
 
 

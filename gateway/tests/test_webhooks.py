@@ -7,6 +7,8 @@ import itertools
 from base64 import b64decode
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from email import message_from_bytes
+from email.policy import default
 from typing import Any
 from uuid import uuid4
 
@@ -414,7 +416,10 @@ async def test_a_merchant_is_told_by_mail_that_an_endpoint_was_disabled(hooks: H
     ]
 
     first, second = (
-        endpoint_disabled(owed, "pay@gateway.example", now, test=True) for _ in range(2)
+        message_from_bytes(
+            endpoint_disabled(owed, "pay@gateway.example", now, test=True).content, policy=default
+        )
+        for _ in range(2)
     )
 
     assert first["To"] == "owner@bookshop.example"

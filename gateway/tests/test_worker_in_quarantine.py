@@ -3,7 +3,6 @@ A worker of a restored installation: what the backup owes to anybody waits for t
 """
 
 from datetime import UTC, datetime, timedelta
-from email.message import EmailMessage
 from typing import Any
 
 import msgspec
@@ -14,6 +13,7 @@ from counterfoil.config import Acquirer, Configuration
 from counterfoil.events.posting import Posted
 from counterfoil.payments.acknowledge import refuse
 from counterfoil.payments.lifecycle import State
+from counterfoil.receipts.letter import Letter
 from counterfoil.store.backups import begin_quarantine
 from counterfoil.surroundings import Surroundings
 from hook_stage import Hooks
@@ -47,7 +47,7 @@ class Outside:
     def around(self) -> Surroundings:
         return Surroundings(deliver=self._deliver, post=self._post)
 
-    async def _deliver(self, _: EmailMessage) -> None:
+    async def _deliver(self, _: Letter) -> None:
         self.heard.append("mail")
 
     async def _post(self, *_: Any) -> Posted:

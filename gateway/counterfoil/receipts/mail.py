@@ -10,19 +10,14 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from email.errors import MessageError
-from email.headerregistry import Address
-from email.message import EmailMessage
-from email.policy import SMTP
-from email.utils import format_datetime
-from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import aiosmtplib
 import structlog
 
 from counterfoil.clock import Clock
 from counterfoil.config import Mail
+from counterfoil.receipts.letter import Draft, Letter, written
 from counterfoil.receipts.notice import endpoint_disabled
 from counterfoil.receipts.receipt import Receipt, as_html, as_text, receipt
 from counterfoil.store.outbox import OutboxStore, OwedMail
@@ -32,16 +27,16 @@ SENT_AT_ONCE_MAX = 5
 LEASE_SECONDS = 900.0  # A round at a slow server; a worker's own death ends its leases at once.
 SEND_SECONDS_MAX = 30.0  # For each word of the mail server.
 FAREWELL_SECONDS_MAX = 2.0
-ADDRESSES_KEPT_MAX = 1_000
 NOTE_SECONDS_MAX = 60.0
 AWAY_SECONDS = 5.0  # After the mail server could not be reached, nobody tries for so long.
 SPACING_SECONDS = (2, 5, 15, 60, 300, 900, 3600)
 PERMANENT_REFUSALS = range(500, 600)
+UTF8_OPTIONS = ("SMTPUTF8", "BODY=8BITMIME")
 CLOSES_CONNECTION = 421  # RFC 5321, 4.2.3: it may be said to any command.
 ERROR_TEXT_MAX = 200
 UNREACHABLE = (aiosmtplib.SMTPConnectError, aiosmtplib.SMTPTimeoutError, OSError, TimeoutError)
 
-Deliver = Callable[[EmailMessage], Awaitable[None]]
+Deliver = Callable[[Letter], Awaitable[None]]
 
 log = structlog.get_logger("mail")
 
@@ -69,6 +64,7 @@ class Mailer:
         self._password = _secret(settings.password_file)
         self._deliver = deliver or self._over_smtp
         self._connected: list[aiosmtplib.SMTP] = []  # To the mail server, and free.
+        self._own_name: str | None = None  # As the first connection has found it out.
 
     async def send_due(self) -> int:
         """
@@ -81,14 +77,15 @@ class Mailer:
         owed = await self._outbox.claim_mail(now, lease_until, CLAIMED_AT_ONCE_MAX)
         # All of them end before the round does, whatever befalls one: the next round counts on it.
         ended = await asyncio.gather(*(self._send(each) for each in owed), return_exceptions=True)
-        await self._part()
+        if len(owed) < CLAIMED_AT_ONCE_MAX:
+            await self.part()
         for fault in filter(None, ended):
             raise fault
         return len(owed)
 
     async def _send(self, owed: OwedMail) -> None:
         try:
-            message = self._message(owed)
+            letter = self._letter(owed)
         except (ValueError, MessageError) as error:  # An address that is none.
             await self._failed(owed, error)
             return
@@ -96,7 +93,7 @@ class Mailer:
             try:
                 if self._away():
                     raise ConnectionError("the mail server could not be reached just now")
-                await self._deliver(message)
+                await self._deliver(letter)
             except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
                 if isinstance(error, UNREACHABLE) and not self._away():
                     self._away_until = self._clock.monotonic() + AWAY_SECONDS
@@ -105,7 +102,7 @@ class Mailer:
         await self._outbox.mail_sent(owed, self._clock.now(), seconds_max=NOTE_SECONDS_MAX)
         log.info("mail_sent", outbox=owed.outbox_id.hex, kind=owed.kind)
 
-    def _message(self, owed: OwedMail) -> EmailMessage:
+    def _letter(self, owed: OwedMail) -> Letter:
         sender, now = self._settings.sender, self._clock.now()
         if owed.kind == "mail_endpoint_disabled":
             return endpoint_disabled(owed, sender, now, test=self._test)
@@ -114,29 +111,33 @@ class Mailer:
     def _away(self) -> bool:
         return self._clock.monotonic() < self._away_until
 
-    async def _over_smtp(self, message: EmailMessage) -> None:
+    async def _over_smtp(self, letter: Letter) -> None:
         """
-        Send over a connection that another message of this round has left, or over a new one.
+        Send over a connection that another letter has left, or over a new one.
 
-        The server may have ended the one that was left: that is no failure of this message.
+        The server may have ended the one that was left: that is no failure of this letter.
         """
         if self._connected:
             try:
-                await self._send_over(self._connected.pop(), message)
+                await self._send_over(self._connected.pop(), letter)
             except aiosmtplib.SMTPException as error:
                 if not _is_end_of_connection(error):
                     raise
             else:
                 return
-        await self._send_over(self._new_client(), message)
+        await self._send_over(self._new_client(), letter)
 
-    async def _send_over(self, client: aiosmtplib.SMTP, message: EmailMessage) -> None:
+    async def _send_over(self, client: aiosmtplib.SMTP, letter: Letter) -> None:
+        options = UTF8_OPTIONS if letter.is_utf8 else ()
         try:
             if not client.is_connected:
                 await client.connect()
-            await client.send_message(message)
+                self._own_name = client.local_hostname
+            await client.sendmail(
+                letter.sender, letter.recipient, letter.content, mail_options=options
+            )
         except BaseException:
-            client.close()  # Whatever it was: the next message begins afresh.
+            client.close()  # Whatever it was: the next letter begins afresh.
             raise
         self._connected.append(client)
 
@@ -147,14 +148,15 @@ class Mailer:
             port=settings.port,
             username=settings.username,
             password=self._password,
+            local_hostname=self._own_name,
             use_tls=settings.security == "tls",
             start_tls=settings.security == "starttls",
             timeout=SEND_SECONDS_MAX,
         )
 
-    async def _part(self) -> None:
+    async def part(self) -> None:
         """
-        Take leave of the mail server: between rounds no connection stands that it might cut.
+        Take leave of the mail server: while nothing is due, no connection stands that it might cut.
         """
         while self._connected:
             client = self._connected.pop()
@@ -176,31 +178,26 @@ class Mailer:
         log.warning("mail_failed", outbox=owed.outbox_id.hex, gave_up=gives_up)
 
 
-def compose(owed: OwedMail, shown: Receipt, sender: str, now: datetime) -> EmailMessage:
+def compose(owed: OwedMail, shown: Receipt, sender: str, now: datetime) -> Letter:
     """
     Return the e-mail: plain text first, HTML beside it.
+
+    Raises:
+        ValueError, MessageError: An address is none, or a header would have a second line.
     """
     for_merchant = owed.kind == "mail_merchant"
-    domain = sender.rpartition("@")[2]
-    message = EmailMessage(policy=SMTP)
-    message["Message-ID"] = f"<{owed.outbox_id.hex}@{domain}>"
-    message["Date"] = format_datetime(now)
-    message["From"] = _address("From", shown.business, sender)
-    message["To"] = Address(addr_spec=owed.recipient)
-    message["Reply-To"] = _address("Reply-To", shown.business, shown.business_email)
-    message["Subject"] = subject(shown, for_merchant=for_merchant)
-    message["Auto-Submitted"] = "auto-generated"
-    message.set_content(as_text(shown, for_merchant=for_merchant))
-    message.add_alternative(as_html(shown, for_merchant=for_merchant), subtype="html")
-    return message
-
-
-@lru_cache(maxsize=ADDRESSES_KEPT_MAX)
-def _address(header: str, name: str, address: str) -> Any:
-    """
-    Return a merchant's own header, parsed once: to parse it costs more than the rest of a message.
-    """
-    return SMTP.header_factory(header, str(Address(display_name=name, addr_spec=address)))
+    draft = Draft(
+        outbox_id=owed.outbox_id,
+        at=now,
+        sender=sender,
+        sender_name=shown.business,
+        recipient=owed.recipient,
+        answers_to=shown.business_email,
+        subject=subject(shown, for_merchant=for_merchant),
+        text=as_text(shown, for_merchant=for_merchant),
+        html=as_html(shown, for_merchant=for_merchant),
+    )
+    return written(draft)
 
 
 def subject(shown: Receipt, *, for_merchant: bool) -> str:

@@ -5,11 +5,8 @@ Goes the receipts' way: one row in the outbox, written with what causes it.
 """
 
 from datetime import datetime
-from email.headerregistry import Address
-from email.message import EmailMessage
-from email.policy import SMTP
-from email.utils import format_datetime
 
+from counterfoil.receipts.letter import Draft, Letter, written
 from counterfoil.store.outbox import OwedMail
 
 ENDPOINT_DISABLED = """\
@@ -26,16 +23,20 @@ Messages that it is still owed are then sent.
 """
 
 
-def endpoint_disabled(owed: OwedMail, sender: str, now: datetime, *, test: bool) -> EmailMessage:
+def endpoint_disabled(owed: OwedMail, sender: str, now: datetime, *, test: bool) -> Letter:
     """
     Return the e-mail that tells a merchant that a webhook endpoint was disabled.
+
+    Raises:
+        ValueError, MessageError: An address is none.
     """
-    message = EmailMessage(policy=SMTP)
-    message["Message-ID"] = f"<{owed.outbox_id.hex}@{sender.rpartition('@')[2]}>"
-    message["Date"] = format_datetime(now)
-    message["From"] = Address(display_name="Payments", addr_spec=sender)
-    message["To"] = Address(addr_spec=owed.recipient)
-    message["Subject"] = f"{'[Test] ' if test else ''}A webhook endpoint was disabled"
-    message["Auto-Submitted"] = "auto-generated"
-    message.set_content(ENDPOINT_DISABLED.format(url=owed.facts["endpoint_url"]))
-    return message
+    draft = Draft(
+        outbox_id=owed.outbox_id,
+        at=now,
+        sender=sender,
+        sender_name="Payments",
+        recipient=owed.recipient,
+        subject=f"{'[Test] ' if test else ''}A webhook endpoint was disabled",
+        text=ENDPOINT_DISABLED.format(url=owed.facts["endpoint_url"]),
+    )
+    return written(draft)

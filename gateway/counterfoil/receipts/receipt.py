@@ -12,7 +12,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template, select_autoescape
 
 from counterfoil.money import currency, decimal_text
 
@@ -115,15 +115,16 @@ def as_html(shown: Receipt, *, for_merchant: bool) -> str:
 
 
 def _render(template: str, shown: Receipt, for_merchant: bool) -> str:
-    return _templates().get_template(template).render(receipt=shown, for_merchant=for_merchant)
+    return _template(template).render(receipt=shown, for_merchant=for_merchant)
 
 
 @cache
-def _templates() -> Environment:
-    return Environment(
+def _template(name: str) -> Template:
+    templates = Environment(
         loader=PackageLoader("counterfoil.receipts"),
         autoescape=select_autoescape(["html"]),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    return templates.get_template(name)

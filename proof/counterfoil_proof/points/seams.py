@@ -224,9 +224,9 @@ def _posted(plain: Any) -> Any:
 
 
 def _delivered(plain: Any) -> Any:
-    async def deliver(message: Any) -> None:
+    async def deliver(letter: Any) -> None:
         with around("mail send"):
-            await plain(message)
+            await plain(letter)
 
     return deliver
 

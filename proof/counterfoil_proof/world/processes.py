@@ -6,7 +6,6 @@ Each is the product's own `app.process` on the world's clock, database, sockets 
 
 import asyncio
 from collections.abc import Callable
-from email.message import EmailMessage
 from random import Random
 from typing import Any
 
@@ -15,6 +14,7 @@ from counterfoil.api.application import application
 from counterfoil.config import Configuration
 from counterfoil.events.webhooks import Post as HookPost
 from counterfoil.events.worker import Duty, keep_at
+from counterfoil.receipts.letter import Letter
 from counterfoil.store.database import DatabaseAway
 from counterfoil.surroundings import Surroundings
 
@@ -28,7 +28,7 @@ from counterfoil_proof.world.weather import Weather
 from counterfoil_proof.world.web import Asgi, Web
 
 GRACE_SECONDS = 10.0
-Post = Callable[[Life, EmailMessage], None]
+Post = Callable[[Life, Letter], None]
 
 
 class Machine:
@@ -220,13 +220,13 @@ class Site:
         """
         chance = self.chance.stream("mail", life)
 
-        async def deliver(message: EmailMessage) -> None:
+        async def deliver(letter: Letter) -> None:
             await asyncio.sleep(chance.uniform(*self.weather.web_span))
             life.check()
             lost = chance.random() < self.weather.mail_lost
             if lost and chance.random() < 0.5:
                 raise ConnectionRefusedError("the mail server does not listen")
-            self._post(life, message)
+            self._post(life, letter)
             if lost:
                 raise ConnectionResetError("the mail server's word was lost")
 

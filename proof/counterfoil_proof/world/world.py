@@ -8,7 +8,7 @@ import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import time as time_of_day
-from email.message import EmailMessage
+from email.parser import BytesHeaderParser
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
@@ -20,6 +20,7 @@ from counterfoil.config import Acquirer as AcquirerSettings
 from counterfoil.config import Configuration, Settlement, Timers
 from counterfoil.payments.payment import PartialApprovals
 from counterfoil.payments.policy import OFF, Policy
+from counterfoil.receipts.letter import Letter
 from counterfoil.store.batches import BatchKey, BatchStore
 from counterfoil.store.merchants import MerchantStore, NewMerchant, Terminal
 from counterfoil.store.screening import Block, ScreeningStore
@@ -326,8 +327,9 @@ class World:
             self.story.violated("no process ends by a defect", f"{life}: {fault!r}")
         self.story.tell(life, f"ends: {type(fault).__name__}")
 
-    def _post(self, life: Life, message: EmailMessage) -> None:
-        self.witness.mailed(str(message["Message-ID"]))
+    def _post(self, life: Life, letter: Letter) -> None:
+        heads = BytesHeaderParser().parsebytes(letter.content)
+        self.witness.mailed(str(heads["Message-ID"]))
         self.story.count("mails")
 
     def _machine(self, kind: str, number: int) -> Machine:
