@@ -12,6 +12,7 @@ import socket
 import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -845,6 +846,31 @@ async def test_a_callback_that_raises_does_no_harm(setup: Setup):
     await until(lambda: told)
 
     assert isinstance(await setup.request(link), Answered)
+
+
+async def test_calls_of_one_turn_are_made_in_order_and_each_in_its_own_context(setup: Setup):
+    """So a line of the log about a request bears its payment; one that raises holds up no other."""
+    told: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    link = await setup.connect(port=await setup.host.open())
+    payment: ContextVar[str] = ContextVar("payment")
+    heard: list[tuple[str, str]] = []
+
+    def hear(name: str, **_details: Any) -> None:
+        heard.append((name, payment.get()))
+        if name == "second":
+            raise ZeroDivisionError
+
+    link.on_event = hear
+    for name in ("first", "second", "third"):
+        token = payment.set(f"of the {name}")
+        link.event(name)
+        payment.reset(token)
+    assert heard == []
+    await until(lambda: len(heard) == 3)
+
+    assert heard == [(name, f"of the {name}") for name in ("first", "second", "third")]
+    assert [type(each["exception"]) for each in told] == [ZeroDivisionError]
 
 
 def certificates(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:

@@ -25,6 +25,8 @@ async def show(payment: Payment, desk: Desk) -> PaymentAnswer:
     Return *payment* as its merchant sees it; without a database, by what this process remembers:
     what was done is told all the same.
     """
+    if payment.state not in CHARGED:
+        return _shown(payment, _NOWHERE, desk)
     try:
         return (await show_all([payment], desk))[0]
     except DatabaseAway:

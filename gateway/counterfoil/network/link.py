@@ -13,6 +13,7 @@ import random
 import socket
 import ssl
 from collections.abc import Callable
+from contextvars import Context, copy_context
 from functools import partial
 from typing import Any
 
@@ -37,8 +38,8 @@ class AcquirerLink:
     """
     The gateway's link to one acquirer.
 
-    Callbacks run in later turns of the event loop, one by one; what they raise goes to the
-    loop's exception handler and does no harm here.
+    Callbacks run in a later turn of the event loop, one by one and in order; what they raise
+    goes to the loop's exception handler and does no harm here.
 
     Args:
         tls: A context from `tls.client_context`, or None for a plain connection.
@@ -93,6 +94,7 @@ class AcquirerLink:
         self._sweep_timer: asyncio.TimerHandle | None = None
         self._sweep_at = 0.0
         self._stopping = False
+        self._calls: list[tuple[Context, Callable[[], None]]] = []  # To be made in a later turn.
         self._signed_on = asyncio.Event()
         # Of our own 0800 only: payments bring theirs.
         self._stans = itertools.count()
@@ -100,7 +102,11 @@ class AcquirerLink:
     @property
     def ready(self) -> bool:
         """Whether a request would be sent now: at least one line is signed on."""
-        return not self._stopping and any(line.signed_on for line in self._lines)
+        if not self._stopping:
+            for line in self._lines:
+                if line.signed_on:
+                    return True
+        return False
 
     @property
     def outstanding(self) -> int:
@@ -363,8 +369,21 @@ class AcquirerLink:
         if late is not None and late.request_mti[1] != NETWORK_MANAGEMENT:
             self._later(self.on_late, late)
 
-    @staticmethod
-    def _later(callback: Callable[..., None] | None, *arguments: object) -> None:
-        """Call *callback*, if there is one, in a turn of its own."""
-        if callback is not None:
-            asyncio.get_running_loop().call_soon(callback, *arguments)
+    def _later(self, callback: Callable[..., None] | None, *arguments: object) -> None:
+        """Call *callback*, if there is one, in a later turn; all of one turn in the same one."""
+        if callback is None:
+            return
+        self._calls.append((copy_context(), partial(callback, *arguments)))
+        if len(self._calls) == 1:
+            asyncio.get_running_loop().call_soon(self._make_calls)
+
+    def _make_calls(self) -> None:
+        """Make the calls that were put off, each in the context of whoever put it off."""
+        calls, self._calls = self._calls, []
+        for context, call in calls:
+            try:
+                context.run(call)
+            except Exception as fault:  # noqa: BLE001 - whatever a callback raises is told, and no harm.
+                asyncio.get_running_loop().call_exception_handler(
+                    {"message": "a callback of a link failed", "exception": fault}
+                )

@@ -24,8 +24,7 @@ class HeldClock:
 
     def __init__(self, machine: Clock) -> None:
         self._machine = machine
-        self._anchor = machine.monotonic()
-        self._at = machine.now()
+        self._anchored(machine.now(), machine.monotonic())
         self._held = False
         self._off_since: float | None = None
         self.off_seconds = 0.0
@@ -34,7 +33,7 @@ class HeldClock:
         """
         Return the time in UTC, as the database would say.
         """
-        return self._at + timedelta(seconds=self._machine.monotonic() - self._anchor)
+        return datetime.fromtimestamp(self._zero + self._machine.monotonic(), UTC)
 
     def monotonic(self) -> float:
         """
@@ -53,16 +52,24 @@ class HeldClock:
         off = (database_time - ours).total_seconds()
         if not self._held:
             self._held, off = True, 0.0
-            self._at, self._anchor = database_time, at
+            self._anchored(database_time, at)
         elif abs(off) <= SKEW_SECONDS_MAX:
             self._off_since = None
-            self._at += timedelta(seconds=max(-SLEW_SECONDS_MAX, min(SLEW_SECONDS_MAX, off)))
+            step = timedelta(seconds=max(-SLEW_SECONDS_MAX, min(SLEW_SECONDS_MAX, off)))
+            self._anchored(self._at + step, self._anchor)
         else:
             self._off_since = at if self._off_since is None else self._off_since
             if at - self._off_since >= BELIEVED_AFTER_SECONDS:
-                self._at, self._anchor = database_time, at
+                self._anchored(database_time, at)
                 self._off_since, off = None, 0.0
         self.off_seconds = off
         since = self._machine.monotonic() - at
         wall = (database_time + timedelta(seconds=since) - self._machine.now()).total_seconds()
         return max(off, wall, key=abs)
+
+    def _anchored(self, at: datetime, monotonic: float) -> None:
+        """
+        Count on from *at*, which it was at *monotonic*.
+        """
+        self._at, self._anchor = at, monotonic
+        self._zero = at.timestamp() - monotonic  # The POSIX time of monotonic zero.

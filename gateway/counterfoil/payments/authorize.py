@@ -116,10 +116,7 @@ async def _take_somewhere(order: Order, begun: Begun, road: Road) -> Taken:
     wanted = Wanted(brand(number), number[:BIN_DIGITS], order.currency.code)
     passed_by: list[str] = []
     used_up: list[tuple[str, str]] = []
-    refusal = NothingWritten(
-        "the acquirer could not be reached in time; nothing was sent",
-        retry_after_seconds=RETRY_SOON_SECONDS,
-    )
+    refusal: NoTraceNumbers | None = None
     while (
         len(passed_by) < ROUTE_TRIES_MAX
         and len(used_up) < TERMINALS_USED_UP_MAX
@@ -142,7 +139,10 @@ async def _take_somewhere(order: Order, begun: Begun, road: Road) -> Taken:
         if taken.payment.state is not State.NOT_SENT:
             return taken
         passed_by.append(route.station.acquirer)
-    raise refusal
+    raise refusal or NothingWritten(
+        "the acquirer could not be reached in time; nothing was sent",
+        retry_after_seconds=RETRY_SOON_SECONDS,
+    )
 
 
 async def _take_by(route: Route, order: Order, begun: Begun, road: Road) -> Taken:

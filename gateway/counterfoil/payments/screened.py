@@ -48,6 +48,8 @@ def results_of(payment: Payment) -> list[Result]:
     Return everything that screening says about *payment*.
     """
     found: list[Result] = []
+    if not payment.screening and not payment.duplicate_of:
+        return found + _letters(payment)
     if payment.screening:
         found += msgspec.json.decode(payment.screening, type=list[Result])
     if payment.duplicate_of:
@@ -69,11 +71,20 @@ def stopped(payment: Payment) -> list[Result]:
 
 
 def _letters(payment: Payment) -> list[Result]:
-    found = []
-    address = avs(payment.avs_result, payment.card_brand)
-    code = cvv(payment.cvv_result)
-    if address is not Avs.NONE:
-        found.append(Result("avs", "accepted", AVS_WORDS[address]))
-    if code is not Cvv.NONE:
-        found.append(Result("cvv", "accepted", CVV_WORDS[code]))
-    return found if payment.kind is not Kind.CREDIT else []
+    if payment.kind is Kind.CREDIT:
+        return []
+    address, code = avs(payment.avs_result, payment.card_brand), cvv(payment.cvv_result)
+    found = (_AVS_ACCEPTED.get(address), _CVV_ACCEPTED.get(code))
+    return [each for each in found if each is not None]
+
+
+_AVS_ACCEPTED: dict[Avs, Result] = {
+    said: Result("avs", "accepted", words)
+    for said, words in AVS_WORDS.items()
+    if said is not Avs.NONE
+}
+_CVV_ACCEPTED: dict[Cvv, Result] = {
+    said: Result("cvv", "accepted", words)
+    for said, words in CVV_WORDS.items()
+    if said is not Cvv.NONE
+}

@@ -215,7 +215,7 @@ def _velocity(
 
 
 def _verification_refusals(said: Conclusion, policy: Policy, order: Order) -> list[Result]:
-    if order.kind not in TRIES:
+    if order.kind not in TRIES or not (policy.avs_refused or policy.cvv_refused):
         return []
     result: Verdict = "refused" if order.kind is Kind.VERIFICATION else "reversed"
     found = []

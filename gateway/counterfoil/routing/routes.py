@@ -144,13 +144,16 @@ class Routes:
         ready = [each for each in ready if self._paces[each.acquirer].room(now)]
         if not ready:
             raise LinkDown("more payments come at once than the acquirer is sent")
-        takes = {each.acquirer: self._breakers[each.acquirer].takes(now) for each in ready}
-        # False sorts first, and the sort keeps the order of rule and turn.
-        station = min(ready, key=lambda each: not takes[each.acquirer])
+        station = ready[0] if len(ready) == 1 else self._best(ready, now)
         ask = self._breakers[station.acquirer].chosen(now)
         self._paces[station.acquirer].take()
         link = self._links[station.acquirer]
         return Route(station, link, ask, self._acquirers[station.acquirer].hold_days)
+
+    def _best(self, ready: list[Station], now: float) -> Station:
+        takes = {each.acquirer: self._breakers[each.acquirer].takes(now) for each in ready}
+        # False sorts first, and the sort keeps the order of rule and turn.
+        return min(ready, key=lambda each: not takes[each.acquirer])
 
     def again(self, route: Route) -> Route:
         """

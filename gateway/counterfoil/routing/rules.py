@@ -32,6 +32,8 @@ def acquirers_for(
     """
     Return the acquirers of the first rule that fits, or None when none does.
     """
+    if not rules:
+        return None
     merchant = ids.written(ids.MERCHANT, merchant_id)
     for rule in rules:
         if _fits(rule, merchant, wanted):

@@ -643,11 +643,7 @@ def _payment(row: asyncpg.Record | None) -> Payment | None:
 
 
 def _named(row: asyncpg.Record) -> Payment:
-    values = {name: row[name] for name in _COLUMNS}
-    values["kind"] = Kind(values["kind"])
-    values["state"] = State(values["state"])
-    return Payment(**values)
+    return msgspec.convert(dict(row.items()), Payment)
 
 
-_COLUMNS = Payment.__struct_fields__
 _OF_MOVEMENT = Movement.__struct_fields__

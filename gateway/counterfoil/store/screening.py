@@ -223,9 +223,9 @@ def known_of(row: Any) -> Known:
         same_month=row["same_month"],
         same_day=row["same_day"],
         never_again=row["never_again"],
-        card=_counted(row, "card"),
-        email=_counted(row, "email"),
-        address=_counted(row, "address"),
+        card=_counted(row["card_tries"], row["card_minor"]),
+        email=_counted(row["email_tries"], row["email_minor"]),
+        address=_counted(row["address_tries"], row["address_minor"]),
         card_declines=row["card_declines"],
         email_declines=row["email_declines"],
         address_declines=row["address_declines"],
@@ -233,5 +233,10 @@ def known_of(row: Any) -> Known:
     )
 
 
-def _counted(row: Any, name: str) -> Counted:
-    return Counted(max(int(row[f"{name}_tries"] or 0), 0), max(int(row[f"{name}_minor"] or 0), 0))
+def _counted(tries: Any, minor: Any) -> Counted:
+    if not tries and not minor:
+        return _NOTHING
+    return Counted(max(int(tries or 0), 0), max(int(minor or 0), 0))
+
+
+_NOTHING = Counted(0, 0)
