@@ -31,7 +31,8 @@ ORDER BY a.next_try_at LIMIT $2;
 UPDATE advices AS a
 SET lease_owner = $3, lease_until = $4
 FROM payments AS p JOIN vault_cards AS v ON v.merchant_id = p.merchant_id AND v.token = p.card_token
-WHERE a.merchant_id = $1 AND a.advice_id = ANY($2::uuid[]) AND a.state = 'owed'
+WHERE a.merchant_id = $1 AND a.advice_id = ANY($2::uuid[])
+  AND a.state = (SELECT 'owed')
   AND (a.lease_until IS NULL OR a.lease_until <= $5 OR a.lease_owner = $3 OR EXISTS (
     SELECT 1 FROM processes AS ended
     WHERE ended.process_id = a.lease_owner AND ended.lease_until <= $5))
@@ -102,7 +103,8 @@ SELECT merchant_id, payment_id FROM advice;
 -- Nothing came back, or a refusal that is no end: try again later.
 UPDATE advices SET next_try_at = $4, lease_until = NULL, lease_owner = NULL, response_code = $5,
     denials = denials + CASE WHEN $5 = '25' THEN 1 ELSE 0 END
-WHERE merchant_id = $1 AND advice_id = $2 AND lease_owner = $3 AND state = 'owed'
+WHERE merchant_id = $1 AND advice_id = $2 AND lease_owner = $3
+  AND state = (SELECT 'owed')
 RETURNING attempts;
 
 -- name: advice_answered
@@ -259,7 +261,7 @@ WITH input AS MATERIALIZED (
         $18::uuid AS release_id
 ), asked AS MATERIALIZED (
     SELECT a.* FROM advices AS a JOIN input AS i USING (merchant_id, advice_id)
-    WHERE a.state = 'owed' AND a.lease_owner = i.lease_owner
+    WHERE a.state = (SELECT 'owed') AND a.lease_owner = i.lease_owner
       AND a.kind IN ('reversal', 'void', 'release')
 ), before AS MATERIALIZED (
     SELECT p.* FROM payments AS p JOIN asked USING (merchant_id, payment_id)
@@ -294,7 +296,8 @@ WITH input AS MATERIALIZED (
     UPDATE advices AS a
     SET state = 'refused', response_code = i.response_code, lease_until = NULL, lease_owner = NULL
     FROM input AS i, open_batch, back
-    WHERE a.merchant_id = i.merchant_id AND a.advice_id = i.advice_id AND a.state = 'owed'
+    WHERE a.merchant_id = i.merchant_id AND a.advice_id = i.advice_id
+      AND a.state = (SELECT 'owed')
       AND a.lease_owner = i.lease_owner AND a.kind IN ('reversal', 'void', 'release')
     RETURNING a.*
 ), moved AS (
@@ -420,7 +423,8 @@ WITH input AS MATERIALIZED (
     UPDATE advices AS a
     SET state = 'refused', response_code = i.response_code, lease_until = NULL, lease_owner = NULL
     FROM input AS i
-    WHERE a.merchant_id = i.merchant_id AND a.advice_id = i.advice_id AND a.state = 'owed'
+    WHERE a.merchant_id = i.merchant_id AND a.advice_id = i.advice_id
+      AND a.state = (SELECT 'owed')
       AND a.lease_owner = i.lease_owner AND a.kind IN ('reversal', 'void')
     RETURNING a.*
 ), before AS MATERIALIZED (
@@ -487,7 +491,8 @@ WITH target AS MATERIALIZED (
     SELECT a.merchant_id, a.advice_id, a.movement_id, p.payment_id, p.acquirer, p.terminal_id,
         p.currency
     FROM advices AS a JOIN payments AS p USING (merchant_id, payment_id)
-    WHERE a.merchant_id = $1 AND a.advice_id = $2 AND a.lease_owner = $3 AND a.state = 'owed'
+    WHERE a.merchant_id = $1 AND a.advice_id = $2 AND a.lease_owner = $3
+  AND a.state = (SELECT 'owed')
       AND a.kind IN ('capture', 'refund')
 ), open_batch AS MATERIALIZED (
     SELECT b.batch_number FROM batches AS b
@@ -516,7 +521,8 @@ UPDATE advices AS a
 SET batch_number = m.batch_number, business_day = NULL, stan = NULL, transmitted_at = NULL,
     attempts = 0, next_try_at = $4, lease_owner = NULL, lease_until = NULL
 FROM moved AS m
-WHERE a.merchant_id = $1 AND a.advice_id = $2 AND a.lease_owner = $3 AND a.state = 'owed'
+WHERE a.merchant_id = $1 AND a.advice_id = $2 AND a.lease_owner = $3
+  AND a.state = (SELECT 'owed')
 RETURNING a.advice_id;
 
 -- name: owed_advices

@@ -26,7 +26,7 @@ WITH input AS MATERIALIZED (
 ), held AS MATERIALIZED (
     SELECT p.*, p.authorized_minor - p.captured_minor - p.released_minor AS held_minor
     FROM payments AS p JOIN input AS i USING (merchant_id, payment_id)
-    WHERE p.kind = 'authorization' AND p.state IN ('authorized', 'captured')
+    WHERE p.kind = (SELECT 'authorization') AND p.state IN ('authorized', 'captured')
       AND p.hold_until > i.at
     FOR NO KEY UPDATE OF p
 ), target AS MATERIALIZED (
@@ -431,7 +431,7 @@ WITH input AS MATERIALIZED (
     SELECT p.*, p.authorized_minor - p.captured_minor - p.released_minor AS held_minor
     FROM payments AS p JOIN input AS i USING (merchant_id, payment_id)
     WHERE p.state IN ('authorized', 'captured') AND p.hold_until <= i.at
-      AND p.captured_minor + p.released_minor < p.authorized_minor
+      AND p.authorized_minor - p.captured_minor - p.released_minor > 0
       AND NOT EXISTS (
         SELECT 1 FROM advices AS o
         WHERE o.merchant_id = p.merchant_id AND o.payment_id = p.payment_id

@@ -17,7 +17,7 @@ LEFT JOIN payments AS p
     ON p.merchant_id = about.merchant_id AND p.payment_id = about.payment_id
 LEFT JOIN webhook_endpoints AS e
     ON e.merchant_id = about.merchant_id AND e.endpoint_id = about.endpoint_id
-WHERE o.merchant_id = $1 AND o.outbox_id = ANY($2::uuid[]) AND o.state = 'owed'
+WHERE o.merchant_id = $1 AND o.outbox_id = ANY($2::uuid[]) AND o.state = (SELECT 'owed')
   AND (o.lease_until IS NULL OR o.lease_until <= $5 OR o.lease_owner = $3 OR EXISTS (
     SELECT 1 FROM processes AS ended
     WHERE ended.process_id = o.lease_owner AND ended.lease_until <= $5))
@@ -34,14 +34,15 @@ SET state = 'sent', sent_at = i.at, lease_until = NULL, last_error = NULL
 FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::timestamptz[])
     AS i (merchant_id, outbox_id, lease_owner, at)
 WHERE o.merchant_id = i.merchant_id AND o.outbox_id = i.outbox_id
-  AND o.lease_owner = i.lease_owner AND o.state = 'owed'
+  AND o.lease_owner = i.lease_owner AND o.state = (SELECT 'owed')
 RETURNING o.merchant_id, o.outbox_id AS payment_id;
 
 -- name: mail_failed
 -- It did not: try again later, or give up and say so.
 UPDATE outbox
 SET state = $4, next_try_at = $5, last_error = $6, lease_until = NULL
-WHERE merchant_id = $1 AND outbox_id = $2 AND lease_owner = $3 AND state = 'owed'
+WHERE merchant_id = $1 AND outbox_id = $2 AND lease_owner = $3
+  AND state = (SELECT 'owed')
 RETURNING outbox_id;
 
 -- name: owed_mail

@@ -214,7 +214,8 @@ WITH input AS MATERIALIZED (
         transmitted_at = i.transmitted_at, local_time = i.local_time, updated_at = i.at
     FROM input AS i
     WHERE p.merchant_id = i.merchant_id AND p.payment_id = i.payment_id
-      AND p.state = 'processing' AND p.acquirer = i.acquirer AND p.terminal_id = i.terminal_id
+      AND p.state = (SELECT 'processing') AND p.acquirer = i.acquirer
+      AND p.terminal_id = i.terminal_id
       AND p.business_day = i.from_day AND p.stan = i.from_stan
       AND EXISTS (
         SELECT 1 FROM open_batch AS b
@@ -274,7 +275,8 @@ WITH input AS MATERIALIZED (
         screening = COALESCE(i.screening, p.screening), hold_until = i.hold_until,
         updated_at = i.at
     FROM input AS i
-    WHERE p.merchant_id = i.merchant_id AND p.payment_id = i.payment_id AND p.state = 'processing'
+    WHERE p.merchant_id = i.merchant_id AND p.payment_id = i.payment_id
+      AND p.state = (SELECT 'processing')
       AND p.stan = i.stan AND p.transmitted_at = i.transmitted_at
     RETURNING p.*
 ), marked AS (
@@ -348,7 +350,7 @@ WITH input AS MATERIALIZED (
         acknowledged_on_session = (p.session_id = i.session_id), updated_at = i.at
     FROM input AS i
     WHERE p.merchant_id = i.merchant_id AND p.payment_id = i.payment_id
-      AND p.state = 'approved' AND i.at < p.acknowledge_by
+      AND p.state = (SELECT 'approved') AND i.at < p.acknowledge_by
     RETURNING p.*
 ), history AS (
     INSERT INTO payment_events
@@ -437,7 +439,7 @@ WITH input AS MATERIALIZED (
 ), target AS MATERIALIZED (
     SELECT p.merchant_id, p.payment_id FROM payments AS p
     JOIN input AS i USING (merchant_id, payment_id)
-    WHERE p.state = 'approved'
+    WHERE p.state = (SELECT 'approved')
     FOR NO KEY UPDATE OF p
 ), claimed AS (
     INSERT INTO idempotency_keys
@@ -450,7 +452,8 @@ WITH input AS MATERIALIZED (
     UPDATE payments AS p
     SET state = 'reversing', version = p.version + 1, changed_by = i.event_id, updated_at = i.at
     FROM input AS i JOIN claimed USING (merchant_id, payment_id)
-    WHERE p.merchant_id = i.merchant_id AND p.payment_id = i.payment_id AND p.state = 'approved'
+    WHERE p.merchant_id = i.merchant_id AND p.payment_id = i.payment_id
+      AND p.state = (SELECT 'approved')
     RETURNING p.*
 ), history AS (
     INSERT INTO payment_events
