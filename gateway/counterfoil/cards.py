@@ -91,8 +91,11 @@ def expired(month: int, year: int, now: datetime) -> bool:
     """
     Return whether the card's last day, the end of *month*, has passed everywhere on Earth.
     """
+    today = now.astimezone(UTC).date()
+    if (year, month) > (today.year, today.month):
+        return False
     last_day = date(year, month, calendar.monthrange(year, month)[1])
-    return (now.astimezone(UTC).date() - last_day).days > 1
+    return (today - last_day).days > 1
 
 
 # What each digit (its byte) counts, and what it counts when it is doubled.

@@ -25,12 +25,15 @@ EVENT = "evt"
 ENDPOINT = "whe"
 DELIVERY = "whd"
 
+SEVERAL_MAX = 256  # Identifiers at once.
+
 _set_number = UUID.__dict__["int"].__set__
 _set_safety = UUID.__dict__["is_safe"].__set__
+_UNKNOWN = SafeUUID.unknown
 _HEX = re.compile(r"[0-9a-f]{32}")
 _VERSION_7 = 7 << 76 | 2 << 62  # With the variant of RFC 9562.
 _RANDOM_BITS = (1 << 62) - 1
-_TAILS = struct.Struct(">256Q")  # Randomness of so many is fetched together: a call costs more.
+_TAILS = struct.Struct(f">{SEVERAL_MAX}Q")  # Their randomness: a call costs more than they do.
 
 
 class UnreadableId(ValueError):
@@ -54,22 +57,28 @@ class Ids:
         """
         Return the next identifier: 48 bits of milliseconds, a rising 12-bit count, 62 random bits.
         """
-        return self._next(int(self._clock.now().timestamp() * 1000))
+        return self.several(1)[0]
 
     def several(self, count: int) -> list[UUID]:
         """
         Return the next *count* identifiers, as of one look at the clock.
         """
+        assert 1 <= count <= SEVERAL_MAX
         milliseconds = int(self._clock.now().timestamp() * 1000)
-        return [self._next(milliseconds) for _ in range(count)]
-
-    def _next(self, milliseconds: int) -> UUID:
-        stamp = max(milliseconds << 12, self._last + 1)
-        self._last = stamp
-        if not self._tails:
-            self._tails = list(_TAILS.unpack(self._random(_TAILS.size)))
-        tail = self._tails.pop() & _RANDOM_BITS
-        return uuid_of((stamp >> 12) << 80 | (stamp & 0xFFF) << 64 | _VERSION_7 | tail)
+        first = max(milliseconds << 12, self._last + 1)
+        self._last = first + count - 1
+        if len(self._tails) < count:
+            self._tails += _TAILS.unpack(self._random(_TAILS.size))
+        tails = self._tails
+        return [
+            uuid_of(
+                (stamp >> 12) << 80
+                | (stamp & 0xFFF) << 64
+                | _VERSION_7
+                | tails.pop() & _RANDOM_BITS
+            )
+            for stamp in range(first, first + count)
+        ]
 
 
 def uuid_of(number: int) -> UUID:
@@ -80,7 +89,7 @@ def uuid_of(number: int) -> UUID:
     """
     made = object.__new__(UUID)
     _set_number(made, number)
-    _set_safety(made, SafeUUID.unknown)
+    _set_safety(made, _UNKNOWN)
     return made
 
 

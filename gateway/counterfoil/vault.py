@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.keywrap import (
 )
 
 from counterfoil.cards import Card
+from counterfoil.ids import uuid_of
 
 TOKEN_BYTES = 16
 NONCE_BYTES = 12
@@ -126,7 +127,7 @@ class Vault:
             key.key_id: AESGCM(opened[key.key_id]) for key in keys if key.purpose == "webhook"
         }
         self._secret_key_id = active["webhook"]
-        self._fingerprint_key = opened[active["fingerprint"]]
+        self._keyed = hmac.new(opened[active["fingerprint"]], digestmod=hashlib.sha256)
         self.confirmation_key = opened[active["confirmation"]]
 
     def seal(self, card: Card, merchant_id: UUID, fingerprint: bytes | None = None) -> Sealed:
@@ -134,7 +135,8 @@ class Vault:
         Seal *card* under a new random token; its *fingerprint* is made here unless it is known.
         """
         chance = os.urandom(TOKEN_BYTES + NONCE_BYTES)
-        token, nonce = UUID(bytes=chance[:TOKEN_BYTES]), chance[TOKEN_BYTES:]
+        token = uuid_of(int.from_bytes(chance[:TOKEN_BYTES], "big"))
+        nonce = chance[TOKEN_BYTES:]
         clear = f"{card.number}={card.expiry_year % 100:02d}{card.expiry_month:02d}".encode()
         ciphertext = self._ciphers[self._card_key_id].encrypt(
             nonce, clear, _bound_to(merchant_id, token, self._card_key_id)
@@ -224,8 +226,9 @@ class Vault:
         """
         Return HMAC-SHA-256 of *content*, bound to what it is for and whose it is.
         """
-        message = b"\0".join((domain, merchant_id.bytes, content))
-        return hmac.digest(self._fingerprint_key, message, hashlib.sha256)
+        keyed = self._keyed.copy()  # Half the work, that on the key, is done once.
+        keyed.update(b"\0".join((domain, merchant_id.bytes, content)))
+        return keyed.digest()
 
 
 def _bound_to(merchant_id: UUID, token: UUID, key_id: str, form: bytes = _FORMAT) -> bytes:

@@ -84,6 +84,16 @@ def test_several_ids_are_made_as_one_after_the_other_of_one_moment() -> None:
     assert {each.int >> 80 for each in found} == {round(NOON.timestamp() * 1000)}
 
 
+@given(st.lists(st.integers(1, ids.SEVERAL_MAX), min_size=1, max_size=20))
+def test_any_number_of_several_have_chance_of_their_own(counts: list[int]) -> None:
+    """However the portions of randomness fall."""
+    made = Ids(SteppingClock(NOON))
+
+    found = [each.int & ((1 << 62) - 1) for count in counts for each in made.several(count)]
+
+    assert len(set(found)) == len(found) == sum(counts)
+
+
 @given(st.integers(0, 2**128 - 1))
 def test_a_uuid_made_the_short_way_is_one_like_any_other(number: int) -> None:
     """Equal, of one hash, copied, written and read as the library's own."""

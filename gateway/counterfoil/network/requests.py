@@ -5,6 +5,7 @@ Values that are the same in every message of one terminal stand in `Station`. Wh
 field is mandatory where: the dialect's own table; here is only what goes into it.
 """
 
+import functools
 from datetime import UTC, date, datetime
 
 import msgspec
@@ -101,8 +102,12 @@ def retrieval_reference(stan: int, at: datetime) -> str:
     Return an RRN: last digit of the year, day of the year, hour (all UTC), STAN.
     """
     at = at.astimezone(UTC)
-    day = at.toordinal() - date(at.year, 1, 1).toordinal() + 1
-    return f"{at.year % 10}{day:03d}{at.hour:02d}{stan:06d}"
+    return f"{_year_and_day(at.year, at.toordinal())}{_TWO_DIGITS[at.hour]}{stan:06d}"
+
+
+@functools.lru_cache(maxsize=8)
+def _year_and_day(year: int, ordinal: int) -> str:
+    return f"{year % 10}{ordinal - date(year, 1, 1).toordinal() + 1:03d}"
 
 
 def month_to_second(moment: datetime) -> str:

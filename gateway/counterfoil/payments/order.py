@@ -72,6 +72,16 @@ def message(order: Order, station: Station, trace: Trace, batch_number: int) -> 
     """
     place = (station, trace, order.card)
     match order.kind:
+        case Kind.SALE | Kind.AUTHORIZATION:
+            return requests.request(
+                *place,
+                amount_minor=order.amount_minor,
+                currency=order.currency,
+                batch_number=batch_number,
+                order=order.order_number,
+                postal_code=order.postal_code,
+                street=order.street,
+            )
         case Kind.VERIFICATION:
             return requests.verification(
                 *place,
@@ -98,14 +108,4 @@ def message(order: Order, station: Station, trace: Trace, batch_number: int) -> 
                 currency=order.currency,
                 batch_number=batch_number,
                 order=order.order_number,
-            )
-        case Kind.SALE | Kind.AUTHORIZATION:
-            return requests.request(
-                *place,
-                amount_minor=order.amount_minor,
-                currency=order.currency,
-                batch_number=batch_number,
-                order=order.order_number,
-                postal_code=order.postal_code,
-                street=order.street,
             )
