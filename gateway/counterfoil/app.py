@@ -2,12 +2,12 @@
 Puts the parts together: the only module that knows all others.
 
 A *gateway* process takes payments over HTTPS; a *worker* process does what nobody
-waits for: the sweep, the advices, the e-mails. Both stand on the same road.
+waits for: the sweep, the advices, the files. Both stand on the same road, and on the ground
+that a mailer (`mailing.py`) has too.
 """
 
 import asyncio
 import contextlib
-import os
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
-import msgspec
 import structlog
 
 from counterfoil.api import serving
@@ -35,25 +34,25 @@ from counterfoil.events.posting import CheckedNetwork, Poster, tls_context
 from counterfoil.events.webhooks import KEPT, Sender
 from counterfoil.events.worker import Duty
 from counterfoil.gateways import ALONE, Place
+from counterfoil.ground import Lookout, ground, held, leased, watched
+from counterfoil.ground import open_database as open_database
 from counterfoil.ids import Ids
 from counterfoil.keyfile import load_key, make_key
 from counterfoil.ledger.chain import Sealer
 from counterfoil.ledger.head_file import HeadFile
 from counterfoil.ledger.heads import by_key_id
 from counterfoil.ledger.signer import Signer
+from counterfoil.mailing import mail_duty
 from counterfoil.measures import Measures
 from counterfoil.network.link import AcquirerLink, LinkSettings
 from counterfoil.network.tls import client_context
 from counterfoil.outside import metrics, monitors, readiness
 from counterfoil.outside.alarms import OwedAlarm
-from counterfoil.outside.doors import Doors
-from counterfoil.outside.held_clock import HeldClock
-from counterfoil.outside.watch import Seen, Watch
+from counterfoil.outside.watch import Watch
 from counterfoil.payments.advices import Forwarder
 from counterfoil.payments.late_answers import LateAnswers
 from counterfoil.payments.recovery import sweep
 from counterfoil.payments.road import Road
-from counterfoil.receipts.mail import Mailer
 from counterfoil.routing.routes import Routes
 from counterfoil.settlement import schedule
 from counterfoil.settlement.close import Closer
@@ -63,13 +62,12 @@ from counterfoil.settlement.missing_reports import ask_for_reports
 from counterfoil.store.advices import AdviceStore
 from counterfoil.store.batches import BatchStore
 from counterfoil.store.chain import ChainStore
-from counterfoil.store.database import Database, DatabaseAway
+from counterfoil.store.database import Database
 from counterfoil.store.deposits import DepositStore
-from counterfoil.store.embedded import EmbeddedPostgres
 from counterfoil.store.feed import FeedStore
 from counterfoil.store.heads import HeadStore
 from counterfoil.store.merchants import KeyCache, MerchantStore
-from counterfoil.store.migrate import MigrationRefused, migrate, pending
+from counterfoil.store.migrate import migrate
 from counterfoil.store.numbers import ConfirmationLeases, OpenBatches, StanLeases
 from counterfoil.store.outbox import OutboxStore
 from counterfoil.store.payments import PaymentStore
@@ -82,9 +80,6 @@ from counterfoil.surroundings import THE_MACHINE, Surroundings
 from counterfoil.tls import Identity
 from counterfoil.vault import PURPOSES, Vault, WrappedKey, new_data_key
 
-DATABASE_AWAITED_SECONDS = 45.0  # Less than a supervisor gives a program to get ready.
-DATABASE_AGAIN_SECONDS = 1.0
-LEASES_RENEWED_PER_LIFE = 4
 LATE_ANSWERS_SECONDS_MAX = 3.0  # At the end of a process, for a database that answers.
 IDLE_SECONDS = 0.1
 CUTOFF_SECONDS = 5.0
@@ -119,6 +114,7 @@ class Process:
         around: Surroundings,
         watch: Watch,
         measures: Measures,
+        lookout: Lookout,
         name: str,
     ) -> None:
         self.name = name
@@ -132,11 +128,7 @@ class Process:
         self.clock = road.clock
         self.watch = watch
         self.measures = measures
-        advices = AdviceStore(database, lease.process_id, road.clock)
-        self._seen: Seen | None = None
-        self._seen_at = 0.0
-        self._asking = asyncio.Lock()
-        self._standing = readiness.Standing(lease, advices, road.clock)
+        self._lookout = lookout
 
     async def readiness(self) -> Readiness:
         """
@@ -145,16 +137,14 @@ class Process:
         Links are told as they are; database and disk as they were at most LOOK_SECONDS ago:
         however many ask, the database is asked once.
         """
-        seen = await self._look()
+        seen = await self._lookout.look()
         checks = readiness.checks(seen, self.configuration, self.links)
         notes: dict[str, Any] = {
             "process": self.name,
             "acquirers": self.road.routes.health(),
             "steps": self.road.store.depths(),
         }
-        if seen.database:
-            with contextlib.suppress(DatabaseAway):  # It has gone since we looked.
-                notes |= await self._standing.notes()
+        notes |= await self._lookout.notes(seen)
         return Readiness(all(each == "ok" for each in checks.values()), checks, notes)
 
     async def standing(self, under_way: int) -> metrics.Standing:
@@ -167,71 +157,6 @@ class Process:
         )
         standing.one("requests_under_way", under_way)
         return standing
-
-    async def _look(self) -> Seen:
-        async with self._asking:
-            now = self.clock.monotonic()
-            if self._seen is None or now - self._seen_at >= readiness.LOOK_SECONDS:
-                self._seen, self._seen_at = await self.watch.look(), self.clock.monotonic()
-            return self._seen
-
-
-@asynccontextmanager
-async def open_database(configuration: Configuration) -> AsyncIterator[Database]:
-    """
-    Lend the installation's database: the configured one, else the embedded one.
-
-    Raises:
-        DatabaseAway: Nobody answers there.
-    """
-    size = configuration.database.connections_max
-    if configuration.database.url:
-        database = await Database.open(dsn=configuration.database.url, size_max=size)
-    else:
-        embedded = EmbeddedPostgres(configuration.folder / "postgres")
-        if not embedded.is_running():
-            raise DatabaseAway(_not_running(configuration))
-        database = await Database.open(**embedded.dsn_parameters(), size_max=size)
-    try:
-        yield database
-    finally:
-        await database.close()
-
-
-def _not_running(configuration: Configuration) -> str:
-    """
-    Return what to do, and where the database was looked for: another may run all the same.
-    """
-    named = os.environ.get("COUNTERFOIL_CONFIG") or "not set"
-    return (
-        "the embedded database is not running: start everything with `counterfoil up`, or only it "
-        "with `counterfoil database`, or set DATABASE_URL. It was looked for in the state folder "
-        f"{configuration.folder} (COUNTERFOIL_CONFIG: {named}): "
-        "if it runs elsewhere, name that configuration with --config FILE"
-    )
-
-
-@asynccontextmanager
-async def _awaited_database(configuration: Configuration) -> AsyncIterator[Database]:
-    """
-    Lend the database, once it is there: after a crash it recovers first, and that takes its time.
-
-    Raises:
-        DatabaseAway: Not within DATABASE_AWAITED_SECONDS; at once if there never was one.
-    """
-    known = configuration.database.url or (configuration.folder / "postgres").exists()
-    until = asyncio.get_running_loop().time() + (DATABASE_AWAITED_SECONDS if known else 0.0)
-    async with AsyncExitStack() as stack:
-        while True:
-            try:
-                database = await stack.enter_async_context(open_database(configuration))
-                break
-            except DatabaseAway as error:
-                if asyncio.get_running_loop().time() >= until:
-                    raise
-                log.warning("database_awaited", reason=str(error))
-                await asyncio.sleep(DATABASE_AGAIN_SECONDS)
-        yield database
 
 
 async def prepare_database(database: Database, configuration: Configuration) -> list[str]:
@@ -309,29 +234,11 @@ async def process(
     Raises:
         DatabaseAway, MigrationRefused, KeyFileRefused, VaultClosed: It cannot start.
     """
-    clock = _clock(around)
-    ids = Ids(clock, around.random_bytes)
     async with AsyncExitStack() as stack:
-        if database is None:
-            database = await stack.enter_async_context(_awaited_database(configuration))
-        if missing := await pending(database):
-            raise MigrationRefused(
-                f"the database lacks {len(missing)} migration(s) of this version: "
-                "run `counterfoil migrate`"
-            )
-        await _check_mode(database, configuration)
-        watch = Watch(
-            database,
-            clock,
-            doors := Doors(),
-            configuration.folder,
-            full_percent=configuration.database.full_percent,
-        )
-        if isinstance(clock, HeldClock):
-            await watch.look()  # Before the first deadline is set by it.
+        below = await stack.enter_async_context(ground(configuration, around, database))
+        database, clock, ids, lease = below.database, below.clock, below.ids, below.lease
         vault = await open_vault(database, configuration)
-        watch.mind_keys(partial(_learn_keys, vault, database, configuration))
-        lease = ProcessStore(database, ids.new())
+        below.watch.mind_keys(partial(_learn_keys, vault, database, configuration))
         merchants = MerchantStore(database, clock)
         measures = Measures()
         store = PaymentStore(database, clock, measures=measures)
@@ -369,10 +276,10 @@ async def process(
             clock=clock,
             timers=configuration.timers,
             process_id=lease.process_id,
-            doors=doors,
+            doors=below.doors,
             measures=measures,
         )
-        await stack.enter_async_context(_lease(lease, kind, configuration, clock))
+        await stack.enter_async_context(leased(below, kind))
         for name, link in links.items():
             stack.push_async_callback(_seen_to, name, answers[name])
             await link.start()
@@ -385,66 +292,11 @@ async def process(
             links=links,
             lease=lease,
             around=around,
-            watch=watch,
+            watch=below.watch,
             measures=measures,
+            lookout=Lookout(below),
             name=known_as or kind,
         )
-
-
-def _clock(around: Surroundings) -> Clock:
-    """
-    Return the clock of a process: the machine's is held to the database's, another one is not.
-    """
-    machine = around.clock
-    return HeldClock(machine) if isinstance(machine, SystemClock) else machine
-
-
-async def _check_mode(database: Database, configuration: Configuration) -> None:
-    row = await database.row("installation")
-    if row is None or row["mode"] != configuration.mode:
-        raise MigrationRefused(
-            f"this database does not hold {configuration.mode} data: correct `mode`, or point at "
-            "another database"
-        )
-
-
-@asynccontextmanager
-async def _lease(
-    lease: ProcessStore, kind: str, configuration: Configuration, clock: Clock
-) -> AsyncIterator[None]:
-    """
-    Hold this process's lease, renewed in the background, ended in good order.
-    """
-    seconds = configuration.timers.lease_seconds
-    await lease.register(kind, clock.now(), clock.now() + timedelta(seconds=seconds))
-    renewing = asyncio.create_task(_renew(lease, kind, seconds, clock))
-    try:
-        yield
-    finally:
-        renewing.cancel()
-        try:
-            await lease.end(clock.now())
-        except DatabaseAway:
-            log.warning("lease_not_ended")
-
-
-async def _renew(lease: ProcessStore, kind: str, seconds: float, clock: Clock) -> None:
-    """
-    Renew the lease for ever. A call that hangs is cut and made again long before the lease ends:
-    the sweep of another process takes back what a process without a lease has begun.
-    """
-    every = seconds / LEASES_RENEWED_PER_LIFE
-    pause = every
-    while True:
-        await asyncio.sleep(pause)
-        until = clock.now() + timedelta(seconds=seconds)
-        try:
-            if not await lease.renew(until, seconds_max=every / 2):
-                await lease.register(kind, clock.now(), until)
-            pause = every
-        except (DatabaseAway, asyncpg.PostgresError) as error:
-            pause = every / 4
-            log.warning("lease_not_renewed", reason=str(error))
 
 
 def _link(
@@ -534,7 +386,7 @@ async def _serve_on(
 ) -> None:
     lent = process(configuration, "gateway", known_as=place.name)
     async with lent as running, AsyncExitStack() as stack:
-        await stack.enter_async_context(_watched(running.watch))
+        await stack.enter_async_context(watched(running.watch))
         desk = desk_of(running)
         settings = configuration.metrics
         pages = pages_of(running, "gateway", lambda: desk.under_way)
@@ -568,20 +420,6 @@ def pages_of(running: Process, kind: str, under_way: Callable[[], int]) -> monit
         return monitors.json_page(200, Health())
 
     return {"/metrics": metrics_page, "/readyz": ready_page, "/healthz": health_page}
-
-
-@asynccontextmanager
-async def _watched(watch: Watch) -> AsyncIterator[None]:
-    """
-    Look around before anything is done, and once a second while it is done.
-    """
-    await watch.look()
-    looking = asyncio.create_task(watch.keep())
-    try:
-        yield
-    finally:
-        looking.cancel()
-        await asyncio.gather(looking, return_exceptions=True)
 
 
 def desk_of(running: Process) -> Desk:
@@ -634,7 +472,7 @@ async def run_worker(configuration: Configuration) -> None:
         settings = configuration.metrics
         pages = pages_of(running, "worker", lambda: 0)
         async with (
-            _watched(running.watch),
+            watched(running.watch),
             monitors.listening(pages, settings.host, settings.worker_port),
         ):
             aside = [statistics(running), signing(running)]
@@ -670,20 +508,13 @@ def signing(running: Process) -> Duty:
 
 def duties(running: Process) -> list[Duty]:
     """
-    Return everything that a worker does.
+    Return everything that a worker does; it sends mail only while no mailer lives.
     """
     road, timers, owner = running.road, running.road.timers, running.lease.process_id
     configuration = running.configuration
     acquirers = list(running.links)
     advices = AdviceStore(running.database, owner, running.clock)
     forwarder = Forwarder(road, advices, running.merchants, acquirers, chance=running.around.chance)
-    mailer = Mailer(
-        OutboxStore(running.database, owner, running.clock),
-        configuration.mail,
-        running.clock,
-        test=configuration.mode == "test",
-        deliver=running.around.deliver,
-    )
     batches = BatchStore(running.database, owner)
     closer = Closer(
         road, batches, running.merchants, acquirers, answer_seconds=timers.close_answer_seconds
@@ -736,7 +567,12 @@ def duties(running: Process) -> list[Duty]:
             partial(number_events, FeedStore(running.database), running.clock),
             IDLE_SECONDS,
         ),
-        Duty("mail", mailer.send_due, IDLE_SECONDS, mailer.part),
+        mail_duty(
+            OutboxStore(running.database, owner, running.clock, stands_in=True),
+            configuration,
+            running.clock,
+            running.around.deliver,
+        ),
         Duty("webhooks", sender.send_due, IDLE_SECONDS, hooks_ended),
         Duty("cutoffs", partial(schedule.keep_cutoffs, batches, road), CUTOFF_SECONDS),
         Duty("close", closer.step, IDLE_SECONDS, closer.finish),
@@ -747,18 +583,7 @@ def duties(running: Process) -> list[Duty]:
         Duty("tidy", tidied, TIDY_SECONDS),
         Duty("owed alarm", OwedAlarm(advices, running.clock).look, ALARM_SECONDS),
     ]
-    return [each if each.name in IN_QUARANTINE else _held(each, road.doors) for each in everything]
-
-
-def _held(duty: Duty, doors: Doors) -> Duty:
-    """
-    Return *duty* as one that rests while the installation is in quarantine, or may be.
-    """
-
-    async def unless_at_rest() -> int:
-        return 0 if doors.at_rest else await duty.round()
-
-    return msgspec.structs.replace(duty, round=unless_at_rest)
+    return [each if each.name in IN_QUARANTINE else held(each, road.doors) for each in everything]
 
 
 def _poster(configuration: Configuration) -> Poster:

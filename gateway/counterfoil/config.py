@@ -92,7 +92,8 @@ class Seal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class Mail(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
-    The SMTP server that takes the receipts.
+    The SMTP server that takes the receipts, and how much the mailer gives way: 0 is not at all,
+    19 is to everybody.
     """
 
     host: str = "127.0.0.1"
@@ -102,6 +103,7 @@ class Mail(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     password_file: str | None = None
     security: Literal["none", "starttls", "tls"] = "none"
     attempts_max: Annotated[int, Meta(ge=1, le=1000)] = 60
+    niceness: Annotated[int, Meta(ge=0, le=19)] = 19
 
 
 class Timers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -172,7 +174,7 @@ class Acquirer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class Worker(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
-    How much a worker gives way: what it does (e-mail, webhooks, files) nobody waits for, so on a
+    How much a worker gives way: what it does (reversals, webhooks, files) nobody waits for, so on a
     machine whose processors are all busy the gateway goes first. 0: it does not give way.
     """
 
@@ -189,6 +191,7 @@ class Metrics(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     host: str = "127.0.0.1"
     gateway_port: Port = 0
     worker_port: Port = 0
+    mailer_port: Port = 0
 
 
 class Routing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -399,11 +402,12 @@ def _check_metrics(metrics: Metrics, processes: int) -> None:
         raise ConfigurationRefused(
             f"{said}: choose a gateway_port of {PORT_MAX - processes + 1} or less"
         )
-    if first <= metrics.worker_port <= last:
-        raise ConfigurationRefused(
-            f"{said}: the worker's port {metrics.worker_port} is among them. Choose another "
-            "[metrics] worker_port"
-        )
+    for name, port in (("worker", metrics.worker_port), ("mailer", metrics.mailer_port)):
+        if first <= port <= last:
+            raise ConfigurationRefused(
+                f"{said}: the {name}'s port {port} is among them. Choose another "
+                f"[metrics] {name}_port"
+            )
 
 
 def _check_link(acquirer: Acquirer) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from counterfoil import app
 from counterfoil.config import Configuration, ConfigurationRefused
 from counterfoil.gateways import ALONE, places
+from counterfoil.mailing import CONNECTIONS_MAX
 from counterfoil.store.database import Database
 from counterfoil.store.embedded import EmbeddedPostgres
 from counterfoil.supervisor import Program
@@ -27,7 +28,7 @@ def programs(
     configuration: Configuration, config_path: Path | None, *, logs: Path
 ) -> list[Program]:
     """
-    Return database (if it is the embedded one), gateways and worker, in starting order.
+    Return database (if it is the embedded one), gateways, worker and mailer, in starting order.
 
     The database counts as ready when it is migrated, so the others start on a ready one. Several
     gateways share the port of the *configuration*, which must be known by now.
@@ -52,16 +53,17 @@ def programs(
                 party="gateway",
             )
         )
-    started.append(
+    started += [
         Program(
-            name="worker",
-            argv=_command("worker"),
+            name=kind,
+            argv=_command(kind),
             env=environment,
-            log_path=logs / "worker.log",
+            log_path=logs / f"{kind}.log",
             stop_seconds=WORKER_STOP_SECONDS,
             after=after,
         )
-    )
+        for kind in ("worker", "mailer")
+    ]
     return started
 
 
@@ -92,18 +94,18 @@ async def check_connections(database: Database, configuration: Configuration) ->
     Refuse more gateway processes than the database has connections for.
 
     Raises:
-        ConfigurationRefused: It allows fewer than they and a worker may take.
+        ConfigurationRefused: It allows fewer than they, a worker and a mailer may take.
     """
     processes, each = configuration.api.processes, configuration.database.connections_max
     row = await database.row("connections_allowed")
     assert row is not None
-    wanted = (processes + 1) * each
+    wanted = (processes + 1) * each + min(each, CONNECTIONS_MAX)
     if processes > 1 and wanted > row["allowed"]:
         raise ConfigurationRefused(
-            f"[api] processes = {processes} and a worker may take {wanted} connections, with "
-            f"[database] connections_max = {each}, and the database allows {row['allowed']}: raise "
-            "its max_connections (the embedded one's: postgres/data/postgresql.conf in the state "
-            "folder), or lower one of the two"
+            f"[api] processes = {processes}, a worker and a mailer may take {wanted} connections, "
+            f"with [database] connections_max = {each}, and the database allows {row['allowed']}: "
+            "raise its max_connections (the embedded one's: postgres/data/postgresql.conf in the "
+            "state folder), or lower one of the two"
         )
 
 

@@ -225,23 +225,23 @@ getattr(serve, sys.argv[1])(Path(sys.argv[2]))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="prctl(2) is Linux's")
-@pytest.mark.parametrize("kind", ["serve", "worker"])
+@pytest.mark.parametrize("kind", ["serve", "worker", "mailer"])
 def test_f40_a_process_that_sees_cards_leaves_no_dump(tmp_path: Path, kind: str) -> None:
     """No core file, and nobody without root attaches to its memory (PR_GET_DUMPABLE is 0)."""
     assert begun(kind, tmp_path)[0] == "(0, 0) 0"
 
 
-@pytest.mark.parametrize(("kind", "niceness"), [("serve", 0), ("worker", 3)])
+@pytest.mark.parametrize(("kind", "niceness"), [("serve", 0), ("worker", 3), ("mailer", 7)])
 def test_a_worker_gives_way_as_it_is_told_and_a_gateway_never(
     tmp_path: Path, kind: str, niceness: int
 ) -> None:
     """On a machine that is busy the shopper at the till goes first."""
-    said = begun(kind, tmp_path, "[worker]\nniceness = 3\n")[1]
+    said = begun(kind, tmp_path, "[worker]\nniceness = 3\n[mail]\nniceness = 7\n")[1]
 
     assert int(said) == min(os.nice(0) + niceness, NICE_MAX)
 
 
-@pytest.mark.parametrize("kind", ["serve", "worker"])
+@pytest.mark.parametrize("kind", ["serve", "worker", "mailer"])
 def test_a_process_looks_for_garbage_seldom_and_not_among_what_was_loaded(
     tmp_path: Path, kind: str
 ) -> None:

@@ -18,6 +18,7 @@ import pytest
 from aiosmtpd import smtp
 from counterfoil.api.bodies import PaymentRequest
 from counterfoil.config import Mail
+from counterfoil.receipts import mail
 from counterfoil.receipts.letter import Letter
 from counterfoil.receipts.mail import (
     CLAIMED_AT_ONCE_MAX,
@@ -294,6 +295,23 @@ async def test_the_mails_of_a_round_share_connections_and_none_outlives_it(
 
     assert tried == len(post.taken) == 2 * SENT_AT_ONCE_MAX
     assert len(set(post.peers)) <= SENT_AT_ONCE_MAX
+    assert post.left == len(set(post.peers))
+
+
+async def test_while_more_is_due_the_next_round_goes_on_over_the_same_connections(
+    alone: Stage, post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A backlog is no reason for a handshake every few mails; the last round takes leave."""
+    monkeypatch.setattr(mail, "CLAIMED_AT_ONCE_MAX", 4)
+    for _ in range(5):
+        await alone.paid()
+    sender = mailer(alone, post.settings())
+
+    tried = [await sender.send_due() for _ in range(3)]
+
+    assert tried == [4, 4, 2]
+    assert len(post.taken) == 10
+    assert len(set(post.peers)) <= 4
     assert post.left == len(set(post.peers))
 
 

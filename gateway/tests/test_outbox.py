@@ -7,6 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 from counterfoil.store.outbox import OutboxStore, OwedMail
+from counterfoil.store.processes import ProcessStore
 from payment_stage import Stage
 
 LEASE = timedelta(seconds=120)
@@ -55,6 +56,38 @@ async def test_what_one_worker_holds_another_one_does_not_get(stage: Stage) -> N
 
     assert [len(first), len(second), len(third)] == [2, 0, 2]
     assert {each.attempts for each in third} == {2}
+
+
+async def test_who_stands_in_finds_nothing_due_while_a_mailer_lives(stage: Stage) -> None:
+    """A worker leaves the mail to mailers, and sends it when the last one's lease is over."""
+    await stage.paid()
+    worker = OutboxStore(stage.database, uuid4(), stage.clock, stands_in=True)
+    now = stage.clock.now()
+    mailer = ProcessStore(stage.database, uuid4())
+    await mailer.register("mailer", now, now + timedelta(seconds=10))
+
+    meanwhile = await claimed(stage, worker)
+    stage.clock.move(10)
+    afterwards = await claimed(stage, worker)
+    await mailer.end(now)  # Whose lease another test's worker would see.
+
+    assert (len(meanwhile), len(afterwards)) == (0, 2)
+
+
+async def test_a_mailer_finds_what_is_due_whoever_else_lives(stage: Stage) -> None:
+    """Another mailer or a worker beside it changes nothing: each row has a lease of its own."""
+    await stage.paid()
+    now = stage.clock.now()
+    others = [ProcessStore(stage.database, uuid4()) for _ in range(2)]
+    for kind, other in zip(("mailer", "worker"), others, strict=True):
+        await other.register(kind, now, now + timedelta(seconds=10))
+    mailers = [OutboxStore(stage.database, uuid4(), stage.clock) for _ in range(2)]
+
+    found = [await claimed(stage, each) for each in mailers]
+    for other in others:
+        await other.end(now)
+
+    assert [len(each) for each in found] == [2, 0]
 
 
 async def test_who_lost_the_lease_ticks_nothing_off(stage: Stage) -> None:

@@ -98,4 +98,5 @@ async def test_doctor_says_each_fault_with_what_to_do(
         "worker processes": "none runs: start `counterfoil up`",
     }
     assert {name: words for name, words in said.items() if words not in ill.get(name, "")} == {}
+    assert "a worker sends the e-mails" in well["mailer processes"]
     assert {"clock", "disk", "owed to acquirers", "approvals", "mail", "quarantine"} <= set(well)

@@ -6,7 +6,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
-from counterfoil import app
+from counterfoil import ground
 from counterfoil.clock import SystemClock
 from counterfoil.store.processes import ProcessStore
 from payment_stage import Stage
@@ -63,7 +63,9 @@ async def test_f22_a_renewal_that_hangs_is_cut_and_made_again(stage: Stage) -> N
     with capture_logs() as said:
         async with stage.database.acquire() as other, other.transaction():
             await other.fetch(LOCK, stage.lease.process_id)
-            renewing = asyncio.create_task(app._renew(stage.lease, "gateway", LEASE_SECONDS, clock))
+            renewing = asyncio.create_task(
+                ground.renew(stage.lease, "gateway", LEASE_SECONDS, clock)
+            )
             async with asyncio.timeout(PATIENCE_SECONDS):
                 while len([each for each in said if each["event"] == "lease_not_renewed"]) < 2:  # noqa: ASYNC110 - a log has no event.
                     await asyncio.sleep(0.02)

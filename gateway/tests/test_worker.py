@@ -131,7 +131,7 @@ def test_a_worker_that_is_told_to_stop_has_time_for_the_mail_and_the_webhook_in_
 ) -> None:
     """Cut off between the other side's yes and the note of it, both would be told twice."""
     started = programs(Configuration(state=str(tmp_path)), None, logs=tmp_path)
-    (worker_,) = [each for each in started if each.name == "worker"]
+    seconds = {each.name: each.stop_seconds for each in started}
 
-    assert worker_.stop_seconds > POST_SECONDS_MAX
-    assert worker_.stop_seconds > SEND_SECONDS_MAX
+    assert seconds["worker"] > max(POST_SECONDS_MAX, SEND_SECONDS_MAX)
+    assert seconds["mailer"] > SEND_SECONDS_MAX

@@ -36,7 +36,7 @@ KEYS = {
     "rows_per_payment",
     "audit",
 }
-PARTIES = {"load generator", "gateway", "worker", "rail", "postgres", "mailbox"}
+PARTIES = {"load generator", "gateway", "worker", "mailer", "rail", "postgres", "mailbox"}
 
 
 @pytest.mark.timeout(300)

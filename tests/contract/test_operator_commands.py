@@ -20,9 +20,21 @@ NOBODY = f"mer_{'0' * 32}"
 NO_KEY = f"key_{'0' * 32}"
 MERCHANT = ("--email", "owner@shop.example", "--city", "Portland", "--country", "US")
 COMMANDS = {
-    "": ("migrate", "merchant", "key", "doctor", "iso8583", "serve", "worker", "up", "demo"),
+    "": (
+        "migrate",
+        "merchant",
+        "key",
+        "doctor",
+        "iso8583",
+        "serve",
+        "worker",
+        "mailer",
+        "up",
+        "demo",
+    ),
     "serve": ("--config",),
     "worker": ("--config",),
+    "mailer": ("--config",),
     "up": ("--config",),
     "database": ("--config",),
     "migrate": ("--config",),

@@ -40,7 +40,7 @@ T = TypeVar("T")
 PARTS = {
     "rail": ("rail",),
     "mailbox": ("mailbox",),
-    "gateway": ("database", "gateway", "worker"),
+    "gateway": ("database", "gateway", "worker", "mailer"),
     "shop": ("shop",),
 }
 STARTED = ("rail", "mailbox", "gateway")

@@ -31,12 +31,12 @@ async def test_a_sale_is_taken_at_once_and_confirmed(merchant: Merchant) -> None
 
 
 async def test_monitors_see_what_the_payment_did(merchant: Merchant) -> None:
-    """Of the gateway its outcome, its steps and its own time; of the worker what waits."""
+    """Of the gateway its outcome, its steps and its own time; of worker and mailer what waits."""
     async with merchant.client() as client:
         await client.sale(AMOUNT, "USD", card(), order="life-monitored")
 
-    gateway, worker = merchant.sandbox.plan.metrics_urls
-    said, standing = await _page(gateway), await _page(worker)
+    gateway, worker, mailer = merchant.sandbox.plan.metrics_urls
+    said, standing, mailed = [await _page(each) for each in (gateway, worker, mailer)]
 
     assert _value(said, 'counterfoil_payments_total{kind="sale",outcome="approved"') >= 1
     for step in ("screen", "intend", "conclude", "acknowledge"):
@@ -44,6 +44,8 @@ async def test_monitors_see_what_the_payment_did(merchant: Merchant) -> None:
     assert _value(said, 'counterfoil_own_seconds_count{part="acknowledgment"') >= 1
     assert _value(said, 'counterfoil_link_up{acquirer="sandbox"') == 1
     assert _value(standing, 'counterfoil_oldest_open_batch_seconds{process="worker"') >= 0
+    assert _value(mailed, 'counterfoil_oldest_owed_mail_seconds{process="mailer"') >= 0
+    assert _value(mailed, 'counterfoil_ready{process="mailer"') == 1
 
 
 async def _page(url: str) -> dict[str, float]:

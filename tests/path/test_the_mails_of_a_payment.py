@@ -14,14 +14,14 @@ from .sandboxes import eventually
 
 
 async def test_f32_mails_wait_for_a_mailbox_that_is_down(hasty_merchant: Merchant) -> None:
-    """The mail server is away and the worker is killed: one mail to each when both are back."""
+    """The mail server is away and the mailer is killed: one mail to each when both are back."""
     merchant, sandbox = hasty_merchant, hasty_merchant.sandbox
-    worker = sandbox.log("worker")
+    mailer = sandbox.log("mailer")
     await sandbox.stop("mailbox")
     async with merchant.client() as client:
         await client.sale(4200, "USD", card(), order="mail-1", customer_email=CUSTOMER)
-        await worker.says("mail_failed", times=2)
-        await sandbox.kill("worker")
+        await mailer.says("mail_failed", times=2)
+        await sandbox.kill("mailer")
         await sandbox.start("mailbox")
     await agreed(merchant)
 
@@ -36,7 +36,7 @@ async def test_f32_a_mail_that_was_taken_and_not_noted_comes_again_as_itself(
     merchant, sandbox = hasty_merchant, hasty_merchant.sandbox
     async with sandbox.database() as database:
         await _taken_and_not_noted(merchant, "mail-2", database)
-        os.kill(sandbox.pid("worker"), signal.SIGKILL)
+        os.kill(sandbox.pid("mailer"), signal.SIGKILL)
         await database.fetch(f"SELECT pg_terminate_backend(pid) FROM ({WAITING}) AS waiting")
     await agreed(merchant)
 
@@ -78,9 +78,9 @@ async def _taken_and_not_noted(
             found = await database.fetch(f"SELECT 1 {rows}", merchant.merchant_id)
             return len(found) == 2
 
-        await eventually(claimed, "the worker is about to send both mails")
+        await eventually(claimed, "the mailer is about to send both mails")
         await database.execute("BEGIN")  # Ended with the connection.
         await database.execute(f"SELECT 1 {rows} FOR UPDATE", merchant.merchant_id)
     finally:
         os.kill(mailbox, signal.SIGCONT)
-    await statements_wait(sandbox, 2)  # The worker tries to note what was taken.
+    await statements_wait(sandbox, 2)  # The mailer tries to note what was taken.

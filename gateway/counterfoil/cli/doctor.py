@@ -31,6 +31,12 @@ from counterfoil.vault import VaultClosed
 CONNECT_SECONDS_MAX = 3.0
 MAIL_AGE = timedelta(hours=1)  # A receipt that waits for longer is somebody's trouble.
 SIGNED_WITHIN = timedelta(hours=26)  # Once a UTC day, and a worker may be stopped for a while.
+# What is said when no process of a kind lives.
+ABSENT = {
+    "gateway": "none runs: start `counterfoil up`",
+    "worker": "none runs: start `counterfoil up`",
+    "mailer": "none runs: a worker sends the e-mails; start `counterfoil mailer` to unburden it",
+}
 
 
 def doctor(*, json: JsonOption = False, config: ConfigOption = None) -> None:
@@ -183,15 +189,15 @@ def _alive(
     """
     names, lease_seconds = names_here(settings.folder), settings.timers.lease_seconds
     findings = []
-    for kind in ("gateway", "worker"):
+    for kind, else_said in ABSENT.items():
         pids = [
             f"{names.get((row['host'], row['pid']), '')}pid {row['pid']} (last sign of life "
             f"{_silent_seconds(row['lease_until'], lease_seconds, clock):.0f} s ago)"
             for row in rows
             if row["kind"] == kind
         ]
-        seen = ", ".join(pids) or "none runs: start `counterfoil up`"
-        findings.append(Finding(f"{kind} processes", bool(pids), seen))
+        well = bool(pids) or kind == "mailer"
+        findings.append(Finding(f"{kind} processes", well, ", ".join(pids) or else_said))
     return findings
 
 
@@ -232,7 +238,7 @@ async def _mail(database: Database, clock: SystemClock) -> Finding:
     said = f"{row['owed']} e-mail(s) wait, the oldest for {age.total_seconds():.0f} s"
     if age < MAIL_AGE:
         return Finding("mail", True, said)
-    why = row["last_error"] or "not tried yet: does a worker run?"
+    why = row["last_error"] or "not tried yet: does a mailer run, or a worker?"
     return Finding("mail", False, f"{said} ({why}): look at the mail server and `[mail]`")
 
 

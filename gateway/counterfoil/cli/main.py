@@ -25,6 +25,7 @@ app = cyclopts.App(
 _OWN = {
     "serve": "counterfoil.cli.serve:serve",
     "worker": "counterfoil.cli.serve:worker",
+    "mailer": "counterfoil.cli.serve:mailer",
     "up": "counterfoil.cli.up:up",
     "database": "counterfoil.cli.up:database",
     "migrate": "counterfoil.cli.migrate:migrate",

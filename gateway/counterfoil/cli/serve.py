@@ -1,5 +1,5 @@
 """
-`counterfoil serve` and `counterfoil worker`: the two kinds of process of an installation.
+`counterfoil serve`, `worker` and `mailer`: the kinds of process of an installation.
 """
 
 import ctypes
@@ -39,7 +39,7 @@ def serve(config: ConfigOption = None) -> None:
 
 def worker(config: ConfigOption = None) -> None:
     """
-    Do what nobody waits for (reversals, deadlines, e-mail) until stopped.
+    Do what nobody waits for (reversals, deadlines, files) until stopped.
     """
     settings = _harden(config)
     os.nice(settings.worker.niceness)
@@ -57,6 +57,18 @@ def collect_rarely() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*COLLECT_AFTER)
+
+
+def mailer(config: ConfigOption = None) -> None:
+    """
+    Send the e-mails that are owed until stopped.
+    """
+    settings = _harden(config)
+    os.nice(settings.mail.niceness)
+    from counterfoil import mailing
+
+    logs.set_up("mailer", settings.log_level)
+    run(mailing.run_mailer(settings))
 
 
 def _harden(path: Path | None) -> Configuration:

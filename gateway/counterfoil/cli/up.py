@@ -33,7 +33,7 @@ ENDED = (
 
 def up(config: ConfigOption = None) -> None:
     """
-    Run database, gateways and worker under one supervisor until Ctrl-C.
+    Run database, gateways, worker and mailer under one supervisor until Ctrl-C.
     """
     settings = configuration(config)
     os.umask(0o077)

@@ -41,6 +41,7 @@ GAUGES: dict[str, tuple[str, str]] = {
     "oldest_owed_seconds": ("age of the oldest that is owed", ""),
     "oldest_owed_reversal_seconds": ("age of the oldest reversal that is owed", ""),
     "oldest_open_batch_seconds": ("age of the oldest batch that is open", ""),
+    "oldest_owed_mail_seconds": ("age of the oldest e-mail that is owed", ""),
     "waiting": ("what waits: approvals, mails, files, batches, findings", "what"),
 }
 
@@ -59,7 +60,7 @@ class Standing(dict[str, Mapping[str, float]]):
 
 def exposition(measures: Measures, standing: Standing, process: str) -> bytes:
     """
-    Return the page for *process* (`gateway` or `worker`), as a scraper reads it.
+    Return the page for *process* (`gateway`, `worker` or `mailer`), as a scraper reads it.
     """
     registry = CollectorRegistry()
     registry.register(_Ours(measures, standing, process))
@@ -136,9 +137,9 @@ def standing_of(
     standing.one("ready", ready)
     standing["check"] = {name: words == "ok" for name, words in checks.items()}
     standing.one("database_up", checks.get("database") == "ok")
-    standing["step_queue_rows"] = dict(notes["steps"])
+    standing["step_queue_rows"] = dict(notes.get("steps", {}))
     standing["acquirer_avoided"] = {
-        name: words != "ok" for name, words in notes["acquirers"].items()
+        name: words != "ok" for name, words in notes.get("acquirers", {}).items()
     }
     standing["link_up"] = {name: link.ready for name, link in links.items()}
     standing["link_outstanding"] = {name: link.outstanding for name, link in links.items()}
@@ -151,6 +152,7 @@ def standing_of(
         standing.one("oldest_owed_reversal_seconds", owed["oldest_reversal_seconds"])
     if waiting := notes.get("waiting"):
         counted = dict(waiting)
-        standing.one("oldest_open_batch_seconds", counted.pop("oldest_open_batch_seconds"))
+        for name in ("oldest_open_batch_seconds", "oldest_owed_mail_seconds"):
+            standing.one(name, counted.pop(name))
         standing["waiting"] = counted
     return standing

@@ -21,9 +21,9 @@ LOOK_SECONDS = 1.0  # What was seen counts so long: a storm of probes asks the d
 NOTES_SECONDS = 5.0  # Counted this seldom, however often a balancer asks.
 
 
-def checks(seen: Seen, configuration: Configuration, links: Mapping[str, Link]) -> dict[str, str]:
+def machine_checks(seen: Seen, configuration: Configuration) -> dict[str, str]:
     """
-    Return each thing that must be well as `ok`, or what is wrong with it.
+    Return what one look has seen, each as `ok` or what is wrong with it.
     """
     found = {"database": "ok" if seen.database else "does not answer"}
     if seen.skew_seconds is not None:
@@ -34,6 +34,14 @@ def checks(seen: Seen, configuration: Configuration, links: Mapping[str, Link]) 
         found["disk"] = seen.disk.words() if full else "ok"
     if seen.quarantine is not None:
         found["quarantine"] = f"since {seen.quarantine.since.isoformat()}: {seen.quarantine.reason}"
+    return found
+
+
+def checks(seen: Seen, configuration: Configuration, links: Mapping[str, Link]) -> dict[str, str]:
+    """
+    Return each thing that must be well as `ok`, or what is wrong with it.
+    """
+    found = machine_checks(seen, configuration)
     # One link of several that is down stops nobody: the notes tell it, the others take payments.
     any_ready = any(link.ready for link in links.values())
     for name, link in links.items():

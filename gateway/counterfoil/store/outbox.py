@@ -29,12 +29,15 @@ class OwedMail(msgspec.Struct, frozen=True, kw_only=True):
 
 class OutboxStore:
     """
-    What is owed to people.
+    What is owed to people. Who *stands_in* finds nothing due while a mailer lives.
     """
 
-    def __init__(self, database: Database, owner: UUID, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, owner: UUID, clock: Clock, *, stands_in: bool = False
+    ) -> None:
         self._database = database
         self._owner = owner
+        self._stands_in = stands_in
         self._sent = GroupWriter(database, "mail_sent", clock=clock)
 
     async def claim_mail(self, now: datetime, lease_until: datetime, limit: int) -> list[OwedMail]:
@@ -43,7 +46,7 @@ class OutboxStore:
 
         Nothing of an earlier claim may still be worked on: what it left is taken again.
         """
-        due = await self._database.rows("due_mail", now, limit, self._owner)
+        due = await self._database.rows("due_mail", now, limit, self._owner, self._stands_in)
         claimed: list[OwedMail] = []
         by_merchant = sorted((row["merchant_id"], row["outbox_id"]) for row in due)
         for merchant_id, group in groupby(by_merchant, key=lambda pair: pair[0]):

@@ -2,7 +2,8 @@
 The installation that is measured: the demo's own programs, without a shop, some of them anew.
 
     load generator ──► gateway, or two on its port ──► rail (issuer delay 0)
-                       worker ──► mailbox
+                       worker ──► rail
+                       mailer ──► mailbox
 """
 
 import asyncio
@@ -23,6 +24,7 @@ from counterfoil_proof.bench.load import Measured, Plan
 from counterfoil_proof.demo import ports, sandbox
 
 BASE = ("mailbox", "rail", "database")
+BEHIND = ("worker", "mailer")  # Who does what nobody waits for.
 PAIR = ("gateway 1 of 2", "gateway 2 of 2")
 LOAD_SECONDS_MAX = 600.0
 POSTGRES_SETTLES_SECONDS = 0.3

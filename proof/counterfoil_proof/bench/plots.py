@@ -19,10 +19,12 @@ BAR = 16
 HEAD = 62
 STYLE = """
     :root { --paper: #ffffff; --ink: #1b2733; --soft: #515d69; --line: #c6cac0; --a: #1b5e4a;
-      --b: #a8341f; --c: #3c6ea5; --d: #b0842b; --e: #7a5195; --f: #7d8790; }
+      --b: #a8341f; --c: #3c6ea5; --d: #b0842b; --e: #7a5195; --f: #7d8790;
+      --g: #2f8f9d; }
     @media (prefers-color-scheme: dark) {
       :root { --paper: #11161b; --ink: #ecebe4; --soft: #a9b2ba; --line: #47525d; --a: #83cbae;
-        --b: #f39a82; --c: #8db8e8; --d: #e2bd6b; --e: #c3a1dc; --f: #98a2ab; }
+        --b: #f39a82; --c: #8db8e8; --d: #e2bd6b; --e: #c3a1dc; --f: #98a2ab;
+        --g: #7fd0db; }
     }
     text { font-family: system-ui, -apple-system, "Segoe UI", Roboto, Arial, sans-serif;
       font-size: 14px; fill: var(--ink); }
@@ -31,10 +33,10 @@ STYLE = """
     .soft { font-size: 13px; fill: var(--soft); }
     .label { text-anchor: end; }
     .a { fill: var(--a); } .b { fill: var(--b); } .c { fill: var(--c); } .d { fill: var(--d); }
-    .e { fill: var(--e); } .f { fill: var(--f); }
+    .e { fill: var(--e); } .f { fill: var(--f); } .g { fill: var(--g); }
 """
-PARTIES = ("gateway", "postgres", "worker", "rail", "mailbox", "load generator")
-COLOURS = "abcdef"
+PARTIES = ("gateway", "postgres", "worker", "mailer", "rail", "mailbox", "load generator")
+COLOURS = "abcdefg"
 
 
 class Bar(msgspec.Struct, frozen=True):

@@ -18,7 +18,7 @@ from counterfoil.store.numbers import OpenBatches
 from counterfoil_rail.listing import charges
 
 from counterfoil_proof.bench import codec, machine, pgbench, rows, settled, stored
-from counterfoil_proof.bench.installation import BASE, PAIR, Installation
+from counterfoil_proof.bench.installation import BASE, BEHIND, PAIR, Installation
 from counterfoil_proof.bench.load import Measured, quantiles
 from counterfoil_proof.bench.spans import STEPS
 from counterfoil_proof.books import against_charges
@@ -168,7 +168,7 @@ async def _version(installation: Installation) -> str:
 
 async def _rows(installation: Installation, size: Size) -> tuple[dict[str, rows.Written], int]:
     """
-    Count what a payment writes until it has its number: the gateway alone, without the worker.
+    Count what a payment writes until it has its number: the gateway alone, nobody behind it.
     """
     connection = await installation.connect()
     try:
@@ -199,7 +199,7 @@ async def _open_batch(
 
 async def _drained(installation: Installation, seconds_max: float) -> Figures:
     """
-    Wait until the worker has done what is owed, or time is up; return what is still owed.
+    Wait until worker and mailer have done what is owed, or time is up; return what is still owed.
     """
     connection = await installation.connect()
     try:
@@ -216,7 +216,7 @@ async def _gateways(
     installation: Installation, size: Size, tell: Tell, *names: str
 ) -> list[Measured]:
     found = []
-    async with installation.running(*names, "worker"):
+    async with installation.running(*names, *BEHIND):
         for connections in size.connections:
             measured = await installation.load(
                 connections,
@@ -232,7 +232,7 @@ async def _own_time(installation: Installation, size: Size, rate: float) -> tupl
     """
     Measure the gateway's own time in a payment and its acknowledgment, step by step.
     """
-    async with installation.running("gateway with spans", "worker"):
+    async with installation.running("gateway with spans", *BEHIND):
         left = await _drained(installation, size.drain_seconds)
         measured = await installation.load(
             OWN_CONNECTIONS, rate=rate, warm_seconds=size.warm_seconds, seconds=size.own_seconds
@@ -272,7 +272,7 @@ async def _memory(installation: Installation, connections: int) -> tuple[Figures
     """
     Weigh every party with few connections and with many, each of which makes a payment.
     """
-    async with installation.running("gateway", "worker"):
+    async with installation.running("gateway", *BEHIND):
         few = await installation.load(1, payments=connections, weighs=True)
         many = await installation.load(connections, payments=connections, weighs=True)
     per_thousand = (many.memory_bytes["gateway"] - few.memory_bytes["gateway"]) * 1000 / connections

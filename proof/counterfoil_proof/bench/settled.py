@@ -20,7 +20,7 @@ from counterfoil_rail.control import ADVANCE_SECONDS_MAX, ask
 from counterfoil_rail.settlement import listing
 from counterfoil_rail.store import rail_folder
 
-from counterfoil_proof.bench.installation import BenchFailed, Installation
+from counterfoil_proof.bench.installation import BEHIND, BenchFailed, Installation
 
 CONNECTIONS = 64
 SECONDS_MAX = 900.0
@@ -61,7 +61,7 @@ async def measure(installation: Installation, payments: int) -> tuple[Settled, i
         await connection.execute(TAKEN_OFF)
         await connection.execute("ANALYZE")
         captured = await connection.fetchval(OPEN_ITEMS)
-        async with installation.running("gateway", "worker"):
+        async with installation.running("gateway", *BEHIND):
             began = time.perf_counter()
             await _close(installation)
             await _until(connection, OPEN_ITEMS, 0)

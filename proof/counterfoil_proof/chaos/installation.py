@@ -2,7 +2,7 @@
 The installation of a chaos: two gateways behind a balancer, two workers, three tills, their rail.
 
     tills ──► proxy ──► gateway-1, gateway-2 ──► proxy ──► rail
-                        worker-1, worker-2   ──►
+                        worker-1, worker-2, mailer ──►
 """
 
 import asyncio
@@ -180,6 +180,7 @@ class Installation:
             found[f"gateway-{number}"] = self._gateway(known["gateway"], number, port)
         for number in range(1, WORKERS + 1):
             found[f"worker-{number}"] = _renamed(known["worker"], f"worker-{number}")
+        found["mailer"] = known["mailer"]
         for number in range(1, TILLS + 1):
             found[f"till-{number}"] = self._till(known["shop"], f"till-{number}", seed)
         return {

@@ -98,7 +98,7 @@ def _told(program: str, event: dict[str, Any]) -> tuple[str, str, float | None, 
         return "gateway", f"acknowledged on {session}; confirmation number committed", took, ""
     if name == "mail_sent":
         whom = "customer" if event["kind"] == "mail_customer" else "merchant"
-        return "worker", f"receipt mailed to the {whom}", None, ""
+        return program, f"receipt mailed to the {whom}", None, ""
     if name == "reversal_owed":
         return "worker", f"reversal owed for RRN {event['rrn']} ({event['cause']})", None, ""
     return None

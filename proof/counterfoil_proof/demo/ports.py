@@ -28,6 +28,7 @@ class Ports(msgspec.Struct, frozen=True):
     smtp: int
     gateway_metrics: int
     worker_metrics: int
+    mailer_metrics: int
 
 
 USUAL = Ports(
@@ -38,6 +39,7 @@ USUAL = Ports(
     smtp=2525,
     gateway_metrics=9464,
     worker_metrics=9465,
+    mailer_metrics=9466,
 )
 
 

@@ -33,6 +33,7 @@ ACQUIRER = "sandbox"
 BUSINESS = "Stub & Leaf"
 BUSINESS_EMAIL = "owner@stubandleaf.example"
 PARTIES = ("gateway", "rail", "shop", "mailbox")
+MAILBOX_NICENESS = 19  # A mail server is somebody else's machine, and none of our time.
 
 
 class FolderInUse(Exception):
@@ -75,13 +76,14 @@ class Sandbox(msgspec.Struct, frozen=True):
         return f"http://{LOOPBACK}:{self.ports.mailbox}"
 
     @property
-    def metrics_urls(self) -> tuple[str, str]:
+    def metrics_urls(self) -> tuple[str, str, str]:
         """
-        What a monitor reads of the gateway and of the worker.
+        What a monitor reads of the gateway, of the worker and of the mailer.
         """
-        ports = (self.ports.gateway_metrics, self.ports.worker_metrics)
-        gateway, worker = (f"http://{LOOPBACK}:{port}/metrics" for port in ports)
-        return gateway, worker
+        of = self.ports
+        ports = (of.gateway_metrics, of.worker_metrics, of.mailer_metrics)
+        gateway, worker, mailer = (f"http://{LOOPBACK}:{port}/metrics" for port in ports)
+        return gateway, worker, mailer
 
     @property
     def configuration_path(self) -> Path:
@@ -149,6 +151,7 @@ def programs(sandbox: Sandbox, configuration: Configuration) -> list[Program]:
             sandbox,
             "mailbox",
             ["counterfoil_proof.mailbox", *state, *mailbox_ports, str(sandbox.ports.mailbox)],
+            niceness=MAILBOX_NICENESS,
         ),
         _program(
             sandbox,
@@ -177,11 +180,16 @@ def programs(sandbox: Sandbox, configuration: Configuration) -> list[Program]:
 
 
 def _program(
-    sandbox: Sandbox, party: str, words: list[str], after: tuple[str, ...] = ()
+    sandbox: Sandbox,
+    party: str,
+    words: list[str],
+    after: tuple[str, ...] = (),
+    niceness: int = 0,
 ) -> Program:
+    nice = ["nice", "-n", str(niceness)] if niceness else []
     return Program(
         name=party,
-        argv=[sys.executable, "-m", *words],
+        argv=[*nice, sys.executable, "-m", *words],
         env={**_clean_environment(), "PYTHONUNBUFFERED": "1"},
         log_path=sandbox.folder / party / "log" / f"{party}.log",
         ready=Serving(sandbox.folder / party / "serving.json"),
@@ -288,6 +296,7 @@ sender = "receipts@counterfoil.example"
 host = "{LOOPBACK}"
 gateway_port = {sandbox.ports.gateway_metrics}
 worker_port = {sandbox.ports.worker_metrics}
+mailer_port = {sandbox.ports.mailer_metrics}
 
 [settlement]
 reports = {_quoted(sandbox.folder / "rail" / "files" / "reports")}

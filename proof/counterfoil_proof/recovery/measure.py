@@ -27,7 +27,7 @@ SETTINGS = """
 lease_seconds = 10.0
 """
 BASE = ("mailbox", "rail", "database")
-GATEWAY = ("gateway", "worker")
+GATEWAY = ("gateway", "worker", "mailer")
 LEFT = """
 SELECT count(*) FROM payments
 WHERE merchant_id = ANY($1::uuid[]) AND state IN ('processing', 'approved', 'reversing')
@@ -117,7 +117,7 @@ async def measure(folder: Path, payments: int, seconds_max: float, base_seconds:
             await _opened(shop)
             paid, since = shop.paid, time.monotonic()
             # Only now somebody recovers: the shop sells all the while.
-            async with _running(box, configuration, ("worker",)):
+            async with _running(box, configuration, ("worker", "mailer")):
                 open_ones = await _settled(configuration, left, began + seconds_max)
                 paid, ended = shop.paid - paid, time.monotonic()
             selling.cancel()

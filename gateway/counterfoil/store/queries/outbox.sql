@@ -1,11 +1,14 @@
 -- name: due_mail
 -- E-mails that are owed and due, and on which nobody works. A lease is also over when its process
--- has ended, and when it is left from an earlier round of the one who asks.
+-- has ended, and when it is left from an earlier round of the one who asks. Who only stands in ($4)
+-- finds none while a mailer lives.
 SELECT merchant_id, outbox_id FROM outbox AS o
 WHERE state = 'owed' AND next_try_at <= $1
   AND (lease_until IS NULL OR lease_until <= $1 OR lease_owner = $3 OR EXISTS (
     SELECT 1 FROM processes AS ended
     WHERE ended.process_id = o.lease_owner AND ended.lease_until <= $1))
+  AND NOT ($4 AND EXISTS (
+    SELECT 1 FROM processes AS mailer WHERE mailer.kind = 'mailer' AND mailer.lease_until > $1))
 ORDER BY next_try_at LIMIT $2;
 
 -- name: claim_mail

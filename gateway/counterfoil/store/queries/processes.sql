@@ -94,4 +94,6 @@ SELECT (SELECT count(*) FROM payments WHERE state = 'processing') AS processing,
     (SELECT count(*) FROM findings WHERE state = 'open') AS findings_open,
     (SELECT count(*) FROM webhook_deliveries WHERE state = 'owed') AS webhooks,
     coalesce((SELECT extract(epoch FROM $1 - min(opened_at))::bigint FROM batches
-        WHERE state = 'open'), 0) AS oldest_open_batch_seconds;
+        WHERE state = 'open'), 0) AS oldest_open_batch_seconds,
+    coalesce((SELECT extract(epoch FROM $1 - min(created_at))::bigint FROM outbox
+        WHERE state = 'owed'), 0) AS oldest_owed_mail_seconds;
