@@ -1,8 +1,7 @@
 """
-The HTTP application on a stage: requests go in as ASGI messages, without a socket.
+The HTTP application on a stage: requests go in and answers come out, without a socket.
 """
 
-import asyncio
 import json
 from typing import Any, Literal
 from uuid import uuid4
@@ -10,6 +9,7 @@ from uuid import uuid4
 from counterfoil.api.application import application
 from counterfoil.api.bodies import Readiness
 from counterfoil.api.desk import Desk
+from counterfoil.api.exchange import Request
 from counterfoil.events.endpoints import Endpoints
 from counterfoil.events.feed import Feed
 from counterfoil.store.batches import BatchStore
@@ -37,6 +37,24 @@ class Reply:
     @property
     def json(self) -> Any:
         return json.loads(self.content)
+
+
+class Sent:
+    """
+    A body that comes in parts, whenever it is asked for.
+    """
+
+    def __init__(self, parts: list[bytes]) -> None:
+        self._parts = parts
+
+    def at_hand(self) -> bytes | None:
+        """Nothing has arrived before it is asked for."""
+        return None
+
+    async def part(self) -> tuple[bytes, bool]:
+        """Return the next part, and whether there are more."""
+        part = self._parts.pop(0)
+        return part, bool(self._parts)
 
 
 class Api:
@@ -116,31 +134,20 @@ class Api:
         headers: dict[str, str | None],
         content: bytes,
     ) -> Reply:
-        scope = {
-            "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "scheme": "https",
-            "method": method, "path": path, "raw_path": path.encode(), "root_path": "",
-            "query_string": query.encode(), "client": client, "server": ("127.0.0.1", 8443),
-            "headers": [
+        request = Request(
+            method,
+            path,
+            query=query.encode(),
+            headers=[
                 (name.encode(), value.encode("latin-1"))
-                for name, value in headers.items() if value is not None
+                for name, value in headers.items()
+                if value is not None
             ],
-        }  # fmt: skip
-        messages = [{"type": "http.request", "body": content, "more_body": False}]
-        sent: list[dict[str, Any]] = []
-
-        async def receive() -> dict[str, Any]:
-            if messages:
-                return messages.pop()
-            await asyncio.Event().wait()
-            raise AssertionError
-
-        async def send(message: Any) -> None:
-            sent.append(message)
-
-        await self.app(scope, receive, send)  # type: ignore[arg-type]
-        start = sent[0]
-        found = {name.decode(): value.decode() for name, value in start["headers"]}
-        return Reply(start["status"], found, b"".join(each.get("body", b"") for each in sent[1:]))
+            client=client,
+            body=Sent([content]),
+        )
+        response = await self.app(request)
+        return Reply(response.status, response.headers, response.body)
 
     async def sale(self, body: Any = None, *, key: str | None = None, **more: Any) -> Reply:
         """Send POST /v1/payments."""

@@ -7,27 +7,23 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 import pytest
+from api_stage import Sent
+from counterfoil.api.exchange import Request
 from counterfoil.api.paging import LIMIT_DEFAULT, page_request
 from counterfoil.api.problems import KINDS, Problem
 from counterfoil.ids import PAYMENT, written
 from counterfoil.store.payments import PAGE_MAX, Filters
 from hypothesis import given
 from hypothesis import strategies as st
-from starlette.requests import Request
 
 NAMES = ["limit", "cursor", "state", "order", "currency", "created_from", "created_to",
          "confirmation_number", "rrn"]  # fmt: skip
 
 
 def asked(query: str) -> tuple[Filters, int]:
-    scope = {
-        "type": "http",
-        "method": "GET",
-        "path": "/",
-        "headers": [],
-        "query_string": query.encode(),
-    }
-    return page_request(Request(scope))
+    return page_request(
+        Request("GET", "/", query=query.encode(), headers=[], client=None, body=Sent([]))
+    )
 
 
 def test_without_a_query_it_is_the_first_page() -> None:

@@ -9,15 +9,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from api_stage import SALE, Api, encoded
+from api_stage import SALE, Api, Sent, encoded
 from counterfoil.api import reading
 from counterfoil.api.bodies import Nothing, PaymentRequest
+from counterfoil.api.exchange import Request
 from counterfoil.api.problems import KINDS, Problem
 from counterfoil.api.reading import idempotency_key, read
 from hypothesis import given
 from hypothesis import strategies as st
 from payment_stage import Stage
-from starlette.requests import Request
 
 PAN = "4111111111111111"
 FULL = {
@@ -35,23 +35,17 @@ def request_of(content: bytes, **headers: str | None) -> Request:
     named |= {name.replace("_", "-"): value for name, value in headers.items()}
     parts = [content[at : at + 1000] for at in range(0, len(content), 1000)] or [b""]
 
-    async def receive() -> dict[str, Any]:
-        part = parts.pop(0)
-        return {"type": "http.request", "body": part, "more_body": bool(parts)}
-
     return Request(
-        {
-            "type": "http",
-            "method": "POST",
-            "path": "/",
-            "query_string": b"",
-            "headers": [
-                (name.encode(), value.encode("latin-1"))
-                for name, value in named.items()
-                if value is not None
-            ],
-        },
-        receive,
+        "POST",
+        "/",
+        query=b"",
+        headers=[
+            (name.encode(), value.encode("latin-1"))
+            for name, value in named.items()
+            if value is not None
+        ],
+        client=None,
+        body=Sent(parts),
     )
 
 
@@ -290,11 +284,12 @@ def test_a_body_that_does_not_arrive_is_given_up(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(reading, "BODY_SECONDS_MAX", 0.05)
     request = request_of(b"")
 
-    async def never() -> dict[str, Any]:
-        await asyncio.Event().wait()
-        raise AssertionError
+    class Never(Sent):
+        async def part(self) -> tuple[bytes, bool]:
+            await asyncio.Event().wait()
+            raise AssertionError
 
-    request._receive = never  # type: ignore[assignment]
+    request.body = Never([])
     with pytest.raises(Problem) as caught:
         asyncio.run(read(request, PaymentRequest, 1024))
     assert caught.value.code == "body_timeout"

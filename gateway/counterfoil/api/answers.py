@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 import asyncpg
 import msgspec
-from starlette.responses import Response
 
 from counterfoil import ids
 from counterfoil.api.bodies import (
@@ -19,6 +18,7 @@ from counterfoil.api.bodies import (
     StateAnswer,
     Undone,
 )
+from counterfoil.api.exchange import Response
 from counterfoil.network.response_codes import PARTIAL_APPROVAL, Retry, advice, meaning
 from counterfoil.network.response_table import TRY_OTHER
 from counterfoil.payments.lifecycle import State, charged
@@ -35,9 +35,7 @@ def as_json(body: msgspec.Struct | dict[str, Any], status: int = 200) -> Respons
     """
     Return *body* as a JSON response that nobody may cache.
     """
-    return Response(
-        _ENCODER.encode(body), status, {"Cache-Control": "no-store"}, "application/json"
-    )
+    return Response(_ENCODER.encode(body), status, {"cache-control": "no-store"})
 
 
 def payment_answer(

@@ -5,18 +5,15 @@ The HTTP application: routes, request ids, and every fault as a problem.
 import re
 from collections.abc import Awaitable, Callable
 from functools import partial
-from uuid import UUID
 
 import structlog
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from counterfoil import ids
 from counterfoil.api import openapi
 from counterfoil.api.answers import as_json
 from counterfoil.api.bodies import Health, Readiness
 from counterfoil.api.desk import Desk
+from counterfoil.api.exchange import ClientGone, Request, Response
 from counterfoil.api.operations import OPERATIONS, Endpoint
 from counterfoil.api.problems import Problem, answer
 from counterfoil.api.showing import show
@@ -31,7 +28,10 @@ from counterfoil.store.writer import QueueFull
 RETRY_SECONDS = 1
 READING = ("GET", "HEAD")
 WELL_FORMED = re.compile(r"[A-Za-z0-9_.-]{8,64}")  # A client's own request id.
-HSTS = "max-age=31536000; includeSubDomains"
+SAFE_HEADERS = {
+    "strict-transport-security": "max-age=31536000; includeSubDomains",
+    "x-content-type-options": "nosniff",
+}
 _NAMED = re.compile(r"\{(\w+)\}")
 
 log = structlog.get_logger("api")
@@ -46,9 +46,9 @@ Checks = Callable[[], Awaitable[Readiness]]
 Call = Callable[[Request], Awaitable[Response]]
 
 
-def application(desk: Desk, checks: Checks) -> ASGIApp:
+def application(desk: Desk, checks: Checks) -> Call:
     """
-    Return the gateway's ASGI application.
+    Return the gateway's application: it answers every request, whatever happens.
     """
 
     async def health(_: Request) -> Response:
@@ -59,12 +59,44 @@ def application(desk: Desk, checks: Checks) -> ASGIApp:
         return as_json(found, 200 if found.ready else 503)
 
     async def description(_: Request) -> Response:
-        return Response(openapi.page(), media_type="application/json")
+        return Response(openapi.page())
 
     routes = {path: _calls(path, desk) for path in dict.fromkeys(each.path for each in OPERATIONS)}
     open_to_all = {"/healthz": health, "/readyz": readiness, openapi.PATH: description}
     routes |= {path: _Calls(path, {"GET": call}, desk) for path, call in open_to_all.items()}
-    return _RequestIds(_Paths(routes), desk)
+    return partial(_answered, _Paths(routes), desk)
+
+
+async def _answered(paths: "_Paths", desk: Desk, request: Request) -> Response:
+    """
+    Answer with the request's id, under which all is logged, and the headers of every answer.
+    """
+    request.id = _request_id(request, desk)
+    with bound(request_id=request.id):
+        calls = paths.find(request)
+        response = await calls.answer(request) if calls else _nowhere(request)
+    response.headers["request-id"] = request.id
+    response.headers.update(SAFE_HEADERS)
+    return response
+
+
+def _request_id(request: Request, desk: Desk) -> str:
+    """
+    Return the client's own id of this request if it is well-formed, else a new one.
+
+    Nothing that could be a card number is taken: it would be logged.
+    """
+    said = request.every_header(b"request-id")
+    text = said[0] if len(said) == 1 else ""
+    if WELL_FORMED.fullmatch(text) and "pan_filtered" not in filter_card_numbers(
+        None, "", {"request_id": text}
+    ):
+        return text
+    return ids.written("req", desk.road.ids.new())
+
+
+def _nowhere(request: Request) -> Response:
+    return answer(Problem("not_found", "See /openapi.json for what there is."), request.id)
 
 
 def _calls(path: str, desk: Desk) -> "_Calls":
@@ -101,19 +133,18 @@ class _Paths:
                 pattern = re.compile(_NAMED.sub(r"(?P<\1>[^/]+)", path))
                 self._by_parts.setdefault(path.count("/"), []).append((pattern, each))
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path: str = scope["path"]
+    def find(self, request: Request) -> "_Calls | None":
+        """
+        Return the calls of the request's path; what stands in the path for names becomes its names.
+        """
+        path = request.path
         if calls := self._exact.get(path):
-            scope["path_params"] = {}
-            await calls(scope, receive, send)
-            return
+            return calls
         for pattern, each in self._by_parts.get(path.count("/"), ()):
             if found := pattern.fullmatch(path):
-                scope["path_params"] = found.groupdict()
-                await each(scope, receive, send)
-                return
-        problem = Problem("not_found", "See /openapi.json for what there is.")
-        await answer(problem, scope["request_id"])(scope, receive, send)
+                request.names = found.groupdict()
+                return each
+        return None
 
 
 class _Calls:
@@ -128,31 +159,32 @@ class _Calls:
             self._calls["HEAD"] = calls["GET"]  # The server leaves the body out.
         self._desk = desk
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
+    async def answer(self, request: Request) -> Response:
+        """
+        Call what the request's method names, and count how long it took.
+        """
         clock, measures = self._desk.road.clock, self._desk.road.measures
         began = clock.monotonic()
         response = await self._answered(request)
         method = request.method if request.method in self._calls else "other"
-        requests = measures.requests.of(f"{method} {self._path}", str(response.status_code))
+        requests = measures.requests.of(f"{method} {self._path}", str(response.status))
         requests.add(clock.monotonic() - began)
-        await response(scope, receive, send)
+        return response
 
     async def _answered(self, request: Request) -> Response:
-        request_id: str = request.scope["request_id"]
         call = self._calls.get(request.method)
         if call is None:
             allowed = ", ".join(sorted(self._calls))
-            problem = Problem("method_not_allowed", f"Use {allowed}.", headers={"Allow": allowed})
-            return answer(problem, request_id)
+            problem = Problem("method_not_allowed", f"Use {allowed}.", headers={"allow": allowed})
+            return answer(problem, request.id)
         try:
             return await call(request)
         except Problem as problem:
-            return answer(problem, request_id)
+            return answer(problem, request.id)
         except refusals.NotNow as refusal:
-            return answer(await _conflict(refusal, self._desk), request_id)
+            return answer(await _conflict(refusal, self._desk), request.id)
         except Exception as error:  # noqa: BLE001 - what is left becomes a problem, and is logged.
-            return answer(_problem(error, request_id), request_id)
+            return answer(_problem(error, request.id), request.id)
 
 
 def _problem(error: Exception, request_id: str) -> Problem:
@@ -174,7 +206,7 @@ def _problem(error: Exception, request_id: str) -> Problem:
         case refusals.NothingWritten():
             seconds = error.retry_after_seconds
             return Problem("not_sent", str(error), retry_after_seconds=seconds)
-        case ClientDisconnect():
+        case ClientGone():
             return Problem("body_malformed", "The connection ended within the body.")
         case NoRoute():
             return Problem("merchant_without_terminal", str(error))
@@ -214,47 +246,3 @@ def _place(error: BaseException) -> str:
     while trace and trace.tb_next:
         trace = trace.tb_next
     return f"{trace.tb_frame.f_code.co_qualname}:{trace.tb_lineno}" if trace else "unknown"
-
-
-class _RequestIds:
-    """
-    Gives every request an id, on the answer too, and the headers that every answer has.
-    """
-
-    def __init__(self, app: ASGIApp, desk: Desk) -> None:
-        self._app = app
-        self._desk = desk
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        scope["request_id"] = self._request_id(scope)
-        extra = [
-            (b"request-id", scope["request_id"].encode()),
-            (b"strict-transport-security", HSTS.encode()),
-            (b"x-content-type-options", b"nosniff"),
-        ]
-
-        async def send_with_id(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *extra]
-            await send(message)
-
-        with bound(request_id=scope["request_id"]):
-            await self._app(scope, receive, send_with_id)
-
-    def _request_id(self, scope: Scope) -> str:
-        """
-        Return the client's own id of this request if it is well-formed, else a new one.
-
-        Nothing that could be a card number is taken: it would be logged.
-        """
-        said = [value for name, value in scope["headers"] if name == b"request-id"]
-        text = said[0].decode("latin-1") if len(said) == 1 else ""
-        if WELL_FORMED.fullmatch(text) and "pan_filtered" not in filter_card_numbers(
-            None, "", {"request_id": text}
-        ):
-            return text
-        made: UUID = self._desk.road.ids.new()
-        return ids.written("req", made)

@@ -2,8 +2,7 @@
 Who is calling: the secret key in the Authorization header.
 """
 
-from starlette.requests import Request
-
+from counterfoil.api.exchange import Request
 from counterfoil.api.problems import Problem
 from counterfoil.clock import Clock
 from counterfoil.store.merchants import ApiKey, KeyCache
@@ -19,7 +18,7 @@ async def authenticate(request: Request, keys: KeyCache, mode: str, clock: Clock
     Raises:
         Problem: Missing, unknown, of the other mode, revoked or expired.
     """
-    scheme, _, secret = request.headers.get("authorization", "").partition(" ")
+    scheme, _, secret = request.header(b"authorization").partition(" ")
     secret = secret.strip()
     if scheme.lower() != "bearer" or not secret:
         raise Problem("key_missing", "Send your secret key: Authorization: Bearer sk_...")

@@ -7,13 +7,12 @@ from typing import Annotated, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
-from starlette.requests import Request
-from starlette.responses import Response
 
 from counterfoil import ids
 from counterfoil.api.answers import as_json
 from counterfoil.api.bodies import Nothing
 from counterfoil.api.desk import Desk, caller
+from counterfoil.api.exchange import Request, Response
 from counterfoil.api.paging import query_of
 from counterfoil.api.reading import read
 from counterfoil.settlement.batches import shown_batch

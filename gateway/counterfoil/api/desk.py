@@ -7,9 +7,9 @@ from collections.abc import Coroutine
 from typing import Any, Literal, TypeVar
 
 import structlog
-from starlette.requests import Request
 
 from counterfoil.api.authenticate import authenticate
+from counterfoil.api.exchange import Request
 from counterfoil.api.problems import Problem
 from counterfoil.events.endpoints import Endpoints
 from counterfoil.events.feed import Feed

@@ -6,11 +6,10 @@ from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
-from starlette.requests import Request
-from starlette.responses import Response
 
 from counterfoil.api.answers import as_json
 from counterfoil.api.desk import Desk, caller
+from counterfoil.api.exchange import Request, Response
 from counterfoil.api.paging import query_of
 from counterfoil.api.problems import Problem
 from counterfoil.events.feed import WAIT_SECONDS_MAX

@@ -9,8 +9,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
-from starlette.requests import Request
-from starlette.responses import Response
 
 from counterfoil.api import (
     batches,
@@ -34,6 +32,7 @@ from counterfoil.api.bodies import (
     VerificationRequest,
 )
 from counterfoil.api.desk import Desk
+from counterfoil.api.exchange import Request, Response
 from counterfoil.api.paging import PageQuery
 from counterfoil.settlement.explained import DepositAnswer
 

@@ -5,7 +5,6 @@ Make an order of what a client sent: one for each call that takes a card.
 from typing import Any
 
 import msgspec
-from starlette.requests import Request
 
 from counterfoil import ids, money
 from counterfoil.api.bodies import (
@@ -16,6 +15,7 @@ from counterfoil.api.bodies import (
     VerificationRequest,
 )
 from counterfoil.api.desk import Desk
+from counterfoil.api.exchange import Request
 from counterfoil.api.problems import Problem
 from counterfoil.cards import Card, expired, luhn_holds
 from counterfoil.payments.lifecycle import Kind
@@ -53,7 +53,7 @@ def session_of(request: Request) -> str:
     Return what names the TCP connection of this request while it lives.
     """
     client = request.client
-    return f"{client.host}:{client.port}" if client else "unknown"
+    return f"{client[0]}:{client[1]}" if client else "unknown"
 
 
 def actor_of(key: ApiKey) -> str:

@@ -9,10 +9,10 @@ from uuid import UUID
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType, inspect
-from starlette.requests import Request
 
 from counterfoil import ids
 from counterfoil.api.bodies import PRINTABLE, CurrencyCode, StateName
+from counterfoil.api.exchange import Request
 from counterfoil.api.problems import Problem
 from counterfoil.api.reading import explained, shown_name
 from counterfoil.money import CURRENCIES
@@ -91,7 +91,7 @@ def query_of(request: Request, kind: type[Query]) -> Query:
     Raises:
         Problem: A parameter is unknown, doubled or not of its kind.
     """
-    values = _each_once(request.query_params.multi_items(), kind.__struct_fields__)
+    values = _each_once(request.parameters(), kind.__struct_fields__)
     for name in _NUMBERS:
         if _NUMBER.fullmatch(values.get(name, "")):
             values[name] = int(values[name])

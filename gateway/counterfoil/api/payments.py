@@ -7,8 +7,6 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from starlette.requests import Request
-from starlette.responses import Response
 
 from counterfoil import ids
 from counterfoil.api.answers import as_json, undone_answer, whole_answer
@@ -25,6 +23,7 @@ from counterfoil.api.bodies import (
     VerificationRequest,
 )
 from counterfoil.api.desk import Desk, caller
+from counterfoil.api.exchange import Request, Response
 from counterfoil.api.orders import CardRequest, actor_of, order_of, session_of
 from counterfoil.api.paging import page_request
 from counterfoil.api.problems import Problem
@@ -250,6 +249,6 @@ async def _command(request: Request, desk: Desk, kind: type[msgspec.Struct]) -> 
 
 def _payment_id(request: Request) -> UUID:
     try:
-        return ids.read(ids.PAYMENT, request.path_params["payment_id"])
+        return ids.read(ids.PAYMENT, request.names["payment_id"])
     except UnreadableId:
         raise PaymentUnknown("this merchant has no payment with this id") from None

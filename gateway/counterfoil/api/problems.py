@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 from msgspec import UNSET, UnsetType
-from starlette.responses import Response
 
 from counterfoil.api.bodies import PaymentAnswer, StateName
+from counterfoil.api.exchange import Response
 
 MEDIA_TYPE = "application/problem+json"
 UNAUTHORIZED = 401
@@ -80,11 +80,11 @@ def answer(problem: Problem, request_id: str) -> Response:
     """
     kind = KINDS[problem.code]
     body = _members(problem.code, problem.detail, problem.param, request_id) | problem.members
-    headers = {"Cache-Control": "no-store"} | problem.headers
+    headers = {"cache-control": "no-store"} | problem.headers
     if problem.retry_after_seconds is not None:
-        headers["Retry-After"] = str(problem.retry_after_seconds)
+        headers["retry-after"] = str(problem.retry_after_seconds)
     if kind.status == UNAUTHORIZED:
-        headers["WWW-Authenticate"] = 'Bearer realm="counterfoil"'
+        headers["www-authenticate"] = 'Bearer realm="counterfoil"'
     return Response(msgspec.json.encode(body), kind.status, headers, MEDIA_TYPE)
 
 

@@ -10,9 +10,9 @@ import re
 from typing import Any, TypeVar
 
 import msgspec
-from starlette.requests import Request
 
 from counterfoil.api.bodies import PATTERNS
+from counterfoil.api.exchange import Request
 from counterfoil.api.problems import Problem
 
 BODY_SECONDS_MAX = 20.0
@@ -37,7 +37,7 @@ async def read(request: Request, kind: type[Body], bytes_max: int) -> Body:
         Problem: Too large, not JSON, or not of that kind.
     """
     content = await _content(request, bytes_max)
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    media_type = request.header(b"content-type").partition(";")[0].strip().lower()
     if media_type != "application/json" and (content or media_type):
         raise Problem("media_type_unsupported", "Send the body as application/json.")
     try:
@@ -82,10 +82,13 @@ async def _content(request: Request, bytes_max: int) -> bytes:
     answer; a body that does not end, or that waits to be asked for, loses its connection.
     """
     declared = _declared(request)
-    if declared > bytes_max and (
-        declared > DISCARDED_BYTES_MAX or request.headers.get("expect", "").lower()
-    ):
+    if declared > bytes_max and (declared > DISCARDED_BYTES_MAX or request.header(b"expect")):
         raise _too_large(bytes_max, close=True)
+    content = request.body.at_hand()
+    if content is not None:
+        if len(content) > bytes_max:
+            raise _too_large(bytes_max, close=False)
+        return content
     try:
         async with asyncio.timeout(BODY_SECONDS_MAX):
             return await _received(request, bytes_max)
@@ -93,14 +96,16 @@ async def _content(request: Request, bytes_max: int) -> bytes:
         raise Problem(
             "body_timeout",
             f"The body did not arrive within {BODY_SECONDS_MAX:g} s.",
-            headers={"Connection": "close"},
+            headers={"connection": "close"},
         ) from None
 
 
 async def _received(request: Request, bytes_max: int) -> bytes:
     parts = []
     size = 0
-    async for part in request.stream():
+    more = True
+    while more:
+        part, more = await request.body.part()
         size += len(part)
         if size > DISCARDED_BYTES_MAX:
             raise _too_large(bytes_max, close=True)
@@ -114,7 +119,7 @@ async def _received(request: Request, bytes_max: int) -> bytes:
 
 
 def _declared(request: Request) -> int:
-    length = request.headers.get("content-length", "")
+    length = request.header(b"content-length")
     return int(length) if length.isdecimal() and length.isascii() else 0
 
 
@@ -122,7 +127,7 @@ def _too_large(bytes_max: int, *, close: bool) -> Problem:
     return Problem(
         "body_too_large",
         f"The body may have at most {bytes_max} bytes.",
-        headers={"Connection": "close"} if close else None,
+        headers={"connection": "close"} if close else None,
     )
 
 
@@ -133,7 +138,7 @@ def idempotency_key(request: Request) -> str:
     Raises:
         Problem: Missing, sent twice, longer than 255 characters, or not printable ASCII.
     """
-    keys = request.headers.getlist("idempotency-key")
+    keys = request.every_header(b"idempotency-key")
     if not any(keys):
         raise Problem(
             "idempotency_key_missing",

@@ -6,11 +6,10 @@ from datetime import datetime
 from typing import Literal
 
 import msgspec
-from starlette.requests import Request
-from starlette.responses import Response
 
 from counterfoil.api.answers import as_json
 from counterfoil.api.desk import Desk, caller
+from counterfoil.api.exchange import Request, Response
 from counterfoil.payments.policy import Policy
 
 

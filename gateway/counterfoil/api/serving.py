@@ -14,10 +14,10 @@ from pathlib import Path
 
 import structlog
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from counterfoil.api.application import application
 from counterfoil.api.bodies import Readiness
+from counterfoil.api.connection import App, Connection
 from counterfoil.api.desk import Desk
 from counterfoil.listening import SERVER_OPTIONS, bound, held
 from counterfoil.tls import Identity, server_context
@@ -25,13 +25,8 @@ from counterfoil.tls import Identity, server_context
 BACKLOG = 2048
 HOLD_TRIES_MAX = 10
 HOLD_PAUSE_SECONDS = 0.1
-KEEP_ALIVE_SECONDS = 75
 GRACE_SECONDS = 30
-FAREWELL_SECONDS_MAX = 1.0  # For an idle client to answer the end of its TLS session; most do not.
 CONNECTIONS_MAX = 10_000
-HEADER_BYTES_MAX = 16_384
-HEADER_SECONDS_MAX = 20.0
-READ_BYTES = 262_144  # What one read may bring of the body that follows the headers.
 
 log = structlog.get_logger("api")
 
@@ -70,85 +65,6 @@ async def serve(
         await desk.road.store.drain()
 
 
-class _Bounded(HttpToolsProtocol):
-    """
-    HTTP with an end to what a stranger may send before the request begins: bytes and seconds;
-    and, when the process stops, to how long a client that says nothing more is waited for.
-    """
-
-    _header_bytes = 0
-    _in_headers = True
-    _patience: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """
-        Begin to count.
-        """
-        super().connection_made(transport)
-        self._patience = self.loop.call_later(HEADER_SECONDS_MAX, self._give_up)
-
-    def data_received(self, data: bytes) -> None:
-        """
-        Count what comes before the end of the headers.
-        """
-        if self._in_headers:
-            if self._header_bytes == 0 and self._patience is None:
-                self._patience = self.loop.call_later(HEADER_SECONDS_MAX, self._give_up)
-            self._header_bytes += len(data)
-            if self._header_bytes > HEADER_BYTES_MAX + READ_BYTES:
-                self._give_up()
-                return
-        super().data_received(data)
-
-    def on_headers_complete(self) -> None:
-        """
-        The headers are whole: from here on the body has its own limits.
-        """
-        self._in_headers = False
-        self._stop_waiting()
-        super().on_headers_complete()
-
-    def on_message_complete(self) -> None:
-        """
-        The next request on this connection begins with its own headers.
-        """
-        super().on_message_complete()
-        self._in_headers, self._header_bytes = True, 0
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """
-        Nothing is waited for any more.
-        """
-        self._stop_waiting()
-        super().connection_lost(exc)
-
-    def on_response_complete(self) -> None:
-        """
-        An answer is out; if it was this connection's last, it is not waited for any longer.
-        """
-        super().on_response_complete()
-        self._part()
-
-    def shutdown(self) -> None:
-        """
-        The process stops: an idle connection ends now, a busy one after its answer.
-        """
-        super().shutdown()
-        self._part()
-
-    def _part(self) -> None:
-        if self.transport.is_closing():
-            self.loop.call_later(FAREWELL_SECONDS_MAX, self.transport.abort)
-
-    def _stop_waiting(self) -> None:
-        if self._patience is not None:
-            self._patience.cancel()
-            self._patience = None
-
-    def _give_up(self) -> None:
-        self.transport.abort()
-
-
 class _Server(uvicorn.Server):
     """
     Stops at a signal and returns. Uvicorn's own would then raise the signal once more, and
@@ -174,15 +90,14 @@ class _Server(uvicorn.Server):
         self.handle_exit(number, None)
 
 
-def _server(app: object, identity: Identity, on_exit: Callable[[], None]) -> uvicorn.Server:
+def _server(app: App, identity: Identity, on_exit: Callable[[], None]) -> uvicorn.Server:
     config = uvicorn.Config(
-        app,  # type: ignore[arg-type]
+        app,
         **SERVER_OPTIONS,
-        http=_Bounded,
+        http=Connection,
         date_header=True,
         ssl_certfile=str(identity.certificate),
         ssl_keyfile=str(identity.private_key),
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
         limit_concurrency=CONNECTIONS_MAX,
         backlog=BACKLOG,

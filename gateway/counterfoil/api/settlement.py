@@ -7,13 +7,12 @@ from typing import Annotated, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
-from starlette.requests import Request
-from starlette.responses import Response
 
 from counterfoil import ids
 from counterfoil.api.answers import as_json
 from counterfoil.api.bodies import CurrencyCode
 from counterfoil.api.desk import Desk, caller
+from counterfoil.api.exchange import Request, Response
 from counterfoil.api.paging import LIMIT_DEFAULT, known_currency, query_of
 from counterfoil.api.problems import Problem
 from counterfoil.settlement.explained import (
@@ -128,7 +127,7 @@ async def get_deposit(request: Request, desk: Desk) -> Response:
     """
     key = await caller(request, desk)
     query = query_of(request, LinesQuery)
-    reference = request.path_params["reference"]
+    reference = request.names["reference"]
     row = None
     if _REFERENCE.fullmatch(reference):
         row = await desk.deposits.deposit(key.merchant.merchant_id, reference)

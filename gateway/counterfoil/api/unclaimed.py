@@ -7,13 +7,12 @@ from typing import Annotated, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
-from starlette.requests import Request
-from starlette.responses import Response
 
 from counterfoil import ids
 from counterfoil.api.answers import as_json
 from counterfoil.api.bodies import PaymentAnswer, PaymentId
 from counterfoil.api.desk import Desk, caller
+from counterfoil.api.exchange import Request, Response
 from counterfoil.api.paging import LIMIT_DEFAULT, query_of
 from counterfoil.api.showing import show_all
 from counterfoil.store.payments import PAGE_MAX, Unclaimed

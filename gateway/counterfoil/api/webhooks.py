@@ -10,13 +10,12 @@ from uuid import UUID
 import asyncpg
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
-from starlette.requests import Request
-from starlette.responses import Response
 
 from counterfoil import ids
 from counterfoil.api.answers import as_json
 from counterfoil.api.bodies import ONE_LINE, PATTERNS, Nothing
 from counterfoil.api.desk import Desk, caller
+from counterfoil.api.exchange import Request, Response
 from counterfoil.api.paging import LIMIT_DEFAULT, query_of
 from counterfoil.api.problems import Problem
 from counterfoil.api.reading import read
@@ -359,7 +358,7 @@ def _endpoint_id(request: Request) -> UUID:
 
 def _id(request: Request, name: str, prefix: str) -> UUID:
     try:
-        return ids.read(prefix, request.path_params[name])
+        return ids.read(prefix, request.names[name])
     except ids.UnreadableId:
         raise Problem(
             "not_found", "This merchant has no such webhook endpoint, or no such delivery of it."

@@ -10,17 +10,20 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any
 
 import msgspec
 import structlog
 import uvicorn
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from counterfoil.listening import SERVER_OPTIONS, bound
 
 LISTENERS_CONNECTIONS_MAX = 32
 KEEP_ALIVE_SECONDS = 5
 STOP_SECONDS_MAX = 2.0
+
+Scope = dict[str, Any]  # ASGI's, as uvicorn hands it over.
+Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 # A path's page: status, content type, body.
 Page = tuple[int, str, bytes]
@@ -100,8 +103,8 @@ def _ended(serving: "asyncio.Task[None]") -> None:
         log.error("metrics_not_served", reason=f"{type(fault).__name__}; payments go on")
 
 
-def _application(pages: Pages) -> ASGIApp:
-    async def answer(scope: Scope, _: Receive, send: Send) -> None:
+def _application(pages: Pages) -> Callable[[Scope, object, Send], Awaitable[None]]:
+    async def answer(scope: Scope, _: object, send: Send) -> None:
         assert scope["type"] == "http", "neither websockets nor a lifespan are served"
         page = pages.get(scope["path"])
         if page is None:

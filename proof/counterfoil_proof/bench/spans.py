@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from counterfoil.api import serving
+from counterfoil.api.connection import App, Exchange
+from counterfoil.api.exchange import Request, Response
 from counterfoil.cli import main as cli
 from counterfoil.network.link import AcquirerLink
 from counterfoil.network.mux import Mux
@@ -68,7 +69,7 @@ def install(notes: Notes) -> None:
     _wrap(AcquirerLink, "request", functools.partial(_step, "link"))
     _wrap(AcquirerLink, "_submit", functools.partial(_submitted, notes))
     _wrap(Mux, "receive", functools.partial(_received, notes))
-    _wrap(serving, "application", functools.partial(_application, notes))
+    _wrap(Exchange, "run", functools.partial(_run, notes))
 
 
 def _wrap(owner: Any, name: str, wrap: Any) -> None:
@@ -114,44 +115,35 @@ def _received(notes: Notes, plain: Any) -> Any:
     return receive
 
 
-def _application(notes: Notes, plain: Any) -> Any:
-    def application(*arguments: Any, **options: Any) -> Any:
-        app = plain(*arguments, **options)
+def _run(notes: Notes, plain: Any) -> Any:
+    async def run(self: Exchange, app: App) -> None:
+        path = self.request.path
+        pays = path == PAY
+        if self.request.method != "POST" or not (pays or path.endswith("/acknowledge")):
+            await plain(self, app)
+            return
+        began = time.perf_counter()
+        spans: Spans = {}
+        answer = b""
 
-        async def watched(scope: Any, receive: Any, send: Any) -> None:
-            path = scope.get("path", "")
-            pays = path == PAY
-            if scope.get("method") != "POST" or not (pays or path.endswith("/acknowledge")):
-                await app(scope, receive, send)
-                return
-            await _request(app, scope, receive, send, notes)
+        async def watched(request: Request) -> Response:
+            nonlocal answer
+            response = await app(request)
+            answer = response.body
+            return response
 
-        return watched
+        token = _current.set(spans)
+        try:
+            await plain(self, watched)
+        finally:
+            _current.reset(token)
+        spans["payment" if pays else "acknowledgment"] = time.perf_counter() - began
+        if pays and (found := _ID.search(answer)):
+            notes.paid(found[1].decode(), spans)
+        elif not pays:
+            notes.acknowledged(path.split("/")[3], spans)
 
-    return application
-
-
-async def _request(app: Any, scope: Any, receive: Any, send: Any, notes: Notes) -> None:
-    began = time.perf_counter()
-    spans: Spans = {}
-    token = _current.set(spans)
-    answer = b""
-
-    async def sending(message: Any) -> None:
-        nonlocal answer
-        answer = message.get("body", b"") or answer
-        await send(message)
-
-    try:
-        await app(scope, receive, sending)
-    finally:
-        _current.reset(token)
-    pays = scope["path"] == PAY
-    spans["payment" if pays else "acknowledgment"] = time.perf_counter() - began
-    if pays and (found := _ID.search(answer)):
-        notes.paid(found[1].decode(), spans)
-    elif not pays:
-        notes.acknowledged(scope["path"].split("/")[3], spans)
+    return run
 
 
 def main(words: list[str]) -> None:

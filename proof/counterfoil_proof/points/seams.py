@@ -18,10 +18,11 @@ in the context (`point.current`) they cost a look and do nothing.
 import asyncio
 import contextlib
 import functools
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from counterfoil.api import serving
+from counterfoil.api.connection import App, Exchange
+from counterfoil.api.exchange import Request, Response
 from counterfoil.events.posting import Poster
 from counterfoil.network.connection import Connection
 from counterfoil.network.line import Line
@@ -131,31 +132,23 @@ def _wrote(plain: Any) -> Any:
     return wrote
 
 
-def _application(plain: Any) -> Any:
-    def application(*arguments: Any, **options: Any) -> Any:
-        app = plain(*arguments, **options)
+def _run(plain: Any) -> Any:
+    async def run(self: Exchange, app: App) -> None:
+        name = catalogue.operation(self.request.method, self.request.path)
+        if name is None:
+            await plain(self, app)
+            return
 
-        async def watched(scope: Any, receive: Any, send: Any) -> None:
-            name = None
-            if scope["type"] == "http":
-                name = catalogue.operation(scope["method"], scope["path"])
-            await app(scope, receive, send if name is None else _watched(send, name))
-
-        return watched
-
-    return application
-
-
-def _watched(send: Callable[[Any], Awaitable[None]], name: str) -> Any:
-    async def passing(message: Any) -> None:
-        if message["type"] == "http.response.start":
+        async def watched(request: Request) -> Response:
+            response = await app(request)
             reach(f"reply {name} before")
-        await send(message)
-        if message["type"] == "http.response.body" and not message.get("more_body"):
-            await _turns()
-            reach(f"reply {name} after")
+            return response
 
-    return passing
+        await plain(self, watched)
+        await _turns()
+        reach(f"reply {name} after")
+
+    return run
 
 
 async def _turns() -> None:
@@ -236,7 +229,7 @@ _SEAMS: list[tuple[Any, str, Callable[[Any], Any]]] = [
     (Database, "acquire", _acquire),
     (Connection, "send", _send),
     (Line, "wrote", _wrote),
-    (serving, "application", _application),
+    (Exchange, "run", _run),
     (Client, "_send", _requested),
     (AsyncClient, "_send", _requested_later),
     (Journal, "begin", _step("intended")),

@@ -10,7 +10,7 @@ from random import Random
 from typing import Any
 
 from counterfoil import app
-from counterfoil.api.application import application
+from counterfoil.api.application import Call, application
 from counterfoil.config import Configuration
 from counterfoil.events.webhooks import Post as HookPost
 from counterfoil.events.worker import Duty, keep_at
@@ -25,7 +25,7 @@ from counterfoil_proof.world.life import Life
 from counterfoil_proof.world.network import Network
 from counterfoil_proof.world.story import Story
 from counterfoil_proof.world.weather import Weather
-from counterfoil_proof.world.web import Asgi, Web
+from counterfoil_proof.world.web import Web
 
 GRACE_SECONDS = 10.0
 Post = Callable[[Life, Letter], None]
@@ -42,7 +42,7 @@ class Machine:
         self.clock = clock
         self.life: Life | None = None
         self.lives = 0
-        self.application: Asgi
+        self.application: Call
         self._site = site
         self._stopping = asyncio.Event()
         self._main: asyncio.Task[None] | None = None
@@ -156,9 +156,9 @@ class _Listening:
     A gateway process, as the balancer knows it.
     """
 
-    def __init__(self, life: Life, asgi: Asgi) -> None:
+    def __init__(self, life: Life, application: Call) -> None:
         self.life = life
-        self.application = asgi
+        self.application = application
 
 
 class PacedDuty:

@@ -10,15 +10,15 @@ import contextvars
 import re
 from collections.abc import Callable
 from random import Random
-from typing import Any, Protocol
+from typing import Protocol
 
+from counterfoil.api.application import Call
+from counterfoil.api.exchange import ClientGone, Request, Response
 from counterfoil.api.operations import OPERATIONS
 from counterfoil_client.commands import Answer, Event, Failure, Send
 
 from counterfoil_proof.world.life import Life
 from counterfoil_proof.world.weather import Weather
-
-Asgi = Callable[[Any, Any, Any], Any]
 
 CONNECT_SECONDS_MAX = 5.0
 _ROUTES = [
@@ -33,7 +33,7 @@ class Gateway(Protocol):
     """
 
     life: Life
-    application: Asgi
+    application: Call
 
 
 class Listener(Protocol):
@@ -110,16 +110,11 @@ class Session:
             async with asyncio.timeout(send.seconds):
                 answer = await self._carried(exchange)
         except TimeoutError:
-            exchange.hang_up()
             self._gateway = None
             return Failure(detail="no answer in time", received=True)
         except ConnectionError as error:
-            exchange.hang_up()
             self._gateway = None
             return Failure(detail=str(error), received=True)
-        except asyncio.CancelledError:
-            exchange.hang_up()
-            raise
         self._web.listener.told(self._api_key, send, answer)
         return answer
 
@@ -169,13 +164,8 @@ class Exchange:
         self.request = send
         self._api_key = api_key
         self._port = port
-        self._is_read = False
-        self._status = 0
-        self._headers: list[tuple[bytes, bytes]] = []
-        self._body = b""
         loop = asyncio.get_running_loop()
         self.answer: asyncio.Future[Answer] = loop.create_future()
-        self._gone: asyncio.Future[None] = loop.create_future()
 
     def begin(self) -> None:
         """
@@ -189,29 +179,34 @@ class Exchange:
         life.at_death(self._break)
         life.spawn(self._serve())
 
-    def hang_up(self) -> None:
-        """
-        The client is gone.
-        """
-        if not self._gone.done():
-            self._gone.set_result(None)
-
     async def _serve(self) -> None:
-        scope = {
-            "type": "http",
-            "asgi": {"version": "3.0"},
-            "http_version": "1.1",
-            "method": self.request.method,
-            "scheme": "https",
-            "path": self.request.path.partition("?")[0],
-            "raw_path": self.request.path.partition("?")[0].encode(),
-            "query_string": self.request.path.partition("?")[2].encode(),
-            "root_path": "",
-            "headers": self._request_headers(),
-            "client": ("192.0.2.1", self._port),
-            "server": ("gateway.test", 8443),
-        }
-        await self._gateway.application(scope, self._receive, self._respond)
+        path, _, query = self.request.path.partition("?")
+        response = await self._gateway.application(
+            Request(
+                self.request.method,
+                path,
+                query=query.encode(),
+                headers=self._request_headers(),
+                client=("192.0.2.1", self._port),
+                body=self,
+            )
+        )
+        self._reply(response)
+
+    def at_hand(self) -> bytes | None:
+        """
+        Return the body: what is lost of a request here is lost whole.
+        """
+        return self.request.body or b""
+
+    async def part(self) -> tuple[bytes, bool]:
+        """
+        Nothing comes after what was at hand.
+
+        Raises:
+            ClientGone: Always.
+        """
+        raise ClientGone
 
     def _request_headers(self) -> list[tuple[bytes, bytes]]:
         send = self.request
@@ -226,30 +221,14 @@ class Exchange:
             headers.append((b"content-length", str(len(send.body)).encode()))
         return headers
 
-    async def _receive(self) -> dict[str, Any]:
-        if not self._is_read:
-            self._is_read = True
-            return {"type": "http.request", "body": self.request.body or b"", "more_body": False}
-        await asyncio.shield(self._gone)
-        return {"type": "http.disconnect"}
-
-    async def _respond(self, message: dict[str, Any]) -> None:
-        if message["type"] == "http.response.start":
-            self._status = message["status"]
-            self._headers = list(message.get("headers", ()))
-            return
-        self._body += message.get("body", b"")
-        if not message.get("more_body", False):
-            self._reply()
-
-    def _reply(self) -> None:
+    def _reply(self, response: Response) -> None:
         life = self._gateway.life
         name = operation_of(self.request)
         life.point(f"reply {name} before")
-        retry = dict(self._headers).get(b"retry-after")
+        retry = response.headers.get("retry-after")
         answer = Answer(
-            status=self._status,
-            body=self._body,
+            status=response.status,
+            body=response.body,
             retry_after_seconds=float(retry) if retry else None,
         )
         self._web.listener.said(life, self.request, answer)

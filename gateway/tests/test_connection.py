@@ -1,0 +1,391 @@
+"""
+A client's connection: what comes in, what goes out, and how long either is waited for.
+"""
+
+import asyncio
+from typing import Any
+
+import pytest
+import uvicorn
+from counterfoil.api import connection as module
+from counterfoil.api.connection import App, Connection
+from counterfoil.api.exchange import ClientGone, Request, Response
+from counterfoil.listening import SERVER_OPTIONS
+from payment_stage import until
+from uvicorn.server import ServerState
+
+GET = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n"
+POST = b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n"
+AGAIN = 3  # Turns of the loop in which nothing more happens.
+
+
+class Line(asyncio.Transport):
+    """
+    The server's end of a connection whose client is this test.
+    """
+
+    def __init__(self) -> None:
+        super().__init__({"peername": ("192.0.2.1", 40000), "sockname": ("127.0.0.1", 8443)})
+        self.writes: list[bytes] = []
+        self.is_over = False
+        self.reading = True
+
+    def write(self, data: Any) -> None:
+        assert not self.is_over
+        self.writes.append(bytes(data))
+
+    def close(self) -> None:
+        self.is_over = True
+
+    def abort(self) -> None:
+        self.is_over = True
+
+    def is_closing(self) -> bool:
+        return self.is_over
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
+
+    @property
+    def said(self) -> bytes:
+        return b"".join(self.writes)
+
+
+def connected(app: App, *, most: int | None = None) -> tuple[Connection, Line]:
+    """Connect a client to *app*."""
+    config = uvicorn.Config(
+        app,
+        **SERVER_OPTIONS,
+        http=Connection,
+        limit_concurrency=most,  # type: ignore[arg-type]
+    )
+    state = ServerState()
+    state.default_headers = [(b"date", b"now")]
+    made, line = Connection(config, state, {}), Line()
+    made.connection_made(line)
+    return made, line
+
+
+async def turns() -> None:
+    for _ in range(AGAIN):
+        await asyncio.sleep(0)
+
+
+async def echo(request: Request) -> Response:
+    """Answer with what was asked."""
+    body = request.body.at_hand()
+    more = body is None
+    body = body or b""
+    while more:
+        part, more = await request.body.part()
+        body += part
+    return Response(f"{request.method} {request.path} ".encode() + body)
+
+
+def answers(said: bytes) -> list[bytes]:
+    """Return the bodies of the answers in *said*, each as long as its head says."""
+    bodies = []
+    while said:
+        head, _, rest = said.partition(b"\r\n\r\n")
+        length = int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0])
+        bodies.append(rest[:length])
+        said = rest[length:]
+    return bodies
+
+
+async def test_an_answer_is_written_in_one_piece() -> None:
+    """Head and body: one record of TLS."""
+    connection, line = connected(echo)
+
+    connection.data_received(POST + b"body")
+    await turns()
+
+    assert line.writes == [
+        b"HTTP/1.1 200 OK\r\ndate: now\r\ncontent-type: application/json\r\n"
+        b"content-length: 12\r\n\r\nPOST /a body"
+    ]
+    assert not line.is_over
+
+
+async def test_requests_that_were_sent_at_once_are_answered_in_their_order() -> None:
+    """The second waits for the answer to the first, whatever it could be told meanwhile."""
+    gate = asyncio.Event()
+    begun: list[str] = []
+
+    async def app(request: Request) -> Response:
+        begun.append(request.path)
+        if request.path == "/a":
+            await gate.wait()
+        return await echo(request)
+
+    connection, line = connected(app)
+    connection.data_received(GET + GET.replace(b"/a", b"/b") + GET.replace(b"/a", b"/c"))
+    await turns()
+    assert (begun, line.writes, line.reading) == (["/a"], [], False)
+    gate.set()
+    await until(lambda: len(line.writes) == 3)
+
+    assert answers(line.said) == [b"GET /a ", b"GET /b ", b"GET /c "]
+    assert line.reading
+
+
+async def test_head_is_answered_with_the_length_of_what_get_would_say() -> None:
+    """And without it."""
+    connection, line = connected(echo)
+
+    connection.data_received(GET.replace(b"GET", b"HEAD"))
+    await turns()
+
+    assert line.said.endswith(b"content-length: 8\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    "request_", [GET.replace(b"1.1", b"1.0"), GET.replace(b"Host: x", b"Connection: close")]
+)
+async def test_a_client_that_wants_one_answer_gets_one(request_: bytes) -> None:
+    """HTTP/1.0, or it says so: the connection ends after it."""
+    connection, line = connected(echo)
+
+    connection.data_received(request_)
+    await turns()
+
+    assert b"\r\nconnection: close\r\n" in line.said
+    assert line.is_over
+
+
+async def test_an_answer_may_end_the_connection() -> None:
+    """After a body that nobody wants to read to its end."""
+
+    async def app(_: Request) -> Response:
+        return Response(b"no", 413, {"connection": "close"})
+
+    connection, line = connected(app)
+    connection.data_received(POST)
+    await turns()
+
+    assert line.said.startswith(b"HTTP/1.1 413 ")
+    assert line.said.count(b"connection: close") == 1
+    assert line.is_over
+
+
+async def test_who_expects_to_be_asked_is_asked_when_the_body_is_wanted() -> None:
+    """`100 Continue` once, and not to a client whose body is not read."""
+    asking = POST.replace(b"Host: x", b"Expect: 100-continue")
+    connection, line = connected(echo)
+    connection.data_received(asking)
+    await turns()
+    assert line.writes == [b"HTTP/1.1 100 Continue\r\n\r\n"]
+    connection.data_received(b"body")
+    await turns()
+    assert answers(b"".join(line.writes[1:])) == [b"POST /a body"]
+
+    async def refusing(_: Request) -> Response:
+        return Response(b"no", 400)
+
+    connection, line = connected(refusing)
+    connection.data_received(asking)
+    await turns()
+    assert line.said.startswith(b"HTTP/1.1 400 ")
+
+
+async def test_a_body_is_at_hand_when_all_of_it_has_come() -> None:
+    """Not before; then the rest is asked for, part by part."""
+    seen: list[bytes | None] = []
+
+    async def app(request: Request) -> Response:
+        seen.append(request.body.at_hand())
+        return await echo(request)
+
+    connection, line = connected(app)
+    connection.data_received(POST + b"bo")
+    await turns()
+    connection.data_received(b"dy")
+    await turns()
+    connection.data_received(POST + b"more")
+    await turns()
+
+    assert seen == [None, b"more"]
+    assert answers(line.said) == [b"POST /a body", b"POST /a more"]
+
+
+@pytest.mark.parametrize("value", ["a\r\nset-cookie: b", "a\nb", "a\rb", "a\x00b"])
+async def test_no_header_of_an_answer_begins_another_one(value: str) -> None:
+    """ASVS 4: what would split an answer is a fault, and the answer says nothing of it."""
+
+    async def app(_: Request) -> Response:
+        return Response(b"{}", 200, {"allow": value})
+
+    connection, line = connected(app)
+    connection.data_received(GET)
+    await turns()
+
+    assert line.said.startswith(b"HTTP/1.1 500 ")
+    assert b"allow" not in line.said
+    assert b"cookie" not in line.said
+    assert line.is_over
+
+
+@pytest.mark.parametrize("error", [RuntimeError("4111111111111111"), asyncio.CancelledError()])
+async def test_a_fault_of_the_application_itself_is_a_bare_500(
+    error: BaseException, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Or the end of the process's patience: the client hears of it, and the log by type alone."""
+
+    async def app(_: Request) -> Response:
+        raise error
+
+    connection, line = connected(app)
+    connection.data_received(GET)
+    await turns()
+
+    assert answers(line.said) == [b"Internal Server Error"]
+    assert line.is_over
+    logged = capsys.readouterr().out
+    assert type(error).__name__ in logged
+    assert "4111111111111111" not in logged
+
+
+async def test_who_hangs_up_within_the_body_is_told_apart() -> None:
+    """And nothing is written to nobody."""
+    ended: list[str] = []
+
+    async def app(request: Request) -> Response:
+        try:
+            return await echo(request)
+        except ClientGone:
+            ended.append("gone")
+            return Response(b"{}")
+
+    connection, line = connected(app)
+    connection.data_received(POST + b"bo")
+    await turns()
+    connection.connection_lost(None)
+    await turns()
+
+    assert ended == ["gone"]
+    assert line.writes == []
+
+
+async def test_who_hangs_up_after_several_requests_is_answered_none_of_them() -> None:
+    """The one under way ends by itself; those behind it are not begun."""
+    gate = asyncio.Event()
+    begun: list[str] = []
+
+    async def app(request: Request) -> Response:
+        begun.append(request.path)
+        await gate.wait()
+        return Response(b"{}")
+
+    connection, line = connected(app)
+    connection.data_received(GET + GET)
+    await turns()
+    connection.connection_lost(ConnectionResetError())
+    gate.set()
+    await turns()
+
+    assert begun == ["/a"]
+    assert line.writes == []
+
+
+async def test_a_client_that_reads_nothing_is_sent_nothing_more() -> None:
+    """Its answers do not pile up in our memory."""
+    connection, line = connected(echo)
+    connection.pause_writing()
+    connection.data_received(GET)
+    await turns()
+    assert line.writes == []
+    connection.resume_writing()
+    await turns()
+
+    assert answers(line.said) == [b"GET /a "]
+
+
+async def test_a_client_too_many_is_told_so_and_let_go() -> None:
+    """Everybody else is served."""
+    connection, line = connected(echo, most=1)
+
+    connection.data_received(GET)
+    await turns()
+
+    assert line.said.startswith(b"HTTP/1.1 503 ")
+    assert line.is_over
+
+
+async def test_headers_have_their_time_however_they_trickle(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """From the connection's beginning, and from the first byte of each further request."""
+    monkeypatch.setattr(module, "HEADER_SECONDS_MAX", 0.1)
+    for before in (b"", GET):
+        connection, line = connected(echo)
+        if before:
+            connection.data_received(before)
+            await turns()
+            assert len(line.writes) == 1
+        pieces = iter([b"GET /"])
+        async with asyncio.timeout(5):
+            while not line.is_over:
+                connection.data_received(next(pieces, b"a"))
+                await asyncio.sleep(0.02)
+        assert len(line.writes) == bool(before)
+        connection.connection_lost(None)
+
+
+async def test_an_idle_connection_is_kept_for_a_while_and_a_busy_one_for_as_long_as_it_takes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each answer begins the while anew."""
+    monkeypatch.setattr(module, "KEEP_ALIVE_SECONDS", 0.2)
+    slow = asyncio.Event()
+
+    async def app(request: Request) -> Response:
+        if request.path == "/slow":
+            await slow.wait()
+        return await echo(request)
+
+    connection, line = connected(app)
+    for _ in range(4):
+        connection.data_received(GET)
+        await asyncio.sleep(0.1)
+    assert len(line.writes) == 4
+    connection.data_received(GET.replace(b"/a", b"/slow"))
+    await asyncio.sleep(0.4)
+    assert not line.is_over
+    slow.set()
+    await until(lambda: line.is_over)
+
+    assert len(line.writes) == 5
+
+
+async def test_more_headers_than_fit_end_the_connection() -> None:
+    """Before they are whole."""
+    connection, line = connected(echo)
+    connection.data_received(b"GET /a HTTP/1.1\r\nX: ")
+    async with asyncio.timeout(5):
+        while not line.is_over:
+            connection.data_received(b"x" * 65_536)
+            await asyncio.sleep(0)
+
+
+async def test_when_the_process_stops_a_busy_connection_gets_its_answer() -> None:
+    """As its last; an idle one ends at once."""
+    gate = asyncio.Event()
+
+    async def app(request: Request) -> Response:
+        await gate.wait()
+        return await echo(request)
+
+    (busy, busy_line), (idle, idle_line) = connected(app), connected(app)
+    busy.data_received(GET)
+    await turns()
+    for each in (busy, idle):
+        each.shutdown()
+    assert (busy_line.is_over, idle_line.is_over) == (False, True)
+    gate.set()
+    await turns()
+
+    assert b"\r\nconnection: close\r\n" in busy_line.said
+    assert busy_line.is_over
