@@ -43,7 +43,7 @@ async def test_the_json_lists_what_a_program_needs(messages: Messages, browser: 
 
     assert browser.get("/messages.json").json() == [
         {
-            "id": kept.id,
+            "id": kept,
             "to": ["ada@example.com"],
             "from": "Stub & Leaf <shop@example.com>",
             "subject": "Grüße, Ada",
@@ -59,10 +59,10 @@ async def test_a_message_page_shows_text_headers_and_frames_the_html(
     """Promise: the HTML part is framed in a sandbox; text and headers are beside it."""
     kept = await messages.keep("shop@example.com", ["ada@example.com"], receipt("Your receipt"))
 
-    page = browser.get(f"/messages/{kept.id}").text
+    page = browser.get(f"/messages/{kept}").text
 
     assert '<iframe class="sheet" sandbox title=' in page
-    assert f'src="/messages/{kept.id}/html"' in page
+    assert f'src="/messages/{kept}/html"' in page
     assert "Confirmation number 123456789012" in page
     assert "Message-ID" in page
     assert "<script>" not in page
@@ -74,7 +74,7 @@ async def test_the_html_of_a_mail_can_run_and_load_nothing(
     """Promise: a mail's HTML comes with a policy that allows no script, no load, no form."""
     kept = await messages.keep("shop@example.com", ["ada@example.com"], receipt("Your receipt"))
 
-    answer = browser.get(f"/messages/{kept.id}/html")
+    answer = browser.get(f"/messages/{kept}/html")
 
     policy = answer.headers["content-security-policy"]
     assert "default-src 'none'" in policy
@@ -87,7 +87,7 @@ async def test_the_source_is_served_as_text(messages: Messages, browser: TestCli
     """Promise: the raw source is never interpreted by the browser."""
     kept = await messages.keep("shop@example.com", ["ada@example.com"], receipt("Your receipt"))
 
-    answer = browser.get(f"/messages/{kept.id}/raw")
+    answer = browser.get(f"/messages/{kept}/raw")
 
     assert answer.headers["content-type"] == "text/plain; charset=utf-8"
     assert answer.headers["x-content-type-options"] == "nosniff"
@@ -112,9 +112,9 @@ async def test_a_garbled_message_is_shown_as_well_as_it_can_be(
     """Promise: no message, however broken, takes a page down."""
     kept = await messages.keep("", ["ada@example.com"], content)
 
-    for path in ("/", "/messages.json", f"/messages/{kept.id}", f"/messages/{kept.id}/raw"):
+    for path in ("/", "/messages.json", f"/messages/{kept}", f"/messages/{kept}/raw"):
         assert browser.get(path).status_code == 200
-    assert browser.get(f"/messages/{kept.id}/html").status_code in (200, 404)
+    assert browser.get(f"/messages/{kept}/html").status_code in (200, 404)
 
 
 @pytest.mark.parametrize(

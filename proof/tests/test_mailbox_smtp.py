@@ -73,6 +73,19 @@ async def test_a_full_mailbox_says_so_and_keeps_what_it_has(
     assert [kept.subject for kept in Messages(tmp_path).newest_first()] == ["First"]
 
 
+async def test_a_mailbox_that_keeps_nothing_takes_everything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Promise: it stands for a mail server elsewhere, and is never full."""
+    monkeypatch.setattr(mailbox_messages, "MESSAGES_MAX", 1)
+    with loopback.listen("127.0.0.1", 0) as listener:
+        async with taking_mail(Messages(tmp_path, keeps=False), listener):
+            for subject in ("First", "Second"):
+                await send(loopback.port_of(listener), letter(subject))
+
+    assert files(tmp_path) == []
+
+
 def test_a_draft_left_by_a_crash_is_removed_and_not_shown(tmp_path: Path) -> None:
     """Promise: a message whose sender was never told 250 does not appear by half."""
     (tmp_path / "20260101T000000000000-abcd0123.part").write_bytes(b"Subject: ha")

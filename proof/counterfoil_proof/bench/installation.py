@@ -43,7 +43,7 @@ class Installation:
 
     def __init__(self, folder: Path) -> None:
         chosen, _ = ports.choose()
-        self.box = sandbox.Sandbox(folder, chosen, "0")
+        self.box = sandbox.Sandbox(folder, chosen, "0", keeps_mail=False)
         self.configuration: Configuration = sandbox.prepare(self.box)
         self.folder = folder
         self.spans_path = folder / "spans.jsonl"

@@ -46,13 +46,15 @@ class Sandbox(msgspec.Struct, frozen=True):
     """
     One sandbox: its folder, its ports, and how slow its issuers are.
 
-    *settings* are further sections of the gateway's configuration (TOML), such as timers.
+    *settings* are further sections of the gateway's configuration (TOML), such as timers. A mailbox
+    that *keeps_mail* is full one day; one that does not takes everything.
     """
 
     folder: Path
     ports: Ports
     issuer_delay_ms: str
     settings: str = ""
+    keeps_mail: bool = True
 
     @property
     def gateway_url(self) -> str:
@@ -145,14 +147,11 @@ def programs(sandbox: Sandbox, configuration: Configuration) -> list[Program]:
     Return all programs of the sandbox, in starting order.
     """
     state = ["--state", str(sandbox.folder)]
-    mailbox_ports = ["--smtp-port", str(sandbox.ports.smtp), "--http-port"]
+    mailbox = ["counterfoil_proof.mailbox", *state, "--smtp-port", str(sandbox.ports.smtp)]
+    mailbox += ["--http-port", str(sandbox.ports.mailbox)]
+    mailbox += [] if sandbox.keeps_mail else ["--no-keep"]
     started = [
-        _program(
-            sandbox,
-            "mailbox",
-            ["counterfoil_proof.mailbox", *state, *mailbox_ports, str(sandbox.ports.mailbox)],
-            niceness=MAILBOX_NICENESS,
-        ),
+        _program(sandbox, "mailbox", mailbox, niceness=MAILBOX_NICENESS),
         _program(
             sandbox,
             "rail",

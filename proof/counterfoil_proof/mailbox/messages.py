@@ -3,12 +3,13 @@ The messages on disk: one .eml file each, whole or absent.
 
 A message is on disk, under its final name, before its sender hears 250. The list of what
 there is lives in memory and is read again from the files at a start; the bodies stay on
-disk.
+disk. Headers are read when somebody looks: most messages of a busy hour nobody ever opens.
 """
 
 import asyncio
 import logging
 import os
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email import message_from_bytes
@@ -51,40 +52,48 @@ class Kept:
 
 class Messages:
     """
-    The messages in one folder.
+    The messages in one folder; none, if it *keeps* none: a mail server elsewhere.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, keeps: bool = True) -> None:
+        self.keeps = keeps
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         for draft in folder.glob("*.part"):
             draft.unlink()  # Its sender was never told that it had arrived.
-        self._kept: dict[str, Kept] = {}
+        # The headers of each, and what stands in them once somebody has looked.
+        self._heads: dict[str, bytes] = {}
+        self._read: dict[str, Kept] = {}
         for path in sorted(folder.glob("*.eml"))[:MESSAGES_MAX]:
-            self._kept[path.stem] = _kept(path.stem, path.read_bytes())
+            self._heads[path.stem] = _heads(path.read_bytes())
         self._keeping = 0
 
     def newest_first(self) -> list[Kept]:
         """
         All messages, the newest first.
         """
-        return sorted(self._kept.values(), key=lambda kept: kept.id, reverse=True)
+        return [self._look(name) for name in sorted(self._heads, reverse=True)]
 
     def find(self, message_id: str) -> Kept | None:
         """
         The message kept under that id.
         """
-        return self._kept.get(message_id)
+        return self._look(message_id) if message_id in self._heads else None
 
-    async def keep(self, sender: str, recipients: list[str], content: bytes) -> Kept:
+    def _look(self, name: str) -> Kept:
+        if name not in self._read:
+            self._read[name] = _kept(name, self._heads[name])
+        return self._read[name]
+
+    async def keep(self, sender: str, recipients: list[str], content: bytes) -> str:
         """
-        Write a message to disk and list it.
+        Write a message to disk and list it; return its id.
 
         Raises:
             MailboxFullError: There is no room for another one.
             OSError: The disk did not take it; the sender should try again.
         """
-        if len(self._kept) + self._keeping >= MESSAGES_MAX:
+        if len(self._heads) + self._keeping >= MESSAGES_MAX:
             raise MailboxFullError
         self._keeping += 1
         try:
@@ -92,11 +101,11 @@ class Messages:
             name = f"{now:%Y%m%dT%H%M%S%f}-{token_hex(4)}"
             whole = _trace(sender, recipients) + content
             await asyncio.to_thread(_write, self._folder, name, whole)
-            self._kept[name] = kept = _kept(name, whole)
+            self._heads[name] = _heads(whole)
         finally:
             self._keeping -= 1
         log.event(_logger, "mail", id=name, recipients=len(recipients), bytes=len(whole))
-        return kept
+        return name
 
     async def raw(self, kept: Kept) -> bytes:
         """
@@ -144,6 +153,14 @@ def part(message: EmailMessage, subtype: str) -> str | None:
     except (MessageError, LookupError, ValueError, AttributeError):
         return None  # As above: a broken part is shown in the source only.
     return content if isinstance(content, str) else None
+
+
+def _heads(raw: bytes) -> bytes:
+    """
+    Return the headers of a message, with the empty line after them.
+    """
+    end = re.search(rb"\r?\n\r?\n", raw)
+    return raw[: end.end()] if end else raw
 
 
 def _kept(name: str, raw: bytes) -> Kept:

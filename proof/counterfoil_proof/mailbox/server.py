@@ -20,12 +20,12 @@ HOST = "127.0.0.1"
 _logger = logging.getLogger(__name__)
 
 
-def serve(state: Path, *, smtp_port: int, http_port: int) -> None:
+def serve(state: Path, *, smtp_port: int, http_port: int, keeps: bool = True) -> None:
     """
     Take mail and show it until SIGTERM or SIGINT; port 0 lets the system choose.
 
-    Messages lie in STATE/mailbox/messages. STATE/mailbox/serving.json has `smtp_port`,
-    `http_port`, `host` and `pid` as long as the mailbox serves.
+    Messages lie in STATE/mailbox/messages, if it *keeps* any. STATE/mailbox/serving.json has
+    `smtp_port`, `http_port`, `host` and `pid` as long as the mailbox serves.
 
     Raises:
         CannotListenError: One of the ports is taken; choose another.
@@ -44,7 +44,7 @@ def serve(state: Path, *, smtp_port: int, http_port: int) -> None:
             "pid": os.getpid(),
         }
         with loopback.announced(folder / "serving.json", facts) as announce:
-            asyncio.run(_serve(Messages(folder / "messages"), mail, web, announce))
+            asyncio.run(_serve(Messages(folder / "messages", keeps=keeps), mail, web, announce))
     log.event(_logger, "stopped", pid=os.getpid())
 
 

@@ -45,16 +45,18 @@ class Handler:
         self, server: SMTP, session: Session, envelope: Envelope
     ) -> str:
         """
-        Keep the message, and only then say so.
+        Keep the message, if any is kept, and only then say so.
         """
+        if not self._messages.keeps:
+            return "250 2.0.0 Taken, and not kept"
         content = envelope.original_content or b""
         try:
-            kept = await self._messages.keep(envelope.mail_from or "", envelope.rcpt_tos, content)
+            name = await self._messages.keep(envelope.mail_from or "", envelope.rcpt_tos, content)
         except MailboxFullError:
             return "452 4.2.2 The sandbox mailbox is full"
         except OSError:
             return "451 4.3.0 The message could not be stored; try again"
-        return f"250 2.0.0 Kept as {kept.id}"
+        return f"250 2.0.0 Kept as {name}"
 
 
 @asynccontextmanager
