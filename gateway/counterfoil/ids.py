@@ -59,12 +59,12 @@ class Ids:
         """
         return self.several(1)[0]
 
-    def several(self, count: int) -> list[UUID]:
+    def several(self, count: int, at: datetime | None = None) -> list[UUID]:
         """
-        Return the next *count* identifiers, as of one look at the clock.
+        Return the next *count* identifiers, made *at* a moment that was just now.
         """
         assert 1 <= count <= SEVERAL_MAX
-        milliseconds = int(self._clock.now().timestamp() * 1000)
+        milliseconds = int((at or self._clock.now()).timestamp() * 1000)
         first = max(milliseconds << 12, self._last + 1)
         self._last = first + count - 1
         if len(self._tails) < count:

@@ -6,7 +6,7 @@ only if it was claimed. The answer to an acknowledgment costs none while the pay
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from counterfoil.api.answers import payment_answer
 from counterfoil.api.bodies import PaymentAnswer
@@ -46,12 +46,13 @@ async def show_claimed(payment: Payment, desk: Desk) -> PaymentAnswer:
     """
     Return a *payment* that was claimed just now: a young one goes by this process's memory.
     """
-    if desk.road.clock.now() - payment.created_at > YOUNG:
+    now = desk.road.clock.now()
+    if now - payment.created_at > YOUNG:
         return await show(payment, desk)
-    return show_as_remembered(payment, desk)
+    return show_as_remembered(payment, desk, now)
 
 
-def show_as_remembered(payment: Payment, desk: Desk) -> PaymentAnswer:
+def show_as_remembered(payment: Payment, desk: Desk, now: datetime | None = None) -> PaymentAnswer:
     """
     Return *payment* by what this process remembers of open batches, without asking the database.
 
@@ -60,9 +61,11 @@ def show_as_remembered(payment: Payment, desk: Desk) -> PaymentAnswer:
     is_open = payment.batch_number == desk.road.batches.remembered(
         payment.merchant_id, payment.acquirer, payment.terminal_id, payment.currency
     )
-    return _shown(payment, Placed(in_open_batch=is_open), desk)
+    return _shown(payment, Placed(in_open_batch=is_open), desk, now)
 
 
-def _shown(payment: Payment, placed: Placed, desk: Desk) -> PaymentAnswer:
-    names = possible_now(payment, placed, desk.road.clock.now())
+def _shown(
+    payment: Payment, placed: Placed, desk: Desk, now: datetime | None = None
+) -> PaymentAnswer:
+    names = possible_now(payment, placed, now or desk.road.clock.now())
     return payment_answer(payment, desk.mode, names)

@@ -8,6 +8,7 @@ wrong: then this clock goes on as before, new payments are refused, and only whe
 difference has stayed for longer than any acknowledgment usually waits is it believed.
 """
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from counterfoil.clock import Clock
@@ -24,6 +25,8 @@ class HeldClock:
 
     def __init__(self, machine: Clock) -> None:
         self._machine = machine
+        # The machine's monotonic seconds: asked for some twenty times in a payment.
+        self.monotonic: Callable[[], float] = machine.monotonic
         self._anchored(machine.now(), machine.monotonic())
         self._held = False
         self._off_since: float | None = None
@@ -33,13 +36,7 @@ class HeldClock:
         """
         Return the time in UTC, as the database would say.
         """
-        return datetime.fromtimestamp(self._zero + self._machine.monotonic(), UTC)
-
-    def monotonic(self) -> float:
-        """
-        Return the machine's monotonic seconds.
-        """
-        return self._machine.monotonic()
+        return datetime.fromtimestamp(self._zero + self.monotonic(), UTC)
 
     def hold(self, database_time: datetime, at: float) -> float:
         """

@@ -34,19 +34,21 @@ async def acknowledge(
         NotChargedAnyMore: The reversal has begun; the cardholder does not pay.
         NotNow: There is nothing to acknowledge (yet).
     """
-    event_id, movement_id, transfer_id, customer_mail_id, merchant_mail_id = road.ids.several(5)
+    confirmation_number = await road.confirmations.take(merchant.merchant_id)
+    at = road.clock.now()
+    event_id, movement_id, transfer_id, customer_mail_id, merchant_mail_id = road.ids.several(5, at)
     acknowledgment = Acknowledgment(
         merchant_id=merchant.merchant_id,
         payment_id=payment_id,
         event_id=event_id,
-        confirmation_number=await road.confirmations.take(merchant.merchant_id),
+        confirmation_number=confirmation_number,
         session_id=session_id,
         movement_id=movement_id,
         transfer_id=transfer_id,
         customer_mail_id=customer_mail_id,
         merchant_mail_id=merchant_mail_id,
         merchant_email=merchant.email,
-        at=road.clock.now(),
+        at=at,
         actor=actor,
     )
     began = road.clock.monotonic()

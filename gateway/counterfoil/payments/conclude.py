@@ -39,7 +39,7 @@ def conclude(
     Return what an outcome of the try that *trace* names makes of a payment.
     """
     at = road.clock.now()
-    event_id, message_id, transfer_id, advice_id = road.ids.several(4)
+    event_id, message_id, transfer_id, advice_id = road.ids.several(4, at)
     base = Conclusion(
         merchant_id=order.merchant.merchant_id,
         payment_id=payment_id,

@@ -86,7 +86,7 @@ async def plan_at(route: Route, order: Order, begun: Begun, road: Road) -> Plan:
     trace = Trace(stan, at, local_time(at, order.merchant), requests.retrieval_reference(stan, at))
     fields = message(order, station, trace, batch_number)
     return Plan(
-        payment_id=road.ids.new(),
+        payment_id=road.ids.several(1, at)[0],
         route=route,
         trace=trace,
         batch_number=batch_number,
@@ -171,7 +171,7 @@ def _try_columns(order: Order, plan: Plan, road: Road) -> dict[str, Any]:
     Return what every try writes: its terminal, batch and trace, its message, new ids.
     """
     station = plan.route.station
-    message_id, event_id = road.ids.several(2)
+    message_id, event_id = road.ids.several(2, plan.at)
     return {
         "acquirer": station.acquirer,
         "terminal_id": station.terminal_id,

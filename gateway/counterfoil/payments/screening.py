@@ -12,7 +12,6 @@ import ipaddress
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Literal
-from uuid import UUID
 
 import msgspec
 
@@ -340,7 +339,7 @@ def _look(order: Order, policy: Policy, subjects: Subjects, road: Road) -> Look:
     def since(rule: Velocity | None) -> datetime | None:
         return now - timedelta(seconds=rule.seconds) if rule else None
 
-    look_id: UUID = road.ids.new()
+    (look_id,) = road.ids.several(1, now)
     declines = timedelta(seconds=policy.declines_seconds)
     return Look(
         merchant_id=order.merchant.merchant_id,
