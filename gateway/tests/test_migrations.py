@@ -7,8 +7,11 @@ from itertools import product
 from typing import Any
 
 import asyncpg
+import msgspec
 import pytest
 from counterfoil.payments.lifecycle import MOVES, State
+from counterfoil.store.payments import Acknowledgment, Conclusion, Intent
+from counterfoil.store.screening import Look
 from payment_stage import Stage
 
 APPEND_ONLY = [
@@ -199,3 +202,39 @@ async def test_every_key_of_merchant_data_begins_with_the_merchant(stage: Stage)
     wrong = {row["name"] for row in rows if row["first"] != "merchant_id"} - shared
 
     assert wrong == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "row"),
+    [
+        ("payment_look", Look),
+        ("payment_intent", Intent),
+        ("payment_conclusion", Conclusion),
+        ("payment_acknowledgment", Acknowledgment),
+    ],
+)
+async def test_a_row_type_has_the_columns_that_its_step_hands_in(
+    stage: Stage, name: str, row: type[msgspec.Struct]
+) -> None:
+    """In the same order: a row is handed in without the names of its columns."""
+    found = await stage.sql(
+        "SELECT attname FROM pg_attribute WHERE attrelid = "
+        "(SELECT typrelid FROM pg_type WHERE oid = $1::regtype) ORDER BY attnum",
+        name,
+    )
+
+    assert [each["attname"] for each in found] == list(row.__struct_fields__)
+
+
+async def test_payments_has_no_column_that_only_a_row_type_has(stage: Stage) -> None:
+    """Statements return both side by side, and a name of two would be a name of none."""
+    found = await stage.sql(
+        "SELECT attname FROM pg_attribute WHERE attrelid = 'payments'::regclass AND attnum > 0"
+    )
+    columns = {each["attname"] for each in found}
+    beside = {"actor", "at", "cause", "content", "mark", "message_id", "mti", "reason_code"}
+    beside |= {"transfer_id", "advice_id", "movement_id", "late_until", "never_again"}
+    beside |= {"customer_mail_id", "merchant_mail_id", "merchant_email"}
+    beside |= {"card_subject", "email_subject", "address_subject"}
+
+    assert columns & beside == set()

@@ -181,14 +181,14 @@ MUTANTS = (
         name="forget_reversal",
         says="An outcome that nobody knows owes no reversal.",
         seed=1,
-        arm=lambda: reworded("conclude", "WHERE m.state = 'reversing'", "WHERE false"),
+        arm=lambda: reworded("conclude", "WHERE state = 'reversing'", "WHERE false"),
     ),
     Mutant(
         name="acknowledge_without_guard",
         says="An acknowledgment counts in whatever state, at whatever time.",
         seed=1,
         arm=lambda: reworded(
-            "acknowledge", "AND p.state = 'approved' AND i.at < p.acknowledge_by", ""
+            "acknowledge", "AND p.state = (SELECT 'approved') AND i.at < p.acknowledge_by", ""
         ),
     ),
     Mutant(
@@ -201,7 +201,9 @@ MUTANTS = (
         name="drop_outbox_row",
         says="The customer's e-mail is not owed with the acknowledgment.",
         seed=1,
-        arm=lambda: reworded("acknowledge", "WHERE m.customer_email IS NOT NULL", "WHERE false"),
+        arm=lambda: reworded(
+            "acknowledge", "WHERE o.recipient IS NOT NULL", "WHERE o.kind = 'mail_merchant'"
+        ),
     ),
     Mutant(
         name="reuse_stan",
@@ -243,7 +245,9 @@ MUTANTS = (
         says="An approval that comes when the reversal has begun makes a payment of it.",
         seed=1,
         arm=lambda: reworded(
-            "conclude", "p.state = 'processing'", "p.state IN ('processing', 'reversing')"
+            "conclude",
+            "p.state = (SELECT 'processing')",
+            "p.state IN ('processing', 'reversing')",
         ),
     ),
     Mutant(

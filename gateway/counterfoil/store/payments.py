@@ -25,12 +25,13 @@ from counterfoil.vault import KeptCard, Sealed, Vault
 WRITE_SECONDS_MAX = 5.0
 CONCLUDE_SECONDS_MAX = 45.0  # The host has answered: keep trying through a short outage.
 PAGE_MAX = 100
+WHOLE_ROWS = frozenset({"screen", "intend", "conclude", "acknowledge"})  # Every payment's steps.
 STEPS = ("screen", "intend", "intend_again", "ask_again", "conclude", "acknowledge", "reverse")
 
 
 class Intent(msgspec.Struct, frozen=True, kw_only=True):
     """
-    What is about to be asked of the network. In the order of the statement's parameters.
+    What is about to be asked of the network. In the order of the row type `payment_intent`.
     """
 
     merchant_id: UUID
@@ -145,7 +146,7 @@ class Conclusion(msgspec.Struct, frozen=True, kw_only=True):
     What became of an intent: approved, declined, not sent, or unknown and to be reversed.
 
     `stan` and `transmitted_at` name the try that it is about. `authorized_minor` is what the issuer
-    approved to be held or taken.
+    approved to be held or taken. In the order of the row type `payment_conclusion`.
     """
 
     merchant_id: UUID
@@ -183,7 +184,7 @@ class Conclusion(msgspec.Struct, frozen=True, kw_only=True):
 
 class Acknowledgment(msgspec.Struct, frozen=True, kw_only=True):
     """
-    The merchant has the approval.
+    The merchant has the approval. In the order of the row type `payment_acknowledgment`.
     """
 
     merchant_id: UUID
@@ -316,6 +317,7 @@ class PaymentStore:
                 clock=clock,
                 on_group=measures.group if measures else None,
                 on_row=measures.step if measures else None,
+                whole_rows=step in WHOLE_ROWS,
             )
             for step in STEPS
         }

@@ -22,7 +22,7 @@ FORGET_AFTER = timedelta(seconds=WINDOW_SECONDS_MAX + 86_400)
 
 class Look(msgspec.Struct, frozen=True, kw_only=True):
     """
-    What is asked about a payment to come. In the order of the statement's parameters.
+    What is asked about a payment to come. In the order of the row type `payment_look`.
     """
 
     merchant_id: UUID

@@ -2,7 +2,7 @@
 The other side of the comparison: pgbench writes the rows of a payment, one payment at a time.
 
 Twice: with the product's own three statements (intend, conclude, acknowledge) and arrays of one
-element, and with plain INSERTs and UPDATEs of the same rows (*plain*); the better one counts. Each
+row, and with plain INSERTs and UPDATEs of the same rows (*plain*); the better one counts. Each
 step is a transaction of its own, over the same schema with the same triggers, in a second
 database of the same server. What the rows hold is copied from a payment that the gateway has
 made, so that they are as long. The look of the screening, which only reads, is spared pgbench.
@@ -63,7 +63,7 @@ SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
 CAPTURED = "SELECT count(*) FROM payments WHERE state = 'captured'"
 LOOK_SECONDS = 0.05
 LOOKS_MAX = 200
-_PARAMETER = re.compile(r"\$(\d+)::(\w+)\[\]")
+_PARAMETER = re.compile(r"\(SELECT \$1::(\w+)\[\]\)")
 _TPS = re.compile(r"^tps = ([0-9.]+)", re.MULTILINE)
 _DONE = re.compile(r"^number of transactions actually processed: (\d+)", re.MULTILINE)
 _LATENCY = re.compile(r"^latency average = ([0-9.]+) ms", re.MULTILINE)
@@ -290,17 +290,12 @@ def _scripts(row: asyncpg.Record, merchant: str, batch_number: int) -> dict[str,
 
 def _statement(name: str, step: type[msgspec.Struct], values: dict[str, str]) -> str:
     """
-    Return a query with an array of one value for each parameter. One line: pgbench ends there.
+    Return a query with one row in the array that it takes. One line: pgbench ends there.
     """
-    columns = step.__struct_fields__
-
-    def one(found: re.Match[str]) -> str:
-        column = columns[int(found[1]) - 1]
-        return f"ARRAY[{values.get(column, 'NULL')}]::{found[2]}[]"
-
+    row = ", ".join(values.get(column, "NULL") for column in step.__struct_fields__)
     lines = [line.partition("-- ")[0] for line in query(name).splitlines()]
-    text = _PARAMETER.sub(one, " ".join(" ".join(lines).split()).removesuffix(";"))
-    return text.rstrip().removesuffix(";")
+    text = " ".join(" ".join(lines).split()).rstrip().removesuffix(";")
+    return _PARAMETER.sub(lambda found: f"ARRAY[ROW({row})::{found[1]}]", text)
 
 
 def _intended(row: asyncpg.Record, batch_number: int) -> dict[str, str]:

@@ -4,22 +4,7 @@
 -- quarantine, also if this process has not seen it yet.
 -- What screening has refused, and what is a duplicate, is written as declined and never asked.
 WITH input AS MATERIALIZED (
-    SELECT * FROM unnest(
-        $1::uuid[], $2::uuid[], $3::text[], $4::bytea[], $5::text[], $6::bigint[], $7::text[],
-        $8::text[], $9::text[], $10::text[], $11::uuid[], $12::text[], $13::text[], $14::text[],
-        $15::text[], $16::bytea[], $17::bytea[], $18::bytea[], $19::text[], $20::text[],
-        $21::integer[], $22::date[], $23::integer[], $24::text[], $25::timestamptz[], $26::text[],
-        $27::text[], $28::text[], $29::uuid[], $30::uuid[], $31::uuid[], $32::text[],
-        $33::timestamptz[], $34::timestamptz[], $35::text[], $36::text[], $37::boolean[], $38::text[],
-        $39::bytea[], $40::timestamptz[], $41::bytea[], $42::bytea[], $43::bytea[]
-    ) AS t (
-        merchant_id, payment_id, idempotency_key, request_fingerprint, kind, amount_minor, currency,
-        order_number, description, customer_email, card_token, card_brand, card_bin, card_last_four,
-        key_id, nonce, ciphertext, card_fingerprint, acquirer, terminal_id,
-        batch_number, business_day, stan, rrn, transmitted_at, local_time,
-        mti, content, message_id, event_id, process_id, session_id,
-        send_before, at, actor, approval_code, refused, screening,
-        guard, guard_until, card_try, email_try, address_try)
+    SELECT * FROM unnest((SELECT $1::payment_intent[]))
 ), open_batch AS MATERIALIZED (
     SELECT merchant_id, acquirer, terminal_id, currency, batch_number
     FROM batches AS b
@@ -249,21 +234,8 @@ SELECT merchant_id, payment_id FROM moved;
 -- name: conclude
 -- Commit what the network said, or that it said nothing: state, history, message, hold, owed reversal.
 -- The guard is the trace that was asked: what is said of one try is never said of the next.
-WITH input AS MATERIALIZED (
-    SELECT * FROM unnest(
-        $1::uuid[], $2::uuid[], $3::integer[], $4::timestamptz[], $5::uuid[], $6::text[],
-        $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[],
-        $14::timestamptz[], $15::text[], $16::text[], $17::uuid[], $18::uuid[], $19::uuid[],
-        $20::text[], $21::timestamptz[], $22::timestamptz[], $23::bigint[], $24::text[],
-        $25::text[], $26::text[], $27::boolean[], $28::bytea[], $29::bytea[], $30::bytea[],
-        $31::timestamptz[]
-    ) AS t (
-        merchant_id, payment_id, stan, transmitted_at, event_id, to_state, cause, response_code,
-        approval_code, avs_result, cvv_result, network_transaction_id, settlement_date,
-        acknowledge_by, mti, content, message_id, transfer_id, advice_id, reason_code, late_until,
-        at, authorized_minor, advice_code, screening, mark, never_again,
-        card_subject, email_subject, address_subject, hold_until)
-), moved AS (
+-- What was moved brings what it was moved by along, so that nothing is joined again.
+WITH moved AS (
     UPDATE payments AS p
     SET state = i.to_state, version = p.version + 1, changed_by = i.event_id,
         authorized_minor = i.authorized_minor,
@@ -274,73 +246,73 @@ WITH input AS MATERIALIZED (
         acknowledge_by = i.acknowledge_by, advice_code = i.advice_code,
         screening = COALESCE(i.screening, p.screening), hold_until = i.hold_until,
         updated_at = i.at
-    FROM input AS i
+    FROM unnest((SELECT $1::payment_conclusion[])) AS i
     WHERE p.merchant_id = i.merchant_id AND p.payment_id = i.payment_id
       AND p.state = (SELECT 'processing')
       AND p.stan = i.stan AND p.transmitted_at = i.transmitted_at
-    RETURNING p.*
+    RETURNING p.*, i.cause, i.mti, i.content, i.message_id, i.transfer_id, i.advice_id,
+        i.reason_code, i.late_until, i.mark, i.never_again, i.card_subject, i.email_subject,
+        i.address_subject
 ), marked AS (
     -- A decline counts against the card; an outage takes the try back, as of when that was made:
     -- both leave a window together.
     INSERT INTO screening_marks
         (merchant_id, subject, kind, at, payment_id, weight, amount_minor, currency, never_again)
-    SELECT m.merchant_id, s.subject, CASE i.mark WHEN 'outage' THEN 'try' ELSE i.mark END,
-        CASE i.mark WHEN 'outage' THEN COALESCE((
+    SELECT m.merchant_id, s.subject, CASE m.mark WHEN 'outage' THEN 'try' ELSE m.mark END,
+        CASE m.mark WHEN 'outage' THEN COALESCE((
             SELECT max(t.at) FROM screening_marks AS t
             WHERE t.merchant_id = m.merchant_id AND t.subject = s.subject AND t.kind = 'try'
-              AND t.at >= m.created_at AND t.payment_id = m.payment_id AND t.weight = 1), i.at)
-            ELSE i.at END,
-        m.payment_id, CASE i.mark WHEN 'outage' THEN -1 ELSE 1 END, m.amount_minor, m.currency,
-        i.never_again
-    FROM moved AS m JOIN input AS i USING (merchant_id, payment_id)
+              AND t.at >= m.created_at AND t.payment_id = m.payment_id AND t.weight = 1),
+            m.updated_at) ELSE m.updated_at END,
+        m.payment_id, CASE m.mark WHEN 'outage' THEN -1 ELSE 1 END, m.amount_minor, m.currency,
+        m.never_again
+    FROM moved AS m
     CROSS JOIN LATERAL
-        unnest(ARRAY[i.card_subject, i.email_subject, i.address_subject]) AS s (subject)
-    WHERE i.mark IS NOT NULL AND s.subject IS NOT NULL
+        unnest(ARRAY[m.card_subject, m.email_subject, m.address_subject]) AS s (subject)
+    WHERE m.mark IS NOT NULL AND s.subject IS NOT NULL
     ON CONFLICT DO NOTHING
 ), history AS (
     INSERT INTO payment_events
         (merchant_id, payment_id, version, event_id, at, from_state, to_state, cause, actor)
-    SELECT m.merchant_id, m.payment_id, m.version, i.event_id, i.at, 'processing', m.state,
-        i.cause, 'gateway'
-    FROM moved AS m JOIN input AS i USING (merchant_id, payment_id)
+    SELECT merchant_id, payment_id, version, changed_by, updated_at, 'processing', state,
+        cause, 'gateway'
+    FROM moved
 ), message AS (
     INSERT INTO network_messages
         (merchant_id, message_id, payment_id, direction, mti, acquirer, terminal_id, business_day,
          stan, transmitted_at, content, at)
-    SELECT m.merchant_id, i.message_id, m.payment_id, 'received', i.mti, m.acquirer, m.terminal_id,
-        m.business_day, m.stan, m.transmitted_at, i.content, i.at
-    FROM moved AS m JOIN input AS i USING (merchant_id, payment_id)
-    WHERE i.mti IS NOT NULL
+    SELECT merchant_id, message_id, payment_id, 'received', mti, acquirer, terminal_id,
+        business_day, stan, transmitted_at, content, updated_at
+    FROM moved WHERE mti IS NOT NULL
 ), held AS (
     INSERT INTO transfers
         (merchant_id, transfer_id, payment_id, debit_account, credit_account, amount_minor,
          currency, cause, at)
-    SELECT m.merchant_id, i.transfer_id, m.payment_id, 'held', 'issuer', m.authorized_minor,
-        m.currency, i.cause, i.at
-    FROM moved AS m JOIN input AS i USING (merchant_id, payment_id)
-    WHERE m.authorized_minor > 0
+    SELECT merchant_id, transfer_id, payment_id, 'held', 'issuer', authorized_minor,
+        currency, cause, updated_at
+    FROM moved WHERE authorized_minor > 0
 ), owed AS (
     INSERT INTO advices
         (merchant_id, advice_id, payment_id, position, kind, reason_code, amount_minor,
          batch_number, state, next_try_at, late_until, created_at)
-    SELECT m.merchant_id, i.advice_id, m.payment_id, 1, 'reversal', i.reason_code, m.amount_minor,
-        m.batch_number, 'owed', i.at, i.late_until, i.at
-    FROM moved AS m JOIN input AS i USING (merchant_id, payment_id)
-    WHERE m.state = 'reversing'
+    SELECT merchant_id, advice_id, payment_id, 1, 'reversal', reason_code, amount_minor,
+        batch_number, 'owed', updated_at, late_until, updated_at
+    FROM moved WHERE state = 'reversing'
 )
-SELECT * FROM moved;
+SELECT merchant_id, payment_id, idempotency_key, kind, state, version, changed_by, amount_minor,
+    currency, authorized_minor, captured_minor, released_minor, refunded_minor, order_number,
+    description, customer_email, card_token, card_brand, card_bin, card_last_four, acquirer,
+    terminal_id, batch_number, business_day, stan, rrn, transmitted_at, local_time,
+    process_id, session_id, response_code, approval_code, avs_result, cvv_result,
+    network_transaction_id, settlement_date, acknowledge_by, acknowledged_at,
+    acknowledged_on_session, confirmation_number, hold_until, created_at, updated_at,
+    advice_code, screening, duplicate_of
+FROM moved;
 
 -- name: acknowledge
 -- The merchant has it: allocate the confirmation number, owe the e-mails, and put what the host
 -- took (a sale, a forced capture) or gave (a credit) into the batch that it counted it in.
-WITH input AS MATERIALIZED (
-    SELECT * FROM unnest(
-        $1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::uuid[], $7::uuid[],
-        $8::uuid[], $9::uuid[], $10::text[], $11::timestamptz[], $12::text[]
-    ) AS t (
-        merchant_id, payment_id, event_id, confirmation_number, session_id, movement_id,
-        transfer_id, customer_mail_id, merchant_mail_id, merchant_email, at, actor)
-), moved AS (
+WITH moved AS (
     UPDATE payments AS p
     SET state = CASE p.kind WHEN 'authorization' THEN 'authorized' ELSE 'captured' END,
         version = p.version + 1, changed_by = i.event_id,
@@ -348,50 +320,55 @@ WITH input AS MATERIALIZED (
         refunded_minor = CASE p.kind WHEN 'credit' THEN p.amount_minor ELSE 0 END,
         confirmation_number = i.confirmation_number, acknowledged_at = i.at,
         acknowledged_on_session = (p.session_id = i.session_id), updated_at = i.at
-    FROM input AS i
+    FROM unnest((SELECT $1::payment_acknowledgment[])) AS i
     WHERE p.merchant_id = i.merchant_id AND p.payment_id = i.payment_id
       AND p.state = (SELECT 'approved') AND i.at < p.acknowledge_by
-    RETURNING p.*
+    RETURNING p.*, i.actor, i.movement_id, i.transfer_id, i.customer_mail_id, i.merchant_mail_id,
+        i.merchant_email
 ), history AS (
     INSERT INTO payment_events
         (merchant_id, payment_id, version, event_id, at, from_state, to_state, cause, actor)
-    SELECT m.merchant_id, m.payment_id, m.version, i.event_id, i.at, 'approved', m.state,
-        'acknowledged', i.actor
-    FROM moved AS m JOIN input AS i USING (merchant_id, payment_id)
+    SELECT merchant_id, payment_id, version, changed_by, updated_at, 'approved', state,
+        'acknowledged', actor
+    FROM moved
 ), taken AS (
     INSERT INTO movements
         (merchant_id, movement_id, payment_id, kind, state, amount_minor, currency, acquirer,
          terminal_id, batch_number, rrn, created_at, updated_at)
-    SELECT m.merchant_id, i.movement_id, m.payment_id,
-        CASE m.kind WHEN 'credit' THEN 'refund' ELSE 'capture' END, 'pending',
-        CASE m.kind WHEN 'credit' THEN m.refunded_minor ELSE m.captured_minor END,
-        m.currency, m.acquirer, m.terminal_id, m.batch_number, m.rrn, i.at, i.at
-    FROM moved AS m JOIN input AS i USING (merchant_id, payment_id)
-    WHERE m.kind IN ('sale', 'forced', 'credit')
+    SELECT merchant_id, movement_id, payment_id,
+        CASE kind WHEN 'credit' THEN 'refund' ELSE 'capture' END, 'pending',
+        CASE kind WHEN 'credit' THEN refunded_minor ELSE captured_minor END,
+        currency, acquirer, terminal_id, batch_number, rrn, updated_at, updated_at
+    FROM moved WHERE kind IN ('sale', 'forced', 'credit')
 ), posted AS (
     INSERT INTO transfers
         (merchant_id, transfer_id, payment_id, movement_id, debit_account, credit_account,
          amount_minor, currency, cause, at)
-    SELECT m.merchant_id, i.transfer_id, m.payment_id, i.movement_id,
-        CASE m.kind WHEN 'credit' THEN 'refunded' ELSE 'open' END,
-        CASE m.kind WHEN 'credit' THEN 'open' ELSE 'held' END,
-        CASE m.kind WHEN 'credit' THEN m.refunded_minor ELSE m.captured_minor END,
-        m.currency, 'acknowledged', i.at
-    FROM moved AS m JOIN input AS i USING (merchant_id, payment_id)
-    WHERE m.kind IN ('sale', 'forced', 'credit')
+    SELECT merchant_id, transfer_id, payment_id, movement_id,
+        CASE kind WHEN 'credit' THEN 'refunded' ELSE 'open' END,
+        CASE kind WHEN 'credit' THEN 'open' ELSE 'held' END,
+        CASE kind WHEN 'credit' THEN refunded_minor ELSE captured_minor END,
+        currency, 'acknowledged', updated_at
+    FROM moved WHERE kind IN ('sale', 'forced', 'credit')
 ), mail AS (
     INSERT INTO outbox
         (merchant_id, outbox_id, payment_id, kind, recipient, state, next_try_at, created_at)
-    SELECT m.merchant_id, i.merchant_mail_id, m.payment_id, 'mail_merchant', i.merchant_email,
-        'owed', i.at, i.at
-    FROM moved AS m JOIN input AS i USING (merchant_id, payment_id)
-    UNION ALL
-    SELECT m.merchant_id, i.customer_mail_id, m.payment_id, 'mail_customer', m.customer_email,
-        'owed', i.at, i.at
-    FROM moved AS m JOIN input AS i USING (merchant_id, payment_id)
-    WHERE m.customer_email IS NOT NULL
+    SELECT m.merchant_id, o.outbox_id, m.payment_id, o.kind, o.recipient, 'owed',
+        m.updated_at, m.updated_at
+    FROM moved AS m CROSS JOIN LATERAL (VALUES
+        (m.merchant_mail_id, 'mail_merchant', m.merchant_email),
+        (m.customer_mail_id, 'mail_customer', m.customer_email)) AS o (outbox_id, kind, recipient)
+    WHERE o.recipient IS NOT NULL
 )
-SELECT * FROM moved;
+SELECT merchant_id, payment_id, idempotency_key, kind, state, version, changed_by, amount_minor,
+    currency, authorized_minor, captured_minor, released_minor, refunded_minor, order_number,
+    description, customer_email, card_token, card_brand, card_bin, card_last_four, acquirer,
+    terminal_id, batch_number, business_day, stan, rrn, transmitted_at, local_time,
+    process_id, session_id, response_code, approval_code, avs_result, cvv_result,
+    network_transaction_id, settlement_date, acknowledge_by, acknowledged_at,
+    acknowledged_on_session, confirmation_number, hold_until, created_at, updated_at,
+    advice_code, screening, duplicate_of
+FROM moved;
 
 -- name: reverse
 -- Owe the network a reversal: nobody claimed it, somebody refused it, or nobody knows.

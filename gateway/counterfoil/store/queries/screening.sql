@@ -1,21 +1,10 @@
 -- name: screen
 -- What is known of each payment that is about to be asked for: what was counted, what is blocked.
 -- A rule that is off has no window (NULL) and reads nothing. Counts stop at a thousand rows.
--- Each array stands in a SELECT, so that the planner cannot count it: then the general plan costs no
+-- The array stands in a SELECT, so that the planner cannot count it: then the general plan costs no
 -- more than one made for small groups, and is kept. To plan this costs more than to run it.
 WITH input AS MATERIALIZED (
-    SELECT * FROM unnest(
-        (SELECT $1::uuid[]), (SELECT $2::uuid[]), (SELECT $3::bytea[]), (SELECT $4::bytea[]),
-        (SELECT $5::bytea[]), (SELECT $6::bigint[]), (SELECT $7::text[]),
-        (SELECT $8::timestamptz[]), (SELECT $9::timestamptz[]), (SELECT $10::timestamptz[]),
-        (SELECT $11::timestamptz[]), (SELECT $12::timestamptz[]), (SELECT $13::timestamptz[]),
-        (SELECT $14::timestamptz[]), (SELECT $15::text[]), (SELECT $16::text[]),
-        (SELECT $17::text[])
-    ) AS t (
-        merchant_id, payment_id, card, email, address, amount_minor, currency,
-        at, card_since, email_since, address_since,
-        declines_since, month_since, day_since, bin, email_text,
-        email_domain)
+    SELECT * FROM unnest((SELECT $1::payment_look[]))
 )
 SELECT i.merchant_id, i.payment_id, found.*, blocks.kinds AS blocked
 FROM input AS i
