@@ -2,13 +2,11 @@
 A host's side of the wire in the shipped dialects, which shares no code with the gateway.
 
 Frames are cut and made by hand, messages read and written with pyiso8583, MACs made of single
-DES steps and of the library's AES-CMAC. `translated` puts it in front of the real rail, which
-speaks gw87 only.
+DES steps and of the library's AES-CMAC.
 """
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import iso8583
@@ -128,45 +126,3 @@ class Speech:
         mac = self.mac_of(message["t"], bytes(wire[:-8]))
         assert mac is not None
         return bytes(wire[:-8]) + mac
-
-
-@contextlib.asynccontextmanager
-async def translated(name: str, rail_port: int) -> AsyncIterator[int]:
-    """
-    Stand before the rail as a host of the dialect *name*; the port is where.
-    """
-    theirs, rails = Speech(name), Speech("gw87")
-    pipes: set[asyncio.Task[None]] = set()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        from_rail, to_rail = await asyncio.open_connection("127.0.0.1", rail_port)
-        for source, read, sink, written in (
-            (reader, theirs, to_rail, rails),
-            (from_rail, rails, writer, theirs),
-        ):
-            task = asyncio.create_task(_pipe(source, read, sink, written))
-            pipes.add(task)
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
-        for task in pipes:
-            task.cancel()
-        ended = await asyncio.gather(*pipes, return_exceptions=True)
-        assert not [each for each in ended if isinstance(each, AssertionError)]
-
-
-async def _pipe(
-    source: asyncio.StreamReader, read: Speech, sink: asyncio.StreamWriter, written: Speech
-) -> None:
-    """Carry messages from one dialect into another until one side closes."""
-    try:
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-            while True:
-                message = read.read(await read.take(source))
-                carried = {k: v for k, v in message.items() if k not in NOT_CARRIED}
-                sink.write(written.framed(written.written(carried)))
-    finally:
-        sink.close()

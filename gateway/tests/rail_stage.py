@@ -16,15 +16,18 @@ from counterfoil.network.link import AcquirerLink, LinkSettings
 from counterfoil.network.outcome import Late
 from counterfoil.payments.recovery import sweep
 from counterfoil.store.database import Database
+from counterfoil_rail.dialects import dialect_named
 from counterfoil_rail.issuer import DelayRange
 from counterfoil_rail.listing import charges
 from counterfoil_rail.log import Log
 from counterfoil_rail.server import Rail, Settings, running
-from dialect_stage import dialect_named, translated
+from dialect_stage import AES_KEY, RETAIL
+from dialect_stage import dialect_named as our_dialect
 from payment_stage import HandClock, Stage
 from scripted_link import ScriptedLink
 
 READY_SECONDS_MAX = 10.0
+KEYS = {"gw87-bcd": RETAIL, "gw87-ebcdic": AES_KEY}
 # Short where a test waits for the time to pass.
 HASTY = Timers(send_seconds=15.0, answer_seconds=0.4, advice_answer_seconds=0.4, lease_seconds=4.0)
 
@@ -84,18 +87,17 @@ async def at_the_rail(
     """
     Run a rail in *folder*, sign on, and put a merchant on the road to it.
 
-    The rail speaks gw87: in another *dialect* a translator stands before it.
+    Both speak *dialect*, each by a codec of its own.
     """
-    settings = Settings(folder, issuer_delay=DelayRange(delay_ms, delay_ms), is_durable=False)
+    spoken = dialect_named(dialect, KEYS.get(dialect))
+    delay = DelayRange(delay_ms, delay_ms)
+    settings = Settings(folder, issuer_delay=delay, is_durable=False, dialect=spoken)
     clock = HandClock()
     async with AsyncExitStack() as open_now:
         log = Log(settings.clock, stream=io.StringIO())
         rail = await open_now.enter_async_context(running(settings, log))
-        port = rail.port
-        if dialect != "gw87":
-            port = await open_now.enter_async_context(translated(dialect, port))
         late: list[Late] = []
-        link = link_to(rail, clock, late.append, port=port, dialect=dialect)
+        link = link_to(rail, clock, late.append, dialect=dialect)
         await link.start()
         try:
             assert await link.wait_ready(READY_SECONDS_MAX)
@@ -114,13 +116,12 @@ def link_to(
     clock: HandClock,
     on_late: Callable[[Late], None] | None = None,
     *,
-    port: int | None = None,
     dialect: str = "gw87",
 ) -> AcquirerLink:
     """
     Return a link to *rail* that nobody has started.
     """
     settings = LinkSettings(
-        host="127.0.0.1", port=port or rail.port, institution_id="987654", drain_seconds=1.0
+        host="127.0.0.1", port=rail.port, institution_id="987654", drain_seconds=1.0
     )
-    return AcquirerLink(settings, dialect_named(dialect), clock, on_late=on_late)
+    return AcquirerLink(settings, our_dialect(dialect), clock, on_late=on_late)

@@ -10,7 +10,8 @@ import re
 from collections.abc import Callable, Mapping
 from importlib.resources import files
 
-from counterfoil_rail.message import FIELD_TABLE, Request, clear_repeat, read_private
+from counterfoil_rail.dialects import FIELD_TABLE
+from counterfoil_rail.message import Request, clear_repeat, read_private
 from counterfoil_rail.totals import net_agrees
 
 FORMAT_ERROR = "30"

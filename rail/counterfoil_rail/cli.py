@@ -14,6 +14,7 @@ from counterfoil_rail.cards import TEST_CARDS
 from counterfoil_rail.clock import system_clock
 from counterfoil_rail.console import JsonList, State, fail, note_missing_books, write
 from counterfoil_rail.control import ControlError, ask
+from counterfoil_rail.dialects import GW87, Dialect, dialect_named
 from counterfoil_rail.faults import FAULTS, FaultError
 from counterfoil_rail.holds import HOLD_SECONDS, HOLD_SECONDS_MAX
 from counterfoil_rail.issuer import DelayRange
@@ -61,6 +62,8 @@ def serve(
     quiet: bool = False,
     statements: str | None = None,
     hold_days: float = HOLD_SECONDS / DAY_SECONDS,
+    dialect: str = GW87.name,
+    mac_key_file: Path | None = None,
 ) -> None:
     """
     Run the rail until it is told to stop; one JSON line per event on standard error.
@@ -83,6 +86,10 @@ def serve(
         What the bank writes from now on: camt053 (at first), bai2 or both.
     hold_days
         How long an authorization is held before it lapses.
+    dialect
+        What is spoken: gw87, gw87-bcd, gw87-ebcdic or gw87-hex.
+    mac_key_file
+        A file with the key of the dialect's MAC, in hex.
     """
     log = Log(system_clock, quiet=quiet)
     try:
@@ -101,6 +108,7 @@ def serve(
             faults=_named(fault or []),
             statements=statements,
             hold_seconds=hold_days * DAY_SECONDS,
+            dialect=_spoken(dialect, mac_key_file),
         )
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serve_rail(settings, log))
@@ -186,3 +194,13 @@ def _named(pairs: list[str]) -> dict[str, str]:
             raise FaultError(f"a fault is NAME=VALUE: {pair!r}")
         named[name] = value
     return named
+
+
+def _spoken(name: str, mac_key_file: Path | None) -> Dialect:
+    """
+    Return the dialect *name*; behind the key its check value may stand in the file.
+    """
+    if mac_key_file is None:
+        return dialect_named(name)
+    words = mac_key_file.read_text("ascii", "replace").split()
+    return dialect_named(name, words[0] if words else "")

@@ -7,9 +7,10 @@ answer is framed and sent with the others of its turn.
 
 import asyncio
 
+from counterfoil_rail.dialects import Fields
 from counterfoil_rail.faults import Faults
 from counterfoil_rail.link import Link
-from counterfoil_rail.message import Answer, Request, encode, encode_answer
+from counterfoil_rail.message import Answer, Request, answer_fields
 
 STAN_MAX = 999_999
 
@@ -28,7 +29,7 @@ def deliver(link: Link, request: Request, answer: Answer, faults: Faults) -> str
         fault = _misdeliver(link, request, answer, faults)
         if fault:
             return fault
-    link.put(encode_answer(request, answer))
+    link.put(answer_fields(request, answer))
     return answer.note or "answered"
 
 
@@ -42,17 +43,17 @@ def _misdeliver(link: Link, request: Request, answer: Answer, faults: Faults) ->
         link.cut("fault")
         return "link_dropped"
     if faults.strikes("wrong_stan_answer"):
-        link.put(encode_answer(_under_another_stan(request), answer))
+        link.put(answer_fields(_under_another_stan(request), answer))
         return "wrong_stan"
     late_seconds = faults.late_seconds()
     if late_seconds:
-        message = encode_answer(request, answer)
-        asyncio.get_running_loop().call_later(late_seconds, lambda: _send(link, message))
+        late = answer_fields(request, answer)
+        asyncio.get_running_loop().call_later(late_seconds, lambda: _send(link, late))
         return "late"
     if faults.strikes("duplicate_answer"):
-        message = encode_answer(request, answer)
-        link.put(message)
-        link.put(message)
+        said = answer_fields(request, answer)
+        link.put(said)
+        link.put(said)
         return "answered_twice"
     return ""
 
@@ -62,7 +63,7 @@ def send_echo_test(link: Link, *, transmission: str, stan: int) -> None:
     Ask the gateway whether it is there (0800/301).
     """
     fields = {"t": "0800", "7": transmission, "11": f"{stan:06d}", "70": "301"}
-    _send(link, encode(fields | {"33": link.gateway_id}))
+    _send(link, fields | {"33": link.gateway_id})
 
 
 def _under_another_stan(request: Request) -> Request:
@@ -71,6 +72,6 @@ def _under_another_stan(request: Request) -> Request:
     return Request(request.mti, request.function, fields, request.key)
 
 
-def _send(link: Link, message: bytes) -> None:
-    link.put(message)
+def _send(link: Link, fields: Fields) -> None:
+    link.put(fields)
     link.flush()

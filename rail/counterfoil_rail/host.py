@@ -21,6 +21,7 @@ from counterfoil_rail.clock import Clock, Moment
 from counterfoil_rail.closes import answer_close
 from counterfoil_rail.closings import Closings
 from counterfoil_rail.delivery import deliver, send_echo_test
+from counterfoil_rail.dialects import GW87, Dialect, UnreadableError, WrongMacError
 from counterfoil_rail.faults import Faults
 from counterfoil_rail.holds import HOLD_SECONDS, expire_holds
 from counterfoil_rail.issuer import Issuers
@@ -34,8 +35,7 @@ from counterfoil_rail.message import (
     SIGN_ON,
     Answer,
     Request,
-    UnreadableError,
-    encode_answer,
+    answer_fields,
     read,
 )
 from counterfoil_rail.payments import NOT_SUPPORTED, decide_payment
@@ -79,7 +79,9 @@ class AcquirerHost:
         clock: Clock,
         log: Log,
         hold_seconds: float = HOLD_SECONDS,
+        dialect: Dialect = GW87,
     ) -> None:
+        self.dialect = dialect
         self.counts: Counter[str] = Counter()
         self.links: dict[Link, None] = {}  # In the order in which they came.
         self._books = books
@@ -127,16 +129,20 @@ class AcquirerHost:
             transmission = Moment.of(self._clock()).transmission
             send_echo_test(link, transmission=transmission, stan=self._echo_stan)
 
-    def received(self, link: Link, frame: bytes) -> None:
+    def received(self, link: Link, message: bytes) -> None:
         """
         Sort one message: answer it at once, or pass it to its issuer or to the next turn.
         """
         if self._has_stopped:
             return
         try:
-            request = read(frame)
+            request = read(message, self.dialect)
         except UnreadableError as error:
             link.close(error.reason)
+            return
+        except WrongMacError:
+            self.counts["wrong_mac"] += 1
+            self._log.event("wrong_mac", count=self.counts["wrong_mac"])
             return
         if request.mti == NETWORK_ANSWER:
             return
@@ -215,7 +221,7 @@ class AcquirerHost:
     def _answer_now(self, link: Link, request: Request, code: str, outcome: str) -> None:
         self._log.message(request, response_code=code, outcome=outcome)
         self._log.flush()
-        link.put(encode_answer(request, Answer(code)))
+        link.put(answer_fields(request, Answer(code)))
         link.flush()
 
     def _is_lost(self, request: Request) -> bool:

@@ -1,15 +1,16 @@
 """
 One connection from a gateway: frames in, frames out, and whether it has signed on.
 
-A frame is two bytes of length, big-endian, and that many bytes of message; a length
-of 0 is a keep-alive. What cannot be a message closes the link.
+How a message is framed and written is the host's dialect; an empty frame is a keep-alive. What
+cannot be a message closes the link.
 """
 
 import asyncio
 from typing import Protocol, cast
 
-MESSAGE_BYTES_MAX = 4096
-HEADER_BYTES = 2
+from counterfoil_rail.dialects import Dialect, Fields
+from counterfoil_rail.framing import FramingError
+
 ECHO_IDLE_SECONDS = 90.0  # A gateway echoes after 60 s of silence; a dead one does not.
 ECHO_MISSES_MAX = 3
 
@@ -19,13 +20,15 @@ class Host(Protocol):
     What a link needs of the host behind it.
     """
 
+    dialect: Dialect
+
     def opened(self, link: "Link") -> bool:
         """
         Take a new link in; False when there are too many.
         """
         ...
 
-    def received(self, link: "Link", frame: bytes) -> None:
+    def received(self, link: "Link", message: bytes) -> None:
         """
         Act on one message.
         """
@@ -53,6 +56,7 @@ class Link(asyncio.Protocol):
         self.signed_on = False
         self.gateway_id = ""
         self._host = host
+        self._dialect, self._framing = host.dialect, host.dialect.framing
         self._idle_seconds = idle_seconds
         self._misses = 0
         self._heard = False
@@ -78,21 +82,16 @@ class Link(asyncio.Protocol):
         """
         self._misses = 0
         self._heard = True
-        buffer = self._buffer
-        buffer += data
+        self._buffer += data
         start = 0
-        while len(buffer) - start >= HEADER_BYTES and not self.is_closing:
-            length = int.from_bytes(buffer[start : start + HEADER_BYTES], "big")
-            if length > MESSAGE_BYTES_MAX:
-                self.close("over_length")
-                return
-            end = start + HEADER_BYTES + length
-            if len(buffer) < end:
-                break
-            if length:
-                self._host.received(self, bytes(buffer[start + HEADER_BYTES : end]))
-            start = end
-        del buffer[:start]
+        try:
+            while not self.is_closing and (cut := self._framing.cut(self._buffer, start)):
+                if cut.message:
+                    self._host.received(self, cut.message)
+                start = cut.end
+        except FramingError as error:
+            self.close(error.reason)
+        del self._buffer[:start]
 
     def connection_lost(self, exc: Exception | None) -> None:
         """
@@ -123,13 +122,11 @@ class Link(asyncio.Protocol):
         """
         return self._transport is None or self._transport.is_closing()
 
-    def put(self, message: bytes) -> None:
+    def put(self, fields: Fields) -> None:
         """
-        Frame an answer; `flush` sends it.
+        Write and frame a message; `flush` sends it.
         """
-        assert len(message) <= MESSAGE_BYTES_MAX
-        self._out.append(len(message).to_bytes(HEADER_BYTES, "big"))
-        self._out.append(message)
+        self._out.append(self._framing.put(self._dialect.encode(fields)))
 
     def flush(self) -> None:
         """

@@ -1,19 +1,14 @@
 """
-Messages of the dialect gw87: read with pyiso8583, answered by echoing what must be.
+Messages: what a request says, and its answer, which echoes what must be.
 
-The field table is data (`fields.json`: kind, length, length digits); the encoding is
-ASCII with a raw bitmap and raw binary fields. MTIs that the host knows stand in
-`ECHOED`, each with the fields that its answer repeats.
+How they look on the wire is the dialect's. MTIs that the host knows stand in `ECHOED`, each with
+the fields that its answer repeats.
 """
 
-import json
 from dataclasses import dataclass
-from importlib.resources import files
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import iso8583
-
-Fields = dict[str, str]
+from counterfoil_rail.dialects import GW87, Dialect, Fields, UnreadableError
 
 SIGN_ON, SIGN_OFF, CUTOVER, ECHO_TEST = "001", "002", "201", "301"  # DE 70
 
@@ -36,16 +31,6 @@ _END_OF_DAY = {"0320", "0500", "0520"}
 NETWORK_ANSWER = "0810"
 APPROVAL_CODE_LENGTH = 6  # DE 38: what an issuer says by voice may be shorter.
 ORIGINAL_AMOUNT = "0057"  # DE 54: of an unnamed account, the amount that was asked.
-
-
-class UnreadableError(Exception):
-    """
-    A frame that cannot be answered: the link is closed, for *reason*.
-    """
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 class Key(NamedTuple):
@@ -136,30 +121,26 @@ class Answer(NamedTuple):
     further: Fields | None = None
 
 
-def read(frame: bytes) -> Request:
+def read(message: bytes, dialect: Dialect = GW87) -> Request:
     """
     Read one message.
 
     Raises:
         UnreadableError: Its MTI is not one the host knows, or its fields cannot be told apart.
+        WrongMacError: Its MAC is missing or wrong.
     """
-    mti = frame[:4].decode("ascii", "replace")
+    mti = dialect.mti(message)
     function = clear_repeat(mti)
     if function not in ECHOED and mti != NETWORK_ANSWER:
         raise UnreadableError("unknown_mti")
-    try:
-        fields, _ = iso8583.decode(frame, SPEC)
-    except iso8583.DecodeError as error:
-        raise UnreadableError(f"undecodable_field_{error.field}") from None
-    except KeyError:  # Bit 65: to the codec a third bitmap, of fields nobody has defined.
-        raise UnreadableError("undecodable_field_65") from None
+    fields = dialect.decode(message)
     key = Key(fields.get("41", ""), fields.get("7", ""), fields.get("11", ""), function)
     return Request(mti, function, fields, key)
 
 
-def encode_answer(request: Request, answer: Answer) -> bytes:
+def answer_fields(request: Request, answer: Answer) -> Fields:
     """
-    Write the answer to *request*: its echoed fields and what *answer* adds.
+    Return the answer to *request*: its echoed fields and what *answer* adds.
     """
     asked = request.fields
     fields = {number: asked[number] for number in ECHOED[request.function] if number in asked}
@@ -178,15 +159,7 @@ def encode_answer(request: Request, answer: Answer) -> bytes:
         fields["54"] = f"{ORIGINAL_AMOUNT}{asked['49']}D{asked['4']}"
     if answer.further:
         fields |= answer.further
-    return encode(fields)
-
-
-def encode(fields: Fields) -> bytes:
-    """
-    Write one message; "t" is its MTI.
-    """
-    raw, _ = iso8583.encode(fields, SPEC)
-    return bytes(raw)
+    return fields
 
 
 def clear_repeat(mti: str) -> str:
@@ -227,33 +200,3 @@ def write_private(tags: dict[str, str]) -> str:
     Write the tags of DE 48.
     """
     return "".join(f"{tag}{len(value):02d}{value}" for tag, value in tags.items())
-
-
-def _field_spec(row: dict[str, Any]) -> dict[str, Any]:
-    binary = row["kind"] == "b"
-    return {
-        "data_enc": "b" if binary else "ascii",
-        "len_enc": "ascii",
-        "len_type": row["lv"],
-        "max_len": row["len"],
-        "desc": row["name"],
-    }
-
-
-def _compile_spec(table: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """
-    Turn the field table into pyiso8583's form; field 65 would be a third bitmap to it.
-    """
-    special = {
-        "h": {"kind": "ans", "lv": 0, "len": 0, "name": "Header"},
-        "t": {"kind": "n", "lv": 0, "len": 4, "name": "Message type"},
-        "p": {"kind": "b", "lv": 0, "len": 8, "name": "Bitmap, primary"},
-        "1": {"kind": "b", "lv": 0, "len": 8, "name": "Bitmap, secondary"},
-    }
-    return {number: _field_spec(row) for number, row in (special | table).items()}
-
-
-FIELD_TABLE: dict[str, dict[str, Any]] = json.loads(
-    files(__package__).joinpath("fields.json").read_text("ascii")
-)
-SPEC = _compile_spec(FIELD_TABLE)

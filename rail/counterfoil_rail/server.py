@@ -15,6 +15,7 @@ from counterfoil_rail.books import Books
 from counterfoil_rail.clock import Clock, system_clock
 from counterfoil_rail.closings import Closings
 from counterfoil_rail.control import ControlPort
+from counterfoil_rail.dialects import GW87, Dialect
 from counterfoil_rail.faults import Faults
 from counterfoil_rail.holds import HOLD_SECONDS
 from counterfoil_rail.host import AcquirerHost
@@ -55,6 +56,7 @@ class Settings:
     clock: Clock = system_clock
     statements: str | None = None
     hold_seconds: float = HOLD_SECONDS
+    dialect: Dialect = GW87
     card_key: bytes | None = None
     is_durable: bool = True
 
@@ -145,7 +147,7 @@ async def _listening(
         port = int(server.sockets[0].getsockname()[1])
         where = {"host": settings.host, "port": port, "pid": os.getpid()}
         write_private_json(folder / SERVING_FILE, where)
-        log.event("listening", **where)
+        log.event("listening", **where, dialect=settings.dialect.name)
         yield port
     finally:
         (folder / SERVING_FILE).unlink(missing_ok=True)
@@ -179,6 +181,7 @@ def _assemble(
         clock=settings.clock,
         log=log,
         hold_seconds=settings.hold_seconds,
+        dialect=settings.dialect,
     )
     host.expire_holds()
     return Rail(host, faults, days)

@@ -9,7 +9,7 @@ that never heard of its approval.
 
 from typing import NamedTuple
 
-from counterfoil_rail.message import Fields
+from counterfoil_rail.dialects import Fields
 from counterfoil_rail.records import Batch, EntryKind
 
 _NO_FEES = dict.fromkeys(("82", "83", "84", "85"), "000000000000")

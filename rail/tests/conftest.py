@@ -15,9 +15,9 @@ from typing import Any
 
 import iso8583
 import pytest
+from counterfoil_rail.dialects import GW87, Fields
 from counterfoil_rail.listing import charges
 from counterfoil_rail.log import Log
-from counterfoil_rail.message import SPEC, Fields
 from counterfoil_rail.server import Rail, Settings, running
 from counterfoil_rail.settlement import listing
 
@@ -168,7 +168,7 @@ def frame(fields: Fields) -> bytes:
     """
     Return the bytes that go onto the wire.
     """
-    raw, _ = iso8583.encode(dict(fields), SPEC)
+    raw, _ = iso8583.encode(dict(fields), GW87.spec)
     return len(raw).to_bytes(2, "big") + bytes(raw)
 
 
@@ -206,7 +206,7 @@ class Gateway:
         async with asyncio.timeout(seconds):
             header = await self.reader.readexactly(2)
             raw = await self.reader.readexactly(int.from_bytes(header, "big"))
-        fields, _ = iso8583.decode(raw, SPEC)
+        fields, _ = iso8583.decode(raw, GW87.spec)
         return fields
 
     async def is_silent(self, *, seconds: float = 0.1) -> bool:

@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import iso8583
+from counterfoil_rail.dialects import GW87, Fields
 from counterfoil_rail.issuer import DelayRange
 from counterfoil_rail.link import Link
 from counterfoil_rail.listing import Row, charges
 from counterfoil_rail.log import Log
-from counterfoil_rail.message import SPEC, Fields
 from counterfoil_rail.server import Settings, opened
 
 from .conftest import follow_up, frame, network, payment
@@ -96,6 +96,6 @@ async def test_a_rail_without_sockets_dies_like_a_process(tmp_path: Path) -> Non
     link.connection_lost(None)
 
     length = int.from_bytes(wire.written[:2], "big")
-    answer, _ = iso8583.decode(wire.written[length + 4 :], SPEC)
+    answer, _ = iso8583.decode(wire.written[length + 4 :], GW87.spec)
     assert answer["39"] == "00"
     assert [charge["state"] for charge in charges(tmp_path)] == ["captured"]

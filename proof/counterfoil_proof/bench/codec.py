@@ -8,7 +8,7 @@ from collections.abc import Callable
 import iso8583
 import msgspec
 from counterfoil.network.dialect import load_dialect
-from counterfoil_rail.message import SPEC
+from counterfoil_rail.dialects import GW87
 
 ROUNDS = 200  # Between two looks at the clock.
 TURNS = 5
@@ -91,7 +91,7 @@ def _theirs() -> Callable[[], None]:
 
     def once() -> None:
         for message in messages:
-            raw, _ = iso8583.encode(message, SPEC)
-            iso8583.decode(raw, SPEC)
+            raw, _ = iso8583.encode(message, GW87.spec)
+            iso8583.decode(raw, GW87.spec)
 
     return once

@@ -12,7 +12,8 @@ from typing import Any
 import msgspec
 from counterfoil_client.commands import Answer, Send
 from counterfoil_rail.checks import CURRENCIES
-from counterfoil_rail.message import Request, UnreadableError, read
+from counterfoil_rail.dialects import UnreadableError
+from counterfoil_rail.message import Request, read
 
 from counterfoil_proof.world.acquirer import Acquirer
 from counterfoil_proof.world.clock import WorldClock
