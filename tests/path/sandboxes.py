@@ -26,7 +26,7 @@ import httpx2
 import msgspec
 from counterfoil.app import open_database
 from counterfoil.store.embedded import EmbeddedPostgres
-from counterfoil.supervisor import ProgramStatus, Supervisor
+from counterfoil.supervisor import Program, ProgramStatus, Supervisor
 from counterfoil_proof.demo import sandbox as demo
 from counterfoil_proof.demo.ports import LOOPBACK, Ports
 from counterfoil_rail.control import ask
@@ -197,8 +197,12 @@ class Sandbox:
         party = self.folder / ("gateway" if program in PARTS["gateway"] else program)
         return Log(party / ("logs" if party.name == "gateway" else "log") / f"{program}.log")
 
+    def programs(self) -> dict[str, Program]:
+        """Return every program by its name, as it is started."""
+        return {each.name: each for each in demo.programs(self.plan, self.configuration)}
+
     async def _start(self, part: str) -> None:
-        programs = {each.name: each for each in demo.programs(self.plan, self.configuration)}
+        programs = self.programs()
         names = PARTS[part]
         chosen = [
             msgspec.structs.replace(
