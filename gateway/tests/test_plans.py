@@ -70,3 +70,41 @@ def _nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield node
     for each in node.get("Plans", ()):
         yield from _nodes(each)
+
+
+JOURNAL = """
+INSERT INTO transfers
+    (merchant_id, transfer_id, payment_id, debit_account, credit_account, amount_minor, currency,
+     cause, at)
+SELECT '00000000-0000-0000-0000-000000000001', gen_random_uuid(), gen_random_uuid(), 'held',
+    'issuer', 100, 'USD', 'answered', timestamptz '2026-01-01T00:00:00Z' + n * interval '1 second'
+FROM generate_series(1, 40000) AS n
+"""
+LOOSE = "timestamptz '2026-01-01T10:45:00Z', timestamptz '2026-01-02T00:00:00Z', 50000"
+
+
+@pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
+async def test_a_round_of_sealing_reads_the_loose_end_of_the_journal_only(
+    parameters: dict[str, str], mode: str
+) -> None:
+    """What is sealed is found by its key: a few thousand rows are no reason to read millions."""
+    connection = await asyncpg.connect(**parameters)
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        await connection.execute("SET LOCAL session_replication_role = replica")
+        await connection.execute(JOURNAL)
+        await connection.execute("ANALYZE transfers")
+        await connection.execute(f"SET LOCAL plan_cache_mode = {mode}")
+        await connection.execute("PREPARE it AS " + query("loose_transfers"))
+        explained = await connection.fetchval(f"EXPLAIN (FORMAT JSON) EXECUTE it({LOOSE})")
+        await connection.execute("DEALLOCATE it")
+    finally:
+        await transaction.rollback()
+        await connection.close()
+    plan = msgspec.json.decode(explained)[0]["Plan"]
+
+    looked_up = [node for node in _nodes(plan) if node.get("Alias") == "t"]
+
+    assert [node["Index Name"] for node in looked_up] == ["transfers_pkey"]
+    assert "Index Cond" in looked_up[0]

@@ -10,12 +10,17 @@ import structlog
 
 from counterfoil.store.database import IN_DOUBT, Database, DatabaseAway
 
-# Every table that a payment's road adds rows to, and that is never emptied.
+# Every table that a payment's road, or a new merchant, adds rows to, and that is never emptied.
 GROWING = (
     "advices",
+    "api_keys",
+    "batches",
+    "confirmation_counters",
     "duplicate_guards",
     "feed",
+    "feed_heads",
     "idempotency_keys",
+    "merchants",
     "movement_events",
     "movements",
     "network_messages",
@@ -23,6 +28,8 @@ GROWING = (
     "payment_events",
     "payments",
     "screening_marks",
+    "stan_counters",
+    "terminals",
     "transfers",
     "vault_cards",
     "webhook_attempts",

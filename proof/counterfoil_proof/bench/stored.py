@@ -29,11 +29,11 @@ TABLES_AT_ONCE = 2
 BYTES_OF_A_PAYMENT = 5_700  # In all tables and their indexes.
 BYTES_BESIDE = 6 * 2**30  # The write-ahead log, and room for the others on the disk.
 MERCHANTS = (1, 100, 10_000)
-EVENTS = 3  # Of a copied payment: requested, answered, acknowledged.
+LOOKED_AT = 200  # So many of the newest payments; one is chosen that has what all will have.
 LOOK_SECONDS = 1.0
 LOOKS_MAX = 120
-AT_REST = 0.1  # Of a processor.
-BLOCK_SECONDS = 4_000  # As many payments are sealed by one block.
+AT_REST = 0.2  # Of a processor.
+BLOCK_SECONDS = 1_000  # As many payments are sealed by one block.
 DAY = "(date '2001-01-01' + (n / 900000)::integer)"
 STAN = "(n % 900000 + 1)::integer"
 TWELVE = "lpad(n::text, 12, '0')"
@@ -63,7 +63,12 @@ _CHANGED: dict[str, dict[str, str]] = {
         "state": "'captured'",
     },
     "outbox": {"payment_id": "0", "outbox_id": "7", "state": "'sent'", "sent_at": "now()"},
-    "feed": {"payment_id": "0", "event_id": "8", "number": "HEAD + 3 * n - 3 + SEVERAL", "at": AT},
+    "feed": {
+        "payment_id": "0",
+        "event_id": "8",
+        "number": "HEAD + (n - 1) * EVENTS + SEVERAL",
+        "at": AT,
+    },
     "transfers": {"payment_id": "0", "transfer_id": "5", "movement_id": "6", "at": AT},
     "movements": {
         "payment_id": "0",
@@ -81,9 +86,14 @@ SELECT column_name FROM information_schema.columns
 WHERE table_schema = 'public' AND table_name = $1 ORDER BY ordinal_position
 """
 _CHOSEN = """
-SELECT merchant_id, payment_id, card_token, idempotency_key, COALESCE(
-    (SELECT last_number FROM feed_heads AS f WHERE f.merchant_id = p.merchant_id), 0) AS head
-FROM payments AS p WHERE state = 'captured' ORDER BY payment_id LIMIT 1
+SELECT p.merchant_id, p.payment_id, p.card_token, p.idempotency_key,
+    COALESCE(h.last_number, 0) AS head, (
+        SELECT count(*) FROM feed AS f
+        WHERE f.merchant_id = p.merchant_id AND f.payment_id = p.payment_id) AS events
+FROM (SELECT * FROM payments WHERE state = 'captured' ORDER BY payment_id DESC LIMIT $1) AS p
+JOIN movements AS m ON m.merchant_id = p.merchant_id AND m.payment_id = p.payment_id
+LEFT JOIN feed_heads AS h ON h.merchant_id = p.merchant_id
+ORDER BY m.state = 'pending' DESC, events DESC, p.payment_id LIMIT 1
 """
 _SEALED = """
 INSERT INTO transfer_blocks
@@ -129,13 +139,13 @@ async def lay(installation: Installation, first: int, last: int) -> None:
     _make_sure_of_room(installation, last - first + 1)
     connection = await installation.connect()
     try:
-        chosen = await connection.fetchrow(_CHOSEN)
+        chosen = await connection.fetchrow(_CHOSEN, LOOKED_AT)
         if chosen is None:
             raise BenchFailed("there is no captured payment that could be copied")
         statements = iter([await _copying(connection, table, chosen) for table in _CHANGED])
         lanes = [_fill(installation, statements, first, last) for _ in range(TABLES_AT_ONCE)]
         await asyncio.gather(*lanes)
-        await connection.execute(_NUMBERED, chosen["merchant_id"], EVENTS * last)
+        await connection.execute(_NUMBERED, chosen["merchant_id"], chosen["events"] * last)
         await connection.execute(
             _SEALED, chosen["merchant_id"], BLOCK_SECONDS, timeout=LAY_SECONDS_MAX
         )
@@ -178,7 +188,7 @@ async def _copying(
         changed["movement_id"] = f"CASE WHEN x.movement_id IS NULL THEN NULL ELSE {_uuid('6')} END"
     values = [changed.get(each, f"x.{each}") for each in columns]
     text = ", ".join(values).replace("SEVERAL", "x.several")
-    text = text.replace("HEAD", f"{chosen['head']}")
+    text = text.replace("HEAD", f"{chosen['head']}").replace("EVENTS", f"{chosen['events']}")
     which = {
         "vault_cards": f"token = '{chosen['card_token']}'",
         "idempotency_keys": f"idempotency_key = '{chosen['idempotency_key']}'",
@@ -252,9 +262,9 @@ async def with_merchants(
 
 async def _at_rest(installation: Installation) -> None:
     """
-    Wait until the worker has done what is left of before: what it costs belongs to other payments.
+    Wait until what is left of before is done: what it costs belongs to other payments.
     """
-    watched = installation.watched()["worker"]
+    watched = [pid for pids in installation.watched().values() for pid in pids]
     spent = cpu_seconds(watched)
     for _ in range(LOOKS_MAX):
         await asyncio.sleep(LOOK_SECONDS)
