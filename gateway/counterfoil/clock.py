@@ -7,6 +7,7 @@ that was passed in, so that a test or a simulation can run a month in a minute.
 
 import time
 from datetime import UTC, datetime
+from functools import partial
 from typing import Protocol
 
 
@@ -28,6 +29,10 @@ class Clock(Protocol):
         ...
 
 
+# Where there is one, CLOCK_BOOTTIME: it counts a suspended machine's sleep too.
+_MONOTONIC = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
 class SystemClock:
     """
     The machine's own clock.
@@ -39,11 +44,5 @@ class SystemClock:
         """
         return datetime.now(UTC)
 
-    def monotonic(self) -> float:
-        """
-        Return CLOCK_BOOTTIME where there is one: it counts a suspended machine's sleep too.
-        """
-        return time.clock_gettime(_MONOTONIC)
-
-
-_MONOTONIC = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+    # The system's own call, without one of ours around it: a payment asks some thirty times.
+    monotonic = staticmethod(partial(time.clock_gettime, _MONOTONIC))

@@ -190,4 +190,4 @@ def possible(
         "refund": refunded_minor < captured_minor,
         "undo": held > 0 or refunded_minor < captured_minor,
     }
-    return tuple(name for name, is_legal in legal.items() if is_legal)
+    return tuple([name for name, is_legal in legal.items() if is_legal])
