@@ -400,6 +400,28 @@ async def test_pauses_grow_and_an_end_is_an_end(alone: Stage, post: Post) -> Non
     assert await sender.send_due() == 0
 
 
+@pytest.mark.parametrize(("known", "state"), [(True, "sent"), (False, "owed")])
+async def test_an_address_in_another_script_goes_to_a_mail_server_that_takes_such(
+    alone: Stage, known: bool, state: str
+) -> None:
+    """At one that does not it waits: the operator may name another one."""
+    await alone.paid(customer_email=None)
+    await alone.sql("UPDATE outbox SET recipient = 'owner@bücher.example' WHERE state = 'owed'")
+    post = Post()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(
+        lambda: smtp.SMTP(post, hostname="post.example", loop=loop, enable_SMTPUTF8=known),
+        "127.0.0.1",
+    )
+    post.port = server.sockets[0].getsockname()[1]
+
+    await mailer(alone, post.settings()).send_due()
+    server.close()
+
+    assert (await outbox(alone))["mail_merchant"]["state"] == state
+    assert [each["To"] for each in post.taken] == ["owner@bücher.example"] * known
+
+
 async def test_a_permanent_refusal_is_not_repeated(alone: Stage, post: Post) -> None:
     """There is no such mailbox: asking again every minute helps nobody."""
     await alone.paid(customer_email=None)

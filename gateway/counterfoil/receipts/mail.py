@@ -128,14 +128,12 @@ class Mailer:
         await self._send_over(self._new_client(), letter)
 
     async def _send_over(self, client: aiosmtplib.SMTP, letter: Letter) -> None:
-        options = UTF8_OPTIONS if letter.is_utf8 else ()
         try:
             if not client.is_connected:
                 await client.connect()
+                await _greet(client)
                 self._own_name = client.local_hostname
-            await client.sendmail(
-                letter.sender, letter.recipient, letter.content, mail_options=options
-            )
+            await _hand_over(client, letter)
         except BaseException:
             client.close()  # Whatever it was: the next letter begins afresh.
             raise
@@ -214,15 +212,37 @@ def subject(shown: Receipt, *, for_merchant: bool) -> str:
     return f"{test}Your receipt from {shown.business}{order}"
 
 
+async def _greet(client: aiosmtplib.SMTP) -> None:
+    if client.is_ehlo_or_helo_needed:
+        try:
+            await client.ehlo()
+        except aiosmtplib.SMTPHeloError:
+            await client.helo()  # A server of before 2001.
+
+
+async def _hand_over(client: aiosmtplib.SMTP, letter: Letter) -> None:
+    """
+    Say MAIL, RCPT and DATA. The library's `sendmail` says them too, and reads both addresses twice.
+    """
+    options: tuple[str, ...] = ()
+    encoding = "ascii"
+    if letter.is_utf8:
+        if not client.supports_extension("smtputf8"):
+            raise aiosmtplib.SMTPNotSupported("the mail server does not take such an address")
+        options, encoding = UTF8_OPTIONS, "utf-8"
+    await client.mail(letter.sender, options=options, encoding=encoding)
+    await client.rcpt(letter.recipient, encoding=encoding)
+    await client.data(letter.content)
+
+
 def _is_refused_for_good(error: Exception) -> bool:
     """
     Return whether the server will never take this mail: no such mailbox, or not this content.
 
     What it says of us (greeting, password, sender) is for an operator to mend; the mail waits.
     """
-    if isinstance(error, aiosmtplib.SMTPRecipientsRefused):
-        return all(each.code in PERMANENT_REFUSALS for each in error.recipients)
-    return isinstance(error, aiosmtplib.SMTPDataError) and error.code in PERMANENT_REFUSALS
+    of_this_mail = aiosmtplib.SMTPRecipientRefused, aiosmtplib.SMTPDataError
+    return isinstance(error, of_this_mail) and error.code in PERMANENT_REFUSALS
 
 
 def _is_end_of_connection(error: aiosmtplib.SMTPException) -> bool:
