@@ -6,6 +6,7 @@ Stands between *supervised* and the disk.
 
 import asyncio
 import contextlib
+import errno
 import os
 from collections import deque
 from collections.abc import Callable
@@ -65,8 +66,7 @@ class Output:
             self._pending = self._pending[LINE_BYTES_MAX:]
         if not piece:
             self._release()
-        for line in lines:
-            self._take(line)
+        self._take(lines)
         return bool(piece)
 
     def _release(self) -> None:
@@ -76,17 +76,18 @@ class Output:
             self._read_end = None
         if self._pending:
             last, self._pending = self._pending, b""
-            self._take(last)
+            self._take([last])
 
-    def _take(self, line: bytes) -> None:
-        text = line.decode("utf-8", errors="replace").rstrip("\r")
-        self.tail.append(text)
+    def _take(self, lines: list[bytes]) -> None:
         try:
-            self._log.write(line)
+            self._log.write(lines)
         except OSError:
-            self.lines_lost += 1
-        if self._on_line is not None:
-            self._on_line(self._name, text)
+            self.lines_lost += len(lines)
+        for line in lines if self._on_line else lines[-TAIL_LINES_MAX:]:
+            text = line.decode("utf-8", errors="replace").rstrip("\r")
+            self.tail.append(text)
+            if self._on_line is not None:
+                self._on_line(self._name, text)
 
 
 class _Log:
@@ -99,21 +100,25 @@ class _Log:
         self._handle: int | None = None
         self._bytes = 0
 
-    def write(self, line: bytes) -> None:
+    def write(self, lines: list[bytes]) -> None:
         """
-        Append *line*.
+        Append *lines*.
 
         Raises:
             OSError: The disk is full, or the folder not ours.
         """
-        if self._path is None:
+        if self._path is None or not lines:
             return
         if self._handle is None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
             self._handle = os.open(self._path, flags, 0o600)
             self._bytes = os.fstat(self._handle).st_size
-        self._bytes += os.write(self._handle, line + b"\n")
+        portion = b"\n".join((*lines, b""))
+        written = os.write(self._handle, portion)
+        self._bytes += written
+        if written < len(portion):
+            raise OSError(errno.ENOSPC, "not all lines could be written")
         if self._bytes >= LOG_BYTES_MAX:
             self.close()
             self._rotate(self._path)

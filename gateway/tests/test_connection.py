@@ -182,13 +182,10 @@ async def test_who_expects_to_be_asked_is_asked_when_the_body_is_wanted() -> Non
     await turns()
     assert answers(b"".join(line.writes[1:])) == [b"POST /a body"]
 
-    async def refusing(_: Request) -> Response:
-        return Response(b"no", 400)
-
     connection, line = connected(refusing)
     connection.data_received(asking)
     await turns()
-    assert line.said.startswith(b"HTTP/1.1 400 ")
+    assert line.said.startswith(b"HTTP/1.1 401 ")
 
 
 async def test_a_body_is_at_hand_when_all_of_it_has_come() -> None:
@@ -358,6 +355,72 @@ async def test_an_idle_connection_is_kept_for_a_while_and_a_busy_one_for_as_long
     await until(lambda: line.is_over)
 
     assert len(line.writes) == 5
+
+
+async def refusing(_: Request) -> Response:
+    """Answer before the body was read."""
+    return Response(b"no", 401)
+
+
+async def test_what_follows_a_body_is_no_header() -> None:
+    """A trailer says nothing about its request, nor about the next one."""
+    seen: list[list[str]] = []
+
+    async def app(request: Request) -> Response:
+        await echo(request)
+        seen.append(request.every_header(b"idempotency-key"))
+        return Response(b"{}")
+
+    chunked = b"POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\nIdempotency-Key: a\r\n\r\n"
+    connection, line = connected(app)
+    connection.data_received(chunked + b"1\r\nx\r\n")
+    await turns()
+    connection.data_received(b"0\r\nIdempotency-Key: b\r\n\r\n" + GET)
+    await until(lambda: len(line.writes) == 2)
+
+    assert seen == [["a"], []]
+
+
+async def test_a_body_that_comes_after_its_answer_has_an_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In bytes, and in seconds: who was refused holds no connection for ever."""
+    head = b"POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+    connection, line = connected(refusing)
+    connection.data_received(head)
+    await turns()
+    sent = 0
+    while not line.is_over:
+        connection.data_received(b"10000\r\n" + b" " * 65_536 + b"\r\n")
+        sent += 65_536
+        assert sent <= module.MESSAGE_BYTES_MAX
+    assert line.said.startswith(b"HTTP/1.1 401 ")
+
+    monkeypatch.setattr(module, "KEEP_ALIVE_SECONDS", 0.1)
+    connection, line = connected(refusing)
+    connection.data_received(head)
+    async with asyncio.timeout(5):
+        while not line.is_over:
+            await asyncio.sleep(0.02)
+            connection.data_received(b"1\r\nx\r\n")
+
+
+async def test_the_rest_of_a_body_and_the_next_request_may_come_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The wait of the first does not end the second."""
+    monkeypatch.setattr(module, "KEEP_ALIVE_SECONDS", 0.1)
+
+    async def app(request: Request) -> Response:
+        if request.method == "GET":
+            await asyncio.sleep(0.3)
+        return Response(b"{}")
+
+    connection, line = connected(app)
+    connection.data_received(POST + b"bo")
+    await turns()
+    connection.data_received(b"dy" + GET)
+    await until(lambda: len(line.writes) == 2)
 
 
 async def test_more_headers_than_fit_end_the_connection() -> None:

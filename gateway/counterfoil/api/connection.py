@@ -24,6 +24,7 @@ FAREWELL_SECONDS_MAX = 1.0  # For an idle client to answer the end of its TLS se
 HEADER_BYTES_MAX = 16_384
 HEADER_SECONDS_MAX = 20.0
 READ_BYTES = 262_144  # What one read may bring of the body that follows the headers.
+MESSAGE_BYTES_MAX = 8_388_608  # Twice what is read of a body that is thrown away.
 
 App = Callable[[Request], Awaitable[Response]]
 
@@ -116,7 +117,8 @@ class Exchange:
 class Connection(HttpToolsProtocol):
     """
     HTTP with an end to what a stranger may send before the request begins: bytes and seconds; to
-    how long an idle client is waited for; and, when the process stops, one that says nothing more.
+    how long an idle client is waited for, and one whose request was answered before its body came;
+    and, when the process stops, one that says nothing more.
     """
 
     app: App
@@ -125,7 +127,7 @@ class Connection(HttpToolsProtocol):
 
     _current: Exchange | None = None  # Being answered; `cycle` is the last one that has begun.
     _in_headers = True
-    _header_bytes = 0
+    _bytes = 0  # Of the message that comes in.
     _headers_by: float | None = None
     _idle_by: float | None = None
     _look_at = 0.0
@@ -140,16 +142,18 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """
-        Count what comes before the end of the headers.
+        Count what comes.
         """
-        self._idle_by = None
+        self._bytes += len(data)
+        most = MESSAGE_BYTES_MAX
         if self._in_headers:
-            self._header_bytes += len(data)
-            if self._header_bytes > HEADER_BYTES_MAX + READ_BYTES:
-                self.transport.abort()
-                return
+            self._idle_by = None
+            most = HEADER_BYTES_MAX + READ_BYTES
+        if self._bytes > most:
+            self.transport.abort()
+            return
         super().data_received(data)
-        if self._in_headers and self._header_bytes and self._headers_by is None:
+        if self._in_headers and self._bytes and self._headers_by is None:
             self._headers_by = self._wait(HEADER_SECONDS_MAX)
 
     def on_message_begin(self) -> None:
@@ -160,12 +164,19 @@ class Connection(HttpToolsProtocol):
         self.headers = []
         self.expect_100_continue = False
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """
+        Take a header; what calls itself one after the body is none.
+        """
+        if self._in_headers:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         """
         The headers are whole: from here on the body has its own limits.
         """
         self._in_headers = False
-        self._headers_by = None
+        self._headers_by = self._idle_by = None
         before, self.cycle = self.cycle, self._exchange()
         if before is None or before.response_complete:
             self._begin(self.cycle)
@@ -178,7 +189,7 @@ class Connection(HttpToolsProtocol):
         The next request on this connection begins with its own headers.
         """
         super().on_message_complete()
-        self._in_headers, self._header_bytes = True, 0
+        self._in_headers, self._bytes = True, 0
 
     def on_response_complete(self) -> None:
         """
