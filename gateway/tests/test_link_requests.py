@@ -848,6 +848,16 @@ async def test_a_callback_that_raises_does_no_harm(setup: Setup):
     assert isinstance(await setup.request(link), Answered)
 
 
+async def test_an_answered_request_keeps_neither_its_card_nor_its_answer(setup: Setup):
+    """It is timed until its deadline, among thousands: no card number waits there, nothing else."""
+    link = await setup.connect(port=await setup.host.open())
+
+    assert isinstance(await setup.request(link), Answered)
+    timed = [exchange for _, _, exchange in link._mux._deadlines if exchange.mti == "0200"]
+
+    assert [(each.fields, each.frame, each.future) for each in timed] == [({}, b"", None)]
+
+
 async def test_calls_of_one_turn_are_made_in_order_and_each_in_its_own_context(setup: Setup):
     """So a line of the log about a request bears its payment; one that raises holds up no other."""
     told: list[dict[str, Any]] = []

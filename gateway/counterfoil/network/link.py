@@ -280,6 +280,8 @@ class AcquirerLink:
         now = self.clock.monotonic()
         verdict, exchange, late = self._mux.receive(message, at=self.clock.now(), now=now)
         self._hand_over(late)
+        if exchange is not None:
+            exchange.future = None  # Or its answer would be kept until its time is over.
         if verdict == "unmatched":
             self._later(self.on_unmatched, message)
         elif verdict == "duplicate":

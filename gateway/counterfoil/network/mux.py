@@ -8,6 +8,7 @@ No I/O here, and the time is a parameter.
 """
 
 import asyncio
+import functools
 import heapq
 import itertools
 from collections import OrderedDict
@@ -51,6 +52,7 @@ class Exchange:
         "fields",
         "frame",
         "future",
+        "is_over",
         "key",
         "mti",
         "send_before",
@@ -77,6 +79,7 @@ class Exchange:
         self.future = future
         self.written_at: float | None = None
         self.connection: object = None
+        self.is_over = False
 
     @property
     def abandoned(self) -> bool:
@@ -122,14 +125,12 @@ class Mux:
         """
         Return the key that the answer to this request will have.
         """
-        assert int(mti[2]) % 2 == 0, "an answer is not a request"
-        answer_mti = f"{mti[:2]}{int(mti[2]) + 1}0"
         table = self.dialect.table
         values = []
         for number in self._match(mti):
             value = fields.get(number, "")
             values.append(padded(table[number], value) if isinstance(value, str) else value)
-        return MatchKey(answer_mti, tuple(values))
+        return MatchKey(_answer_mti(mti), tuple(values))
 
     def add(self, exchange: Exchange) -> NotSent | None:
         """
@@ -244,7 +245,7 @@ class Mux:
 
     def _is_outstanding(self, exchange: Exchange) -> bool:
         """Say whether *exchange* still waits for its answer."""
-        return exchange.key is not None and self.outstanding.get(exchange.key) is exchange
+        return exchange.key is not None and not exchange.is_over
 
     def _is_due(self, entry: tuple[float, int, Exchange], now: float) -> bool:
         """Say whether a timing *entry* can go: its time has passed or it has ended."""
@@ -306,6 +307,7 @@ def _settle(exchange: Exchange, outcome: Outcome) -> Late | None:
     """
     Tell whoever waits for *exchange* its outcome; if nobody does, return it as late.
     """
+    exchange.is_over = True
     exchange.fields = {}  # Nothing needs the card number any more.
     future = exchange.future
     if future is None:
@@ -315,6 +317,15 @@ def _settle(exchange: Exchange, outcome: Outcome) -> Late | None:
         return None
     assert exchange.key is not None
     return Late("abandoned", exchange.mti, exchange.key, outcome)
+
+
+@functools.lru_cache(maxsize=64)
+def _answer_mti(mti: str) -> str:
+    """
+    Return the message type of the answer to a request of type *mti*.
+    """
+    assert int(mti[2]) % 2 == 0, "an answer is not a request"
+    return f"{mti[:2]}{int(mti[2]) + 1}0"
 
 
 def _is_partial(sent: str | bytes, answer: Fields) -> bool:
