@@ -6,7 +6,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from counterfoil_proof.bench import load, plots, rows
+from counterfoil_proof.bench import load, plots, rows, tables
 from counterfoil_proof.bench.codec import measure
 from counterfoil_proof.bench.rows import Written
 from counterfoil_proof.bench.run import Size, run
@@ -35,6 +35,7 @@ KEYS = {
     "codec_ratio",
     "rows_per_payment",
     "audit",
+    "took_seconds",
 }
 PARTIES = {"load generator", "gateway", "worker", "mailer", "rail", "postgres", "mailbox"}
 
@@ -61,8 +62,18 @@ async def test_a_tiny_bench_writes_equal_rows_and_the_audit_agrees(tmp_path: Pat
     for each in (found["by_stored_payments"]["50"], found["by_merchants"]["3"]):
         assert each["payments"] > 0
         assert each["refused"] == 0, each["first_refusal"]
+    assert sum(found["took_seconds"].values()) > TINY.load_seconds
     for draw in plots.CHARTS.values():
         assert ElementTree.fromstring(draw(found)).tag.endswith("svg")
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{tables.BEGIN}\nold\n{tables.END}\nafter\n", "utf-8")
+    tables.put(page, found, "../pictures")
+    text = page.read_text("utf-8")
+    assert text.startswith("before\n")
+    assert text.endswith("after\n")
+    assert "old" not in text
+    assert all(f"../pictures/{name}.svg" in text for name in plots.CHARTS)
+    assert "close and reconcile" in text
     assert {"own", "intend", "conclude", "acknowledge"} <= found["own_latency"]["steps"].keys()
 
 
@@ -90,6 +101,17 @@ def test_rows_of_leases_are_shared_by_many_payments() -> None:
 
     assert written == {"payments": Written(1.0, 2.0), "stan_counters": Written(0.0, 0.01)}
     assert rows.by_payment(written).keys() == {"payments"}
+
+
+def test_a_page_without_its_marks_is_left_alone(tmp_path: Path) -> None:
+    """Figures are never put where nobody said that they belong."""
+    page = tmp_path / "page.md"
+    page.write_text("words\n", "utf-8")
+
+    with pytest.raises(ValueError, match="both marks"):
+        tables.put(page, {}, "pictures")
+
+    assert page.read_text("utf-8") == "words\n"
 
 
 def test_quantiles_are_in_milliseconds_and_never_between_two_values() -> None:

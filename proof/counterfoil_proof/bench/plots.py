@@ -1,9 +1,13 @@
 """
 Plots of a benchmark's figures as SVG, for the page about performance.
 
-    python -m counterfoil_proof.bench.plots proof/results/bench-MOMENT.json docs/pictures
+    python -m counterfoil_proof.bench.plots RESULT.json docs/pictures docs/internals/performance.md
+
+The page, which may be left out, gets the tables between its two marks. The colours are those of
+Okabe and Ito, which most colour-blind people can tell apart; a line of paper parts neighbours.
 """
 
+import os
 import sys
 from html import escape
 from pathlib import Path
@@ -11,20 +15,20 @@ from typing import Any
 
 import msgspec
 
+from counterfoil_proof.bench.tables import put
+
 WIDTH = 960
 LEFT = 250  # Where bars begin; labels stand before.
-RIGHT = 110  # Room for the figure behind a bar.
+RIGHT = 150  # Room for the figure behind a bar.
 ROW = 26
 BAR = 16
 HEAD = 62
 STYLE = """
-    :root { --paper: #ffffff; --ink: #1b2733; --soft: #515d69; --line: #c6cac0; --a: #1b5e4a;
-      --b: #a8341f; --c: #3c6ea5; --d: #b0842b; --e: #7a5195; --f: #7d8790;
-      --g: #2f8f9d; }
+    :root { --paper: #ffffff; --ink: #1b2733; --soft: #515d69; --line: #c6cac0; --a: #0072b2;
+      --b: #d55e00; --c: #009e73; --d: #e69f00; --e: #cc79a7; --f: #7d8790; --g: #56b4e9; }
     @media (prefers-color-scheme: dark) {
-      :root { --paper: #11161b; --ink: #ecebe4; --soft: #a9b2ba; --line: #47525d; --a: #83cbae;
-        --b: #f39a82; --c: #8db8e8; --d: #e2bd6b; --e: #c3a1dc; --f: #98a2ab;
-        --g: #7fd0db; }
+      :root { --paper: #11161b; --ink: #ecebe4; --soft: #a9b2ba; --line: #47525d; --a: #4ba3dc;
+        --b: #f08a4b; --c: #35c19b; --d: #f0bd55; --e: #dfa3c6; --f: #98a2ab; --g: #9ad2f5; }
     }
     text { font-family: system-ui, -apple-system, "Segoe UI", Roboto, Arial, sans-serif;
       font-size: 14px; fill: var(--ink); }
@@ -32,11 +36,14 @@ STYLE = """
     .head { font-size: 17px; font-weight: 650; }
     .soft { font-size: 13px; fill: var(--soft); }
     .label { text-anchor: end; }
+    .part { stroke: var(--paper); stroke-width: 1; }
     .a { fill: var(--a); } .b { fill: var(--b); } .c { fill: var(--c); } .d { fill: var(--d); }
     .e { fill: var(--e); } .f { fill: var(--f); } .g { fill: var(--g); }
 """
 PARTIES = ("gateway", "postgres", "worker", "mailer", "rail", "mailbox", "load generator")
 COLOURS = "abcdefg"
+FORMS = {"own": "ours", "plain": "plain"}
+WAITS = ("median", "", "", "99th percentile")
 
 
 class Bar(msgspec.Struct, frozen=True):
@@ -61,22 +68,28 @@ def rates(figures: dict[str, Any]) -> str:
     Draw payments a second: pgbench by form and clients, the gateway by connections.
     """
     bars = [
-        _plain(f"pgbench {each['form']}, {each['clients']} clients", "b", each)
+        _plain(f"pgbench, {FORMS[each['form']]}, {each['clients']} clients", "b", each)
         for each in figures["pgbench"]
     ]
     for kind, name in (("one_process", "gateway"), ("two_processes", "two gateways")):
         bars += [
-            _plain(f"{name}, {each['connections']} connections", "a", each)
+            _plain(f"{name}, {_connections(each)}", "a", each)
             for each in figures.get(kind, {}).get("runs", [])
         ]
-    return _chart("Payments a second", "pgbench writes the same rows, one payment at a time", bars)
+    subtitle = "pgbench writes the same rows, one payment at a time: our statements, and plain ones"
+    return _chart("Payments a second", subtitle, bars)
+
+
+def _connections(run: dict[str, Any]) -> str:
+    count = run["connections"]
+    return f"{count} connection{'s' * (count != 1)}"
 
 
 def costs(figures: dict[str, Any]) -> str:
     """
     Draw CPU microseconds a payment, by party.
     """
-    runs = [(f"{each['connections']} connections", each) for each in figures["one_process"]["runs"]]
+    runs = [(_connections(each), each) for each in figures["one_process"]["runs"]]
     runs += [
         (f"{int(number):,} payments stored", each)
         for number, each in figures.get("by_stored_payments", {}).items()
@@ -93,23 +106,40 @@ def costs(figures: dict[str, Any]) -> str:
         ]
         bars.append(Bar(label, parts, f"{sum(value for _, value in parts):,.0f} us"))
     title = "CPU microseconds of a whole payment"
-    return _chart(title, "stored and merchants: without the worker", bars, PARTIES)
+    subtitle = "closed loop by connections; stored and merchants at half of the best rate"
+    return _chart(title, subtitle, bars, PARTIES)
+
+
+def growth(figures: dict[str, Any]) -> str:
+    """
+    Draw what the client waits for a payment and its acknowledgment, by what is stored.
+    """
+    kinds = (("by_stored_payments", "payments stored"), ("by_merchants", "merchants"))
+    runs = [
+        (f"{int(number):,} {name}", run["latency_ms"])
+        for kind, name in kinds
+        for number, run in figures.get(kind, {}).items()
+    ]
+    title = "What the client waits for a payment and its acknowledgment, milliseconds"
+    return _chart(title, "at half of the best rate", [_waits(*each) for each in runs], WAITS)
 
 
 def steps(figures: dict[str, Any]) -> str:
     """
     Draw the gateway's own time by step: the median, and what lies between it and the 99th.
     """
-    bars = [
-        Bar(
-            step,
-            [("a", at["p50"]), ("d", at["p99"] - at["p50"])],
-            f"{at['p50']:.1f} / {at['p99']:.1f} ms",
-        )
-        for step, at in figures["own_latency"]["steps"].items()
-    ]
-    title = "The gateway's own time in a payment and its acknowledgment"
-    return _chart(title, "at half of the best rate", bars, ("median", "", "", "99th percentile"))
+    bars = [_waits(step, at) for step, at in figures["own_latency"]["steps"].items()]
+    title = "The gateway's own time in a payment and its acknowledgment, milliseconds"
+    subtitle = "at half of the best rate; each step has its own worst payments: they do not add up"
+    return _chart(title, subtitle, bars, WAITS)
+
+
+def _waits(label: str, at: dict[str, float]) -> Bar:
+    """
+    Return the median, and what lies between it and the 99th percentile.
+    """
+    parts = [("a", at["p50"]), ("d", at["p99"] - at["p50"])]
+    return Bar(label, parts, f"{at['p50']:,.1f} / {at['p99']:,.1f}")
 
 
 def _plain(label: str, colour: str, run: dict[str, Any]) -> Bar:
@@ -145,7 +175,8 @@ def _bar(bar: Bar, top: int, scale: float) -> list[str]:
     for colour, value in bar.parts:
         width = max(0.0, value * scale)
         lines.append(
-            f'  <rect class="{colour}" x="{at:.1f}" y="{top}" width="{width:.1f}" height="{BAR}"/>'
+            f'  <rect class="part {colour}" x="{at:.1f}" y="{top}" width="{width:.1f}" '
+            f'height="{BAR}"/>'
         )
         at += width
     lines.append(f'  <text class="soft" x="{at + 8:.1f}" y="{base}">{escape(bar.figure)}</text>')
@@ -165,19 +196,22 @@ def _legend(legend: tuple[str, ...], top: int) -> list[str]:
     return lines
 
 
-CHARTS = {"bench-rates": rates, "bench-costs": costs, "bench-steps": steps}
+CHARTS = {"bench-rates": rates, "bench-costs": costs, "bench-steps": steps, "bench-growth": growth}
 
 
 def main(words: list[str]) -> None:
     """
-    Draw every chart of a result into a folder.
+    Draw every chart of a result into a folder, and write its tables into a page.
     """
-    if len(words) != 2:
-        sys.stderr.write("usage: plots RESULT.json FOLDER\n")
+    if len(words) not in (2, 3):
+        sys.stderr.write("usage: plots RESULT.json FOLDER [PAGE.md]\n")
         sys.exit(2)
     figures = msgspec.json.decode(Path(words[0]).read_bytes())
+    folder = Path(words[1])
     for name, draw in CHARTS.items():
-        Path(words[1], f"{name}.svg").write_text(draw(figures), "utf-8")
+        (folder / f"{name}.svg").write_text(draw(figures), "utf-8")
+    for page in map(Path, words[2:]):
+        put(page, figures, os.path.relpath(folder, page.parent))
 
 
 if __name__ == "__main__":

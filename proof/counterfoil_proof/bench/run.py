@@ -3,7 +3,6 @@ One run of the benchmark: every part after the other, on one machine, in one ins
 """
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,9 @@ from counterfoil.store.numbers import OpenBatches
 from counterfoil_rail.listing import charges
 
 from counterfoil_proof.bench import codec, machine, pgbench, rows, settled, stored
+from counterfoil_proof.bench.figures import Figures, Parts, Tell, one, split, summary
 from counterfoil_proof.bench.installation import BASE, BEHIND, PAIR, Installation
-from counterfoil_proof.bench.load import Measured, quantiles
-from counterfoil_proof.bench.spans import STEPS
+from counterfoil_proof.bench.load import Measured
 from counterfoil_proof.books import against_charges
 from counterfoil_proof.demo import sandbox
 from counterfoil_proof.demo.sandbox import ACQUIRER
@@ -36,9 +35,6 @@ COUNTED = 400  # Payments whose rows are counted.
 OWN_SHARE = 0.5  # Of the best rate: where the gateway's own time is measured.
 OWN_CONNECTIONS = 128
 DIFFERENCES_SHOWN = 20
-
-Tell = Callable[[str], None]
-Figures = dict[str, Any]
 
 
 class Size(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,11 +60,11 @@ class Size(msgspec.Struct, frozen=True, kw_only=True):
 
 QUICK = Size(
     pgbench_seconds=2,
-    load_seconds=4,
-    warm_seconds=1,
-    own_seconds=6,
-    codec_seconds=2,
-    drain_seconds=8,
+    load_seconds=3,
+    warm_seconds=0.5,
+    own_seconds=4,
+    codec_seconds=1,
+    drain_seconds=3,
 )
 WHOLE = Size(
     pgbench_seconds=10,
@@ -85,13 +81,14 @@ WHOLE = Size(
 )
 
 
-async def run(folder: Path, size: Size, tell: Tell) -> Figures:
+async def run(folder: Path, size: Size, say: Tell) -> Figures:
     """
     Carry out the benchmark below *folder* and return its figures.
 
     Raises:
         BenchFailed, ProgramError: It could not be carried out.
     """
+    tell = Parts(say)
     tell("Codec, beside pyiso8583")
     coded = codec.measure(size.codec_seconds)
     installation = Installation(folder)
@@ -104,14 +101,14 @@ async def run(folder: Path, size: Size, tell: Tell) -> Figures:
         tell(f"pgbench with {', '.join(map(str, size.clients))} clients")
         beside = await pgbench.measure(installation, size.pgbench_seconds, size.clients)
         tell("The gateway, one process")
-        runs = await _gateways(installation, size, tell, "gateway")
+        runs = await _gateways(installation, size, say, "gateway")
         best = max(runs, key=lambda each: each.payments_per_second)
         found: Figures = {}
         if size.two_gateways:
             tell("The gateway, two processes")
-            pair = await _gateways(installation, size, tell, *PAIR)
+            pair = await _gateways(installation, size, say, *PAIR)
             confirmed += sum(each.confirmed for each in pair)
-            found["two_processes"] = _summary(pair)
+            found["two_processes"] = summary(pair)
         tell("The gateway's own time, at half of the best rate")
         own, owned = await _own_time(installation, size, best.payments_per_second * OWN_SHARE)
         confirmed += owned + sum(each.confirmed for each in runs)
@@ -125,7 +122,8 @@ async def run(folder: Path, size: Size, tell: Tell) -> Figures:
             confirmed += more
         tell("Audit")
         audited = await _audited(installation, confirmed)
-        found |= await _growth(installation, size, tell)
+        found |= await _growth(installation, size, tell, best.payments_per_second * OWN_SHARE)
+        tell("Stopping")
     ours = rows.by_payment(written)
     theirs = {form: rows.by_payment(each) for form, each in beside.rows.items()}
     return {
@@ -145,11 +143,12 @@ async def run(folder: Path, size: Size, tell: Tell) -> Figures:
             },
         },
         "audit": audited,
-        "pgbench": [_one(each) for each in beside.runs],
-        "one_process": _summary(runs),
+        "pgbench": [one(each) for each in beside.runs],
+        "one_process": summary(runs),
         **found,
         "own_latency": own,
         "codec": msgspec.to_builtins(coded),
+        "took_seconds": tell.took_seconds(),
         "machine": {**msgspec.to_builtins(described), "load_after": machine.load()},
     }
 
@@ -232,6 +231,7 @@ async def _own_time(installation: Installation, size: Size, rate: float) -> tupl
     """
     Measure the gateway's own time in a payment and its acknowledgment, step by step.
     """
+    await installation.take_mails_off()
     async with installation.running("gateway with spans", *BEHIND):
         left = await _drained(installation, size.drain_seconds)
         measured = await installation.load(
@@ -240,32 +240,7 @@ async def _own_time(installation: Installation, size: Size, rate: float) -> tupl
     lines = installation.spans_path.read_bytes().splitlines()
     whole = [msgspec.json.decode(each, type=dict[str, float]) for each in lines]
     whole = whole[len(whole) - measured.payments :]  # Without the warm-up.
-    return {"owed_before": left, "steps": _split(whole), "run": _one(measured)}, measured.confirmed
-
-
-def _split(whole: list[dict[str, float]]) -> Figures:
-    """
-    Return the quantiles of each step; each has its own worst payments, so they do not add up.
-    """
-    steps: dict[str, list[float]] = {}
-    for each in whole:
-        for name, seconds in _steps(each).items():
-            steps.setdefault(name, []).append(seconds)
-    return {name: quantiles(values) for name, values in steps.items()}
-
-
-def _steps(spans: dict[str, float]) -> dict[str, float]:
-    rail, link = spans.get("rail", 0.0), spans.get("link", 0.0)
-    stored = {name: spans.get(name, 0.0) for name in STEPS}
-    before_answer = link + sum(stored.values()) - stored["acknowledge"]
-    return {
-        "own": spans["payment"] + spans["acknowledgment"] - rail,
-        **stored,
-        "link": link - rail,
-        "rest of the payment": spans["payment"] - before_answer,
-        "rest of the acknowledgment": spans["acknowledgment"] - stored["acknowledge"],
-        "wait for the rail": rail,
-    }
+    return {"owed_before": left, "steps": split(whole), "run": one(measured)}, measured.confirmed
 
 
 async def _memory(installation: Installation, connections: int) -> tuple[Figures, int]:
@@ -288,20 +263,22 @@ def _mib(count: float) -> float:
     return round(count / 2**20, 1)
 
 
-async def _growth(installation: Installation, size: Size, tell: Tell) -> Figures:
+async def _growth(installation: Installation, size: Size, tell: Tell, rate: float) -> Figures:
     """
     Measure with much stored and with many merchants. After the audit: copies are not for it.
+
+    All at the same *rate*, so that what a payment costs and how long it takes can be compared.
     """
-    terms = {"warm_seconds": size.warm_seconds, "seconds": size.load_seconds}
+    terms = {"warm_seconds": size.warm_seconds, "seconds": size.load_seconds, "rate": rate}
     found: Figures = {}
     if size.stored:
         tell(f"Laying and measuring with {', '.join(map(str, size.stored))} stored payments")
         sizes = await stored.at_sizes(installation, size.stored, terms)
-        found["by_stored_payments"] = {str(number): _one(each) for number, each in sizes.items()}
+        found["by_stored_payments"] = {str(number): one(each) for number, each in sizes.items()}
     if size.merchants:
         tell(f"Measuring with {', '.join(map(str, size.merchants))} merchants")
         counts = await stored.with_merchants(installation, size.merchants, terms)
-        found["by_merchants"] = {str(number): _one(each) for number, each in counts.items()}
+        found["by_merchants"] = {str(number): one(each) for number, each in counts.items()}
     return found
 
 
@@ -325,26 +302,4 @@ async def _audited(installation: Installation, confirmed: int) -> Figures:
         "confirmation_numbers": numbers,
         "confirmation_numbers_received": confirmed,
         "charges_at_the_acquirer": len(theirs),
-    }
-
-
-def _summary(runs: list[Measured]) -> Figures:
-    best = max(runs, key=lambda each: each.payments_per_second)
-    return {"best": best.payments_per_second, "runs": [_one(each) for each in runs]}
-
-
-def _one(run: Measured | pgbench.PgbenchRun) -> Figures:
-    """
-    Return a run with what each party took of the machine.
-    """
-    capacity = run.seconds * machine.cores()
-    return {
-        **msgspec.to_builtins(run),
-        "share_of_the_machine": {
-            name: round(seconds / capacity, 3) for name, seconds in run.cpu_seconds.items()
-        },
-        "cpu_us_per_payment": {
-            name: round(seconds / run.payments * 1e6, 1)
-            for name, seconds in run.cpu_seconds.items()
-        },
     }

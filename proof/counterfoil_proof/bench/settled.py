@@ -31,7 +31,6 @@ SELECT count(*) FROM movements WHERE kind = 'capture' AND state = 'pending'
 """
 PERSON = "SELECT count(*) FROM batches WHERE state = 'needs_a_person'"
 FUNDED = "SELECT count(*) FROM movements WHERE kind = 'capture' AND state = 'funded'"
-TAKEN_OFF = "UPDATE outbox SET state = 'sent', sent_at = now() WHERE state = 'owed'"
 
 
 class Settled(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,7 +57,7 @@ async def measure(installation: Installation, payments: int) -> tuple[Settled, i
         made = await installation.load(CONNECTIONS, payments=payments)
     connection = await installation.connect()
     try:
-        await connection.execute(TAKEN_OFF)
+        await installation.take_mails_off()
         await connection.execute("ANALYZE")
         captured = await connection.fetchval(OPEN_ITEMS)
         async with installation.running("gateway", *BEHIND):

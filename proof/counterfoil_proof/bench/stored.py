@@ -17,7 +17,7 @@ import asyncpg
 from counterfoil.api.authenticate import PREFIXES
 from counterfoil.store.merchants import hash_of
 
-from counterfoil_proof.bench.installation import BenchFailed, Installation
+from counterfoil_proof.bench.installation import BEHIND, BenchFailed, Installation
 from counterfoil_proof.bench.load import Measured
 from counterfoil_proof.bench.machine import cpu_seconds
 
@@ -237,7 +237,7 @@ async def at_sizes(
     for size in sizes:
         await lay(installation, laid + 1, size)
         laid = size
-        async with installation.running("gateway", "worker"):
+        async with installation.running("gateway", *BEHIND):
             await _at_rest(installation)
             found[size] = await installation.load(CONNECTIONS, **terms)
     return found
@@ -252,11 +252,13 @@ async def with_merchants(
     keys = await add_merchants(installation, max(counts))
     found: dict[int, Measured] = {}
     for count in counts:
-        async with installation.running("gateway", "worker"):
-            mine = keys[:count]
+        mine = keys[:count]
+        async with installation.running("gateway"):
             await installation.load(CONNECTIONS, keys=mine, payments=max(count, CONNECTIONS))
-            await _at_rest(installation)
-            found[count] = await installation.load(CONNECTIONS, keys=mine, **terms)
+            await installation.take_mails_off()
+            async with installation.running(*BEHIND):
+                await _at_rest(installation)
+                found[count] = await installation.load(CONNECTIONS, keys=mine, **terms)
     return found
 
 
