@@ -89,9 +89,8 @@ def _wrong_at_end_of_day(request: Request) -> str | None:
     return None if net_agrees(fields) else "97"
 
 
-def _matches(pattern: str) -> Callable[[str], bool]:
-    compiled = re.compile(pattern)
-    return lambda value: compiled.fullmatch(value) is not None
+def _matches(pattern: str) -> Callable[[str], object]:
+    return re.compile(pattern).fullmatch
 
 
 def _is_alphanumeric(value: str) -> bool:
@@ -110,14 +109,14 @@ def _is_original(value: str) -> bool:
     return value.isdigit() and clear_repeat(value[:4]) in _ORIGINALS
 
 
-_BY_KIND: dict[str, Callable[[str], bool]] = {
+_BY_KIND: dict[str, Callable[[str], object]] = {
     "n": str.isdigit,
     "an": _is_alphanumeric,
     "ans": str.isprintable,
     "z": str.isprintable,
     "x": _matches(r"[CD]\d+"),
 }
-_VALID: dict[str, Callable[[str], bool]] = {
+_VALID: dict[str, Callable[[str], object]] = {
     number: _BY_KIND[row["kind"]] for number, row in FIELD_TABLE.items() if row["kind"] != "b"
 } | {
     "2": _matches(r"\d{8,19}"),
