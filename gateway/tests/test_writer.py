@@ -377,3 +377,66 @@ async def test_f20_a_process_that_ends_begins_no_other_group_and_leaves_nobody_w
     assert [type(each) for each in told] == [DatabaseAway, DatabaseAway]
     assert groups == [1]
     assert writer.depth == 0
+
+
+class Slow(Faulty):
+    """A database that does not answer the first statement before it may."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self.may = asyncio.Event()
+        self.slow = 1
+
+    async def many(self, name: str, rows: list[tuple[Any, ...]]) -> list[asyncpg.Record]:
+        self.slow -= 1
+        if self.slow >= 0:
+            await self.may.wait()
+        return await super().many(name, rows)
+
+
+def handed_in(writer: GroupWriter, rows: int) -> list[asyncio.Task[Any]]:
+    """Hand in so many rows at once."""
+    return [asyncio.create_task(writer.write(row(), seconds_max=SECONDS)) for _ in range(rows)]
+
+
+@pytest.mark.parametrize(("first", "beside"), [(3, [3, 5]), (4, [4])])
+async def test_only_beside_a_small_group_another_begins_at_once(
+    table: Database, first: int, beside: list[int]
+) -> None:
+    """Two groups cost more than one of twice the rows; a few rows are no reason to wait."""
+    groups: list[int] = []
+    slow = Slow(table)
+    writer = group_writer(slow, on_group=lambda _, rows: groups.append(rows))
+    writes = handed_in(writer, first)
+    await once(groups)
+
+    writes += handed_in(writer, 5)
+    await asyncio.sleep(0.02)
+    meanwhile = list(groups)
+    slow.may.set()
+
+    assert all(await asyncio.gather(*writes))
+    assert meanwhile == beside
+    assert groups == [first, 5]
+
+
+async def test_a_group_that_takes_long_holds_up_nobody_else(
+    table: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits for a lock, say: who waits behind it goes past it, and who comes later at once."""
+    monkeypatch.setattr(writing, "ALONE_SECONDS_MAX", 0.02)
+    slow = Slow(table)
+    writer = group_writer(slow)
+    stuck = handed_in(writer, 10)
+    await asyncio.sleep(0)
+
+    passed = await asyncio.wait_for(asyncio.gather(*handed_in(writer, 10)), 2)
+    monkeypatch.setattr(writing, "ALONE_SECONDS_MAX", 3600)
+    at_once = await asyncio.wait_for(writer.write(row(), seconds_max=SECONDS), 2)
+    waited = not any(each.done() for each in stuck)
+    slow.may.set()
+
+    assert all(passed)
+    assert at_once
+    assert waited
+    assert all(await asyncio.gather(*stuck))

@@ -4,6 +4,8 @@ The group writer: concurrent payments at the same step share one statement and o
 Each payment hands in one row and waits for its own. Nothing is delayed by a timer:
 a lone row is written at once; what arrives while a group is on its way forms the
 next one. This is how the gateway gets past one commit per payment (DESIGN.md 6).
+Who comes while a larger group is under way waits for its end, because two groups cost
+more than one of twice the rows; but not for one that takes long (it may wait for a lock).
 
 Every step is guarded in its SQL, so that running it twice changes nothing the
 second time. Hence the two rules here: a group that *fails* is run again row by row,
@@ -25,6 +27,8 @@ from counterfoil.store.database import Database, DatabaseAway
 GROUP_ROWS_MAX = 256
 QUEUE_ROWS_MAX = 4096
 GROUPS_AT_ONCE_MAX = 2
+ALONE_ROWS_MIN = 4  # A group of so many goes alone,
+ALONE_SECONDS_MAX = 0.1  # for so long.
 PAUSE_SECONDS_MIN = 0.05
 PAUSE_SECONDS_MAX = 1.0
 
@@ -87,6 +91,7 @@ class GroupWriter:
         self._on_row = on_row
         self._queue: list[_Waiting] = []
         self._running: set[asyncio.Task[None]] = set()
+        self._alone: set[int] = set()
 
     @property
     def depth(self) -> int:
@@ -124,7 +129,7 @@ class GroupWriter:
             await asyncio.wait(self._running)
 
     def _start_group(self) -> None:
-        if self._queue and len(self._running) < self._groups_at_once:
+        if self._queue and len(self._running) < self._groups_at_once and not self._alone:
             # A group is of many requests: what it logs bears the id of none.
             task = asyncio.create_task(self._work(), context=Context())
             self._running.add(task)
@@ -148,15 +153,30 @@ class GroupWriter:
             _refuse(each, DatabaseAway(f"{self._step} is in doubt: the process ends"))
 
     async def _work(self) -> None:
-        while group := self._take_group():
+        while not self._alone and (group := self._take_group()):
             if self._on_group:
                 self._on_group(self._step, len(group))
+            timer = self._go_alone(group) if len(group) >= ALONE_ROWS_MIN else None
             try:
                 await self._write_group(group)
             finally:
+                if timer:
+                    timer.cancel()
+                    self._alone.discard(id(group))
                 # Nobody waits for ever, whatever ended the group: a defect, or the process.
                 for each in group:
                     _refuse(each, DatabaseAway(f"{self._step} is in doubt: its group was ended"))
+
+    def _go_alone(self, group: list[_Waiting]) -> asyncio.TimerHandle:
+        """
+        Let nobody begin beside *group*, for as long as a group may take.
+        """
+        self._alone.add(id(group))
+        return asyncio.get_running_loop().call_later(ALONE_SECONDS_MAX, self._no_longer, group)
+
+    def _no_longer(self, group: list[_Waiting]) -> None:
+        self._alone.discard(id(group))
+        self._start_group()
 
     def _take_group(self) -> list[_Waiting]:
         """
