@@ -3,6 +3,7 @@ A client's connection: what comes in, what goes out, and how long either is wait
 """
 
 import asyncio
+import gc
 from typing import Any
 
 import pytest
@@ -421,6 +422,23 @@ async def test_the_rest_of_a_body_and_the_next_request_may_come_together(
     await turns()
     connection.data_received(b"dy" + GET)
     await until(lambda: len(line.writes) == 2)
+
+
+async def test_a_request_leaves_nothing_for_the_garbage_collector() -> None:
+    """It looks seldom: what a payment leaves behind would lie there until then."""
+    connection, line = connected(echo)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(50):
+            connection.data_received(POST + b"body")
+            await turns()
+        found = gc.collect()
+    finally:
+        gc.enable()
+
+    assert len(line.writes) == 50
+    assert found < 50
 
 
 async def test_more_headers_than_fit_end_the_connection() -> None:

@@ -65,10 +65,13 @@ class Exchange:
         except BaseException as error:  # noqa: BLE001 - also a task that is ended by uvicorn.
             log.error("request_not_answered", type=type(error).__name__)
             answer = self._written(_bare(500))
-        if self._flow.write_paused and not self.disconnected:
-            await self._flow.drain()
-        if not self.disconnected:
-            self._send(answer)
+        try:
+            if self._flow.write_paused and not self.disconnected:
+                await self._flow.drain()
+            if not self.disconnected:
+                self._send(answer)
+        finally:
+            del self.request, self._done  # Rings, which only the garbage collector would find.
 
     def _written(self, response: Response) -> bytes:
         self.keep_alive = self.keep_alive and response.headers.get("connection") != "close"
