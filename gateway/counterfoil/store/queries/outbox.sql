@@ -12,23 +12,26 @@ WHERE state = 'owed' AND next_try_at <= $1
 ORDER BY next_try_at LIMIT $2;
 
 -- name: claim_mail
--- Take a lease on owed e-mails of one merchant, with what a receipt or a notice needs.
+-- Take a lease on owed e-mails, with what a receipt or a notice needs; of all merchants at once, because
+-- with many merchants few mails are of the same one.
 UPDATE outbox AS o
 SET lease_owner = $3, lease_until = $4, attempts = o.attempts + 1
-FROM merchants AS m, outbox AS about
+FROM unnest($1::uuid[], $2::uuid[]) AS due (merchant_id, outbox_id)
+JOIN outbox AS about
+    ON about.merchant_id = due.merchant_id AND about.outbox_id = due.outbox_id
+JOIN merchants AS m ON m.merchant_id = due.merchant_id
 LEFT JOIN payments AS p
     ON p.merchant_id = about.merchant_id AND p.payment_id = about.payment_id
 LEFT JOIN webhook_endpoints AS e
     ON e.merchant_id = about.merchant_id AND e.endpoint_id = about.endpoint_id
-WHERE o.merchant_id = $1 AND o.outbox_id = ANY($2::uuid[]) AND o.state = (SELECT 'owed')
+WHERE o.merchant_id = due.merchant_id AND o.outbox_id = due.outbox_id
+  AND o.state = (SELECT 'owed')
   AND (o.lease_until IS NULL OR o.lease_until <= $5 OR o.lease_owner = $3 OR EXISTS (
     SELECT 1 FROM processes AS ended
     WHERE ended.process_id = o.lease_owner AND ended.lease_until <= $5))
-  AND about.merchant_id = o.merchant_id AND about.outbox_id = o.outbox_id
-  AND m.merchant_id = o.merchant_id
-RETURNING o.outbox_id, o.kind AS mail_kind, o.recipient, o.attempts, p.*,
-    m.name AS merchant_name, m.city, m.region, m.country, m.timezone, m.email AS merchant_email,
-    e.url AS endpoint_url;
+RETURNING o.merchant_id AS mail_merchant_id, o.outbox_id, o.kind AS mail_kind, o.recipient,
+    o.attempts, p.*, m.name AS merchant_name, m.city, m.region, m.country, m.timezone,
+    m.email AS merchant_email, e.url AS endpoint_url;
 
 -- name: mail_sent
 -- The mail server took them.
