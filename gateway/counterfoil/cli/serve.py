@@ -68,6 +68,7 @@ def mailer(config: ConfigOption = None) -> None:
     from counterfoil import mailing
 
     logs.set_up("mailer", settings.log_level)
+    collect_rarely()
     run(mailing.run_mailer(settings))
 
 
