@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from counterfoil_proof.mailbox import messages as mailbox_messages
 from counterfoil_proof.mailbox.messages import MESSAGE_BYTES_MAX, RECIPIENTS_MAX, Messages
+from counterfoil_proof.mailbox.sink import forgetting_mail
 from counterfoil_proof.mailbox.smtp import taking_mail
 from counterfoil_shop import loopback
 
@@ -73,17 +74,25 @@ async def test_a_full_mailbox_says_so_and_keeps_what_it_has(
     assert [kept.subject for kept in Messages(tmp_path).newest_first()] == ["First"]
 
 
-async def test_a_mailbox_that_keeps_nothing_takes_everything(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_mailbox_that_forgets_takes_everything_in_whatever_pieces_it_comes() -> None:
     """Promise: it stands for a mail server elsewhere, and is never full."""
-    monkeypatch.setattr(mailbox_messages, "MESSAGES_MAX", 1)
     with loopback.listen("127.0.0.1", 0) as listener:
-        async with taking_mail(Messages(tmp_path, keeps=False), listener):
-            for subject in ("First", "Second"):
-                await send(loopback.port_of(listener), letter(subject))
+        async with forgetting_mail(listener):
+            port = loopback.port_of(listener)
+            for times in (1, 100_000):
+                await send(port, letter("Your receipt", times=times))
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            said = b"EHLO x\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\n.\r\nWHAT\r\nQUIT\r\n"
+            for each in said:
+                writer.write(bytes([each]))
+                await writer.drain()
+            codes = [line[:4] for line in (await reader.read()).splitlines()]
+            writer.close()
 
-    assert files(tmp_path) == []
+    assert codes == [
+        *(b"220 ", b"250-", b"250-", b"250 ", b"250 ", b"250 "),
+        *(b"354 ", b"250 ", b"500 ", b"221 "),
+    ]
 
 
 def test_a_draft_left_by_a_crash_is_removed_and_not_shown(tmp_path: Path) -> None:

@@ -52,11 +52,10 @@ class Kept:
 
 class Messages:
     """
-    The messages in one folder; none, if it *keeps* none: a mail server elsewhere.
+    The messages in one folder.
     """
 
-    def __init__(self, folder: Path, *, keeps: bool = True) -> None:
-        self.keeps = keeps
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         for draft in folder.glob("*.part"):

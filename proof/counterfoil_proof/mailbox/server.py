@@ -7,12 +7,14 @@ import logging
 import os
 import socket
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 from counterfoil_shop import log, loopback
 
 from counterfoil_proof.mailbox import pages
 from counterfoil_proof.mailbox.messages import Messages
+from counterfoil_proof.mailbox.sink import forgetting_mail
 from counterfoil_proof.mailbox.smtp import taking_mail
 
 HOST = "127.0.0.1"
@@ -44,12 +46,17 @@ def serve(state: Path, *, smtp_port: int, http_port: int, keeps: bool = True) ->
             "pid": os.getpid(),
         }
         with loopback.announced(folder / "serving.json", facts) as announce:
-            asyncio.run(_serve(Messages(folder / "messages", keeps=keeps), mail, web, announce))
+            messages = Messages(folder / "messages")
+            taking = taking_mail(messages, mail) if keeps else forgetting_mail(mail)
+            asyncio.run(_serve(messages, taking, web, announce))
     log.event(_logger, "stopped", pid=os.getpid())
 
 
 async def _serve(
-    messages: Messages, mail: socket.socket, web: socket.socket, announce: Callable[[], None]
+    messages: Messages,
+    taking: AbstractAsyncContextManager[None],
+    web: socket.socket,
+    announce: Callable[[], None],
 ) -> None:
-    async with taking_mail(messages, mail):
+    async with taking:
         await loopback.serve(pages.build(messages), web, announce)

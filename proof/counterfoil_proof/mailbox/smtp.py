@@ -45,10 +45,8 @@ class Handler:
         self, server: SMTP, session: Session, envelope: Envelope
     ) -> str:
         """
-        Keep the message, if any is kept, and only then say so.
+        Keep the message, and only then say so.
         """
-        if not self._messages.keeps:
-            return "250 2.0.0 Taken, and not kept"
         content = envelope.original_content or b""
         try:
             name = await self._messages.keep(envelope.mail_from or "", envelope.rcpt_tos, content)
