@@ -218,6 +218,7 @@ def run(work):
     print(resource.getrlimit(resource.RLIMIT_CORE), ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))
     print(os.nice(0))
     print(gc.get_threshold()[0], gc.get_freeze_count())
+    print(os.sched_getscheduler(0) if hasattr(os, "SCHED_IDLE") else 0)
 
 serve.run = run
 getattr(serve, sys.argv[1])(Path(sys.argv[2]))
@@ -239,6 +240,17 @@ def test_a_worker_gives_way_as_it_is_told_and_a_gateway_never(
     said = begun(kind, tmp_path, "[worker]\nniceness = 3\n[mail]\nniceness = 7\n")[1]
 
     assert int(said) == min(os.nice(0) + niceness, NICE_MAX)
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="Linux schedules what is idle")
+@pytest.mark.parametrize(("niceness", "is_idle"), [(18, False), (19, True)])
+def test_a_mailer_that_gives_way_to_everybody_does_so_at_once(
+    tmp_path: Path, niceness: int, is_idle: bool
+) -> None:
+    """Merely nice, it would finish its slice of milliseconds while a payment waits."""
+    said = begun("mailer", tmp_path, f"[mail]\nniceness = {niceness}\n")[3]
+
+    assert (int(said) == os.SCHED_IDLE) == is_idle
 
 
 @pytest.mark.parametrize("kind", ["serve", "worker", "mailer"])

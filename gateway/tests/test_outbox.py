@@ -2,10 +2,13 @@
 The outbox: leased, ticked off by who holds the lease, and never lost.
 """
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
+import asyncpg
+from counterfoil.store.database import Database
 from counterfoil.store.outbox import OutboxStore, OwedMail
 from counterfoil.store.processes import ProcessStore
 from payment_stage import Stage
@@ -117,3 +120,35 @@ async def test_what_was_sent_stays_sent(stage: Stage) -> None:
 
     assert await states(stage) == ["sent", "sent"]
     assert await claimed(stage, store) == []
+
+
+async def test_what_is_sent_at_different_moments_is_noted_together(stage: Stage) -> None:
+    """A commit for each mail would cost the payments beside it more than sending it did."""
+    await stage.paid()
+    watched = Watched(stage.database)
+    store = OutboxStore(watched, uuid4(), stage.clock)
+    held = await claimed(stage, store)
+
+    async def taken_after(seconds: float, owed: OwedMail) -> None:
+        await asyncio.sleep(seconds)
+        await store.mail_sent(owed, stage.clock.now(), seconds_max=1.0)
+
+    await asyncio.gather(*(taken_after(0.01 * at, each) for at, each in enumerate(held)))
+
+    assert await states(stage) == ["sent", "sent"]
+    assert watched.asked.count("mail_sent") == 1
+
+
+class Watched(Database):
+    """
+    The stage's database, which tells what was asked of it.
+    """
+
+    def __init__(self, whole: Database) -> None:
+        super().__init__(whole._pool)
+        self.asked: list[str] = []
+
+    async def rows(self, name: str, *arguments: Any, **how: Any) -> list[asyncpg.Record]:
+        """Note the name and ask."""
+        self.asked.append(name)
+        return await super().rows(name, *arguments, **how)

@@ -17,6 +17,7 @@ from counterfoil.gateways import Place, told_place
 from counterfoil.state_folder import make_state_folder
 from counterfoil.tls import Identity, identity_in, limit_groups, own_identity
 
+NICE_MAX = 19
 PR_SET_DUMPABLE = 4  # prctl(2): with 0, nobody attaches and nothing is dumped.
 # How many more objects than before make Python look for cycles, and how many looks make a wider
 # one. Its own 700 makes a busy process look hundreds of times a second, a seventh of its time.
@@ -64,12 +65,24 @@ def mailer(config: ConfigOption = None) -> None:
     Send the e-mails that are owed until stopped.
     """
     settings = _harden(config)
-    os.nice(settings.mail.niceness)
+    give_way(settings.mail.niceness)
     from counterfoil import mailing
 
     logs.set_up("mailer", settings.log_level)
     collect_rarely()
     run(mailing.run_mailer(settings))
+
+
+def give_way(niceness: int) -> None:
+    """
+    Give way as `nice` counts; at the most to everybody, and at once.
+
+    Newer kernels (EEVDF, Linux 6.6) let what is merely nice finish its slice of some milliseconds;
+    only what is scheduled as idle is put aside the moment that somebody else has work.
+    """
+    os.nice(niceness)
+    if niceness == NICE_MAX and hasattr(os, "SCHED_IDLE"):
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 def _harden(path: Path | None) -> Configuration:

@@ -22,7 +22,7 @@ from counterfoil.receipts.notice import endpoint_disabled
 from counterfoil.receipts.receipt import Receipt, as_html, as_text, receipt
 from counterfoil.store.outbox import OutboxStore, OwedMail
 
-CLAIMED_AT_ONCE_MAX = 50
+CLAIMED_AT_ONCE_MAX = 100
 SENT_AT_ONCE_MAX = 5
 LEASE_SECONDS = 900.0  # A round at a slow server; a worker's own death ends its leases at once.
 SEND_SECONDS_MAX = 30.0  # For each word of the mail server.

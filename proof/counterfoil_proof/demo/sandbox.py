@@ -12,6 +12,7 @@ import fcntl
 import json
 import os
 import secrets
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -186,6 +187,8 @@ def _program(
     niceness: int = 0,
 ) -> Program:
     nice = ["nice", "-n", str(niceness)] if niceness else []
+    if niceness and shutil.which("chrt"):  # Nice alone is not enough: see `give_way`.
+        nice = ["chrt", "--idle", "0", *nice]
     return Program(
         name=party,
         argv=[*nice, sys.executable, "-m", *words],
