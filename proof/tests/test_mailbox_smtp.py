@@ -90,9 +90,31 @@ async def test_a_mailbox_that_forgets_takes_everything_in_whatever_pieces_it_com
             writer.close()
 
     assert codes == [
-        *(b"220 ", b"250-", b"250-", b"250 ", b"250 ", b"250 "),
+        *(b"220 ", b"250-", b"250-", b"250-", b"250 ", b"250 ", b"250 "),
         *(b"354 ", b"250 ", b"500 ", b"221 "),
     ]
+
+
+@pytest.mark.parametrize("keeps", [True, False], ids=["keeps", "forgets"])
+async def test_commands_that_come_together_are_answered_in_their_order(
+    tmp_path: Path, keeps: bool
+) -> None:
+    """Promise: both mailboxes announce PIPELINING (RFC 2920), and mean it."""
+    with loopback.listen("127.0.0.1", 0) as listener:
+        async with (
+            taking_mail(Messages(tmp_path), listener) if keeps else forgetting_mail(listener)
+        ):
+            reader, writer = await asyncio.open_connection("127.0.0.1", loopback.port_of(listener))
+            writer.write(b"EHLO x\r\n")
+            writer.write(b"MAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nDATA\r\n")
+            writer.write(b"Subject: x\r\n\r\n..\r\n.\r\nNOOP\r\nQUIT\r\nNOOP\r\n")
+            lines = (await reader.read()).splitlines()
+            writer.close()
+
+    assert b"250-PIPELINING" in lines
+    codes = [line[:3] for line in lines if line[3:4] == b" "]
+    assert codes == [b"220", b"250", b"250", b"250", b"354", b"250", b"250", b"221"]
+    assert [raw.endswith(b"\r\n.\r\n") for raw in files(tmp_path)] == [True] * keeps
 
 
 def test_a_draft_left_by_a_crash_is_removed_and_not_shown(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ ENCODED_LINE_MAX = 76  # RFC 2047, 2: with an encoded word in it.
 # One line, and nothing that somebody could take for an encoded word.
 _PLAIN = re.compile(r"(?!.*=\?)[!-~](?:[ -~]*[!-~])?\Z")
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
-_PLAIN_ADDRESS = re.compile(rf"(?!.*=\?){_ATOM}(?:\.{_ATOM})*@{_ATOM}(?:\.{_ATOM})*\Z")
+PLAIN_ADDRESS = re.compile(rf"(?!.*=\?){_ATOM}(?:\.{_ATOM})*@{_ATOM}(?:\.{_ATOM})*\Z")
 _PLAIN_BYTES = bytes([*b"\t\n", *range(0x20, 0x7F)])
 _BOUNDARY_BEGINS = "=_"  # RFC 2045, 6.7: quoted-printable text never holds it.
 
@@ -118,7 +118,7 @@ def subject_line(text: str) -> str:
 
 
 def _recipient(address: str) -> str:
-    if not _PLAIN_ADDRESS.match(address):
+    if not PLAIN_ADDRESS.match(address):
         address = str(Address(addr_spec=address))  # It refuses what is no address.
     return f"To: {address}\r\n"
 

@@ -17,6 +17,7 @@ import structlog
 
 from counterfoil.clock import Clock
 from counterfoil.config import Mail
+from counterfoil.receipts.handover import CLOSES_CONNECTION, hand_over
 from counterfoil.receipts.letter import Draft, Letter, written
 from counterfoil.receipts.notice import endpoint_disabled
 from counterfoil.receipts.receipt import Receipt, as_html, as_text, receipt
@@ -31,8 +32,6 @@ NOTE_SECONDS_MAX = 60.0
 AWAY_SECONDS = 5.0  # After the mail server could not be reached, nobody tries for so long.
 SPACING_SECONDS = (2, 5, 15, 60, 300, 900, 3600)
 PERMANENT_REFUSALS = range(500, 600)
-UTF8_OPTIONS = ("SMTPUTF8", "BODY=8BITMIME")
-CLOSES_CONNECTION = 421  # RFC 5321, 4.2.3: it may be said to any command.
 ERROR_TEXT_MAX = 200
 UNREACHABLE = (aiosmtplib.SMTPConnectError, aiosmtplib.SMTPTimeoutError, OSError, TimeoutError)
 
@@ -133,11 +132,13 @@ class Mailer:
                 await client.connect()
                 await _greet(client)
                 self._own_name = client.local_hostname
-            await _hand_over(client, letter)
+            refusal = await hand_over(client, letter, SEND_SECONDS_MAX)
         except BaseException:
             client.close()  # Whatever it was: the next letter begins afresh.
             raise
         self._connected.append(client)
+        if refusal is not None:
+            raise refusal
 
     def _new_client(self) -> aiosmtplib.SMTP:
         settings = self._settings
@@ -218,21 +219,6 @@ async def _greet(client: aiosmtplib.SMTP) -> None:
             await client.ehlo()
         except aiosmtplib.SMTPHeloError:
             await client.helo()  # A server of before 2001.
-
-
-async def _hand_over(client: aiosmtplib.SMTP, letter: Letter) -> None:
-    """
-    Say MAIL, RCPT and DATA. The library's `sendmail` says them too, and reads both addresses twice.
-    """
-    options: tuple[str, ...] = ()
-    encoding = "ascii"
-    if letter.is_utf8:
-        if not client.supports_extension("smtputf8"):
-            raise aiosmtplib.SMTPNotSupported("the mail server does not take such an address")
-        options, encoding = UTF8_OPTIONS, "utf-8"
-    await client.mail(letter.sender, options=options, encoding=encoding)
-    await client.rcpt(letter.recipient, encoding=encoding)
-    await client.data(letter.content)
 
 
 def _is_refused_for_good(error: Exception) -> bool:

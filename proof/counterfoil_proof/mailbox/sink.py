@@ -15,7 +15,7 @@ LINE_BYTES_MAX = 2_000  # RFC 5321, 4.5.3.1: 512 for a command, more with extens
 TEXT_ENDS = b"\r\n.\r\n"
 WELL = b"250 2.0.0 OK\r\n"
 ANSWERS = {
-    b"EHLO": f"250-{HOST_NAME}\r\n250-8BITMIME\r\n250 SMTPUTF8\r\n".encode(),
+    b"EHLO": f"250-{HOST_NAME}\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 SMTPUTF8\r\n".encode(),
     b"DATA": b"354 End with a dot\r\n",
     b"QUIT": b"221 2.0.0 Bye\r\n",
     **dict.fromkeys((b"HELO", b"MAIL", b"RCPT", b"RSET", b"NOOP"), WELL),
@@ -47,6 +47,7 @@ class _Session(asyncio.Protocol):
     def __init__(self, sessions: set[asyncio.Transport]) -> None:
         self._sessions = sessions
         self._unread = b""
+        self._unsent: list[bytes] = []
         self._in_text = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -70,13 +71,18 @@ class _Session(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """
-        Answer each command and each end of a text.
+        Answer each command and each end of a text; what came at once is answered at once.
         """
         self._unread += data
-        while self._skip_text() if self._in_text else self._answer_command():
-            continue
+        leaves = False
+        while not leaves and (self._skip_text() if self._in_text else self._answer_command()):
+            leaves = self._unsent[-1] == ANSWERS[b"QUIT"]
         if len(self._unread) > LINE_BYTES_MAX:
-            self._transport.write(b"500 5.5.2 Line too long\r\n")
+            self._unsent.append(b"500 5.5.2 Line too long\r\n")
+            leaves = True
+        self._transport.write(b"".join(self._unsent))
+        self._unsent.clear()
+        if leaves:
             self._transport.close()
 
     def _skip_text(self) -> bool:
@@ -85,18 +91,16 @@ class _Session(asyncio.Protocol):
             self._unread = self._unread[1 - len(TEXT_ENDS) :]
             return False
         self._unread, self._in_text = rest, False
-        self._transport.write(WELL)
+        self._unsent.append(WELL)
         return True
 
     def _answer_command(self) -> bool:
         line, end, rest = self._unread.partition(b"\r\n")
-        if not end or self._transport.is_closing():
+        if not end:
             return False
         word = line[:4].upper()
         self._in_text = word == b"DATA"
         # A text that is empty ends with the line end of its command.
         self._unread = end + rest if self._in_text else rest
-        self._transport.write(ANSWERS.get(word, b"500 5.5.1 Unknown\r\n"))
-        if word == b"QUIT":
-            self._transport.close()
+        self._unsent.append(ANSWERS.get(word, b"500 5.5.1 Unknown\r\n"))
         return True

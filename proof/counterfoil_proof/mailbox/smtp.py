@@ -29,6 +29,15 @@ class Handler:
     def __init__(self, messages: Messages) -> None:
         self._messages = messages
 
+    async def handle_EHLO(  # noqa: N802 (the library's name)
+        self, server: SMTP, session: Session, envelope: Envelope, name: str, said: list[str]
+    ) -> list[str]:
+        """
+        Say also that commands may come together (RFC 2920): they are read one by one.
+        """
+        session.host_name = name
+        return [said[0], "250-PIPELINING", *said[1:]]
+
     async def handle_RCPT(  # noqa: N802 (the library's name)
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
