@@ -63,7 +63,7 @@ class Server(asyncio.Protocol):
                     self.transport.close()
                 return
             answers += answer
-        self._write(answers.encode())
+        self._write(answers.encode("utf-8", "surrogateescape"))
 
     def _write(self, data: bytes) -> None:
         pieces = [bytes([each]) for each in data] if self.in_bytes else [data]
@@ -100,6 +100,8 @@ class Server(asyncio.Protocol):
             return "250-post.example\r\n" + "250-PIPELINING\r\n" * self.pipelining + "250 HELP"
         if word == "MAIL" and self.begun:
             return "503 one at a time"
+        if word == "RCPT" and not self.begun:
+            return "503 from whom?"
         if word == "DATA":
             return "354 go on" if self.to else "503 to whom?"
         return "554 to nobody" if word == "text" and not self.to else "250 well"
@@ -174,9 +176,19 @@ async def test_after_a_refusal_the_connection_takes_the_next_letter(
     assert type(refusal) is error
     assert (refusal.code, refusal.message) == (code, "not so")
     assert after is None
-    # What follows the lone dot of a server that took the recipient and not the sender is its own.
-    assert server.taken[-1] == TEXT.removesuffix(b"\r\n.\r\n")
+    assert server.taken == [TEXT.removesuffix(b"\r\n.\r\n")]
     assert (b".\r\n" in server.writes) == data.startswith("354")
+
+
+async def test_where_only_the_sender_is_refused_nobody_gets_an_empty_mail() -> None:
+    """The connection is given up before the text has an end."""
+    server = Server()
+    server.says = {"MAIL": ["550 not you"], "RCPT": ["250 well"], "DATA": ["354 go on"]}
+    async with open_at(server) as client:
+        with pytest.raises(SENDER_REFUSED, match="not you"):
+            await hand_over(client, LETTER, SECONDS_MAX)
+
+    assert server.writes == [COMMANDS]
 
 
 @pytest.mark.parametrize("code", [451, 552])
@@ -305,3 +317,20 @@ async def test_what_ends_a_mail_is_what_it_was(
     assert sorted(str(each["state"]) for each in found.values()) == states
     assert {each["attempts"] for each in found.values()} == {1}
     assert server.connections == (2 if ends else 1)
+
+
+@pytest.mark.parametrize("pipelining", [True, False])
+async def test_whatever_a_mail_server_says_can_be_noted(
+    alone: Stage,
+    pipelining: bool,
+) -> None:
+    """A refusal with bytes that no text column takes holds up nobody's mail."""
+    await alone.paid(customer_email=None)
+    server = Server(pipelining=pipelining)
+    server.says = {"text": ["451 a\x00b\x1b[2Jc\udcff"]}
+    async with open_at(server):
+        assert await mailer(alone, Mail(port=server.port, sender=SENDER)).send_due() == 1
+
+    row = (await outbox(alone))["mail_merchant"]
+    assert row["state"] == "owed"
+    assert "451, 'a" in str(row["last_error"])

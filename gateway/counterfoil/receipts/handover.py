@@ -20,7 +20,9 @@ from counterfoil.receipts.letter import PLAIN_ADDRESS, Letter
 
 UTF8_OPTIONS = ("SMTPUTF8", "BODY=8BITMIME")
 CLOSES_CONNECTION = 421  # RFC 5321, 4.2.3: it may be said to any command.
-WELL, WILL_FORWARD, GO_ON, NO_REPLY_CODE = 250, 251, 354, -1
+WELL, WILL_FORWARD, GO_ON = 250, 251, 354
+EXPECTED = {"MAIL": (WELL,), "RCPT": (WELL, WILL_FORWARD), "DATA": (GO_ON,), "text": (WELL,)}
+NO_REPLY_CODE = -1  # As the library has it.
 REPLIES_BYTES_MAX = 32_768  # Of all that are not read yet.
 _REPLY_LINE = re.compile(rb"[2-5][0-9]{2}(?:[ -].*)?\r?\Z", re.DOTALL)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -72,26 +74,47 @@ async def _converse(replies: "_Replies", letter: Letter, envelope: bytes) -> Ref
     """
     Say all of it; return the first refusal, or raise it when the connection ends after it.
     """
-    refusal: Refusal | None = None
+    heard: dict[str, Refusal | None] = {}
     try:
-        replies.write(envelope)
-        for word in ("MAIL", "RCPT", "DATA"):
-            reply = await replies.next_one()
-            refusal = refusal or _refusal(word, reply, letter)
-            if reply.code == CLOSES_CONNECTION:
-                break
-        if refusal is None:
-            replies.write(on_the_wire(letter.content))
-            reply = await replies.next_one()
-            refusal = _refusal("text", reply, letter)
-        elif reply.code == GO_ON:  # RFC 2920, 3.1: it waits for a text that nobody will get.
-            replies.write(b".\r\n")
-            reply = await replies.next_one()
+        last_code = await _say(replies, letter, envelope, heard)
     except aiosmtplib.SMTPException as end:
-        raise refusal or end from None
-    if refusal is not None and reply.code == CLOSES_CONNECTION:
+        raise _first(heard) or end from None
+    refusal = _first(heard)
+    if refusal is not None and last_code == CLOSES_CONNECTION:
         raise refusal
     return refusal
+
+
+async def _say(
+    replies: "_Replies", letter: Letter, envelope: bytes, heard: dict[str, Refusal | None]
+) -> int:
+    """
+    Say all of it, note in *heard* what each word was answered, and return the last code.
+    """
+    replies.write(envelope)
+    for word in ("MAIL", "RCPT", "DATA"):
+        reply = await replies.next_one()
+        heard[word] = _refusal(word, reply, letter)
+        if reply.code == CLOSES_CONNECTION:
+            return reply.code
+    refusal = _first(heard)
+    if refusal is None:
+        replies.write(on_the_wire(letter.content))
+        reply = await replies.next_one()
+        heard["text"] = _refusal("text", reply, letter)
+    elif reply.code == GO_ON:  # RFC 2920, 3.1: it waits for a text that nobody will get.
+        if heard["RCPT"] is None:  # Of no sender: somebody would get an empty one.
+            raise refusal
+        replies.write(b".\r\n")
+        reply = await replies.next_one()
+    return reply.code
+
+
+def _first(heard: dict[str, Refusal | None]) -> Refusal | None:
+    for each in heard.values():
+        if each is not None:
+            return each
+    return None
 
 
 def _refusal(word: str, reply: aiosmtplib.SMTPResponse, letter: Letter) -> Refusal | None:
@@ -99,14 +122,13 @@ def _refusal(word: str, reply: aiosmtplib.SMTPResponse, letter: Letter) -> Refus
     Return what the library would raise at this reply.
     """
     code, text = reply
+    if code in EXPECTED[word]:
+        return None
     if word == "MAIL":
-        refused = aiosmtplib.SMTPSenderRefused(code, text, letter.sender)
-        return None if code == WELL else refused
+        return aiosmtplib.SMTPSenderRefused(code, text, letter.sender)
     if word == "RCPT":
-        of_whom = aiosmtplib.SMTPRecipientRefused(code, text, letter.recipient)
-        return None if code in (WELL, WILL_FORWARD) else of_whom
-    expected = GO_ON if word == "DATA" else WELL
-    return None if code == expected else aiosmtplib.SMTPDataError(code, text)
+        return aiosmtplib.SMTPRecipientRefused(code, text, letter.recipient)
+    return aiosmtplib.SMTPDataError(code, text)
 
 
 def _envelope(letter: Letter, options: tuple[str, ...]) -> bytes:
