@@ -58,6 +58,7 @@ async def test_a_tiny_bench_writes_equal_rows_and_the_audit_agrees(tmp_path: Pat
         assert each["refused"] == 0, each["first_refusal"]
         assert each["cpu_us_per_payment"].keys() == PARTIES
     assert found["settled"]["payments"] >= found["settled"]["batches"] > 0
+    assert found["settled"]["reconciled"] >= found["settled"]["payments"]
     assert found["memory"]["mib_per_process"].keys() == PARTIES - {"load generator"}
     for each in (found["by_stored_payments"]["50"], found["by_merchants"]["3"]):
         assert each["payments"] > 0

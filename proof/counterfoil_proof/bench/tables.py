@@ -79,7 +79,8 @@ def _rows(figures: dict[str, Any]) -> Rows:
     if "settled" in figures:
         each = figures["settled"]
         seconds = f"{each['close_seconds']:.1f} + {each['reconcile_seconds']:.1f} s"
-        yield f"close and reconcile {each['payments']:,} payments", seconds
+        what = f"close {each['payments']:,} payments, reconcile {each['reconciled']:,}"
+        yield what, seconds
     if "memory" in figures:
         mib = figures["memory"]["gateway_mib_per_thousand_connections"]
         yield "gateway, a thousand connections", f"{mib:.0f} MiB"
