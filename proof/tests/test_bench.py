@@ -74,7 +74,7 @@ async def test_a_tiny_bench_writes_equal_rows_and_the_audit_agrees(tmp_path: Pat
     assert text.endswith("after\n")
     assert "old" not in text
     assert all(f"../pictures/{name}.svg" in text for name in plots.CHARTS)
-    assert "close and reconcile" in text
+    assert "payments, reconcile" in text
     assert {"own", "intend", "conclude", "acknowledge"} <= found["own_latency"]["steps"].keys()
 
 
