@@ -190,7 +190,7 @@ async def test_a_worker_that_dies_while_numbering_leaves_no_gap(
     )
     await connection.fetch(
         query("number_events"),
-        stage.merchant.merchant_id,
+        [stage.merchant.merchant_id],
         10,
         list(TYPES),
         list(TYPES.values()),
@@ -214,10 +214,11 @@ async def test_versions_keep_their_order_when_the_databases_clock_steps_back(
     store, merchant_id = FeedStore(stage.database), stage.merchant.merchant_id
     await store.waiting()
 
-    assert await store.number(merchant_id, TYPES, 1, stage.clock.now()) == 2, (
-        "version 3 takes version 2 along"
-    )
-    assert await store.number(merchant_id, TYPES, 10, stage.clock.now()) == 1
+    first = await store.number([merchant_id], TYPES, 1, stage.clock.now())
+    second = await store.number([merchant_id], TYPES, 10, stage.clock.now())
+
+    assert first == (2, [merchant_id]), "version 3 takes version 2 along"
+    assert second == (1, [])
 
     rows = await store.page(merchant_id, 0, 10)
     assert [row["version"] for row in rows if row["version"]] == [2, 3]

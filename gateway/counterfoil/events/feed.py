@@ -13,9 +13,10 @@ import asyncpg
 
 from counterfoil.clock import Clock
 from counterfoil.events.types import TYPES
-from counterfoil.store.feed import FeedStore
+from counterfoil.store.feed import FeedStore, Numbered
 
 NUMBERED_AT_ONCE_MAX = 5_000
+MERCHANTS_AT_ONCE_MAX = (250, 25, 1)  # In one statement: first, and for who has too many events.
 WAIT_SECONDS_MAX = 20
 WAITING_MAX = 100  # Readers that one process lets wait; the others get their empty page at once.
 LOOK_SECONDS = 0.25
@@ -23,12 +24,30 @@ LOOK_SECONDS = 0.25
 
 async def number_events(store: FeedStore, clock: Clock) -> int:
     """
-    Number what waits, merchant by merchant; return how many events got a number.
+    Number what waits, many merchants at once; return how many events got a number.
+
+    Who has more than its share of a statement is served among fewer, and at last alone: it keeps
+    nobody else waiting, and no statement numbers more than NUMBERED_AT_ONCE_MAX events (beside
+    the earlier versions that some take along).
     """
-    total = 0
-    for merchant_id in await store.waiting():
-        total += await store.number(merchant_id, TYPES, NUMBERED_AT_ONCE_MAX, clock.now())
+    total, waiting = 0, await store.waiting()
+    for merchants_max in MERCHANTS_AT_ONCE_MAX:
+        numbered = await _number_in_groups(store, waiting, merchants_max, clock)
+        total, waiting = total + numbered.events, numbered.behind
     return total
+
+
+async def _number_in_groups(
+    store: FeedStore, waiting: list[UUID], merchants_max: int, clock: Clock
+) -> Numbered:
+    events, behind = 0, []
+    for start in range(0, len(waiting), merchants_max):
+        group = waiting[start : start + merchants_max]
+        share = NUMBERED_AT_ONCE_MAX // len(group)
+        numbered = await store.number(group, TYPES, share, clock.now())
+        events += numbered.events
+        behind += numbered.behind
+    return Numbered(events, behind)
 
 
 class Feed:

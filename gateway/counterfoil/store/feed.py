@@ -2,8 +2,9 @@
 The event feed in the database: events that wait for their number, and events that have one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -12,6 +13,15 @@ from counterfoil.store.database import Database
 
 PAGE_MAX = 500
 MERCHANTS_MAX = 1_000  # Whose events one round numbers; the next round takes the others.
+
+
+class Numbered(NamedTuple):
+    """
+    How many events got a number, and the merchants that had too many to be served so.
+    """
+
+    events: int
+    behind: list[UUID]
 
 
 class FeedStore:
@@ -30,21 +40,20 @@ class FeedStore:
         return [row["merchant_id"] for row in rows]
 
     async def number(
-        self, merchant_id: UUID, types: Mapping[str, str], limit: int, now: datetime
-    ) -> int:
+        self, merchants: Sequence[UUID], types: Mapping[str, str], limit: int, now: datetime
+    ) -> Numbered:
         """
-        Give up to *limit* events of a merchant their numbers; return how many got one.
+        Give events of *merchants* their numbers, in one statement: all of who has under *limit*.
 
+        Who has more is left behind, unless it is the only one: its oldest *limit* are numbered.
         What webhook endpoints want to hear of is owed to them in the same commit, from *now* on.
-
         May run at once in several workers, and again after a commit in doubt.
         """
         row = await self._database.row(
-            "number_events", merchant_id, limit, list(types), list(types.values()), now
+            "number_events", list(merchants), limit, list(types), list(types.values()), now
         )
         assert row is not None
-        events: int = row["events"]
-        return events
+        return Numbered(row["events"], row["behind"])
 
     async def page(self, merchant_id: UUID, after: int, limit: int) -> list[asyncpg.Record]:
         """

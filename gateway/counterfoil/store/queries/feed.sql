@@ -16,38 +16,47 @@ WITH RECURSIVE due AS (
 SELECT merchant_id FROM chosen;
 
 -- name: number_events
--- Give a merchant's oldest events their numbers. The head is locked first, so that numbers are
--- committed in their order; what another worker has taken meanwhile is gone and gets no second one.
--- Within a payment the order is that of its versions, whatever the database's clock did: a version
--- takes the earlier ones along. What an endpoint wants to hear of is owed to it from here on.
-WITH head AS MATERIALIZED (
-    SELECT merchant_id, last_number FROM feed_heads WHERE merchant_id = $1 FOR UPDATE
+-- Give many merchants' events their numbers. The heads are locked first, in one order, so that
+-- numbers are committed in theirs and two workers never wait for each other; what another worker
+-- has taken meanwhile is gone and gets no second number. Of several merchants only those are served
+-- who have fewer than $2 events: all of them. Who has more is behind, and is served alone: the
+-- oldest $2. Within a payment the order is that of its versions, whatever the database's clock did:
+-- a version takes the earlier ones along. What an endpoint wants to hear of is owed from here on.
+WITH heads AS MATERIALIZED (
+    SELECT merchant_id, last_number FROM feed_heads WHERE merchant_id = ANY($1::uuid[])
+    ORDER BY merchant_id FOR UPDATE
+), waiting AS MATERIALIZED (
+    SELECT p.*, count(*) OVER (PARTITION BY p.merchant_id) AS events
+    FROM heads AS h CROSS JOIN LATERAL (
+        SELECT merchant_id, noted_at, event_id, payment_id, version FROM feed_pending
+        WHERE merchant_id = h.merchant_id ORDER BY noted_at, version, event_id LIMIT $2
+    ) AS p
 ), oldest AS MATERIALIZED (
-    SELECT p.merchant_id, p.noted_at, p.event_id, p.payment_id, p.version
-    FROM head AS h JOIN feed_pending AS p ON p.merchant_id = h.merchant_id
-    ORDER BY p.noted_at, p.version, p.event_id LIMIT $2
+    SELECT * FROM waiting WHERE events < $2 OR cardinality($1) = 1
 ), earlier AS MATERIALIZED (
     -- IS TRUE keeps this a look-up in a hash table, whatever the planner knows of the backlog.
     SELECT e.merchant_id, e.noted_at, e.event_id, e.payment_id, e.version FROM feed_pending AS e
-    WHERE (SELECT count(*) FROM oldest) = $2
-      AND e.merchant_id = $1 AND e.noted_at >= (SELECT max(noted_at) FROM oldest)
+    WHERE cardinality($1) = 1 AND (SELECT count(*) FROM oldest) = $2
+      AND e.merchant_id = ($1)[1] AND e.noted_at >= (SELECT max(noted_at) FROM oldest)
       AND (e.payment_id IN (SELECT payment_id FROM oldest)) IS TRUE
 ), due AS MATERIALIZED (
     SELECT merchant_id, noted_at, event_id FROM oldest
     UNION
     SELECT e.merchant_id, e.noted_at, e.event_id
-    FROM earlier AS e JOIN oldest AS o ON o.payment_id = e.payment_id AND e.version < o.version
+    FROM earlier AS e JOIN oldest AS o ON o.merchant_id = e.merchant_id
+        AND o.payment_id = e.payment_id AND e.version < o.version
 ), taken AS (
     DELETE FROM feed_pending AS p USING due AS d
     WHERE p.merchant_id = d.merchant_id AND p.noted_at = d.noted_at AND p.event_id = d.event_id
     RETURNING p.*
 ), turns AS (
     SELECT t.*, m.kind AS movement_kind, max(t.noted_at) OVER (
-        PARTITION BY COALESCE(t.payment_id, t.event_id) ORDER BY t.version) AS turn
+        PARTITION BY t.merchant_id, COALESCE(t.payment_id, t.event_id) ORDER BY t.version) AS turn
     FROM taken AS t LEFT JOIN movements AS m
         ON m.merchant_id = t.merchant_id AND m.movement_id = t.movement_id
 ), named AS (
-    SELECT t.*, row_number() OVER (ORDER BY turn, version, source DESC, event_id) AS place,
+    SELECT t.*, row_number() OVER (
+            PARTITION BY merchant_id ORDER BY turn, version, source DESC, event_id) AS place,
         CASE
             WHEN source = 'movement' AND from_state = movement_state
                 THEN movement_kind || ' stays ' || cause
@@ -69,7 +78,7 @@ WITH head AS MATERIALIZED (
         COALESCE(w.type, n.source || '.changed'), n.at, n.cause, n.actor, n.to_state,
         n.payment_id, n.version, n.movement_id, n.movement_state, n.movement_amount_minor,
         n.authorized_minor, n.captured_minor, n.released_minor, n.refunded_minor, n.data
-    FROM named AS n JOIN head AS h USING (merchant_id)
+    FROM named AS n JOIN heads AS h USING (merchant_id)
     LEFT JOIN unnest($3::text[], $4::text[]) AS w (word, type) ON w.word = n.word
     RETURNING merchant_id, number, type
 ), owed AS (
@@ -81,10 +90,11 @@ WITH head AS MATERIALIZED (
         AND (e.types IS NULL OR n.type = ANY(e.types))
 ), counted AS (
     UPDATE feed_heads AS h SET last_number = h.last_number + t.events
-    FROM (SELECT count(*) AS events FROM taken) AS t
-    WHERE h.merchant_id = $1 AND t.events > 0
+    FROM (SELECT merchant_id, count(*) AS events FROM taken GROUP BY merchant_id) AS t
+    WHERE h.merchant_id = t.merchant_id
 )
-SELECT count(*) AS events FROM numbered;
+SELECT (SELECT count(*) FROM numbered) AS events,
+    ARRAY(SELECT DISTINCT merchant_id FROM waiting WHERE events >= $2) AS behind;
 
 -- name: feed_page
 -- A merchant's events after a number, oldest first, with the facts of their payments and movements.

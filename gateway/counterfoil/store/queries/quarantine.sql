@@ -199,7 +199,7 @@ WITH was AS MATERIALIZED (
     SELECT $4, $2, 'lifted', $5, quarantine_reason FROM lifted
 ), moved AS (
     INSERT INTO feed_heads AS h (merchant_id, last_number)
-    SELECT m.merchant_id, $3::bigint FROM merchants AS m, lifted
+    SELECT m.merchant_id, $3::bigint FROM merchants AS m, lifted ORDER BY m.merchant_id
     ON CONFLICT (merchant_id) DO UPDATE SET last_number = h.last_number + EXCLUDED.last_number
 ), told AS (
     INSERT INTO feed_pending
