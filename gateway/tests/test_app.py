@@ -7,10 +7,10 @@ import os
 import stat
 import subprocess
 import sys
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import msgspec
 import pytest
@@ -33,6 +33,14 @@ from structlog.testing import capture_logs
 async def prepared(configuration: Configuration) -> list[str]:
     async with app.open_database(configuration) as database:
         return await app.prepare_database(database, configuration)
+
+
+async def keep_block(
+    database: Database, merchant_id: UUID, since: datetime, until: datetime, block_hash: bytes
+) -> None:
+    """Seal a transfer that nobody else knows of."""
+    row = (merchant_id, 1, uuid4(), b"", since, until, bytes(32), block_hash, until)
+    await database.many("keep_blocks", [row])
 
 
 async def test_a_new_installation_gets_tables_and_keys_once(installation: Configuration) -> None:
@@ -92,8 +100,7 @@ async def test_f39_a_lost_signing_key_is_not_replaced(installation: Configuratio
         at = SystemClock().now()
         head = signed(second, uuid4(), 1, bytes(32), after=None, at=at)
         await HeadStore(database).keep([head])
-        await database.rows("keep_block", head.merchant_id, 1, [uuid4()], [b""],
-                            at - timedelta(days=9), at, bytes(32), bytes(32), at)  # fmt: skip
+        await keep_block(database, head.merchant_id, at - timedelta(days=9), at, bytes(32))
     path.unlink()
     await prepared(installation)
     async with app.process(installation, "gateway"):
@@ -121,8 +128,7 @@ async def test_the_worker_signs_heads_and_says_so_among_its_duties(
     await prepared(installation)
     merchant_id, at = uuid4(), SystemClock().now()
     async with app.process(installation, "worker") as running:
-        await running.database.rows("keep_block", merchant_id, 1, [uuid4()], [b""], at, at,
-                                    bytes(32), b"h" * 32, at)  # fmt: skip
+        await keep_block(running.database, merchant_id, at, at, b"h" * 32)
         duty = app.signing(running)
         await duty.round()
 

@@ -27,7 +27,7 @@ ROUNDS_MAX = 20  # Of one universe.
 AGAIN_SECONDS = 1.0
 STEPS_MAX = 200  # Of waiting, a second each.
 # What the clock does and no payment; it is passed in every scenario, and dies in one.
-BY_THE_CLOCK = ("renew_process", "register_process", "forget_", "0800", "keep_block")
+BY_THE_CLOCK = ("renew_process", "register_process", "forget_", "0800", "keep_blocks")
 
 Script = Callable[["Day"], Awaitable[None]]
 Where = tuple[str, str, int]  # Which kind of process, at which point, and which time.

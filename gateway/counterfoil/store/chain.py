@@ -84,14 +84,26 @@ class SealingStep:
         """
         try:
             async with self._connection.transaction():
-                for block in blocks:
-                    await self._fetch("keep_block", *msgspec.structs.astuple(block))
+                await self._fetch("keep_blocks", *columns_of(blocks))
         except (asyncpg.UniqueViolationError, asyncpg.SerializationError):
             return False
         return True
 
     async def _fetch(self, name: str, *arguments: Any) -> list[asyncpg.Record]:
         return await self._connection.fetch(query(name), *arguments, timeout=SEAL_SECONDS_MAX)
+
+
+def columns_of(blocks: list[Block]) -> list[list[Any]]:
+    """
+    Return what `keep_blocks` takes: a row for each transfer, with all of its block, by column.
+    """
+    rows = (
+        (block.merchant_id, block.number, transfer_id, digest,
+         block.since, block.until, block.previous, block.hash, block.at)
+        for block in blocks
+        for transfer_id, digest in zip(block.transfer_ids, block.digests, strict=True)
+    )  # fmt: skip
+    return [list(column) for column in zip(*rows, strict=True)]
 
 
 class ChainStore:

@@ -19,8 +19,8 @@ BY_THE_CLOCK = {
     "query forget_processes",
     "query forget_marks",
     "query forget_guards",
-    "query keep_block",
-    "commit keep_block",
+    "query keep_blocks",
+    "commit keep_blocks",
     "query keep_signed_heads",
     "link write 0800",
 }

@@ -27,11 +27,18 @@ CROSS JOIN LATERAL (
     WHERE b.merchant_id = m.merchant_id ORDER BY b.block_number DESC LIMIT 1
 ) AS h;
 
--- name: keep_block
--- One block more; its number is taken when another worker was quicker.
+-- name: keep_blocks
+-- More blocks, all or none; the number of one is taken when another worker was quicker. There is
+-- a row for each transfer, in its place, with all of its block: one sort, and no join to go wrong.
 INSERT INTO transfer_blocks
     (merchant_id, block_number, transfer_ids, digests, since, until, previous, hash, at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9);
+SELECT merchant_id, block_number, array_agg(transfer_id ORDER BY place),
+    array_agg(digest ORDER BY place), since, until, previous, hash, at
+FROM unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::bytea[], $5::timestamptz[],
+    $6::timestamptz[], $7::bytea[], $8::bytea[], $9::timestamptz[]) WITH ORDINALITY
+    AS t (merchant_id, block_number, transfer_id, digest, since, until, previous, hash, at, place)
+GROUP BY merchant_id, block_number, since, until, previous, hash, at
+ORDER BY merchant_id, block_number;
 
 -- name: audit_chains
 -- How long each merchant's chain is, and the hash at its end.
