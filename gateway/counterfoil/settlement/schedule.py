@@ -6,6 +6,7 @@ cutoffs that were missed are kept at once, as one.
 """
 
 from datetime import timedelta
+from functools import lru_cache
 from uuid import UUID
 
 import asyncpg
@@ -17,10 +18,14 @@ from counterfoil.settlement.cutoff import next_cutoff
 from counterfoil.store.batches import BatchStore, Cutoff
 
 MERCHANTS_AT_ONCE_MAX = 500
+CUTOFFS_KEPT_MAX = 20_000
 OPEN_MAX = timedelta(hours=25)  # The longest day: the one on which summer time ends.
 CLOSING_MAX = timedelta(minutes=5)
 
 log = structlog.get_logger("schedule")
+
+# The day's end of ten thousand merchants is found once a day, not every five seconds.
+_first_cutoff = lru_cache(CUTOFFS_KEPT_MAX)(next_cutoff)
 
 
 async def keep_cutoffs(batches: BatchStore, road: Road) -> int:
@@ -69,7 +74,7 @@ async def _keep_safely(merchant: Cutoff, batches: BatchStore, road: Road) -> int
 
 async def _keep(merchant: Cutoff, batches: BatchStore, road: Road) -> int:
     now = road.clock.now()
-    due = next_cutoff(merchant.last_cutoff_at, merchant.cutoff, merchant.timezone)
+    due = _first_cutoff(merchant.last_cutoff_at, merchant.cutoff, merchant.timezone)
     if due > now:
         return 0
     latest = due
