@@ -52,6 +52,8 @@ async def test_a_tiny_bench_writes_equal_rows_and_the_audit_agrees(tmp_path: Pat
     audit = found["audit"]
     assert audit["agrees"], audit
     assert audit["confirmation_numbers"] == audit["confirmation_numbers_received"] > TINY.counted
+    for part in ("one_process", "own_latency"):
+        assert found[part]["owed_after"]["mails"] >= 0
     for name in ("one_process", "two_processes"):
         assert [each["connections"] for each in found[name]["runs"]] == [1, 4]
     for each in found["one_process"]["runs"] + found["two_processes"]["runs"]:

@@ -102,6 +102,7 @@ async def run(folder: Path, size: Size, say: Tell) -> Figures:
         beside = await pgbench.measure(installation, size.pgbench_seconds, size.clients)
         tell("The gateway, one process")
         runs = await _gateways(installation, size, say, "gateway")
+        owed = await _drained(installation, 0)
         best = max(runs, key=lambda each: each.payments_per_second)
         found: Figures = {}
         if size.two_gateways:
@@ -144,7 +145,7 @@ async def run(folder: Path, size: Size, say: Tell) -> Figures:
         },
         "audit": audited,
         "pgbench": [one(each) for each in beside.runs],
-        "one_process": summary(runs),
+        "one_process": {**summary(runs), "owed_after": owed},
         **found,
         "own_latency": own,
         "codec": msgspec.to_builtins(coded),
@@ -237,10 +238,12 @@ async def _own_time(installation: Installation, size: Size, rate: float) -> tupl
         measured = await installation.load(
             OWN_CONNECTIONS, rate=rate, warm_seconds=size.warm_seconds, seconds=size.own_seconds
         )
+    after = await _drained(installation, 0)
     lines = installation.spans_path.read_bytes().splitlines()
     whole = [msgspec.json.decode(each, type=dict[str, float]) for each in lines]
     whole = whole[len(whole) - measured.payments :]  # Without the warm-up.
-    return {"owed_before": left, "steps": split(whole), "run": one(measured)}, measured.confirmed
+    owed = {"owed_before": left, "owed_after": after}
+    return {**owed, "steps": split(whole), "run": one(measured)}, measured.confirmed
 
 
 async def _memory(installation: Installation, connections: int) -> tuple[Figures, int]:
