@@ -100,6 +100,26 @@ async def test_another_day_of_the_sale_is_a_date_shift_that_still_settles(books:
     assert await books.movement_states([first, second]) == ["settled", "settled"]
 
 
+async def test_a_sale_late_in_the_evening_may_be_said_in_utc(books: Books) -> None:
+    """In New York it is still the 27th, in DE 7 already the 28th: either is its day."""
+    first, second = await in_the_batch(books)
+    await books.sql(
+        "UPDATE payments SET local_time = to_char(transmitted_at - interval '1 day', 'MMDDHH24MISS') "
+        "WHERE merchant_id = $1",
+        books.merchant_id,
+    )
+    row, *_ = await books.sql(
+        "SELECT transmitted_at FROM payments WHERE merchant_id = $1", books.merchant_id
+    )
+    in_utc = row["transmitted_at"].date()
+    on_the_wall = in_utc - timedelta(days=1)
+
+    lines = [line_of(first, on=in_utc), line_of(second, on=on_the_wall)]
+    await books.take(books.report((REFERENCE, lines)))
+
+    assert await books.outcomes() == ["matched", "matched"]
+
+
 async def test_a_line_in_another_of_our_batches_is_a_date_shift(books: Books) -> None:
     """The host put the item into another batch; both are closed."""
     (item,) = await books.batch(("capture", 4200), number=1)

@@ -34,7 +34,7 @@ def item(number: int, batch: int, amount: int, **changes: object) -> Item:
         amount_minor=amount,
         approval_code="A1B2C3",
         card_last_four="1111",
-        transacted_on="1123",
+        said_days=("1123",),
         has_line=False,
         was_missing=False,
     )

@@ -172,7 +172,7 @@ KNOWN = st.lists(
         amount_minor=st.integers(1, 2),
         approval_code=st.sampled_from([None, "A", "B"]),
         card_last_four=st.sampled_from(["1111", "2222"]),
-        transacted_on=st.sampled_from(["1123", "1124"]),
+        said_days=st.sampled_from([("1123",), ("1124", None)]),
         has_line=st.booleans(),
         was_missing=st.booleans(),
     ),

@@ -15,7 +15,7 @@ their RRN, so lines and items are paired: those that agree in everything first, 
 agree but for the day, and only what is then left over differs in its amount, or repeats.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal
 from uuid import UUID
 
@@ -35,8 +35,9 @@ class Item(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """
     A capture or refund of ours as the report would name it; refunds are negative.
 
-    `transacted_on` is the day of the sale on the merchant's wall (DE 13, MMDD). `has_line`: an
-    earlier report has settled it. `was_missing`: an earlier report should have.
+    `said_days` are the days (MMDD) on which an acquirer may say that it was made: on the merchant's
+    wall (DE 13) or in UTC (DE 7); None where there is none. `has_line`: an earlier report has
+    settled it. `was_missing`: an earlier report should have.
     """
 
     movement_id: UUID
@@ -49,7 +50,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     amount_minor: int
     approval_code: str | None
     card_last_four: str
-    transacted_on: str
+    said_days: Sequence[str | None]
     has_line: bool
     was_missing: bool
 
@@ -164,7 +165,7 @@ def _contradiction(line: ReportLine, item: Item) -> str | None:
 def _outcome(line: ReportLine, item: Item) -> Outcome:
     if not _same_money(line, item):
         return "amount_differs"
-    other_day = item.kind == "capture" and f"{line.transaction_date:%m%d}" != item.transacted_on
+    other_day = item.kind == "capture" and f"{line.transaction_date:%m%d}" not in item.said_days
     if other_day or item.was_missing or line.batch_number != item.batch_number:
         return "date_shifted"
     return "matched"
