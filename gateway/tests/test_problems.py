@@ -14,7 +14,9 @@ def test_every_problem_has_the_members_of_the_standard(code: str) -> None:
     response = answer(Problem(code, "What to do.", param="card.number"), "req_1")
     body = json.loads(response.body)
 
-    assert b"\r\ncontent-type: application/problem+json\r\n" in response.written("GET", [], keeps_alive=True)
+    assert b"\r\ncontent-type: application/problem+json\r\n" in response.written(
+        "GET", [], keeps_alive=True
+    )
     assert response.status == body["status"] == KINDS[code].status
     assert body["title"] == KINDS[code].title
     assert body["type"].endswith(f"/{code}")

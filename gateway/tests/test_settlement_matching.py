@@ -104,8 +104,8 @@ async def test_a_sale_late_in_the_evening_may_be_said_in_utc(books: Books) -> No
     """In New York it is still the 27th, in DE 7 already the 28th: either is its day."""
     first, second = await in_the_batch(books)
     await books.sql(
-        "UPDATE payments SET local_time = to_char(transmitted_at - interval '1 day', 'MMDDHH24MISS') "
-        "WHERE merchant_id = $1",
+        "UPDATE payments SET local_time = to_char(transmitted_at - interval '1 day', "
+        "'MMDDHH24MISS') WHERE merchant_id = $1",
         books.merchant_id,
     )
     row, *_ = await books.sql(
