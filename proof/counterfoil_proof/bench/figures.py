@@ -4,7 +4,7 @@ How what was measured becomes figures: steps, shares of the machine, seconds of 
 
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -91,3 +91,13 @@ def one(run: Measured | PgbenchRun) -> Figures:
             for name, seconds in run.cpu_seconds.items()
         },
     }
+
+
+def grown(figures: Figures) -> Iterator[tuple[str, Figures]]:
+    """
+    Return each run with much stored or with many merchants, and how it is called.
+    """
+    for kind, name in (("by_stored_payments", "payment"), ("by_merchants", "merchant")):
+        stored = " stored" if name == "payment" else ""
+        for number, run in figures.get(kind, {}).items():
+            yield f"{int(number):,} {name}{'' if number == '1' else 's'}{stored}", run

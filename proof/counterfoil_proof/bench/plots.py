@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from counterfoil_proof.bench.figures import grown
 from counterfoil_proof.bench.tables import put
 
 WIDTH = 960
@@ -90,14 +91,7 @@ def costs(figures: dict[str, Any]) -> str:
     Draw CPU microseconds a payment, by party.
     """
     runs = [(_connections(each), each) for each in figures["one_process"]["runs"]]
-    runs += [
-        (f"{int(number):,} payments stored", each)
-        for number, each in figures.get("by_stored_payments", {}).items()
-    ]
-    runs += [
-        (f"{int(number):,} merchants", each)
-        for number, each in figures.get("by_merchants", {}).items()
-    ]
+    runs += grown(figures)
     bars = []
     for label, run in runs:
         spent = run["cpu_us_per_payment"]
@@ -114,12 +108,7 @@ def growth(figures: dict[str, Any]) -> str:
     """
     Draw what the client waits for a payment and its acknowledgment, by what is stored.
     """
-    kinds = (("by_stored_payments", "payments stored"), ("by_merchants", "merchants"))
-    runs = [
-        (f"{int(number):,} {name}", run["latency_ms"])
-        for kind, name in kinds
-        for number, run in figures.get(kind, {}).items()
-    ]
+    runs = [(label, run["latency_ms"]) for label, run in grown(figures)]
     title = "What the client waits for a payment and its acknowledgment, milliseconds"
     return _chart(title, "at half of the best rate", [_waits(*each) for each in runs], WAITS)
 

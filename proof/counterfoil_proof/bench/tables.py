@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from counterfoil_proof.bench.figures import grown
+
 BEGIN = "<!-- The figures of a run begin here: bench.plots writes them. -->"
 END = "<!-- The figures of a run end here. -->"
 PICTURES = {
@@ -87,14 +89,12 @@ def _rows(figures: dict[str, Any]) -> Rows:
 
 
 def _growth(figures: dict[str, Any]) -> Rows:
-    for kind, name in (("by_stored_payments", "payments stored"), ("by_merchants", "merchants")):
-        for number, run in figures.get(kind, {}).items():
-            spent = sum(run["cpu_us_per_payment"].values())
-            waits = run["latency_ms"]
-            yield (
-                f"{int(number):,} {name}: CPU, median / p99 at the client",
-                f"{spent:,.0f} us, {waits['p50']:.0f} / {waits['p99']:.0f} ms",
-            )
+    for label, run in grown(figures):
+        spent, waits = sum(run["cpu_us_per_payment"].values()), run["latency_ms"]
+        yield (
+            f"{label}: CPU, median / p99 at the client",
+            f"{spent:,.0f} us, {waits['p50']:,.0f} / {waits['p99']:,.0f} ms",
+        )
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
