@@ -4,13 +4,14 @@ Numbers leased in ranges: none twice, over any number of processes; and the open
 
 import asyncio
 from datetime import date, timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
 from counterfoil.ids import Ids
 from counterfoil.receipts.confirmation import is_valid
 from counterfoil.store import numbers
-from counterfoil.store.database import Database
+from counterfoil.store.database import Database, DatabaseAway, Lock
 from counterfoil.store.numbers import (
     ConfirmationLeases,
     OpenBatches,
@@ -75,6 +76,71 @@ async def test_a_range_is_leased_once_for_all_who_wait(stage: Stage) -> None:
     found = await asyncio.gather(*(take(leases, stage) for _ in range(100)))
 
     assert sorted(found) == list(range(1, 101))
+
+
+async def test_the_next_range_is_there_before_the_last_number_of_this_one(stage: Stage) -> None:
+    """Nobody waits for a range, and a database that hangs in between is not noticed."""
+    asked = Asked(stage.database)
+    leases = StanLeases(asked, 200)
+
+    found = [await take(leases, stage) for _ in range(100)]
+    await asyncio.wait_for(asked.twice.wait(), 5)
+    asked.hangs = True
+    found += [await take(leases, stage) for _ in range(101)]
+
+    assert found == list(range(1, 202))
+
+
+async def test_who_needs_a_number_waits_for_the_range_that_is_being_fetched(stage: Stage) -> None:
+    """It is not leased a second time."""
+    asked = Asked(stage.database)
+    leases = StanLeases(asked, 150)
+
+    found = await asyncio.gather(*(take(leases, stage) for _ in range(180)))
+
+    assert sorted(found) == list(range(1, 181))
+    assert asked.times == 2
+
+
+async def test_a_range_that_could_not_be_fetched_ahead_is_asked_for_again(stage: Stage) -> None:
+    """A database that is away for a moment costs nothing but the wait for whoever comes then."""
+    asked = Asked(stage.database)
+    leases = StanLeases(asked, 101)
+    await take(leases, stage)
+    asked.away = True
+    await asyncio.sleep(0.01)  # The fetch meets nobody.
+
+    found = [await take(leases, stage) for _ in range(100)]
+    asked.away = False
+    found.append(await take(leases, stage))
+
+    assert found[:100] == list(range(2, 102))
+    assert found[100] > 101
+
+
+class Asked(Database):
+    """
+    The stage's database: counts, and when told so hangs or is away.
+    """
+
+    def __init__(self, whole: Database) -> None:
+        super().__init__(whole._pool)
+        self.times = 0
+        self.twice = asyncio.Event()
+        self.hangs = False
+        self.away = False
+
+    async def row(self, name: str, *arguments: Any, lock: Lock | None = None) -> Any:
+        """Note that it was asked, and answer when it does."""
+        self.times += 1
+        if self.hangs:
+            await asyncio.sleep(60)
+        if self.away:
+            raise DatabaseAway("no answer")
+        row = await super().row(name, *arguments, lock=lock)
+        if self.times == 2:
+            self.twice.set()
+        return row
 
 
 async def test_f21_the_last_trace_number_of_a_day_is_999999(stage: Stage) -> None:

@@ -7,17 +7,23 @@ have gaps, they may never repeat.
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from contextvars import Context
 from datetime import date
+from functools import partial
 from uuid import UUID
+
+import asyncpg
 
 from counterfoil.clock import Clock
 from counterfoil.ids import Ids
 from counterfoil.receipts.confirmation import ConfirmationNumbers
-from counterfoil.store.database import Database
+from counterfoil.store.database import Database, DatabaseAway
 
 STAN_RANGE = 500
 CONFIRMATION_RANGE = 500
 COUNTERS_KEPT_MAX = 20_000
+FETCHED_AHEAD = 100  # So many are left when the next range is fetched: nobody waits for it.
 
 # A batch has at most 9,999 items (DE 71). Each process counts when it learns of a batch and after
 # every 100 items of its own, and closes from 6,000 on: thirty processes stay below. More than that
@@ -33,17 +39,59 @@ class TerminalUsedUp(Exception):
     """
 
 
+Lease = Callable[[], Awaitable[asyncpg.Record | None]]  # `first` of a range, None: used up.
+
+
 class _Range:
     """
-    A leased range and the lock that keeps two tasks from leasing at once.
+    A leased range, the one after it, and the lock that keeps two tasks from leasing at once.
     """
 
-    __slots__ = ("end", "lock", "next")
+    __slots__ = ("ahead", "end", "lock", "next", "spare")
 
     def __init__(self) -> None:
         self.next = 0
         self.end = 0
+        self.spare: int | None = None  # Where the range after this one begins.
+        self.ahead: asyncio.Task[None] | None = None
         self.lock = asyncio.Lock()
+
+    async def take(self, lease: Lease, size: int) -> int | None:
+        """
+        Return the next number, of a range that *lease* brings if there is none; None: used up.
+        """
+        while self.next >= self.end:
+            async with self.lock:
+                if self.next < self.end:
+                    continue
+                if self.ahead is not None:
+                    await asyncio.wait({self.ahead})
+                first = self.spare
+                if first is None:
+                    row = await lease()
+                    if row is None:
+                        return None
+                    first = int(row["first"])
+                self.spare, self.next, self.end = None, first, first + size
+        number = self.next
+        self.next += 1
+        if self.end - self.next == FETCHED_AHEAD and self.ahead is None:
+            # Of many requests: what it logs bears the id of none.
+            self.ahead = asyncio.create_task(self._fetch(lease), context=Context())
+        return number
+
+    async def _fetch(self, lease: Lease) -> None:
+        """
+        Fetch the next range; what stands in the way is told to whoever needs a number of it.
+        """
+        try:
+            row = await lease()
+        except (DatabaseAway, asyncpg.PostgresError):
+            return
+        finally:
+            self.ahead = None
+        if row is not None:
+            self.spare = int(row["first"])
 
 
 class _Ranges:
@@ -83,19 +131,11 @@ class StanLeases:
         Raises:
             TerminalUsedUp: All of the day's numbers are gone.
         """
-        kept = self._ranges.of((merchant_id, acquirer, terminal_id, day))
-        while kept.next >= kept.end:
-            async with kept.lock:
-                if kept.next < kept.end:
-                    continue
-                row = await self._database.row(
-                    "lease_stans", merchant_id, acquirer, terminal_id, day, self._size
-                )
-                if row is None:
-                    raise TerminalUsedUp(f"terminal {terminal_id} has used all trace numbers today")
-                kept.next, kept.end = row["first"], row["first"] + self._size
-        stan = kept.next
-        kept.next += 1
+        key = (merchant_id, acquirer, terminal_id, day)
+        lease = partial(self._database.row, "lease_stans", *key, self._size)
+        stan = await self._ranges.of(key).take(lease, self._size)
+        if stan is None:
+            raise TerminalUsedUp(f"terminal {terminal_id} has used all trace numbers today")
         return stan
 
 
@@ -115,16 +155,9 @@ class ConfirmationLeases:
         """
         Return the next confirmation number of a merchant.
         """
-        kept = self._ranges.of(merchant_id)
-        while kept.next >= kept.end:
-            async with kept.lock:
-                if kept.next < kept.end:
-                    continue
-                row = await self._database.row("lease_confirmations", merchant_id, self._size)
-                assert row is not None
-                kept.next, kept.end = row["first"], row["first"] + self._size
-        counter = kept.next
-        kept.next += 1
+        lease = partial(self._database.row, "lease_confirmations", merchant_id, self._size)
+        counter = await self._ranges.of(merchant_id).take(lease, self._size)
+        assert counter is not None, "a counter of confirmation numbers has no end"
         return self._numbers_of(merchant_id).number(counter)
 
     def _numbers_of(self, merchant_id: UUID) -> ConfirmationNumbers:
