@@ -25,6 +25,7 @@ from counterfoil.receipts.mail import (
     SEND_SECONDS_MAX,
     SENT_AT_ONCE_MAX,
     SPACING_SECONDS,
+    WORDS_MAX,
     Mailer,
     compose,
     subject,
@@ -524,7 +525,7 @@ async def test_a_slow_mail_server_lets_no_other_worker_send_the_same_mails(
     sending = asyncio.create_task(slow.send_due())
     while not await alone.sql("SELECT 1 FROM outbox WHERE lease_owner = $1", owner):  # noqa: ASYNC110 - a row.
         await asyncio.sleep(0.01)
-    alone.clock.move(SEND_SECONDS_MAX * CLAIMED_AT_ONCE_MAX / SENT_AT_ONCE_MAX)
+    alone.clock.move(WORDS_MAX * SEND_SECONDS_MAX * CLAIMED_AT_ONCE_MAX / SENT_AT_ONCE_MAX)
 
     meanwhile = await mailer(alone, post.settings()).send_due()
     goes_on.set()

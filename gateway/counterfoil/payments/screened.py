@@ -48,8 +48,6 @@ def results_of(payment: Payment) -> list[Result]:
     Return everything that screening says about *payment*.
     """
     found: list[Result] = []
-    if not payment.screening and not payment.duplicate_of:
-        return found + _letters(payment)
     if payment.screening:
         found += msgspec.json.decode(payment.screening, type=list[Result])
     if payment.duplicate_of:

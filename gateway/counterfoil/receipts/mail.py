@@ -1,8 +1,8 @@
 """
 The receipt by e-mail: one to the customer, one to the merchant.
 
-Stands after the *confirmation*: the acknowledgment left two rows in the outbox, and
-the worker sends each until the mail server takes it. A message's id is made of its
+Stands after the *confirmation*: the acknowledgment left two rows in the outbox, and a mailer
+(or a worker in its place) sends each until the mail server takes it. A message's id is made of its
 row, so that a repeat, after a crash between "taken" and "noted", is recognisable.
 """
 
@@ -25,10 +25,17 @@ from counterfoil.store.outbox import OutboxStore, OwedMail
 
 CLAIMED_AT_ONCE_MAX = 100
 SENT_AT_ONCE_MAX = 5
-LEASE_SECONDS = 900.0  # A round at a slow server; a worker's own death ends its leases at once.
 SEND_SECONDS_MAX = 30.0  # For each word of the mail server.
+# That a letter may wait for: four on a connection that turns out to be cut; on a new one greeting,
+# EHLO, STARTTLS, EHLO again, three of AUTH, and MAIL, RCPT, DATA, its text, RSET.
+WORDS_MAX = 16
 FAREWELL_SECONDS_MAX = 2.0
 NOTE_SECONDS_MAX = 60.0
+# A whole round at the slowest server: nobody else may begin with a mail of it meanwhile. The end of
+# its process, or of that process's lease, ends these leases at once.
+LEASE_SECONDS = (
+    CLAIMED_AT_ONCE_MAX / SENT_AT_ONCE_MAX * WORDS_MAX * SEND_SECONDS_MAX + NOTE_SECONDS_MAX
+)
 AWAY_SECONDS = 5.0  # After the mail server could not be reached, nobody tries for so long.
 SPACING_SECONDS = (2, 5, 15, 60, 300, 900, 3600)
 PERMANENT_REFUSALS = range(500, 600)

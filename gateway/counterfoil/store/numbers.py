@@ -99,8 +99,7 @@ class _Ranges:
     The ranges of one process, least recently used thrown away.
     """
 
-    def __init__(self, size: int) -> None:
-        self._size = size
+    def __init__(self) -> None:
         self._kept: OrderedDict[object, _Range] = OrderedDict()
 
     def of(self, key: object) -> _Range:
@@ -122,7 +121,7 @@ class StanLeases:
     def __init__(self, database: Database, size: int = STAN_RANGE) -> None:
         self._database = database
         self._size = size
-        self._ranges = _Ranges(size)
+        self._ranges = _Ranges()
 
     async def take(self, merchant_id: UUID, acquirer: str, terminal_id: str, day: date) -> int:
         """
@@ -148,7 +147,7 @@ class ConfirmationLeases:
         self._database = database
         self._key = key
         self._size = size
-        self._ranges = _Ranges(size)
+        self._ranges = _Ranges()
         self._numbers: OrderedDict[UUID, ConfirmationNumbers] = OrderedDict()
 
     async def take(self, merchant_id: UUID) -> str:

@@ -102,7 +102,7 @@ async def run(folder: Path, size: Size, say: Tell) -> Figures:
         beside = await pgbench.measure(installation, size.pgbench_seconds, size.clients)
         tell("The gateway, one process")
         runs = await _gateways(installation, size, say, "gateway")
-        owed = await _drained(installation, 0)
+        owed = await _owed(installation)
         best = max(runs, key=lambda each: each.payments_per_second)
         found: Figures = {}
         if size.two_gateways:
@@ -201,12 +201,16 @@ async def _drained(installation: Installation, seconds_max: float) -> Figures:
     """
     Wait until worker and mailer have done what is owed, or time is up; return what is still owed.
     """
+    for _ in range(int(seconds_max / LOOK_SECONDS)):
+        if not any((await _owed(installation)).values()):
+            break
+        await asyncio.sleep(LOOK_SECONDS)
+    return await _owed(installation)
+
+
+async def _owed(installation: Installation) -> Figures:
     connection = await installation.connect()
     try:
-        for _ in range(int(seconds_max / LOOK_SECONDS)):
-            if not any((await connection.fetch(OWED))[0].values()):
-                break
-            await asyncio.sleep(LOOK_SECONDS)
         return dict((await connection.fetch(OWED))[0])
     finally:
         await connection.close()
@@ -238,7 +242,7 @@ async def _own_time(installation: Installation, size: Size, rate: float) -> tupl
         measured = await installation.load(
             OWN_CONNECTIONS, rate=rate, warm_seconds=size.warm_seconds, seconds=size.own_seconds
         )
-    after = await _drained(installation, 0)
+    after = await _owed(installation)
     lines = installation.spans_path.read_bytes().splitlines()
     whole = [msgspec.json.decode(each, type=dict[str, float]) for each in lines]
     whole = whole[len(whole) - measured.payments :]  # Without the warm-up.

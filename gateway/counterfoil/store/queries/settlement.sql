@@ -112,7 +112,10 @@ SELECT m.movement_id, m.kind, m.state, m.terminal_id, m.batch_number, m.rrn, m.c
     CASE m.kind WHEN 'refund' THEN -m.amount_minor ELSE m.amount_minor END AS amount_minor,
     p.approval_code, p.card_last_four,
     ARRAY[left(p.local_time, 4), to_char(p.transmitted_at AT TIME ZONE 'UTC', 'MMDD'),
-        to_char(a.transmitted_at AT TIME ZONE 'UTC', 'MMDD')] AS said_days,
+        to_char((SELECT a.transmitted_at FROM advices AS a
+            WHERE a.merchant_id = $1 AND a.payment_id = m.payment_id
+              AND a.movement_id = m.movement_id AND a.kind = 'capture') AT TIME ZONE 'UTC',
+            'MMDD')] AS said_days,
     EXISTS (SELECT 1 FROM settlement_lines AS s
         WHERE s.merchant_id = $1 AND s.movement_id = m.movement_id
           AND s.outcome IN ('matched', 'amount_differs', 'date_shifted')) AS has_line,
@@ -123,10 +126,7 @@ FROM unnest($3::text[], $4::text[]) AS n (terminal_id, rrn)
 JOIN movements AS m
     ON m.merchant_id = $1 AND m.acquirer = $2 AND m.terminal_id = n.terminal_id AND m.rrn = n.rrn
     AND m.kind IN ('capture', 'refund')
-JOIN payments AS p ON p.merchant_id = m.merchant_id AND p.payment_id = m.payment_id
-LEFT JOIN advices AS a
-    ON a.merchant_id = m.merchant_id AND a.payment_id = m.payment_id
-    AND a.movement_id = m.movement_id AND a.kind = 'capture';
+JOIN payments AS p ON p.merchant_id = m.merchant_id AND p.payment_id = m.payment_id;
 
 -- name: payments_of_lines
 -- What became of payments under the RRNs of lines for which we have nothing to settle.
