@@ -28,6 +28,7 @@ Brand = Literal[
 ROUTES_MAX = 1_000
 GATEWAYS_MAX = 64
 PORT_MAX = 65_535
+ORIGIN = r"^https://[a-z0-9.-]{1,253}(:[0-9]{1,5})?$"
 
 
 class ConfigurationRefused(Exception):
@@ -192,6 +193,25 @@ class Metrics(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     gateway_port: Port = 0
     worker_port: Port = 0
     mailer_port: Port = 0
+    web_port: Port = 0
+
+
+class Web(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """
+    Where the merchants' pages are, and at `checkout_port`, an origin of its own, the payment pages.
+
+    `url` and `checkout_url` are how browsers reach them, if not by this host and these ports:
+    they stand in e-mails and links. `second_factor`: whether a password alone signs in; without a
+    word it does in test mode, and not in live mode.
+    """
+
+    enabled: bool = True
+    host: str = "127.0.0.1"
+    port: Port = 8444
+    checkout_port: Port = 8445
+    url: Annotated[str, Meta(pattern=ORIGIN)] | None = None
+    checkout_url: Annotated[str, Meta(pattern=ORIGIN)] | None = None
+    second_factor: Literal["required", "offered"] | None = None
 
 
 class Routing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -239,6 +259,7 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     webhooks: Webhooks = Webhooks()
     worker: Worker = Worker()
     metrics: Metrics = Metrics()
+    web: Web = Web()
     routing: Routing = Routing()
     acquirer: tuple[Acquirer, ...] = ()
     route: Annotated[tuple[RouteRule, ...], Meta(max_length=ROUTES_MAX)] = ()
@@ -249,6 +270,20 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         The state folder, absolute.
         """
         return Path(self.state).absolute()
+
+    @property
+    def web_origin(self) -> str:
+        """
+        Where browsers reach the merchants' pages.
+        """
+        return self.web.url or f"https://{_name(self.web.host)}:{self.web.port}"
+
+    @property
+    def checkout_origin(self) -> str:
+        """
+        Where browsers reach the payment pages.
+        """
+        return self.web.checkout_url or f"https://{_name(self.web.host)}:{self.web.checkout_port}"
 
     @property
     def key_path(self) -> Path:
@@ -283,6 +318,13 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return tuple(bytes.fromhex(each) for each in self.seal.former_keys)
 
 
+def _name(host: str) -> str:
+    """
+    Return what a browser calls *host*: passkeys belong to a name, and an address has none.
+    """
+    return "localhost" if host in ("127.0.0.1", "::1", "0.0.0.0", "::") else host  # noqa: S104
+
+
 SECTIONS: dict[str, type[msgspec.Struct]] = {
     "api": Api,
     "database": DatabaseSettings,
@@ -294,6 +336,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "webhooks": Webhooks,
     "worker": Worker,
     "metrics": Metrics,
+    "web": Web,
     "routing": Routing,
 }
 

@@ -21,6 +21,7 @@ from counterfoil.supervisor import Program
 DATABASE_STOP_SECONDS = 30.0
 GATEWAY_STOP_SECONDS = 40.0
 WORKER_STOP_SECONDS = 40.0  # For the mail or webhook in its hands: cut off, it would be told twice.
+WEB_SERVING = "web-serving.json"
 EXIT_REFUSED = 2  # Of our commands: a sentence for people, and not a defect.
 
 
@@ -28,7 +29,7 @@ def programs(
     configuration: Configuration, config_path: Path | None, *, logs: Path
 ) -> list[Program]:
     """
-    Return database (if it is the embedded one), gateways, worker and mailer, in starting order.
+    Return database (if it is the embedded one), gateways, worker, mailer and web, in their order.
 
     The database counts as ready when it is migrated, so the others start on a ready one. Several
     gateways share the port of the *configuration*, which must be known by now.
@@ -64,6 +65,18 @@ def programs(
         )
         for kind in ("worker", "mailer")
     ]
+    if configuration.web.enabled:
+        started.append(
+            Program(
+                name="web",
+                argv=_command("web"),
+                env=environment,
+                log_path=logs / "web.log",
+                ready=Serving(configuration.folder / WEB_SERVING),
+                stop_seconds=GATEWAY_STOP_SECONDS,
+                after=(*after, ALONE.name),  # Which makes the certificate that both have.
+            )
+        )
     return started
 
 
@@ -99,10 +112,11 @@ async def check_connections(database: Database, configuration: Configuration) ->
     processes, each = configuration.api.processes, configuration.database.connections_max
     row = await database.row("connections_allowed")
     assert row is not None
-    wanted = (processes + 1) * each + min(each, CONNECTIONS_MAX)
+    whole = processes + 1 + configuration.web.enabled
+    wanted = whole * each + min(each, CONNECTIONS_MAX)
     if processes > 1 and wanted > row["allowed"]:
         raise ConfigurationRefused(
-            f"[api] processes = {processes}, a worker and a mailer may take {wanted} connections, "
+            f"[api] processes = {processes}, worker, mailer and web may take {wanted} connections, "
             f"with [database] connections_max = {each}, and the database allows {row['allowed']}: "
             "raise its max_connections (the embedded one's: postgres/data/postgresql.conf in the "
             "state folder), or lower one of the two"

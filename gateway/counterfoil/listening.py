@@ -6,6 +6,8 @@ its own loop, log and signals.
 import socket
 from typing import Any
 
+BACKLOG = 2048
+
 SERVER_OPTIONS: dict[str, Any] = {
     "loop": "none",
     "ws": "none",

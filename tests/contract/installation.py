@@ -112,6 +112,9 @@ class Installation:
 [api]
 port = 0
 
+[web]
+enabled = false
+
 [mail]
 port = {smtp_port}
 sender = "receipts@counterfoil.example"

@@ -81,3 +81,20 @@ def watch(page: Page, demo: Demo) -> Iterator[Watch]:
     watching = Watch(page, demo)
     yield watching
     watching.saw_nothing_wrong()
+
+
+async def sign_in(page: Page, demo: Demo) -> None:
+    """Sign the demo's owner in, as they do it."""
+    email, password = demo.owner
+    await page.goto(f"{demo.web}/sign-in")
+    await page.fill("#email", email)
+    await page.fill("#password", password)
+    await page.get_by_role("button", name="Sign in").click()
+    await page.wait_for_url(lambda url: "/sign-in" not in url)
+
+
+@pytest.fixture
+async def signed_in(page: Page, watch: Watch, demo: Demo) -> Page:
+    """A page on which the demo's owner is signed in; it is watched like every other."""
+    await sign_in(page, demo)
+    return page

@@ -28,6 +28,7 @@ class Demo:
         self.folder = folder
         self.shop = ""
         self.mailbox = ""
+        self.web = ""
         self._said = folder.with_suffix(".log")
         self._program: subprocess.Popen[bytes] | None = None
 
@@ -47,7 +48,13 @@ class Demo:
             if time.monotonic() > deadline or self._program.poll() is not None:
                 raise AssertionError(f"the demo did not start:\n{self._said.read_text()[-4000:]}")
             time.sleep(POLL_SECONDS)
-        self.shop, self.mailbox = addresses
+        self.shop, self.mailbox, self.web = addresses
+
+    @property
+    def owner(self) -> tuple[str, str]:
+        """How the demo's owner signs in: address and password."""
+        email, password = (self.folder / "gateway" / "owner-sign-in.txt").read_text().split()
+        return email, password
 
     def stop(self) -> None:
         """Press Ctrl-C and wait for the end."""
@@ -55,17 +62,15 @@ class Demo:
             self._program.send_signal(signal.SIGINT)
             self._program.wait(STOP_SECONDS_MAX)
 
-    def _addresses(self) -> tuple[str, str] | None:
+    def _addresses(self) -> tuple[str, ...] | None:
         said = self._said.read_text()
         if "Ctrl-C stops everything" not in said:
             return None
-        shop, mailbox = (
-            re.search(rf"^  {name} +(http://\S+)$", said, re.MULTILINE)
-            for name in ("shop", "mailbox")
-        )
-        assert shop
-        assert mailbox
-        return shop.group(1), mailbox.group(1)
+        found = [
+            re.search(rf"^  {name} +(https?://\S+)", said, re.MULTILINE)
+            for name in ("shop", "mailbox", "pages")
+        ]
+        return tuple(each.group(1) for each in found if each)
 
 
 class Watch:
@@ -75,6 +80,7 @@ class Watch:
 
     def __init__(self, page: Page, demo: Demo) -> None:
         self._hosts = {urlsplit(demo.shop).netloc, urlsplit(demo.mailbox).netloc}
+        self._hosts |= {urlsplit(demo.web).netloc}
         self.urls: list[str] = []
         self.complaints: list[str] = []
         page.on("console", self._console)

@@ -11,6 +11,7 @@ import socket
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import structlog
 import uvicorn
@@ -19,14 +20,15 @@ from counterfoil.api.application import application
 from counterfoil.api.bodies import Readiness
 from counterfoil.api.connection import App, Connection
 from counterfoil.api.desk import Desk
-from counterfoil.listening import SERVER_OPTIONS, bound, held
+from counterfoil.listening import BACKLOG, SERVER_OPTIONS, bound, held
 from counterfoil.tls import Identity, server_context
 
-BACKLOG = 2048
 HOLD_TRIES_MAX = 10
 HOLD_PAUSE_SECONDS = 0.1
 GRACE_SECONDS = 30
+API_PORT = "[api] port (COUNTERFOIL_API_PORT)"
 CONNECTIONS_MAX = 10_000
+PAGES_CONNECTIONS_MAX = 1_000
 
 log = structlog.get_logger("api")
 
@@ -53,7 +55,9 @@ async def serve(
     """
     _listen(listener)
     listening = asyncio.create_task(desk.keys.listen())
-    server = _server(application(desk, checks), identity, desk.feed.end_waits)
+    server = _server(
+        application(desk, checks), identity, Connection, CONNECTIONS_MAX, desk.feed.end_waits
+    )
     _announce(serving_path, listener)
     try:
         await server.serve(sockets=[listener])
@@ -63,6 +67,21 @@ async def serve(
         if unfinished := await desk.finish(GRACE_SECONDS):
             log.warning("stopped_with_payments_under_way", payments=unfinished)
         await desk.road.store.drain()
+
+
+async def serve_pages(
+    pages: Any, *, listeners: list[socket.socket], identity: Identity, serving_path: Path
+) -> None:
+    """
+    Serve the ASGI application *pages* over HTTPS on *listeners*, which listen already, until
+    SIGINT or SIGTERM, then finish what is under way.
+    """
+    server = _server(pages, identity, "httptools", PAGES_CONNECTIONS_MAX, lambda: None)
+    _announce(serving_path, listeners[0])
+    try:
+        await server.serve(sockets=listeners)
+    finally:
+        _retract(serving_path)
 
 
 class _Server(uvicorn.Server):
@@ -90,16 +109,18 @@ class _Server(uvicorn.Server):
         self.handle_exit(number, None)
 
 
-def _server(app: App, identity: Identity, on_exit: Callable[[], None]) -> uvicorn.Server:
+def _server(
+    app: App, identity: Identity, http: Any, connections_max: int, on_exit: Callable[[], None]
+) -> uvicorn.Server:
     config = uvicorn.Config(
         app,
         **SERVER_OPTIONS,
-        http=Connection,
+        http=http,
         date_header=True,
         ssl_certfile=str(identity.certificate),
         ssl_keyfile=str(identity.private_key),
         timeout_graceful_shutdown=GRACE_SECONDS,
-        limit_concurrency=CONNECTIONS_MAX,
+        limit_concurrency=connections_max,
         backlog=BACKLOG,
     )
     config.load()
@@ -107,10 +128,10 @@ def _server(app: App, identity: Identity, on_exit: Callable[[], None]) -> uvicor
     return _Server(config, on_exit)
 
 
-def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
+def bind(host: str, port: int, *, shared: bool = False, setting: str = API_PORT) -> socket.socket:
     """
     Bind the port, before anything else is begun; nobody is listened to yet. Other gateway
-    processes of the installation may have a *shared* one too.
+    processes of the installation may have a *shared* one too. *setting* says where it was chosen.
 
     Raises:
         PortTaken: Another program listens there. One that only starts, as we do, is met later:
@@ -119,7 +140,7 @@ def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
     try:
         return bound(host, port, shared=shared)
     except OSError as error:
-        raise _taken(host, port, error) from error
+        raise _taken(host, port, error, setting) from error
 
 
 def hold(host: str, port: int) -> socket.socket:
@@ -152,10 +173,10 @@ def _listen(listener: socket.socket) -> None:
         raise _taken(host, port, error) from error
 
 
-def _taken(host: str, port: int, error: OSError) -> PortTaken:
+def _taken(host: str, port: int, error: OSError, setting: str = API_PORT) -> PortTaken:
     return PortTaken(
         f"cannot listen on {host} port {port}: {error.strerror}. Stop the other program, or set "
-        "[api] port (COUNTERFOIL_API_PORT)"
+        f"{setting}"
     )
 
 

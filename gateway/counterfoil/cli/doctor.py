@@ -36,6 +36,7 @@ ABSENT = {
     "gateway": "none runs: start `counterfoil up`",
     "worker": "none runs: start `counterfoil up`",
     "mailer": "none runs: a worker sends the e-mails; start `counterfoil mailer` to unburden it",
+    "web": "none runs: nobody can open the pages; start `counterfoil web`, if they are wanted",
 }
 
 
@@ -196,7 +197,7 @@ def _alive(
             for row in rows
             if row["kind"] == kind
         ]
-        well = bool(pids) or kind == "mailer"
+        well = bool(pids) or kind in ("mailer", "web")
         findings.append(Finding(f"{kind} processes", well, ", ".join(pids) or else_said))
     return findings
 

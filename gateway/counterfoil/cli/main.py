@@ -26,6 +26,8 @@ _OWN = {
     "serve": "counterfoil.cli.serve:serve",
     "worker": "counterfoil.cli.serve:worker",
     "mailer": "counterfoil.cli.serve:mailer",
+    "web": "counterfoil.cli.serve:web",
+    "user": "counterfoil.cli.user:app",
     "up": "counterfoil.cli.up:up",
     "database": "counterfoil.cli.up:database",
     "migrate": "counterfoil.cli.migrate:migrate",

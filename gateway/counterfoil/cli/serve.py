@@ -1,5 +1,5 @@
 """
-`counterfoil serve`, `worker` and `mailer`: the kinds of process of an installation.
+`counterfoil serve`, `worker`, `mailer` and `web`: the kinds of process of an installation.
 """
 
 import ctypes
@@ -13,7 +13,7 @@ from counterfoil import logs
 from counterfoil.cli.console import ConfigOption, configuration, run
 from counterfoil.clock import SystemClock
 from counterfoil.config import Configuration
-from counterfoil.gateways import Place, told_place
+from counterfoil.gateways import ALONE, Place, told_place
 from counterfoil.state_folder import make_state_folder
 from counterfoil.tls import Identity, identity_in, limit_groups, own_identity
 
@@ -71,6 +71,19 @@ def mailer(config: ConfigOption = None) -> None:
     logs.set_up("mailer", settings.log_level)
     collect_rarely()
     run(mailing.run_mailer(settings))
+
+
+def web(config: ConfigOption = None) -> None:
+    """
+    Serve the merchants' pages and the payment pages over HTTPS until stopped.
+    """
+    settings = _harden(config)
+    _restart_with_limited_groups(settings)
+    from counterfoil.web.process import run_web
+
+    logs.set_up("web", settings.log_level)
+    collect_rarely()
+    run(run_web(settings, _identity(settings, ALONE)))
 
 
 def give_way(niceness: int) -> None:

@@ -99,7 +99,7 @@ async def _run(folder: Path, teller: Narrator, *, once: bool, card: str, delay: 
         chosen, stepped = ports.choose()
         for name, (usual, port) in stepped.items():
             teller.say(f"  port {usual} is busy: {name} takes {port}", "yellow")
-        show = _Show(Sandbox(folder, chosen, delay), teller, card=card, once=once)
+        show = _Show(Sandbox(folder, chosen, delay, has_pages=True), teller, card=card, once=once)
         await show.run()
         if not show.port_lost:
             return show.told
@@ -179,6 +179,9 @@ def _invite(box: Sandbox, bought: Purchase, teller: Narrator) -> None:
     teller.say("Now try it by hand", "bold")
     teller.say(f"  shop       {box.shop_url}")
     teller.say(f"  this order {bought.page}")
+    email, password = box.sign_in_path.read_text("utf-8").split()
+    teller.say(f"  pages      {box.web_url} (your browser will not know its authority)")
+    teller.say(f"  sign in    {email} with {password}, in this demo only")
     teller.say(f"  mailbox    {box.mailbox_url}")
     teller.say(f"  metrics    {' and '.join(box.metrics_urls)}")
     teller.say(f"  gateway    {box.gateway_url}/openapi.json")

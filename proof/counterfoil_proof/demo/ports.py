@@ -29,6 +29,8 @@ class Ports(msgspec.Struct, frozen=True):
     gateway_metrics: int
     worker_metrics: int
     mailer_metrics: int
+    web: int
+    checkout: int
 
 
 USUAL = Ports(
@@ -40,6 +42,8 @@ USUAL = Ports(
     gateway_metrics=9464,
     worker_metrics=9465,
     mailer_metrics=9466,
+    web=8444,
+    checkout=8445,
 )
 
 

@@ -15,6 +15,7 @@ import secrets
 import shutil
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import msgspec
@@ -25,7 +26,10 @@ from counterfoil.clock import SystemClock
 from counterfoil.config import Configuration, load
 from counterfoil.installation import Serving
 from counterfoil.installation import programs as gateway_programs
+from counterfoil.people.passwords import Passwords
+from counterfoil.people.roles import Role
 from counterfoil.store.merchants import MerchantStore, NewMerchant, Terminal
+from counterfoil.store.people import PeopleStore
 from counterfoil.supervisor import Program
 
 from counterfoil_proof.demo.ports import LOOPBACK, Ports
@@ -33,6 +37,7 @@ from counterfoil_proof.demo.ports import LOOPBACK, Ports
 ACQUIRER = "sandbox"
 BUSINESS = "Stub & Leaf"
 BUSINESS_EMAIL = "owner@stubandleaf.example"
+OWNER = "Mara Leaf"
 PARTIES = ("gateway", "rail", "shop", "mailbox")
 MAILBOX_NICENESS = 19  # A mail server is somebody else's machine, and none of our time.
 
@@ -48,7 +53,8 @@ class Sandbox(msgspec.Struct, frozen=True):
     One sandbox: its folder, its ports, and how slow its issuers are.
 
     *settings* are further sections of the gateway's configuration (TOML), such as timers. A mailbox
-    that *keeps_mail* is full one day; one that does not takes everything.
+    that *keeps_mail* is full one day; one that does not takes everything. It *has_pages* for
+    people if somebody wants to see them.
     """
 
     folder: Path
@@ -56,6 +62,7 @@ class Sandbox(msgspec.Struct, frozen=True):
     issuer_delay_ms: str
     settings: str = ""
     keeps_mail: bool = True
+    has_pages: bool = False
 
     @property
     def gateway_url(self) -> str:
@@ -70,6 +77,20 @@ class Sandbox(msgspec.Struct, frozen=True):
         The shop's window.
         """
         return f"http://{LOOPBACK}:{self.ports.shop}"
+
+    @property
+    def web_url(self) -> str:
+        """
+        The merchant's pages.
+        """
+        return f"https://localhost:{self.ports.web}"
+
+    @property
+    def sign_in_path(self) -> Path:
+        """
+        How the demo's owner signs in: address and password, a line each.
+        """
+        return self.folder / "gateway" / "owner-sign-in.txt"
 
     @property
     def mailbox_url(self) -> str:
@@ -226,6 +247,8 @@ def _with_merchant(program: Program, sandbox: Sandbox, configuration: Configurat
         if await inner() is False:
             return False
         await ensure_merchant(sandbox, configuration)
+        if sandbox.has_pages:
+            await ensure_owner(sandbox, configuration)
         return True
 
     return msgspec.structs.replace(program, ready=ready)
@@ -267,6 +290,32 @@ async def ensure_merchant(sandbox: Sandbox, configuration: Configuration) -> Non
     _write_private(sandbox.key_path, secret)
 
 
+async def ensure_owner(sandbox: Sandbox, configuration: Configuration) -> None:
+    """
+    Give the merchant an owner who can sign in, in the way that a person comes: by a one-time link.
+    """
+    if sandbox.sign_in_path.exists():
+        return
+    clock = SystemClock()
+    password, token = f"stub-and-leaf-{secrets.token_hex(4)}", secrets.token_urlsafe(32)
+    async with open_database(configuration) as database:
+        shop = await MerchantStore(database, clock).key(sandbox.key_path.read_text("utf-8").strip())
+        assert shop is not None, "the shop has its key by now"
+        people, now = PeopleStore(database, ids.Ids(clock)), clock.now()
+        await people.invite(
+            token,
+            shop.merchant.merchant_id,
+            BUSINESS_EMAIL,
+            Role.OWNER,
+            by="demo",
+            now=now,
+            expires_at=now + timedelta(minutes=1),
+        )
+        kept = await Passwords().hash(password)
+        await people.accept(token, name=OWNER, password_hash=kept, now=now)
+    _write_private(sandbox.sign_in_path, f"{BUSINESS_EMAIL}\n{password}")
+
+
 def _write_private(path: Path, content: str) -> None:
     part = path.with_suffix(".part")
     handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -299,6 +348,12 @@ host = "{LOOPBACK}"
 gateway_port = {sandbox.ports.gateway_metrics}
 worker_port = {sandbox.ports.worker_metrics}
 mailer_port = {sandbox.ports.mailer_metrics}
+
+[web]
+enabled = {"true" if sandbox.has_pages else "false"}
+host = "{LOOPBACK}"
+port = {sandbox.ports.web}
+checkout_port = {sandbox.ports.checkout}
 
 [settlement]
 reports = {_quoted(sandbox.folder / "rail" / "files" / "reports")}

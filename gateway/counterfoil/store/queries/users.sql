@@ -1,0 +1,122 @@
+-- name: add_invitation
+-- A one-time link to a merchant's pages, with who made it and for whom.
+WITH made AS (
+    INSERT INTO invitations (invitation_id, token_hash, merchant_id, email, role, invited_by,
+        created_at, expires_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+    RETURNING *
+)
+INSERT INTO people_events (event_id, merchant_id, at, actor, what, about, after)
+SELECT $9, merchant_id, created_at, invited_by, 'person_invited', email, role FROM made
+RETURNING event_id;
+
+-- name: invitation_by_token
+-- The invitation of a link, with the merchant's name, and the person if we know them already.
+SELECT i.*, m.name AS merchant_name, u.user_id, u.name AS user_name,
+    u.password_hash IS NOT NULL AS has_password
+FROM invitations AS i JOIN merchants AS m USING (merchant_id)
+    LEFT JOIN users AS u ON u.email = i.email
+WHERE i.token_hash = $1;
+
+-- name: accept_invitation
+-- Use up a link: the person, their place at the merchant, and who did so, in one; nothing if it was
+-- used, ended, or is too old. A password is only given to somebody who has none.
+WITH used AS (
+    UPDATE invitations SET used_at = $2
+    WHERE token_hash = $1 AND used_at IS NULL AND ended_at IS NULL AND expires_at > $2
+    RETURNING *
+), person AS (
+    INSERT INTO users (user_id, email, name, password_hash, password_changed_at, created_at)
+    SELECT $3, email, $4, $5, $2, $2 FROM used
+    ON CONFLICT (email) DO UPDATE SET
+        name = CASE WHEN users.password_hash IS NULL THEN excluded.name ELSE users.name END,
+        password_hash = COALESCE(users.password_hash, excluded.password_hash),
+        password_changed_at = COALESCE(users.password_changed_at, excluded.password_changed_at)
+    RETURNING user_id, email
+), place AS (
+    INSERT INTO members (merchant_id, user_id, role, added_at)
+    SELECT used.merchant_id, person.user_id, used.role, $2 FROM used, person
+    ON CONFLICT (merchant_id, user_id) DO UPDATE SET role = excluded.role, ended_at = NULL
+    RETURNING merchant_id, user_id, role
+), noted AS (
+    INSERT INTO people_events (event_id, merchant_id, at, actor, what, about, after)
+    SELECT $6, place.merchant_id, $2, 'user:' || replace(place.user_id::text, '-', ''),
+        'invitation_accepted', person.email, place.role
+    FROM place, person
+)
+SELECT user_id, merchant_id, role FROM place;
+
+-- name: user_by_email
+-- A person who may sign in.
+SELECT user_id, email, name, password_hash FROM users WHERE email = $1 AND ended_at IS NULL;
+
+-- name: merchants_of_user
+-- For whom a person works, and as what.
+SELECT m.merchant_id, m.name, b.role FROM members AS b JOIN merchants AS m USING (merchant_id)
+WHERE b.user_id = $1 AND b.ended_at IS NULL ORDER BY m.name, m.merchant_id LIMIT 1000;
+
+-- name: begin_session
+-- A browser is signed in; who, where and when stands in the list of changes.
+WITH begun AS (
+    INSERT INTO web_sessions (session_id, token_hash, user_id, merchant_id, address, browser,
+        created_at, seen_at, idle_until, ends_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $8, $9)
+    RETURNING *
+)
+INSERT INTO people_events (event_id, merchant_id, at, actor, what, about, after)
+SELECT $10, merchant_id, created_at, 'user:' || replace(user_id::text, '-', ''), 'signed_in', address,
+    browser
+FROM begun
+RETURNING event_id;
+
+-- name: session_by_token
+-- The signed-in browser of a cookie, with the person, their role and the whole merchant; nothing if
+-- it has ended, stood idle too long, or the person is no longer a member.
+SELECT s.session_id, s.user_id, s.created_at AS signed_in_at, s.seen_at, s.stepped_up_at, s.ends_at,
+    u.email AS user_email, u.name AS user_name, b.role, m.*
+FROM web_sessions AS s JOIN users AS u USING (user_id)
+    JOIN members AS b ON b.merchant_id = s.merchant_id AND b.user_id = s.user_id
+    JOIN merchants AS m ON m.merchant_id = s.merchant_id
+WHERE s.token_hash = $1 AND s.ended_at IS NULL AND s.idle_until > $2 AND s.ends_at > $2
+    AND u.ended_at IS NULL AND b.ended_at IS NULL;
+
+-- name: touch_session
+-- A signed-in browser was seen: it may stand idle from now on anew.
+UPDATE web_sessions SET seen_at = $2, idle_until = LEAST($3, ends_at)
+WHERE session_id = $1 AND ended_at IS NULL;
+
+-- name: renew_session
+-- The same browser under a new token: after a step-up, or for another merchant of the person.
+WITH renewed AS (
+    UPDATE web_sessions SET token_hash = $2, merchant_id = $3, stepped_up_at = COALESCE($4, stepped_up_at)
+    WHERE session_id = $1 AND ended_at IS NULL
+    RETURNING *
+), noted AS (
+    INSERT INTO people_events (event_id, merchant_id, at, actor, what)
+    SELECT $5, merchant_id, $6, 'user:' || replace(user_id::text, '-', ''), $7 FROM renewed
+)
+SELECT session_id FROM renewed;
+
+-- name: end_session
+-- A browser is signed out, by whom and why.
+WITH ended AS (
+    UPDATE web_sessions SET ended_at = $2, ended_why = $3
+    WHERE session_id = $1 AND ended_at IS NULL
+    RETURNING *
+)
+INSERT INTO people_events (event_id, merchant_id, at, actor, what, about)
+SELECT $4, merchant_id, $2, $5, 'session_ended', $3 FROM ended
+RETURNING event_id;
+
+-- name: note_change
+-- Something that a person changed, which has no table of its own to say so.
+INSERT INTO people_events (event_id, merchant_id, at, actor, what, about, before, after)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8);
+
+-- name: people_events_page
+-- What was changed, newest first.
+SELECT e.*, u.name AS user_name, u.email AS user_email
+FROM people_events AS e
+    LEFT JOIN users AS u ON e.actor = 'user:' || replace(u.user_id::text, '-', '')
+WHERE e.merchant_id = $1 AND ($2::uuid IS NULL OR e.event_id < $2)
+ORDER BY e.event_id DESC LIMIT $3;

@@ -1,0 +1,245 @@
+"""
+The two sites of a web process: merchants' pages on one origin, payment pages on another.
+
+Each route is a `Page` that names the right it takes. What a page refuses becomes a page in words;
+whatever breaks is logged by its type and place, because values may be secret.
+"""
+
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from urllib.parse import quote
+
+import structlog
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from counterfoil.api.problems import Problem
+from counterfoil.outside.doors import DoorsClosed
+from counterfoil.payments.refusals import NothingWritten, NotNow, PaymentUnknown, Refused
+from counterfoil.routing.routes import NoRoute
+from counterfoil.store.database import DatabaseAway
+from counterfoil.store.writer import QueueFull
+from counterfoil.web import overview, session, signing_in
+from counterfoil.web.desk import WebDesk
+from counterfoil.web.forms import check_csrf, comes_from, read_form
+from counterfoil.web.rendering import page
+from counterfoil.web.visit import Page, Visit
+
+# Every page of the merchants' origin: a module of pages adds its own here.
+PAGES: tuple[Page, ...] = (*signing_in.PAGES, *overview.PAGES)
+# Every page of the payment pages' origin.
+CHECKOUT_PAGES: tuple[Page, ...] = ()
+
+READING = ("GET", "HEAD")
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
+        "connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+    ),
+    "Cache-Control": "no-store",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Referrer-Policy": "no-referrer",
+    "Strict-Transport-Security": "max-age=31536000; includeSubDomains",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+STATIC_HEADERS = {"Cache-Control": "public, max-age=31536000, immutable"}
+STATIC = Path(__file__).parent / "static"
+
+log = structlog.get_logger("web")
+
+
+def application(desk: WebDesk, *, checkout_port: int) -> ASGIApp:
+    """
+    Return both sites: which one is asked for, the port on which a request came says.
+    """
+    merchants = _site(desk, PAGES, desk.configuration.web_origin)
+    checkout = _site(desk, CHECKOUT_PAGES, desk.configuration.checkout_origin)
+
+    async def by_port(scope: Scope, receive: Receive, send: Send) -> None:
+        server = scope.get("server") or ("", 0)
+        await (checkout if server[1] == checkout_port else merchants)(scope, receive, send)
+
+    return by_port
+
+
+def _site(desk: WebDesk, pages: Iterable[Page], origin: str) -> Starlette:
+    routes: list[BaseRoute] = [
+        Route(each.path, _guarded(each, desk, origin), methods=[each.method]) for each in pages
+    ]
+    static = StaticFiles(directory=STATIC)
+    routes.append(Mount("/static", WithHeaders(static, STATIC_HEADERS), name="static"))
+
+    async def fault(request: Request, error: Exception) -> Response:
+        return await _fault(request, error, desk)
+
+    return Starlette(
+        routes=routes,
+        exception_handlers={HTTPException: fault, Exception: fault},
+        middleware=[Middleware(Logged), Middleware(WithHeaders, headers=HEADERS)],
+    )
+
+
+def _guarded(page: Page, desk: WebDesk, origin: str) -> ASGIApp:
+    """
+    Return *page* behind its guards: who, from where, with which right.
+    """
+
+    async def endpoint(request: Request) -> Response:
+        visit = Visit(request=request, desk=desk)
+        if request.method not in READING:
+            if not comes_from(request, origin):
+                raise HTTPException(403, "This form was sent from another site. Nothing was done.")
+            desk.desk.road.doors.let_anything_in()
+            visit.form = await read_form(request)
+        visit.guest, visit.csrf = await session.guest_of(request, desk)
+        if visit.guest is None:
+            return await page.endpoint(visit) if page.open_to_all else _to_sign_in(request)
+        if request.method not in READING:
+            check_csrf(visit.form, visit.csrf)
+        if page.right is not None and not visit.guest.may(page.right):
+            raise HTTPException(403, f"Your role, {visit.guest.role}, is not allowed to do this.")
+        if page.after_step_up and not session.is_stepped_up(visit.guest, desk.clock.now()):
+            return _to_step_up(request)
+        return await page.endpoint(visit)
+
+    return endpoint  # type: ignore[return-value]  # Starlette tells functions and apps apart.
+
+
+def _to_sign_in(request: Request) -> Response:
+    back = _address(request) if request.method in READING else "/"
+    return RedirectResponse(f"/sign-in?next={quote(back)}", 303)
+
+
+def _to_step_up(request: Request) -> Response:
+    return RedirectResponse(f"/step-up?next={quote(_address(request))}", 303)
+
+
+def _address(request: Request) -> str:
+    query = request.url.query
+    return f"{request.url.path}?{query}" if query else request.url.path
+
+
+async def _fault(request: Request, error: Exception, desk: WebDesk) -> Response:
+    """
+    Return the page that says *error* in words.
+    """
+    status, title, words = _in_words(error)
+    visit = Visit(request=request, desk=desk)
+    try:
+        visit.guest, visit.csrf = await session.guest_of(request, desk)
+    except DatabaseAway:
+        visit.guest = None
+    headers: Mapping[str, str] = getattr(error, "headers", None) or {}
+    answer = page(visit, "fault.html", status=status, title=title, words=words)
+    answer.headers.update(headers)
+    return answer
+
+
+TITLES = {
+    400: "This could not be read",
+    403: "Not allowed",
+    404: "Not found",
+    405: "Not like this",
+    413: "Too long",
+    415: "Not like this",
+    429: "Too often",
+}
+
+
+def _in_words(error: Exception) -> tuple[int, str, str]:
+    match error:
+        case HTTPException():
+            words = error.detail if error.status_code != 404 else "There is no such page here."
+            return error.status_code, TITLES.get(error.status_code, "Not possible"), words
+        case PaymentUnknown():
+            return 404, "Not found", "This merchant has no such payment."
+        case NotNow():
+            return 409, "Not possible now", f"{error}."
+        case DoorsClosed() | NothingWritten():
+            return 503, "Nothing was done", f"{error}. Try again in a moment."
+        case NoRoute():
+            return 409, "No terminal", f"{error}."
+        case QueueFull():
+            return 503, "Busy", "Nothing was begun. Try again in a moment."
+        case DatabaseAway():
+            return 503, "The database does not answer", "Try again in a moment."
+        case Problem():
+            return 503, "Nothing was done", error.detail
+        case Refused():
+            return 409, "Not possible", f"{error}."
+    log.error("fault", type=type(error).__name__, place=_place(error))
+    return 500, "Something broke on our side", "It was written down. Nothing you typed was kept."
+
+
+def _place(error: BaseException) -> str:
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_code.co_qualname}:{trace.tb_lineno}" if trace else "unknown"
+
+
+class WithHeaders:
+    """
+    Adds *headers* to every answer that does not set them itself.
+    """
+
+    def __init__(self, app: ASGIApp, headers: Mapping[str, str]) -> None:
+        self._app = app
+        self._headers = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """
+        Pass one request on.
+        """
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                there = {name for name, _ in message["headers"]}
+                message["headers"] += [each for each in self._headers if each[0] not in there]
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
+
+
+class Logged:
+    """
+    Logs one line for each request: the route's path, because a path itself may hold a token.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """
+        Pass one request on.
+        """
+        began, status = time.monotonic(), 500
+
+        async def send_noting(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_noting)
+        finally:
+            route = scope.get("route")
+            milliseconds = round((time.monotonic() - began) * 1000, 1)
+            log.info(
+                "page",
+                method=scope["method"],
+                route=getattr(route, "path", "none"),
+                status=status,
+                milliseconds=milliseconds,
+            )

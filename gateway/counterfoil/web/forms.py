@@ -1,0 +1,86 @@
+"""
+What a browser sends: forms, read within limits, and only from our own pages.
+"""
+
+import hmac
+from urllib.parse import parse_qsl, urlsplit
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+FORM_BYTES_MAX = 32 * 1024
+FORM_FIELDS_MAX = 100
+FORM_TYPE = "application/x-www-form-urlencoded"
+CSRF_FIELD = "csrf"
+
+
+def comes_from(request: Request, origin: str) -> bool:
+    """
+    Return whether the request was made by a page of *origin*, as browsers tell by themselves.
+
+    One that says neither where it comes from is no browser of today: refused.
+    """
+    said_site = request.headers.get("sec-fetch-site")
+    if said_site is not None and said_site != "same-origin":
+        return False
+    said_origin = request.headers.get("origin")
+    if said_origin is None or said_origin == "null":
+        return said_site == "same-origin"
+    # The port of a local installation may be forwarded: the host that was asked counts as well.
+    return said_origin == origin or urlsplit(said_origin).netloc == request.headers.get("host")
+
+
+async def read_form(request: Request) -> dict[str, str]:
+    """
+    Return the fields of a form that was sent.
+
+    Raises:
+        HTTPException: 413 too long, 415 of another type, 400 garbled or a field twice.
+    """
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM_TYPE:
+        raise HTTPException(415, f"Send the form as {FORM_TYPE}.")
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > FORM_BYTES_MAX:
+            raise HTTPException(413, "This form is too long.")
+    try:
+        pairs = parse_qsl(
+            body.decode("ascii"),
+            keep_blank_values=True,
+            errors="strict",
+            max_num_fields=FORM_FIELDS_MAX,
+        )
+    except ValueError:
+        raise HTTPException(400, "This form could not be read.") from None
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise HTTPException(400, "This form has a field twice.")
+    if any("\0" in value for value in fields.values()):
+        raise HTTPException(400, "This form holds a character that no keyboard has.")
+    return fields
+
+
+def check_csrf(form: dict[str, str], expected: str) -> None:
+    """
+    Refuse a form that does not carry the session's own token.
+
+    Raises:
+        HTTPException: 403.
+    """
+    said = form.pop(CSRF_FIELD, "")
+    if not hmac.compare_digest(said.encode(), expected.encode()):
+        raise HTTPException(
+            403, "This form belongs to another sign-in. Nothing was done: go back and reload."
+        )
+
+
+def local_path(text: str, otherwise: str) -> str:
+    """
+    Return *text* if it is a path of this site and nothing else, so that no link leads elsewhere.
+    """
+    parts = urlsplit(text)
+    clean = text.isascii() and text.isprintable() and "\\" not in text
+    if clean and not parts.scheme and not parts.netloc and text.startswith("/"):
+        return otherwise if text.startswith("//") else text
+    return otherwise

@@ -1,0 +1,136 @@
+"""
+Pages out of templates: one environment, its filters, what every page knows.
+"""
+
+import hashlib
+from datetime import date, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context, select_autoescape
+from jinja2.runtime import Context
+from markupsafe import Markup
+from starlette.responses import HTMLResponse, Response
+
+from counterfoil import ids
+from counterfoil.money import currency, decimal_text
+from counterfoil.people.roles import Right
+from counterfoil.receipts.receipt import BRANDS, grouped
+from counterfoil.web.visit import Visit
+
+HERE = Path(__file__).parent
+MINUS = "\N{MINUS SIGN}"
+BULLET = "\N{BULLET}"
+
+# What the menu shows, to whom: path, words, right.
+MENU: tuple[tuple[str, str, Right], ...] = (
+    ("/terminal", "Terminal", Right.TAKE_PAYMENTS),
+    ("/today", "Today", Right.READ_PAYMENTS),
+    ("/payments", "Payments", Right.READ_PAYMENTS),
+    ("/batches", "Batches", Right.READ_DEPOSITS),
+    ("/deposits", "Deposits", Right.READ_DEPOSITS),
+    ("/links", "Payment links", Right.LINKS),
+    ("/attention", "Attention", Right.READ_PAYMENTS),
+    ("/settings", "Settings", Right.SETTINGS),
+    ("/developers", "Developers", Right.KEYS),
+    ("/people", "People", Right.PEOPLE),
+    ("/audit", "Audit", Right.LOGS),
+)
+
+
+def page(visit: Visit, template: str, *, status: int = 200, **facts: Any) -> Response:
+    """
+    Return the page that *template* makes of *facts*.
+    """
+    return HTMLResponse(rendered(visit, template, **facts), status)
+
+
+def rendered(visit: Visit, template: str, **facts: Any) -> str:
+    """
+    Return what *template* makes of *facts* and of what every page knows.
+    """
+    guest = visit.guest
+    zone = ZoneInfo(guest.merchant.timezone) if guest else ZoneInfo("UTC")
+    menu = [each for each in MENU if guest and guest.may(each[2])]
+    known = {
+        "guest": guest,
+        "csrf": visit.csrf,
+        "zone": zone,
+        "menu": menu,
+        "path": visit.request.url.path,
+        "is_test": visit.desk.is_test,
+        "Right": Right,
+    }
+    return environment().get_template(template).render(**{**known, **facts})
+
+
+@cache
+def environment() -> Environment:
+    """
+    Return the environment of all templates of the pages.
+    """
+    made = Environment(
+        loader=PackageLoader("counterfoil.web"),
+        autoescape=select_autoescape(default_for_string=True, default=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {
+        "money": money_text,
+        "time": time_tag,
+        "day": day_text,
+        "brand": lambda name: BRANDS.get(name, "Card"),
+        "grouped": grouped,
+        "written": written,
+    }
+    made.globals["static"] = static_url
+    return made
+
+
+def money_text(minor: int, code: str) -> str:
+    """
+    Return an amount as people read it: `1,234.56 USD`, a negative one with a minus sign.
+    """
+    whole, point, cents = decimal_text(abs(minor), currency(code)).partition(".")
+    return f"{MINUS if minor < 0 else ''}{int(whole):,}{point}{cents} {code}"
+
+
+@pass_context
+def time_tag(context: Context, at: datetime, form: str = "full") -> Markup:
+    """
+    Return a time in the merchant's zone, with UTC on hover. *form*: full, short, or clock.
+    """
+    local = at.astimezone(context["zone"])
+    text = {
+        "full": f"{local:%d %b %Y, %H:%M:%S} {local.tzname()}",
+        "short": f"{local:%d %b, %H:%M}",
+        "clock": f"{local:%H:%M}",
+    }[form]
+    utc = f"{at:%Y-%m-%d %H:%M:%S} UTC"
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(at.isoformat(), utc, text)
+
+
+def day_text(day: date) -> str:
+    """
+    Return a day as people read it: `28 Nov 2026`.
+    """
+    return f"{day:%d %b %Y}"
+
+
+def written(value: Any, prefix: str) -> str:
+    """
+    Return an identifier as it stands in addresses: `pay_0198...`.
+    """
+    return ids.written(prefix, value)
+
+
+@cache
+def static_url(name: str) -> str:
+    """
+    Return the address of a file of ours, which changes when the file does.
+    """
+    digest = hashlib.sha256((HERE / "static" / name).read_bytes()).hexdigest()[:12]
+    return f"/static/{name}?v={digest}"

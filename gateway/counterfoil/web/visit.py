@@ -1,0 +1,66 @@
+"""
+One request for a page: who asks, what they sent, and what is at hand.
+"""
+
+from collections.abc import Awaitable, Callable
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from counterfoil.people.person import Who
+from counterfoil.people.roles import Right
+from counterfoil.web.desk import WebDesk
+
+
+class Visit(msgspec.Struct, kw_only=True):
+    """
+    A request as an endpoint sees it. `form` holds the fields of a form that was checked to come
+    from one of our pages; `csrf` is what the page's own forms must carry.
+    """
+
+    request: Request
+    desk: WebDesk
+    guest: Who | None = None
+    form: dict[str, str] = msgspec.field(default_factory=dict)
+    csrf: str = ""
+
+    @property
+    def who(self) -> Who:
+        """
+        Who is signed in; only endpoints that are open to strangers may find nobody.
+        """
+        assert self.guest is not None, "this page is open to strangers: look at `guest`"
+        return self.guest
+
+    def named(self, name: str) -> str:
+        """
+        Return what stands in the path for *name*.
+        """
+        value: str = self.request.path_params[name]
+        return value
+
+    def asked(self, name: str, default: str = "") -> str:
+        """
+        Return what the address says after the `?` for *name*.
+        """
+        return self.request.query_params.get(name, default)
+
+
+Endpoint = Callable[[Visit], Awaitable[Response]]
+
+
+class Page(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    One page: path, endpoint, method, and the right that it takes.
+
+    `right` None: whoever is signed in. `open_to_all`: strangers too. `after_step_up`: only within
+    some minutes of having proved anew who one is.
+    """
+
+    path: str
+    endpoint: Endpoint
+    right: Right | None = None
+    method: str = "GET"
+    open_to_all: bool = False
+    after_step_up: bool = False
