@@ -54,7 +54,14 @@ def batch_state(batch: BatchReport) -> tuple[str, str]:
     """
     Return how well a batch stands (good, wait, bad), and in words.
     """
-    match batch.state:
+    return batch_words(batch.state, batch.note)
+
+
+def batch_words(state: str, note: str | None) -> tuple[str, str]:
+    """
+    Return how well a batch in *state* stands (good, wait, bad), and in words; *note*: its latest.
+    """
+    match state:
         case "open":
             return "wait", "Open: more may still come, and nothing was compared yet."
         case "closing":
@@ -62,9 +69,9 @@ def batch_state(batch: BatchReport) -> tuple[str, str]:
         case "totalling" | "uploading":
             return "wait", "Being compared: the acquirer has not agreed yet."
         case "needs_a_person":
-            return "bad", f"Does not agree: {batch.note or 'a person is needed'}."
-        case _ if batch.note:
-            return "good", f"Closed by hand: {batch.note}"
+            return "bad", f"Does not agree: {note or 'a person is needed'}."
+        case _ if note:
+            return "good", f"Closed by hand: {note}"
         case _:
             return "good", "Closed: both sides' totals agree."
 

@@ -22,6 +22,7 @@ from counterfoil.settlement.explained import (
     explained,
     finding_answer,
     line_of,
+    summary,
 )
 from counterfoil.settlement.report_facts import (
     BatchReport,
@@ -60,32 +61,38 @@ class Reporter:
         self._clock = clock
         self._mode = mode
 
-    async def day(self, day: date | None, merchant_id: UUID | None = None) -> Report:
+    async def day(
+        self, day: date | None, merchant_id: UUID | None = None, *, is_short: bool = False
+    ) -> Report:
         """
         Report the batches whose close began on *day*, by the merchant's clock, and its deposits.
 
-        Without *day* each merchant's today, with the batches that are open still.
+        Without *day* each merchant's today, with the batches that are open still. A short one has
+        neither the items of batches nor the lines of deposits.
 
         Raises:
             NothingToReport: There is no such merchant.
         """
         found = []
         for row in await self._chosen(merchant_id):
-            part = await self._merchant_day(row, day)
+            part = await self._merchant_day(row, day, is_short=is_short)
             if merchant_id or part.batches or part.deposits:
                 found.append(part)
         subject = day.isoformat() if day else f"{self._clock.now():%Y-%m-%d}"
         return self._report("day", subject, found)
 
-    async def batch(self, name: str, merchant_id: UUID | None = None) -> Report:
+    async def batch(
+        self, name: str, merchant_id: UUID | None = None, acquirer: str | None = None
+    ) -> Report:
         """
-        Report one batch with all its items.
+        Report one batch with all its items; *acquirer* tells two of the same name apart.
 
         Raises:
             NothingToReport: There is none of that name, or several.
         """
         terminal_id, currency, number = _batch_name(name)
-        rows = await self._reports.batch(merchant_id, terminal_id, currency, number)
+        found = await self._reports.batch(merchant_id, terminal_id, currency, number)
+        rows = [row for row in found if acquirer in (None, row["acquirer"])]
         if len(rows) != 1:
             raise NothingToReport(
                 f"several merchants or acquirers have a batch {name}: choose with --merchant"
@@ -135,13 +142,15 @@ class Reporter:
             merchants=merchants,
         )
 
-    async def _merchant_day(self, row: asyncpg.Record, day: date | None) -> MerchantReport:
+    async def _merchant_day(
+        self, row: asyncpg.Record, day: date | None, *, is_short: bool
+    ) -> MerchantReport:
         zone = ZoneInfo(row["timezone"])
         today = self._clock.now().astimezone(zone).date()
         since, until = _bounds(day or today, zone)
         merchant_id = row["merchant_id"]
         batches = [
-            await self._batch(each)
+            await self._batch(each, is_short=is_short)
             for each in await self._reports.batches(
                 merchant_id, since, until, with_open=(day or today) == today
             )
@@ -149,7 +158,7 @@ class Reporter:
         deposits = [
             found
             for reference in await self._reports.deposits(merchant_id, day or today)
-            if (found := await self._deposit(merchant_id, reference))
+            if (found := await self._deposit(merchant_id, reference, is_short=is_short))
         ]
         held = [each for each in batches if each.brands or each.state != "open"]
         return self._part(row, held, deposits, await self._findings(merchant_id))
@@ -173,7 +182,7 @@ class Reporter:
             findings=findings,
         )
 
-    async def _batch(self, row: asyncpg.Record) -> BatchReport:
+    async def _batch(self, row: asyncpg.Record, *, is_short: bool = False) -> BatchReport:
         ours, host = totals_of(row["our_totals"]), totals_of(row["host_totals"])
         return BatchReport(
             batch=reference_of(row),
@@ -191,13 +200,17 @@ class Reporter:
             brands=added(
                 _brand_total(row["currency"], each) for each in await self._reports.totals(row)
             ),
-            items=[_item(each) for each in await self._reports.items(row)],
+            items=[] if is_short else [_item(each) for each in await self._reports.items(row)],
         )
 
-    async def _deposit(self, merchant_id: UUID, reference: str) -> DepositReport | None:
+    async def _deposit(
+        self, merchant_id: UUID, reference: str, *, is_short: bool = False
+    ) -> DepositReport | None:
         row = await self._deposits.deposit(merchant_id, reference)
         if row is None:
             return None
+        if is_short:
+            return DepositReport(deposit=summary(row), brands=[])
         whole = await explained(row, self._deposits, limit=LINES_PAGE_MAX)
         lines: list[DepositLine] = list(whole.lines or [])
         is_more = isinstance(whole.next_line, int)
@@ -277,7 +290,7 @@ def _bounds(day: date, zone: ZoneInfo) -> tuple[datetime, datetime]:
 
 
 def _batch_name(name: str) -> tuple[str, str, int]:
-    parts = name.split("/")
+    parts = name.rsplit("/", 2)  # A terminal's id may hold one too.
     if len(parts) != len(("terminal", "currency", "number")) or not parts[2].isdecimal():
         raise NothingToReport(f"{name!r} is no batch: write TERMINAL/CURRENCY/NUMBER")
     return parts[0], parts[1].upper(), min(int(parts[2]), 999_999)

@@ -26,14 +26,20 @@ from counterfoil.payments.refusals import NothingWritten, NotNow, PaymentUnknown
 from counterfoil.routing.routes import NoRoute
 from counterfoil.store.database import DatabaseAway
 from counterfoil.store.writer import QueueFull
-from counterfoil.web import overview, session, signing_in
+from counterfoil.web import batches, deposits, overview, reports, session, signing_in
 from counterfoil.web.desk import WebDesk
 from counterfoil.web.forms import check_csrf, comes_from, read_form
 from counterfoil.web.rendering import page
 from counterfoil.web.visit import Page, Visit
 
 # Every page of the merchants' origin: a module of pages adds its own here.
-PAGES: tuple[Page, ...] = (*signing_in.PAGES, *overview.PAGES)
+PAGES: tuple[Page, ...] = (
+    *signing_in.PAGES,
+    *overview.PAGES,
+    *batches.PAGES,
+    *deposits.PAGES,
+    *reports.PAGES,
+)
 # Every page of the payment pages' origin.
 CHECKOUT_PAGES: tuple[Page, ...] = ()
 

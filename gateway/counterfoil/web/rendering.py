@@ -31,6 +31,7 @@ MENU: tuple[tuple[str, str, Right], ...] = (
     ("/payments", "Payments", Right.READ_PAYMENTS),
     ("/batches", "Batches", Right.READ_DEPOSITS),
     ("/deposits", "Deposits", Right.READ_DEPOSITS),
+    ("/reports", "Reports", Right.READ_DEPOSITS),
     ("/links", "Payment links", Right.LINKS),
     ("/attention", "Attention", Right.READ_PAYMENTS),
     ("/settings", "Settings", Right.SETTINGS),

@@ -22,7 +22,7 @@ SELECT b.*, (
 FROM batches AS b
 WHERE ($1::uuid IS NULL OR b.merchant_id = $1) AND b.terminal_id = $2 AND b.currency = $3
   AND b.batch_number = $4
-ORDER BY b.merchant_id, b.acquirer LIMIT 2;
+ORDER BY b.merchant_id, b.acquirer LIMIT 100;
 
 -- name: report_batch_totals
 -- What a batch holds by kind and brand: its items, or what stands in it while it has none yet.

@@ -1,0 +1,24 @@
+"""
+Who did something, as people read it in a history.
+"""
+
+_KNOWN = {
+    "worker": "Counterfoil",
+    "acquirer": "the acquirer",
+    "operator": "the operator",
+    "cli": "the operator",
+    "bank": "the bank",
+}
+
+
+def by_whom(actor: str, user_name: str | None = None) -> str:
+    """
+    Return who *actor* is: a person by name, a key, the operator, the acquirer or Counterfoil.
+    """
+    if actor.startswith("user:"):
+        return user_name or "somebody of yours"
+    if actor.startswith("key_"):
+        return "an API key"
+    if actor.startswith("cli:"):
+        return f"the operator ({actor.removeprefix('cli:')})"
+    return _KNOWN.get(actor, "Counterfoil")
