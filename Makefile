@@ -28,6 +28,7 @@ help:
 
 setup:
 	@tools/setup.sh
+	@tools/pango.sh
 
 # Chromium, for the tests of the pages; an ordinary user is told how to install it.
 browser: setup
