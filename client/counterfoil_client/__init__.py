@@ -22,11 +22,13 @@ from counterfoil_client.errors import (
     NotSent,
     OutcomeUnknown,
     RequestRefused,
+    ReturnRefused,
     WebhookRefused,
 )
 from counterfoil_client.limits import Limits
 from counterfoil_client.results import (
     CardShown,
+    Checkout,
     Decline,
     Event,
     Movement,
@@ -39,6 +41,7 @@ from counterfoil_client.results import (
     Unclaimed,
     UnclaimedPage,
 )
+from counterfoil_client.returns import Return, verify_return
 from counterfoil_client.version import __version__
 from counterfoil_client.webhooks import verify_webhook
 
@@ -47,6 +50,7 @@ __all__ = [
     "Billing",
     "Card",
     "CardShown",
+    "Checkout",
     "Client",
     "ConfigurationError",
     "CounterfoilError",
@@ -68,11 +72,14 @@ __all__ = [
     "Recovered",
     "RequestRefused",
     "Resolution",
+    "Return",
+    "ReturnRefused",
     "Screening",
     "StateChange",
     "Unclaimed",
     "UnclaimedPage",
     "WebhookRefused",
     "__version__",
+    "verify_return",
     "verify_webhook",
 ]

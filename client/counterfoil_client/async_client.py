@@ -6,12 +6,21 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import datetime
 from functools import partial
+from typing import Literal
 
 from counterfoil_client.async_driver import AsyncDriver
 from counterfoil_client.calls import EVENTS_PAGE, NO_LEASE, account
 from counterfoil_client.cards import Billing, Card
 from counterfoil_client.errors import OutcomeUnknown
-from counterfoil_client.results import Event, Page, Payment, Recovered, Resolution, UnclaimedPage
+from counterfoil_client.results import (
+    Checkout,
+    Event,
+    Page,
+    Payment,
+    Recovered,
+    Resolution,
+    UnclaimedPage,
+)
 
 Outcomes = list[Recovered]
 
@@ -328,6 +337,66 @@ class AsyncClient(AsyncDriver):
             GatewayUnavailable: No answer in time; repeat the call.
         """
         return await self._run(self._calls.unclaimed(limit, cursor))
+
+    async def create_checkout(
+        self,
+        amount: int | str,
+        currency: str,
+        *,
+        order: str | None = None,
+        description: str | None = None,
+        customer_email: str | None = None,
+        return_url: str | None = None,
+        cancel_url: str | None = None,
+        capture: Literal["automatic", "manual"] | None = None,
+        expires_in_seconds: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> Checkout:
+        """
+        Open a payment page that the gateway hosts; send the shopper to its `url`.
+
+        Keep its `id` and `return_secret` with the order: `verify_return` needs the secret. Under
+        the same *idempotency_key* it is the same page.
+
+        Raises:
+            RequestRefused: A definite no; `code` `return_url_refused`: not an allowed address.
+            GatewayUnavailable: No answer in time; repeat the call under the same key.
+            InvalidRequest: An argument cannot stand (InvalidAmount); nothing was sent.
+        """
+        return await self._run(
+            self._calls.create_checkout(
+                amount,
+                currency,
+                order=order,
+                description=description,
+                customer_email=customer_email,
+                return_url=return_url,
+                cancel_url=cancel_url,
+                capture=capture,
+                expires_in_seconds=expires_in_seconds,
+                idempotency_key=idempotency_key,
+            )
+        )
+
+    async def get_checkout(self, checkout: Checkout | str) -> Checkout:
+        """
+        Return the checkout as it stands now: ask `paid`, or `ended`.
+
+        Raises:
+            RequestRefused: No such checkout (`code` is not_found).
+            GatewayUnavailable: No answer in time; repeat the call.
+        """
+        return await self._run(self._calls.get_checkout(checkout))
+
+    async def expire_checkout(self, checkout: Checkout | str) -> Checkout:
+        """
+        End a checkout before its time: nobody can pay it from then on.
+
+        Raises:
+            RequestRefused: It is paid, or being paid just now (`code` is checkout_not_open).
+            GatewayUnavailable: No answer in time; repeat the call.
+        """
+        return await self._run(self._calls.expire_checkout(checkout))
 
     async def events(
         self, *, after: int = 0, limit: int = EVENTS_PAGE, wait_seconds: int = 0

@@ -22,6 +22,7 @@ from counterfoil_client.errors import (
 from counterfoil_client.limits import Limits
 from counterfoil_client.pace import Clock, Pace
 from counterfoil_client.results import (
+    Checkout,
     EventPage,
     Page,
     Payment,
@@ -170,6 +171,34 @@ class Calls:
         told = {name: _text(value) for name, value in filters.items()}
         return core.fetch(wire.listing({"limit": limit, **told}), Page, self._pace())
 
+    def create_checkout(
+        self,
+        amount: int | str,
+        currency: str,
+        *,
+        idempotency_key: str | None,
+        **more: str | int | None,
+    ) -> Steps[Checkout]:
+        """
+        Return the steps that open a payment page; no money moves, so it is in no journal.
+        """
+        minor = minor_units(amount, currency)
+        body: dict[str, object] = {"amount_minor": minor, "currency": currency, **more}
+        request = wire.checkout(_key(idempotency_key), body)
+        return core.fetch(request, Checkout, self._pace())
+
+    def get_checkout(self, checkout: Checkout | str) -> Steps[Checkout]:
+        """
+        Return the steps that read one checkout.
+        """
+        return core.fetch(wire.get_checkout(_checkout_id(checkout)), Checkout, self._pace())
+
+    def expire_checkout(self, checkout: Checkout | str) -> Steps[Checkout]:
+        """
+        Return the steps that end a checkout.
+        """
+        return core.fetch(wire.expire_checkout(_checkout_id(checkout)), Checkout, self._pace())
+
     def resolve(self, key: str) -> Steps[Resolution]:
         """
         Return the steps that find out what became of *key*.
@@ -224,6 +253,10 @@ def _key(idempotency_key: str | None) -> str:
 
 def _id(payment: Payment | str) -> str:
     return wire.checked_id(payment.id if isinstance(payment, Payment) else payment)
+
+
+def _checkout_id(checkout: Checkout | str) -> str:
+    return checkout.id if isinstance(checkout, Checkout) else checkout
 
 
 def _minor(amount: int | str, currency: str | None) -> int:

@@ -123,6 +123,12 @@ class OutcomeUnknown(CounterfoilError):
         self.answered = answered
 
 
+class ReturnRefused(CounterfoilError):
+    """
+    An address that claims to come from a payment page and proves nothing: ask `get_checkout`.
+    """
+
+
 class WebhookRefused(CounterfoilError):
     """
     A message that claims to be a webhook and proves nothing: answer 400, and do nothing.

@@ -186,6 +186,47 @@ class UnclaimedPage(msgspec.Struct, frozen=True, kw_only=True):
     next_cursor: str | None = None
 
 
+class Checkout(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    A payment page that the gateway hosts: send the shopper to `url`, keep `id` and `return_secret`.
+
+    Ask `paid`; `payment` is the id of the payment that paid it, or of the last that did not.
+    """
+
+    id: str
+    state: str
+    amount_minor: int
+    currency: str
+    url: str
+    return_secret: str
+    mode: str = "test"
+    capture: str = "automatic"
+    order: str | None = None
+    description: str | None = None
+    customer_email: str | None = None
+    return_url: str | None = None
+    cancel_url: str | None = None
+    declines: int = 0
+    payment: str | None = None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    expires_at: datetime | None = None
+
+    @property
+    def paid(self) -> bool:
+        """
+        Whether somebody has paid it.
+        """
+        return self.state == "paid"
+
+    @property
+    def ended(self) -> bool:
+        """
+        Whether it will never be paid: it expired, or was cancelled.
+        """
+        return self.state in ("expired", "cancelled")
+
+
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     """
     One event of the feed. What it is about is there as of then, the others are None.
@@ -205,6 +246,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     batch: dict[str, Any] | None = None
     deposit: dict[str, Any] | None = None
     endpoint: dict[str, Any] | None = None
+    checkout: dict[str, Any] | None = None
 
 
 class EventPage(msgspec.Struct, frozen=True, kw_only=True):

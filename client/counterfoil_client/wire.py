@@ -16,6 +16,8 @@ from counterfoil_client.limits import REQUEST_BYTES_MAX
 CONFLICT = 409
 UNPROCESSABLE = 422
 KEY_CHARACTERS_MAX = 255
+PAYMENT_LIKE = "a payment's id looks like pay_0192...; pass it, or the Payment"
+CHECKOUT_LIKE = "a checkout's id looks like chk_0192...; pass it, or the Checkout"
 
 _KEY = re.compile(rf"[!-~]{{1,{KEY_CHARACTERS_MAX}}}", re.ASCII)
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
@@ -151,6 +153,27 @@ def events(after: int, limit: int, wait_seconds: int) -> Send:
     return Send(method="GET", path=f"/v1/events?{urlencode(asked)}")
 
 
+def checkout(key: str, body: Body) -> Send:
+    """
+    Return the request for a payment page.
+    """
+    return _post("/v1/checkouts", _present(body), key)
+
+
+def get_checkout(checkout_id: str) -> Send:
+    """
+    Return the question for one checkout.
+    """
+    return Send(method="GET", path=f"/v1/checkouts/{checked_id(checkout_id, CHECKOUT_LIKE)}")
+
+
+def expire_checkout(checkout_id: str) -> Send:
+    """
+    Return "nobody shall pay it any more".
+    """
+    return _post(f"/v1/checkouts/{checked_id(checkout_id, CHECKOUT_LIKE)}/expire", {})
+
+
 def checked_key(key: str) -> str:
     """
     Return *key* if it can stand in a header.
@@ -162,13 +185,13 @@ def checked_key(key: str) -> str:
     return key
 
 
-def checked_id(payment_id: str) -> str:
+def checked_id(identifier: str, like: str = PAYMENT_LIKE) -> str:
     """
-    Return *payment_id* if it can stand in a path.
+    Return *identifier* if it can stand in a path; *like* says what it should look like.
     """
-    if not isinstance(payment_id, str) or not _ID.fullmatch(payment_id):
-        raise InvalidRequest("a payment's id looks like pay_0192...; pass it, or the Payment")
-    return payment_id
+    if not isinstance(identifier, str) or not _ID.fullmatch(identifier):
+        raise InvalidRequest(like)
+    return identifier
 
 
 def _checked_voice_code(code: str | None) -> str:

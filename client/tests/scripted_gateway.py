@@ -23,6 +23,7 @@ class Gateway:
         self.fenced: set[str] = set()
         self.moves: dict[str, str] = {}
         self.feed: list[dict[str, Any]] = []
+        self.checkouts: dict[str, dict[str, Any]] = {}
         self.declines = False
         self.networks_down = 0  # So many sales are answered 503 not_sent.
         self.slow_looks = 0  # So many answers say "processing" first.
@@ -41,6 +42,15 @@ class Gateway:
                     return 200, self._events(path)
                 case ("GET", ["payments"]):
                     return 200, {"data": list(self.by_key.values()), "next_cursor": None}
+                case ("POST", ["checkouts"]):
+                    return self._checkout(key or "", document)
+                case ("GET", ["checkouts", checkout_id]):
+                    return 200, self.checkouts[checkout_id]
+                case ("POST", ["checkouts", checkout_id, "expire"]):
+                    if self.checkouts[checkout_id]["state"] == "paid":
+                        return 409, problem(409, "checkout_not_open")
+                    self.checkouts[checkout_id]["state"] = "expired"
+                    return 200, self.checkouts[checkout_id]
                 case ("POST", ["resolve"]):
                     return self._resolve(document["idempotency_key"])
                 case ("GET", ["payments", payment_id]):
@@ -82,6 +92,17 @@ class Gateway:
             {"status": "waiting", "seconds_left": 120.0, "reversed_at": None, "payment": each}
             for each in waiting
         ]
+
+    def _checkout(self, key: str, body: dict[str, Any]) -> Reply:
+        if body.get("return_url") == "https://evil.example/":
+            return 400, problem(400, "return_url_refused")
+        known = {each["key"]: each for each in self.checkouts.values()}
+        if key in known:
+            return 200, known[key]
+        name = f"chk_{len(self.checkouts):032x}"
+        made = {"id": name, "state": "open", "url": f"https://pay.example/c/{name}", "key": key}
+        self.checkouts[name] = {**body, **made, "return_secret": "rsec_x"}
+        return 201, self.checkouts[name]
 
     def _pay(self, key: str, body: dict[str, Any]) -> Reply:
         if key in self.fenced:

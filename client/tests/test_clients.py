@@ -652,3 +652,43 @@ async def test_the_feed_is_read_by_a_task(
         found = [each.number async for each in client.events(limit=2)]
 
     assert found == [1, 2, 3]
+
+
+def test_a_payment_page_is_opened_once_for_each_key(
+    peer: Peer, gateway: Gateway, journal: Path, hasty: Limits
+) -> None:
+    """
+    Also when its answer is lost; it is read and ended by its id, or as it is.
+    """
+    peer.script["checkouts"].append("die_after")
+    with Client(peer.url, KEY, ca=peer.ca, journal=journal, limits=hasty) as client:
+        made = client.create_checkout("42.00", "USD", order="1001", idempotency_key="order-1")
+        again = client.create_checkout("42.00", "USD", order="1001", idempotency_key="order-1")
+        read = client.get_checkout(made.id)
+        ended = client.expire_checkout(made)
+
+    assert (made, again, read) == (made, made, made)
+    assert (made.state, made.amount_minor, made.return_secret) == ("open", 4200, "rsec_x")
+    assert len(gateway.checkouts) == 1
+    assert (made.paid, made.ended, ended.ended) == (False, False, True)
+
+
+async def test_a_payment_page_is_opened_by_a_task(
+    peer: Peer, gateway: Gateway, journal: Path, hasty: Limits
+) -> None:
+    """
+    The same under the other driver; what is refused is told with its code.
+    """
+    async with AsyncClient(peer.url, KEY, ca=peer.ca, journal=journal, limits=hasty) as client:
+        made = await client.create_checkout(4200, "USD", capture="manual", expires_in_seconds=60)
+        gateway.checkouts[made.id]["state"] = "paid"
+        assert (await client.get_checkout(made)).paid
+        with pytest.raises(RequestRefused) as told:
+            await client.expire_checkout(made.id)
+        with pytest.raises(RequestRefused) as elsewhere:
+            await client.create_checkout(4200, "USD", return_url="https://evil.example/")
+        with pytest.raises(InvalidRequest, match="chk_"):
+            await client.get_checkout("chk_/../payments")
+
+    assert told.value.code == "checkout_not_open"
+    assert elsewhere.value.code == "return_url_refused"

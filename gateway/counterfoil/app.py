@@ -24,6 +24,8 @@ from counterfoil.api import serving
 from counterfoil.api.application import Checks
 from counterfoil.api.bodies import Health, Readiness
 from counterfoil.api.desk import Desk
+from counterfoil.checkouts.minding import Minder
+from counterfoil.checkouts.opening import Checkouts
 from counterfoil.clock import Clock, SystemClock
 from counterfoil.config import Acquirer, Configuration
 from counterfoil.dialects import dialect_of
@@ -62,6 +64,7 @@ from counterfoil.settlement.missing_reports import ask_for_reports
 from counterfoil.store.advices import AdviceStore
 from counterfoil.store.batches import BatchStore
 from counterfoil.store.chain import ChainStore
+from counterfoil.store.checkouts import CheckoutStore
 from counterfoil.store.database import Database
 from counterfoil.store.deposits import DepositStore
 from counterfoil.store.feed import FeedStore
@@ -90,6 +93,7 @@ SIGN_SECONDS = 60.0
 TIDY_SECONDS = 3600.0
 ALARM_SECONDS = 10.0
 STATISTICS_SECONDS = 5.0
+CHECKOUTS_SECONDS = 1.0
 # What moves no money and tells nobody outside.
 IN_QUARANTINE = {"seal", "tidy", "owed alarm"}
 PROCESSES_KEPT = timedelta(days=7)
@@ -436,6 +440,9 @@ def desk_of(running: Process) -> Desk:
         endpoints=endpoints_of(
             running.database, running.road.vault, configuration, running.clock, running.road.ids
         ),
+        checkouts=checkouts_of(
+            running.database, running.road.vault, configuration, running.clock, running.road.ids
+        ),
         mode=configuration.mode,
         body_bytes_max=configuration.api.body_bytes_max,
         payments_at_once_max=configuration.api.payments_at_once_max,
@@ -457,6 +464,22 @@ def endpoints_of(
     )
 
 
+def checkouts_of(
+    database: Database, vault: Vault, configuration: Configuration, clock: Clock, ids: Ids
+) -> Checkouts:
+    """
+    Return the checkouts of the installation.
+    """
+    return Checkouts(
+        CheckoutStore(database, ids),
+        vault,
+        clock,
+        ids,
+        origin=configuration.checkout_origin,
+        is_test=configuration.mode == "test",
+    )
+
+
 def readiness_of(running: Process) -> Checks:
     """
     Return the question whether a gateway process can take payments.
@@ -475,7 +498,7 @@ async def run_worker(configuration: Configuration) -> None:
             watched(running.watch),
             monitors.listening(pages, settings.host, settings.worker_port),
         ):
-            aside = [statistics(running), signing(running)]
+            aside = [statistics(running), signing(running), minding(running)]
             await worker.work([*duties(running), *aside], running.measures)
         await running.road.store.drain()
 
@@ -504,6 +527,17 @@ def signing(running: Process) -> Duty:
         file=HeadFile(configuration.heads_path),
     )
     return Duty("sign heads", signer.sign, SIGN_SECONDS)
+
+
+def minding(running: Process) -> Duty:
+    """
+    Return the duty that looks after payment pages: what is too old, and where a process has died.
+
+    It stands apart, because a simulated world has no pages.
+    """
+    road = running.road
+    minder = Minder(road, CheckoutStore(running.database, road.ids), running.merchants)
+    return held(Duty("checkouts", minder.look, CHECKOUTS_SECONDS), road.doors)
 
 
 def duties(running: Process) -> list[Duty]:

@@ -24,6 +24,8 @@ FINDING = "fnd"
 EVENT = "evt"
 ENDPOINT = "whe"
 DELIVERY = "whd"
+CHECKOUT = "chk"
+LINK = "lnk"
 
 SEVERAL_MAX = 256  # Identifiers at once.
 

@@ -10,15 +10,18 @@ from counterfoil.api.application import application
 from counterfoil.api.bodies import Readiness
 from counterfoil.api.desk import Desk
 from counterfoil.api.exchange import Request
+from counterfoil.checkouts.opening import Checkouts
 from counterfoil.events.endpoints import Endpoints
 from counterfoil.events.feed import Feed
 from counterfoil.store.batches import BatchStore
+from counterfoil.store.checkouts import CheckoutStore
 from counterfoil.store.deposits import DepositStore
 from counterfoil.store.feed import FeedStore
 from counterfoil.store.merchants import KeyCache
 from counterfoil.store.webhooks import EndpointStore
 from payment_stage import KEYS, Stage
 
+CHECKOUT_ORIGIN = "https://localhost:8445"
 CLIENT = ("192.0.2.1", 40000)
 CARD = {"number": "4111111111111111", "expiry_month": 12, "expiry_year": 2030, "cvv": "927"}
 SALE = {"amount_minor": 4200, "currency": "USD", "card": CARD, "order": "1001"}
@@ -85,6 +88,14 @@ class Api:
                 stage.clock,
                 stage.road.ids,
                 loopback=loopback,
+            ),
+            checkouts=Checkouts(
+                CheckoutStore(stage.database, stage.road.ids),
+                stage.road.vault,
+                stage.clock,
+                stage.road.ids,
+                origin=CHECKOUT_ORIGIN,
+                is_test=mode == "test",
             ),
             mode=mode,
             body_bytes_max=65_536,

@@ -20,6 +20,7 @@ def desk() -> Desk:
         deposits=nothing,
         feed=nothing,
         endpoints=nothing,
+        checkouts=nothing,
         mode="test",
         body_bytes_max=1024,
         payments_at_once_max=2,

@@ -16,7 +16,7 @@ from payment_stage import Stage
 
 APPEND_ONLY = [
     "payment_events", "network_messages", "transfers", "batch_events", "movement_events",
-    "transfer_blocks", "deposit_events", "quarantine_events", "signed_heads",
+    "transfer_blocks", "deposit_events", "quarantine_events", "signed_heads", "checkout_events",
 ]  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import httpx2
+from api_stage import CHECKOUT_ORIGIN as CHECKOUT_ORIGIN
 from api_stage import Api
 from counterfoil.config import Configuration
 from counterfoil.people.passwords import Passwords
@@ -21,7 +22,6 @@ from payment_stage import Stage
 CHECKOUT_PORT = 8445
 PASSWORD = "four words nobody puts together"
 ORIGIN = "https://localhost:8444"
-CHECKOUT_ORIGIN = f"https://localhost:{CHECKOUT_PORT}"
 _CSRF = re.compile(r'name="csrf" value="([0-9a-f]{64})"')
 
 

@@ -5,7 +5,7 @@ A request that fits the schemas must be accepted. Some of our rules are no schem
 card number ends in its check digit, a card has not expired, an integer is written
 without a fraction, an idempotency key is new for each request, what was approved by
 voice is not only held, and only whole payments are captured and refunded; a webhook goes to this
-machine only when that is configured.
+machine only when that is configured, and a payment page leads only where the merchant allows it.
 So requests that are meant to be right are made to keep these rules too; requests that are
 meant to be wrong are sent as they are. `test_api_refuses_clearly.py` breaks each of these rules.
 
@@ -33,6 +33,8 @@ def before_call(_: HookContext, case: Case, kwargs: dict[str, Any]) -> None:
         case.query["wait_seconds"] = 0  # So many of them, and nothing new to wait for.
     if isinstance(case.body, dict):
         case.body = _whole_numbers(case.body)
+        for name in ("return_url", "cancel_url"):
+            case.body.pop(name, None)  # No origin is allowed here.
         if "url" in case.body:
             case.body["url"] = NOBODYS_URL
         _repair(case.body.get("card"))

@@ -123,6 +123,12 @@ def test_every_call_answers_as_described_when_it_succeeds(
     assert declined["decline"]["response_code"] == "51"
     assert call("GET", one, held["id"])["movements"]
     assert len(call("GET", "/v1/payments")["data"]) >= 4
+    page = call("POST", "/v1/checkouts", amount_minor=4200, currency="USD")
+    answer = api.get(f"/v1/checkouts/{page['id']}")
+    calls["/v1/checkouts/{checkout_id}"]["GET"].validate_response(answer)
+    ended = api.post(f"/v1/checkouts/{page['id']}/expire", json={})
+    calls["/v1/checkouts/{checkout_id}/expire"]["POST"].validate_response(ended)
+    assert (answer.json()["state"], ended.json()["state"]) == ("open", "expired")
     assert call("POST", "/v1/resolve", idempotency_key=sale["idempotency_key"])["payment"]
     assert call("POST", "/v1/resolve", idempotency_key=str(uuid.uuid4()))["payment"] is None
 

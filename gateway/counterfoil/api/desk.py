@@ -11,6 +11,7 @@ import structlog
 from counterfoil.api.authenticate import authenticate
 from counterfoil.api.exchange import Request
 from counterfoil.api.problems import Problem
+from counterfoil.checkouts.opening import Checkouts
 from counterfoil.events.endpoints import Endpoints
 from counterfoil.events.feed import Feed
 from counterfoil.payments.refusals import Refused
@@ -44,6 +45,7 @@ class Desk:
         deposits: DepositStore,
         feed: Feed,
         endpoints: Endpoints,
+        checkouts: Checkouts,
         mode: Literal["test", "live"],
         body_bytes_max: int,
         payments_at_once_max: int,
@@ -54,6 +56,7 @@ class Desk:
         self.deposits = deposits
         self.feed = feed
         self.endpoints = endpoints
+        self.checkouts = checkouts
         self.mode = mode
         self.body_bytes_max = body_bytes_max
         self._at_once_max = payments_at_once_max

@@ -17,6 +17,7 @@ ACTED_ON = ("get", "acknowledge", "refuse", "capture", "void", "refund")
 
 _PATH_PARAMETERS = {
     "payment_id": ("`id` of the payment.", "^pay_[0-9a-f]{32}$"),
+    "checkout_id": ("`id` of the checkout.", "^chk_[0-9a-f]{32}$"),
     "endpoint_id": ("`id` of the webhook endpoint.", "^whe_[0-9a-f]{32}$"),
     "delivery_id": ("`id` of the delivery.", "^whd_[0-9a-f]{32}$"),
     "reference": ("`reference` of the deposit.", "^[A-Za-z0-9-]{1,35}$"),
@@ -54,6 +55,7 @@ def page() -> bytes:
         "tags": [
             {"name": "payments", "description": "Take payments and look at them."},
             {"name": "movements", "description": "What follows a confirmation."},
+            {"name": "checkouts", "description": "Payment pages that the gateway hosts."},
             {"name": "deposits", "description": "What reached the bank, and what does not agree."},
             {"name": "process", "description": "About this gateway process; no key is needed."},
         ],

@@ -12,6 +12,7 @@ import msgspec
 
 from counterfoil.api import (
     batches,
+    checkouts,
     events,
     payments,
     screening,
@@ -39,6 +40,7 @@ from counterfoil.settlement.explained import DepositAnswer
 Endpoint = Callable[[Request, Desk], Awaitable[Response]]
 
 PAYMENT_PATH = "/v1/payments/{payment_id}"
+CHECKOUT_PATH = "/v1/checkouts/{checkout_id}"
 ENDPOINT_PATH = "/v1/webhook-endpoints/{endpoint_id}"
 
 
@@ -134,6 +136,17 @@ _CREDIT = {"amount_minor": 4200, "currency": "USD", "card": _CARD_KEYED, "order"
 _NOTHING: dict[str, dict[str, Any]] = {"nothing": {}}
 _AMOUNTS: dict[str, dict[str, Any]] = {"everything": {}, "part": {"amount_minor": 1000}}
 
+_CHECKOUTS: dict[str, dict[str, Any]] = {
+    "an order": {
+        "amount_minor": 4200,
+        "currency": "USD",
+        "order": "1001",
+        "description": "Two books",
+        "return_url": "https://shop.example/orders/1001",
+        "cancel_url": "https://shop.example/basket",
+    },
+    "no way back": {"amount_minor": 4200, "currency": "USD", "expires_in_seconds": 3600},
+}
 _ENDPOINTS: dict[str, dict[str, Any]] = {
     "all events": {"url": "https://hooks.example/payments"},
     "some": {"url": "https://hooks.example/", "types": ["payment.captured", "deposit.funded"]},
@@ -307,6 +320,41 @@ OPERATIONS: tuple[Operation, ...] = (
         examples={"key": {"idempotency_key": "order-1001-attempt-1"}},
         answers={200: ResolutionAnswer},
         problems=_BODY,
+    ),
+    Operation(
+        name="createCheckout",
+        tag="checkouts",
+        method="POST",
+        path="/v1/checkouts",
+        endpoint=checkouts.create,
+        summary="Open a payment page that we host; send the shopper to its `url`.",
+        body=checkouts.CheckoutRequest,
+        examples=_CHECKOUTS,
+        answers={200: checkouts.CheckoutAnswer, 201: checkouts.CheckoutAnswer},
+        keyed=True,
+        problems=(*_KEYED, "currency_unknown", "email_invalid", "return_url_refused"),
+    ),
+    Operation(
+        name="getCheckout",
+        tag="checkouts",
+        method="GET",
+        path=CHECKOUT_PATH,
+        endpoint=checkouts.get,
+        summary="Read one checkout: whether it is paid, and by which payment.",
+        answers={200: checkouts.CheckoutAnswer},
+        problems=(*_READ, "not_found"),
+    ),
+    Operation(
+        name="expireCheckout",
+        tag="checkouts",
+        method="POST",
+        path=f"{CHECKOUT_PATH}/expire",
+        endpoint=checkouts.expire,
+        summary="End an open checkout before its time: nobody can pay it from then on.",
+        body=Nothing,
+        examples=_NOTHING,
+        answers={200: checkouts.CheckoutAnswer},
+        problems=(*_BODY, "not_found", "checkout_not_open"),
     ),
     Operation(
         name="listEvents",

@@ -14,6 +14,7 @@ import cyclopts
 from counterfoil import ids
 from counterfoil.api.bodies import EMAIL
 from counterfoil.app import open_database
+from counterfoil.checkouts.returning import ORIGINS_MAX, ReturnRefused, checked_origin
 from counterfoil.cli.console import (
     CommandRefused,
     ConfigOption,
@@ -27,6 +28,7 @@ from counterfoil.cli.console import (
 from counterfoil.clock import SystemClock
 from counterfoil.config import Configuration
 from counterfoil.payments.payment import PartialApprovals
+from counterfoil.store.checkouts import CheckoutStore
 from counterfoil.store.database import Database
 from counterfoil.store.merchants import MerchantStore, NewMerchant, Terminal
 
@@ -179,6 +181,13 @@ def set_(
         PartialApprovals | None,
         cyclopts.Parameter(help="Whether a part that the issuer approves is taken or given back."),
     ] = None,
+    return_origin: Annotated[
+        tuple[str, ...] | None,
+        cyclopts.Parameter(
+            help="Where payment pages may lead back to: https://shop.example, several if given "
+            "again, none for nowhere."
+        ),
+    ] = None,
     json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
@@ -186,11 +195,15 @@ def set_(
     Change a merchant's settings; gateways know at once.
     """
     changes = {"credits_allowed": credits_allowed, "partial_approvals": partial_approvals}
-    if not any(value is not None for value in changes.values()):
-        raise CommandRefused("say what to change: --credits-allowed, --partial-approvals accept")
-    merchant_id = merchant_id_of(merchant)
-    now = run(_set(configuration(config), merchant_id, credits_allowed, partial_approvals))
-    shown = {name: now[name] for name in changes}
+    if return_origin is None and not any(value is not None for value in changes.values()):
+        raise CommandRefused(
+            "say what to change: --credits-allowed, --partial-approvals accept, --return-origin"
+        )
+    settings, merchant_id = configuration(config), merchant_id_of(merchant)
+    if return_origin is not None:
+        run(_set_return_origins(settings, merchant_id, _origins(return_origin, settings)))
+    now = run(_set(settings, merchant_id, credits_allowed, partial_approvals))
+    shown = {name: now[name] for name in (*changes, "return_origins")}
     if json:
         say_json({"id": merchant, **shown})
         return
@@ -198,7 +211,19 @@ def set_(
         say(f"{name}: {_word(value)}")
 
 
+def _origins(given: tuple[str, ...], settings: Configuration) -> list[str]:
+    wanted = [] if given == ("none",) else list(dict.fromkeys(given))
+    if len(wanted) > ORIGINS_MAX:
+        raise CommandRefused(f"a merchant has up to {ORIGINS_MAX} return origins")
+    try:
+        return [checked_origin(each, is_test=settings.mode == "test") for each in wanted]
+    except ReturnRefused as error:
+        raise CommandRefused(f"--return-origin: {error}") from error
+
+
 def _word(value: object) -> str:
+    if isinstance(value, list):
+        return " ".join(map(str, value)) or "none"
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
@@ -276,6 +301,18 @@ async def _set(
         if row is None:
             raise CommandRefused("there is no such merchant: counterfoil merchant list")
         return row
+
+
+async def _set_return_origins(
+    settings: Configuration, merchant_id: UUID, origins: list[str]
+) -> None:
+    clock = SystemClock()
+    async with open_database(settings) as database:
+        store = CheckoutStore(database, ids.Ids(clock))
+        if not await store.set_return_origins(
+            merchant_id, origins, at=clock.now(), actor="cli:merchant set"
+        ):
+            raise CommandRefused("there is no such merchant: counterfoil merchant list")
 
 
 async def _list(settings: Configuration) -> list[asyncpg.Record]:

@@ -91,6 +91,20 @@ class EndpointSnapshot(msgspec.Struct, frozen=True):
     state: str
 
 
+class CheckoutSnapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    A checkout as of an event. `link` is the payment link that a visitor came by, if one did.
+    """
+
+    id: Annotated[str, Meta(pattern="^chk_[0-9a-f]{32}$")]
+    state: str
+    amount_minor: int
+    currency: str
+    order: str | None
+    payment: Annotated[str, Meta(pattern="^pay_[0-9a-f]{32}$")] | None
+    link: Annotated[str, Meta(pattern="^lnk_[0-9a-f]{32}$")] | None
+
+
 class EventAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """
     One event, about one object: the others are null. The feed holds it for ever.
@@ -112,6 +126,7 @@ class EventAnswer(msgspec.Struct, frozen=True, kw_only=True):
     batch: BatchSnapshot | None
     deposit: DepositSnapshot | None
     endpoint: EndpointSnapshot | None
+    checkout: CheckoutSnapshot | None
 
 
 def event_answer(row: asyncpg.Record, mode: Mode) -> EventAnswer:
@@ -132,6 +147,7 @@ def event_answer(row: asyncpg.Record, mode: Mode) -> EventAnswer:
         batch=_batch(data, row["state"]) if "batch_number" in data else None,
         deposit=DepositSnapshot(state=row["state"], **data) if "reference" in data else None,
         endpoint=_endpoint(data, row["state"]) if "endpoint_id" in data else None,
+        checkout=_checkout(data, row["state"]) if "checkout_id" in data else None,
     )
 
 
@@ -171,3 +187,16 @@ def _batch(data: dict[str, Any], state: str) -> BatchSnapshot:
 def _endpoint(data: dict[str, Any], state: str) -> EndpointSnapshot:
     identifier = ids.written(ids.ENDPOINT, UUID(data["endpoint_id"]))
     return EndpointSnapshot(identifier, data["url"], state)
+
+
+def _checkout(data: dict[str, Any], state: str) -> CheckoutSnapshot:
+    payment_id, link_id = data["payment_id"], data["link_id"]
+    return CheckoutSnapshot(
+        id=ids.written(ids.CHECKOUT, UUID(data["checkout_id"])),
+        state=state,
+        amount_minor=data["amount_minor"],
+        currency=data["currency"],
+        order=data["order"],
+        payment=ids.written(ids.PAYMENT, UUID(payment_id)) if payment_id else None,
+        link=ids.written(ids.LINK, UUID(link_id)) if link_id else None,
+    )

@@ -2,14 +2,14 @@
 The types of events: a closed list, in past participles.
 
 Stands between the histories (`payment_events`, `movement_events`, `batch_events`,
-`deposit_events`, `webhook_endpoint_events`) and the *feed*: the words under which a history's row
-is looked up are made by the query `number_events`. A row without a word here is still told, as
-`<source>.changed`, so that nothing is ever missing from the feed.
+`deposit_events`, `webhook_endpoint_events`, `checkout_events`) and the *feed*: the words under
+which a history's row is looked up are made by the query `number_events`. A row without a word here
+is still told, as `<source>.changed`, so that nothing is ever missing from the feed.
 """
 
 from counterfoil.payments.lifecycle import State
 
-SOURCES = ("payment", "movement", "batch", "deposit", "endpoint")
+SOURCES = ("payment", "movement", "batch", "deposit", "endpoint", "checkout")
 UNTOLD_STATES = frozenset({State.PROCESSING})  # Who asked is waiting for the answer.
 
 # A payment whose state changed: by its new state.
@@ -94,6 +94,13 @@ _ENDPOINTS = {
     "endpoint changed": "endpoint.changed",
 }
 
+# A checkout, once: how it ended.
+_CHECKOUTS = {
+    "checkout paid": "checkout.paid",
+    "checkout expired": "checkout.expired",
+    "checkout cancelled": "checkout.cancelled",
+}
+
 # The feed itself, after a restore: numbers were left out, and what they told is lost.
 _FEED = {"feed resumed": "feed.resumed"}
 
@@ -104,6 +111,7 @@ TYPES: dict[str, str] = {
     **_BATCHES,
     **_DEPOSITS,
     **_ENDPOINTS,
+    **_CHECKOUTS,
     **_FEED,
 }
 

@@ -1,0 +1,3 @@
+"""
+Payment pages that we host: checkouts that a shop asks for, and links that anybody may pay.
+"""
