@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from counterfoil.business import EMAIL as EMAIL
 from counterfoil.money import AMOUNT_MINOR_MAX, CURRENCIES
 from counterfoil.payments.screened import Result
 
@@ -17,10 +18,6 @@ PRINTABLE = r"^[ -~]+\Z"  # What the acquirer's message can carry.
 ONE_LINE = r"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029]+\Z"
 KEY = r"^[!-~]+\Z"
 VOICE_CODE = r"^[A-Za-z0-9]+\Z"
-_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"  # RFC 5322, 3.2.3.
-_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"  # RFC 1035, 2.3.1.
-EMAIL = rf"^{_ATOM}(?:\.{_ATOM})*@{_LABEL}(?:\.{_LABEL})+\Z"
-
 NETWORK_ADDRESS = r"^[0-9A-Fa-f:.]+\Z"
 
 # What is said of a text that does not match: the problem's code and its detail.

@@ -2,8 +2,6 @@
 `counterfoil merchant`: add, list and show merchants and their terminals.
 """
 
-import re
-import zoneinfo
 from datetime import time
 from typing import Annotated, Any
 from uuid import UUID
@@ -12,8 +10,8 @@ import asyncpg
 import cyclopts
 
 from counterfoil import ids
-from counterfoil.api.bodies import EMAIL
 from counterfoil.app import open_database
+from counterfoil.business import ACKNOWLEDGE_SECONDS, FORMS, fits, is_timezone, read_cutoff
 from counterfoil.checkouts.returning import ORIGINS_MAX, ReturnRefused, checked_origin
 from counterfoil.cli.console import (
     CommandRefused,
@@ -34,19 +32,6 @@ from counterfoil.store.merchants import MerchantStore, NewMerchant, Terminal
 
 LISTED_MAX = 10_000
 PAGE = 100
-ACKNOWLEDGE_SECONDS = range(5, 3601)
-
-# What each value looks like, and the words for it.
-FORMS = {
-    "name": (r".{1,64}", "1 to 64 characters of one line"),
-    "city": (r".{1,64}", "1 to 64 characters of one line"),
-    "region": (r"[A-Za-z0-9]{0,3}", "up to 3 letters or digits: OR"),
-    "country": (r"[A-Z]{2}", "the two letters of ISO 3166: US"),
-    "category_code": (r"[0-9]{4}", "the four digits of the MCC: 5999"),
-    "email": (rf"(?=.{{6,254}}\Z){EMAIL}", "a bare address, such as owner@shop.example"),
-    "terminal_id": (r"[ -~]{8}", "eight printable ASCII characters (DE 41)"),
-    "card_acceptor_id": (r"[ -~]{1,15}", "1 to 15 printable ASCII characters (DE 42)"),
-}
 
 app = cyclopts.App(name="merchant", help="Merchants and their terminals.")
 
@@ -357,15 +342,16 @@ def _acquirer(settings: Configuration, name: str | None) -> str:
 
 
 def _timezone(name: str) -> str:
-    if name not in zoneinfo.available_timezones():
+    if not is_timezone(name):
         raise CommandRefused(f"{name!r} is no time zone; use a name such as America/New_York")
     return name
 
 
 def _time(text: str) -> time:
-    if not re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", text):
+    found = read_cutoff(text)
+    if found is None:
         raise CommandRefused(f"{text!r} is no time of day; write HH:MM")
-    return time.fromisoformat(text)
+    return found
 
 
 def _check(**values: str | None) -> None:
@@ -373,7 +359,6 @@ def _check(**values: str | None) -> None:
     Refuse a value that the database, the acquirer's message or a receipt could not carry.
     """
     for name, value in values.items():
-        pattern, words = FORMS[name]
-        if value is not None and not (value.isprintable() and re.fullmatch(pattern, value)):
+        if value is not None and not fits(name, value):
             option = "NAME" if name == "name" else f"--{name.replace('_', '-')}"
-            raise CommandRefused(f"{option} takes {words}")
+            raise CommandRefused(f"{option} takes {FORMS[name][1]}")

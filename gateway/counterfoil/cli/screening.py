@@ -11,7 +11,6 @@ import cyclopts
 import msgspec
 
 from counterfoil import ids
-from counterfoil.api.bodies import EMAIL
 from counterfoil.app import open_database
 from counterfoil.cli.console import (
     CommandRefused,
@@ -28,7 +27,9 @@ from counterfoil.cli.merchant import merchant_id_of, require_merchant
 from counterfoil.clock import SystemClock
 from counterfoil.config import Configuration
 from counterfoil.network.verification_results import Avs, Cvv
+from counterfoil.payments.block_list import BLOCK, FORMS, compared, is_reason
 from counterfoil.payments.policy import (
+    AMOUNT_MAX,
     COUNT_MAX,
     DUPLICATE_SECONDS_MAX,
     VOLUME_MAX,
@@ -39,13 +40,10 @@ from counterfoil.payments.policy import (
 from counterfoil.store.screening import Block, KeptPolicy, ScreeningStore
 
 OFF_WORD = "off"
-AMOUNT_MAX = 10**12 - 1  # Of as many digits as an amount has on the wire.
-BLOCK = "blk"
 VELOCITY_FORM = re.compile(
     r"(?P<payments>[0-9]{1,5}|any)/(?P<seconds>[0-9]{1,7})(/(?P<amount>[0-9]{1,12}))?"
 )
 COUNT_FORM = re.compile(r"(?P<count>[0-9]{1,4})/(?P<seconds>[0-9]{1,7})")
-DOMAIN = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+")
 
 app = cyclopts.App(name="screening", help="A merchant's rules against fraud and mistakes.")
 
@@ -152,7 +150,7 @@ def block(
     named = {kind: text for kind, text in given.items() if text is not None}
     if len(named) != 1:
         raise CommandRefused("name one of --payment, --bin, --email, --email-domain")
-    if not (1 <= len(reason) <= 255 and reason.isprintable()):
+    if not is_reason(reason):
         raise CommandRefused("--reason takes 1 to 255 characters of one line")
     ((kind, text),) = named.items()
     shown, block_id = run(
@@ -283,12 +281,17 @@ async def _change(
     settings: Configuration, merchant_id: UUID, changes: dict[str, Any], actor: str
 ) -> KeptPolicy:
     async with open_database(settings) as database:
-        store = ScreeningStore(database, SystemClock())
+        clock = SystemClock()
+        store = ScreeningStore(database, clock)
         kept = await store.kept_policy(merchant_id)
         policy = msgspec.convert({**msgspec.to_builtins(kept.policy), **changes}, Policy)
         try:
             written = await store.set_policy(
-                merchant_id, policy, after_version=kept.version, actor=actor
+                merchant_id,
+                policy,
+                after_version=kept.version,
+                actor=actor,
+                event_id=ids.Ids(clock).new(),
             )
         except asyncpg.ForeignKeyViolationError as error:
             raise CommandRefused("there is no such merchant: counterfoil merchant list") from error
@@ -309,7 +312,7 @@ async def _block(
             block_id=block_id, kind=kind, value=value, shown=shown, reason=reason, actor=actor
         )
         try:
-            if not await store.add_block(merchant_id, entry):
+            if not await store.add_block(merchant_id, entry, event_id=ids.Ids(clock).new()):
                 raise CommandRefused(f"{shown} is blocked already: counterfoil screening blocks")
         except asyncpg.ForeignKeyViolationError as error:
             raise CommandRefused("there is no such merchant: counterfoil merchant list") from error
@@ -320,21 +323,11 @@ async def _value(store: ScreeningStore, merchant_id: UUID, kind: str, text: str)
     """
     Return what is compared, and what is shown of it.
     """
-    match kind:
-        case "card":
-            return await _card(store, merchant_id, text)
-        case "bin" if re.fullmatch(r"[0-9]{4,6}", text):
-            return text, text
-        case "email" if re.fullmatch(EMAIL, text):
-            return text.lower(), text.lower()
-        case "email_domain" if DOMAIN.fullmatch(text.lower()):
-            return text.lower(), text.lower()
-    forms = {
-        "bin": "4 to 6 digits",
-        "email": "a bare address",
-        "email_domain": "a name: spam.example",
-    }
-    raise CommandRefused(f"--{kind.replace('_', '-')} takes {forms[kind]}")
+    if kind == "card":
+        return await _card(store, merchant_id, text)
+    if value := compared(kind, text):
+        return value, value
+    raise CommandRefused(f"--{kind.replace('_', '-')} takes {FORMS[kind]}")
 
 
 async def _card(store: ScreeningStore, merchant_id: UUID, text: str) -> tuple[str, str]:
@@ -349,9 +342,10 @@ async def _card(store: ScreeningStore, merchant_id: UUID, text: str) -> tuple[st
 
 
 async def _unblock(settings: Configuration, merchant_id: UUID, block_id: UUID, actor: str) -> None:
+    clock = SystemClock()
     async with open_database(settings) as database:
-        if not await ScreeningStore(database, SystemClock()).end_block(
-            merchant_id, block_id, actor
+        if not await ScreeningStore(database, clock).end_block(
+            merchant_id, block_id, actor, event_id=ids.Ids(clock).new()
         ):
             raise CommandRefused("there is no such entry, or it was ended before")
 

@@ -16,6 +16,7 @@ WINDOW_SECONDS_MIN = 60
 WINDOW_SECONDS_MAX = 30 * 86_400
 COUNT_MAX = 1_000  # Of one card or address in a window; counts stop there.
 VOLUME_MAX = 10_000  # Of a merchant in a window.
+AMOUNT_MAX = 10**12 - 1  # Of as many digits as an amount has on the wire.
 DUPLICATE_SECONDS_MAX = 86_400
 
 Seconds = Annotated[int, Meta(ge=WINDOW_SECONDS_MIN, le=WINDOW_SECONDS_MAX)]

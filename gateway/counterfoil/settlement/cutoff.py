@@ -7,6 +7,7 @@ comes twice means its first occurrence. So every date has exactly one cutoff.
 """
 
 from datetime import UTC, date, datetime, time, timedelta
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 CUTOFFS_MAX = 400  # One call's worth of catching up: more than a year of days.
@@ -50,6 +51,37 @@ def cutoffs_between(
         passed.append(due)
         due = next_cutoff(due, cutoff, timezone)
     return tuple(passed)
+
+
+class CutoffChange(NamedTuple):
+    """
+    When the day that is open now ends, by the old cutoff and by the new one, and the one after it.
+    """
+
+    before: datetime
+    after: datetime
+    following: datetime
+    at_once: bool
+
+
+def effect_of_change(
+    last: datetime, now: datetime, *, before: tuple[time, str], after: tuple[time, str]
+) -> CutoffChange:
+    """
+    Return what becomes of the next close when cutoff and zone *before* become those *after*.
+
+    *last*: the cutoff that was kept last. One that the new time puts into the past is kept at once.
+
+    Raises:
+        ValueError: As `next_cutoff`.
+    """
+    due = next_cutoff(last, *after)
+    return CutoffChange(
+        before=next_cutoff(last, *before),
+        after=due,
+        following=next_cutoff(max(due, now), *after),
+        at_once=due <= now,
+    )
 
 
 def _moment(day: date, cutoff: time, zone: ZoneInfo) -> datetime:

@@ -129,10 +129,18 @@ class ScreeningStore:
         return KeptPolicy(row["version"], read_policy(row["policy"]), row["actor"], row["at"])
 
     async def set_policy(
-        self, merchant_id: UUID, policy: Policy, *, after_version: int, actor: str
+        self,
+        merchant_id: UUID,
+        policy: Policy,
+        *,
+        after_version: int,
+        actor: str,
+        event_id: UUID | None = None,
     ) -> bool:
         """
         Write the version after *after_version*; False when somebody else has done so.
+
+        With *event_id* the list of what people changed has it too.
         """
         written = await self._database.row(
             "add_screening_policy",
@@ -141,6 +149,7 @@ class ScreeningStore:
             written_policy(policy),
             actor,
             self._clock.now(),
+            event_id,
         )
         return written is not None
 
@@ -167,9 +176,11 @@ class ScreeningStore:
             self._volumes.popitem(last=False)
         return counted
 
-    async def add_block(self, merchant_id: UUID, block: Block) -> bool:
+    async def add_block(
+        self, merchant_id: UUID, block: Block, *, event_id: UUID | None = None
+    ) -> bool:
         """
-        Add an entry; False when it is there already.
+        Add an entry; False when it is there already. *event_id* as above.
         """
         row = await self._database.row(
             "add_block",
@@ -181,14 +192,18 @@ class ScreeningStore:
             block.reason,
             block.actor,
             self._clock.now(),
+            event_id,
         )
         return row is not None
 
-    async def end_block(self, merchant_id: UUID, block_id: UUID, actor: str) -> bool:
+    async def end_block(
+        self, merchant_id: UUID, block_id: UUID, actor: str, *, event_id: UUID | None = None
+    ) -> bool:
         """
-        End an entry; False when it is unknown or ended.
+        End an entry; False when it is unknown or ended. *event_id* as above.
         """
-        row = await self._database.row("end_block", merchant_id, block_id, self._clock.now(), actor)
+        now = self._clock.now()
+        row = await self._database.row("end_block", merchant_id, block_id, now, actor, event_id)
         return row is not None
 
     async def blocks(self, merchant_id: UUID, *, ended: bool = False) -> list[asyncpg.Record]:

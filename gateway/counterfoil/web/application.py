@@ -26,7 +26,16 @@ from counterfoil.payments.refusals import NothingWritten, NotNow, PaymentUnknown
 from counterfoil.routing.routes import NoRoute
 from counterfoil.store.database import DatabaseAway
 from counterfoil.store.writer import QueueFull
-from counterfoil.web import batches, deposits, overview, reports, session, signing_in
+from counterfoil.web import (
+    batches,
+    deposits,
+    overview,
+    reports,
+    screening,
+    session,
+    settings,
+    signing_in,
+)
 from counterfoil.web.desk import WebDesk
 from counterfoil.web.forms import check_csrf, comes_from, read_form
 from counterfoil.web.rendering import page
@@ -39,6 +48,8 @@ PAGES: tuple[Page, ...] = (
     *batches.PAGES,
     *deposits.PAGES,
     *reports.PAGES,
+    *settings.PAGES,
+    *screening.PAGES,
 )
 # Every page of the payment pages' origin.
 CHECKOUT_PAGES: tuple[Page, ...] = ()

@@ -12,13 +12,6 @@ def csv_file(text: str, name: str) -> Response:
     return _file(("\N{BYTE ORDER MARK}" + text).encode(), "text/csv; charset=utf-8", f"{name}.csv")
 
 
-def pdf_file(content: bytes, name: str) -> Response:
-    """
-    Return a PDF of this *name*.
-    """
-    return _file(content, "application/pdf", f"{name}.pdf")
-
-
 def _file(content: bytes, kind: str, name: str) -> Response:
     plain = "".join(
         each if each.isascii() and (each.isalnum() or each in "-._") else "-" for each in name

@@ -13,6 +13,7 @@ from counterfoil.people.roles import Right
 from counterfoil.settlement.batch_names import written_name
 from counterfoil.settlement.report_facts import BatchReport, MerchantReport, Report
 from counterfoil.settlement.report_page import (
+    as_page,
     batch_state,
     currencies,
     deposit_state,
@@ -21,6 +22,7 @@ from counterfoil.settlement.report_table import as_csv
 from counterfoil.settlement.reports import Reporter
 from counterfoil.store.books import BookStore
 from counterfoil.web.downloads import csv_file
+from counterfoil.web.pdf import as_file, pdf_of
 from counterfoil.web.rendering import page
 from counterfoil.web.visit import Page, Visit
 
@@ -90,6 +92,15 @@ async def day_csv(visit: Visit) -> Response:
     return csv_file(as_csv(await _report(visit, day)), f"report-{day.isoformat()}")
 
 
+async def day_pdf(visit: Visit) -> Response:
+    """
+    One day as a document.
+    """
+    day = _day(visit)
+    page_to_print = as_page(await _report(visit, day))
+    return as_file(await pdf_of(page_to_print), f"report-{day.isoformat()}")
+
+
 async def _report(visit: Visit, day: date, *, is_short: bool = False) -> Report:
     desk = visit.desk
     reporter = Reporter(desk.database, desk.clock, mode=desk.configuration.mode)
@@ -142,5 +153,6 @@ def _beside(day: date, days: int) -> date:
 PAGES = (
     Page(path="/reports", endpoint=list_days, right=Right.READ_DEPOSITS),
     Page(path="/reports/{day}.csv", endpoint=day_csv, right=Right.EXPORT),
+    Page(path="/reports/{day}.pdf", endpoint=day_pdf, right=Right.EXPORT),
     Page(path="/reports/{day}", endpoint=show_day, right=Right.READ_DEPOSITS),
 )

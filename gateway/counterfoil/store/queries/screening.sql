@@ -69,20 +69,45 @@ SELECT version, policy, actor, at FROM screening_policies
 WHERE merchant_id = $1 ORDER BY version DESC LIMIT 1;
 
 -- name: add_screening_policy
--- A new version of a merchant's rules, unless somebody else has written one since it was read.
-INSERT INTO screening_policies (merchant_id, version, policy, actor, at)
-VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING RETURNING version;
+-- A new version of a merchant's rules, unless somebody else has written one since it was read; with
+-- who changed them, for the list of all changes ($6).
+WITH written AS (
+    INSERT INTO screening_policies (merchant_id, version, policy, actor, at)
+    VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING RETURNING *
+), noted AS (
+    INSERT INTO people_events (event_id, merchant_id, at, actor, what, about, before, after)
+    SELECT $6, w.merchant_id, w.at, w.actor, 'screening_changed', 'version ' || w.version,
+        left(b.policy, 2000), left(w.policy, 2000)
+    FROM written AS w LEFT JOIN screening_policies AS b
+        ON b.merchant_id = w.merchant_id AND b.version = w.version - 1
+    WHERE $6::uuid IS NOT NULL
+)
+SELECT version FROM written;
 
 -- name: add_block
--- Serve somebody no more; nothing is added to what is blocked already.
-INSERT INTO screening_blocks (merchant_id, block_id, kind, value, shown, reason, actor, at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-ON CONFLICT (merchant_id, kind, value) WHERE ended_at IS NULL DO NOTHING RETURNING block_id;
+-- Serve somebody no more; nothing is added to what is blocked already. With who did so ($9).
+WITH blocked AS (
+    INSERT INTO screening_blocks (merchant_id, block_id, kind, value, shown, reason, actor, at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+    ON CONFLICT (merchant_id, kind, value) WHERE ended_at IS NULL DO NOTHING RETURNING *
+), noted AS (
+    INSERT INTO people_events (event_id, merchant_id, at, actor, what, about, after)
+    SELECT $9, merchant_id, at, actor, 'blocked', shown, reason FROM blocked
+    WHERE $9::uuid IS NOT NULL
+)
+SELECT block_id FROM blocked;
 
 -- name: end_block
--- Serve somebody again.
-UPDATE screening_blocks SET ended_at = $3, ended_by = $4
-WHERE merchant_id = $1 AND block_id = $2 AND ended_at IS NULL RETURNING block_id;
+-- Serve somebody again; with who did so ($5).
+WITH ended AS (
+    UPDATE screening_blocks SET ended_at = $3, ended_by = $4
+    WHERE merchant_id = $1 AND block_id = $2 AND ended_at IS NULL RETURNING *
+), noted AS (
+    INSERT INTO people_events (event_id, merchant_id, at, actor, what, about, before)
+    SELECT $5, merchant_id, ended_at, ended_by, 'unblocked', shown, reason FROM ended
+    WHERE $5::uuid IS NOT NULL
+)
+SELECT block_id FROM ended;
 
 -- name: blocks_of_merchant
 -- A merchant's block list, newest first; with what was ended, if asked for.

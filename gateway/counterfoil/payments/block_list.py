@@ -1,0 +1,40 @@
+"""
+Who is not served: what of a card, BIN, e-mail address or domain is compared with an order's.
+
+The command line and the pages add entries by these rules; a card is named by a payment with it.
+"""
+
+import re
+
+from counterfoil.business import EMAIL
+
+BLOCK = "blk"  # Entries are named blk_...
+REASON_CHARACTERS_MAX = 255
+
+FORMS = {
+    "bin": "4 to 6 digits",
+    "email": "a bare address",
+    "email_domain": "a name: spam.example",
+}
+_DOMAIN = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+")
+
+
+def compared(kind: str, text: str) -> str | None:
+    """
+    Return what is compared for an entry of *kind* (all but a card); None when *text* is none.
+    """
+    match kind:
+        case "bin" if re.fullmatch(r"[0-9]{4,6}", text, re.ASCII):
+            return text
+        case "email" if re.fullmatch(EMAIL, text):
+            return text.lower()
+        case "email_domain" if _DOMAIN.fullmatch(text.lower()):
+            return text.lower()
+    return None
+
+
+def is_reason(text: str) -> bool:
+    """
+    Return whether *text* may stand as the reason of an entry.
+    """
+    return 1 <= len(text) <= REASON_CHARACTERS_MAX and text.isprintable()
