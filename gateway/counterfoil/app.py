@@ -33,6 +33,7 @@ from counterfoil.events import worker
 from counterfoil.events.endpoints import Endpoints
 from counterfoil.events.feed import Feed, number_events
 from counterfoil.events.posting import CheckedNetwork, Poster, tls_context
+from counterfoil.events.totals import fold_totals
 from counterfoil.events.webhooks import KEPT, Sender
 from counterfoil.events.worker import Duty
 from counterfoil.gateways import ALONE, Place
@@ -77,6 +78,7 @@ from counterfoil.store.payments import PaymentStore
 from counterfoil.store.processes import ProcessStore
 from counterfoil.store.settlement import SettlementStore
 from counterfoil.store.statistics import look_at_grown
+from counterfoil.store.totals import TotalsStore
 from counterfoil.store.vault_keys import VaultStore
 from counterfoil.store.webhooks import DeliveryStore, EndpointStore
 from counterfoil.surroundings import THE_MACHINE, Surroundings
@@ -94,6 +96,7 @@ TIDY_SECONDS = 3600.0
 ALARM_SECONDS = 10.0
 STATISTICS_SECONDS = 5.0
 CHECKOUTS_SECONDS = 1.0
+TOTALS_SECONDS = 2.0
 # What moves no money and tells nobody outside.
 IN_QUARANTINE = {"seal", "tidy", "owed alarm"}
 PROCESSES_KEPT = timedelta(days=7)
@@ -498,7 +501,12 @@ async def run_worker(configuration: Configuration) -> None:
             watched(running.watch),
             monitors.listening(pages, settings.host, settings.worker_port),
         ):
-            aside = [statistics(running), signing(running), minding(running)]
+            aside = [
+                statistics(running),
+                signing(running),
+                minding(running),
+                totals(running),
+            ]
             await worker.work([*duties(running), *aside], running.measures)
         await running.road.store.drain()
 
@@ -510,6 +518,15 @@ def statistics(running: Process) -> Duty:
     It stands apart, because samples are random: a simulated world must not have it.
     """
     return Duty("statistics", partial(look_at_grown, running.database), STATISTICS_SECONDS)
+
+
+def totals(running: Process) -> Duty:
+    """
+    Return the duty that counts days, in quarantine too: it only adds up what the feed tells.
+
+    It stands apart, because nothing waits for it: a page adds what is not counted yet by itself.
+    """
+    return Duty("totals", partial(fold_totals, TotalsStore(running.database)), TOTALS_SECONDS)
 
 
 def signing(running: Process) -> Duty:

@@ -35,6 +35,7 @@ from counterfoil.web import (
     session,
     settings,
     signing_in,
+    today,
 )
 from counterfoil.web.desk import WebDesk
 from counterfoil.web.forms import check_csrf, comes_from, read_form
@@ -50,6 +51,7 @@ PAGES: tuple[Page, ...] = (
     *reports.PAGES,
     *settings.PAGES,
     *screening.PAGES,
+    *today.PAGES,
 )
 # Every page of the payment pages' origin.
 CHECKOUT_PAGES: tuple[Page, ...] = ()
@@ -116,9 +118,10 @@ def _guarded(page: Page, desk: WebDesk, origin: str) -> ASGIApp:
         if request.method not in READING:
             if not comes_from(request, origin):
                 raise HTTPException(403, "This form was sent from another site. Nothing was done.")
-            desk.desk.road.doors.let_anything_in()
+            if not page.only_asks:
+                desk.desk.road.doors.let_anything_in()
             visit.form = await read_form(request)
-        visit.guest, visit.csrf = await session.guest_of(request, desk)
+        visit.guest, visit.csrf = await session.guest_of(request, desk, seen=not page.is_live)
         if visit.guest is None:
             return await page.endpoint(visit) if page.open_to_all else _to_sign_in(request)
         if request.method not in READING:
@@ -153,7 +156,7 @@ async def _fault(request: Request, error: Exception, desk: WebDesk) -> Response:
     status, title, words = _in_words(error)
     visit = Visit(request=request, desk=desk)
     try:
-        visit.guest, visit.csrf = await session.guest_of(request, desk)
+        visit.guest, visit.csrf = await session.guest_of(request, desk, seen=False)
     except DatabaseAway:
         visit.guest = None
     headers: Mapping[str, str] = getattr(error, "headers", None) or {}

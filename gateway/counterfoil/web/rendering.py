@@ -18,6 +18,7 @@ from counterfoil import ids
 from counterfoil.money import currency, decimal_text
 from counterfoil.people.roles import Right
 from counterfoil.receipts.receipt import BRANDS, grouped
+from counterfoil.web import words
 from counterfoil.web.visit import Visit
 
 HERE = Path(__file__).parent
@@ -87,7 +88,13 @@ def environment() -> Environment:
         "grouped": grouped,
         "written": written,
     }
-    made.globals["static"] = static_url
+    made.globals |= {
+        "static": static_url,
+        "left": words.left_text,
+        "tone": words.tone,
+        "state_words": words.state_words,
+        "kind_words": words.kind_words,
+    }
     return made
 
 

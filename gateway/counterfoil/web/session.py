@@ -51,9 +51,11 @@ def csrf_of(token: str) -> str:
     return hmac.new(token.encode(), b"counterfoil csrf", hashlib.sha256).hexdigest()
 
 
-async def guest_of(request: Request, desk: WebDesk) -> tuple[Who | None, str]:
+async def guest_of(request: Request, desk: WebDesk, *, seen: bool = True) -> tuple[Who | None, str]:
     """
     Return who is signed in, if anybody, and the token of their forms.
+
+    A request that no person makes, but a page by itself, is not *seen*: it lets them stand idle.
     """
     token = token_of(request)
     if token is None:
@@ -62,7 +64,7 @@ async def guest_of(request: Request, desk: WebDesk) -> tuple[Who | None, str]:
     who = await desk.people.who(token, now)
     if who is None:
         return None, ""
-    if now - who.seen_at >= SEEN_EVERY:
+    if seen and now - who.seen_at >= SEEN_EVERY:
         await desk.people.touch(who.session_id, now, now + IDLE)
     return who, csrf_of(token)
 

@@ -109,6 +109,11 @@ WHERE merchant_id = $1 AND at < now() - interval '100 days'
 GROUP BY floor(extract(epoch FROM at) / $2)
 """
 _NUMBERED = "UPDATE feed_heads SET last_number = last_number + $2 WHERE merchant_id = $1"
+_COUNTED = """
+INSERT INTO totals_heads (merchant_id, folded_number)
+SELECT merchant_id, last_number FROM feed_heads WHERE merchant_id = $1
+ON CONFLICT (merchant_id) DO UPDATE SET folded_number = excluded.folded_number
+"""
 _MERCHANTS = """
 WITH one AS MATERIALIZED (SELECT m AS row FROM merchants AS m ORDER BY created_at LIMIT 1),
 made AS MATERIALIZED (
@@ -146,6 +151,7 @@ async def lay(installation: Installation, first: int, last: int) -> None:
         lanes = [_fill(installation, statements, first, last) for _ in range(TABLES_AT_ONCE)]
         await asyncio.gather(*lanes)
         await connection.execute(_NUMBERED, chosen["merchant_id"], chosen["events"] * last)
+        await connection.execute(_COUNTED, chosen["merchant_id"])
         await connection.execute(
             _SEALED, chosen["merchant_id"], BLOCK_SECONDS, timeout=LAY_SECONDS_MAX
         )

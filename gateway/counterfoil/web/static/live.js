@@ -1,0 +1,68 @@
+// What waits with a person: parts of a page are fetched again every few seconds while somebody looks,
+// and times are counted down. Without this script the page is as it was when it came.
+
+const SECOND = 1000;
+const clockSkew = new Map();
+
+function left(seconds) {
+  const whole = Math.max(Math.floor(seconds), 0);
+  const hours = Math.floor(whole / 3600);
+  const minutes = Math.floor((whole % 3600) / 60);
+  if (hours) return `${hours} h ${minutes} min`;
+  return minutes ? `${minutes} min ${whole % 60} s` : `${whole} s`;
+}
+
+// A clock here may be wrong: what counts is how long it was when the server said so.
+function untilOf(element) {
+  const key = `${element.dataset.until} ${element.dataset.now}`;
+  if (!clockSkew.has(key)) {
+    const seconds = (Date.parse(element.dataset.until) - Date.parse(element.dataset.now)) / SECOND;
+    clockSkew.set(key, performance.now() / SECOND + seconds);
+  }
+  return clockSkew.get(key);
+}
+
+function countDown() {
+  for (const element of document.querySelectorAll("[data-until]")) {
+    const words = left(untilOf(element) - performance.now() / SECOND);
+    if (element.textContent !== words) element.textContent = words;
+  }
+}
+
+// Nothing is taken from under somebody's hands: neither their focus, nor what they have marked or opened.
+function isInUse(part) {
+  const marked = document.getSelection();
+  return (
+    part.contains(document.activeElement) ||
+    part.querySelector("details[open]") !== null ||
+    (marked && !marked.isCollapsed && part.contains(marked.anchorNode))
+  );
+}
+
+async function refresh(part) {
+  const answer = await fetch(part.dataset.live, { credentials: "same-origin" });
+  if (answer.redirected || !answer.ok) return answer.status >= 500;
+  const words = await answer.text();
+  if (part.lastWords === words) return true;
+  if (!isInUse(part)) {
+    part.innerHTML = words;
+    part.lastWords = words;
+  }
+  return true;
+}
+
+function keep(part) {
+  const pause = Number(part.dataset.every) * SECOND;
+  const again = async () => {
+    let goesOn = true;
+    if (!document.hidden) goesOn = await refresh(part).catch(() => true);
+    if (goesOn) setTimeout(again, pause);
+  };
+  setTimeout(again, pause);
+}
+
+document.querySelectorAll("[data-live]").forEach(keep);
+if (document.querySelector("[data-until]")) {
+  countDown();
+  setInterval(() => document.hidden || countDown(), SECOND);
+}
