@@ -29,6 +29,12 @@ class EndpointsFull(Exception):
     """
 
 
+class EndpointMade(Exception):
+    """
+    An endpoint of this id was made before: a form that was sent twice makes one.
+    """
+
+
 class EndpointUnknown(Exception):
     """
     The merchant has no such endpoint, or no such delivery of it.
@@ -56,17 +62,20 @@ class Endpoints:
         self._loopback = loopback
 
     async def add(
-        self, merchant_id: UUID, made: Endpoint, actor: str
+        self, merchant_id: UUID, made: Endpoint, actor: str, endpoint_id: UUID | None = None
     ) -> tuple[asyncpg.Record, str]:
         """
         Add an endpoint and return it with its secret, which is never shown again.
 
         Raises:
             AddressRefused: Webhooks do not go to that URL.
+            EndpointMade: The one of that *endpoint_id* was made before.
             EndpointsFull: Delete one first.
         """
         check_url(made.url, loopback=self._loopback)
-        endpoint_id, secret = self._ids.new(), new_secret(os.urandom)
+        if endpoint_id and await self.store.one(merchant_id, endpoint_id):
+            raise EndpointMade
+        endpoint_id, secret = endpoint_id or self._ids.new(), new_secret(os.urandom)
         row = await self.store.add(
             merchant_id,
             endpoint_id,
@@ -139,6 +148,23 @@ class Endpoints:
         if row is None and (await self.one(merchant_id, endpoint_id))["state"] == "disabled":
             raise EndpointDisabled
         return _known(row)
+
+    async def replay_range(
+        self, merchant_id: UUID, endpoint_id: UUID, *, first: int, last: int, state: str | None
+    ) -> int:
+        """
+        Owe again, from now on, what ended of the events *first* to *last*; return how many.
+
+        REPLAYED_AT_ONCE_MAX at the most, the oldest first: ask again for the others.
+
+        Raises:
+            EndpointUnknown, EndpointDisabled: As `replay`.
+        """
+        if (await self.one(merchant_id, endpoint_id))["state"] == "disabled":
+            raise EndpointDisabled
+        return await self.store.replay_range(
+            merchant_id, endpoint_id, first=first, last=last, state=state, at=self._clock.now()
+        )
 
     async def one(self, merchant_id: UUID, endpoint_id: UUID) -> asyncpg.Record:
         """

@@ -15,6 +15,7 @@ from counterfoil.vault import SealedSecret
 
 ENDPOINTS_MAX = 20  # Of one merchant.
 DELIVERIES_PAGE_MAX = 100
+REPLAYED_AT_ONCE_MAX = 1_000
 ATTEMPTS_SHOWN_MAX = 2_000
 FORGOTTEN_AT_ONCE_MAX = 1_000
 
@@ -207,6 +208,25 @@ class EndpointStore:
         return await self._database.row(
             "replay_delivery", merchant_id, endpoint_id, delivery_id, at
         )
+
+    async def replay_range(
+        self,
+        merchant_id: UUID,
+        endpoint_id: UUID,
+        *,
+        first: int,
+        last: int,
+        state: str | None,
+        at: datetime,
+    ) -> int:
+        """
+        Owe again what ended of the numbers *first* to *last*; return how many.
+        """
+        limit = REPLAYED_AT_ONCE_MAX
+        rows = await self._database.rows(
+            "replay_range", merchant_id, endpoint_id, first, last, state, at, limit
+        )
+        return len(rows)
 
 
 class DeliveryStore:

@@ -29,6 +29,7 @@ from counterfoil.store.writer import QueueFull
 from counterfoil.web import (
     batches,
     deposits,
+    developers,
     overview,
     reports,
     screening,
@@ -36,6 +37,7 @@ from counterfoil.web import (
     settings,
     signing_in,
     today,
+    webhooks,
 )
 from counterfoil.web.desk import WebDesk
 from counterfoil.web.forms import check_csrf, comes_from, read_form
@@ -52,6 +54,8 @@ PAGES: tuple[Page, ...] = (
     *settings.PAGES,
     *screening.PAGES,
     *today.PAGES,
+    *developers.PAGES,
+    *webhooks.PAGES,
 )
 # Every page of the payment pages' origin.
 CHECKOUT_PAGES: tuple[Page, ...] = ()

@@ -107,6 +107,21 @@ WHERE d.merchant_id = $1 AND d.endpoint_id = $2 AND d.delivery_id = $3
 RETURNING d.*, NULL::timestamptz AS last_at, NULL::integer AS status,
     NULL::integer AS milliseconds, NULL::text AS error;
 
+-- name: replay_range
+-- Owe again what ended of a range of events, the oldest $7; not to an endpoint that is disabled.
+WITH chosen AS MATERIALIZED (
+    SELECT d.merchant_id, d.delivery_id
+    FROM webhook_deliveries AS d JOIN webhook_endpoints AS e
+        ON e.merchant_id = d.merchant_id AND e.endpoint_id = d.endpoint_id AND e.state = 'enabled'
+    WHERE d.merchant_id = $1 AND d.endpoint_id = $2 AND d.number BETWEEN $3 AND $4
+      AND d.state <> 'owed' AND ($5::text IS NULL OR d.state = $5)
+    ORDER BY d.number LIMIT $7 FOR UPDATE OF d
+)
+UPDATE webhook_deliveries AS d SET state = 'owed', tries = 0, next_try_at = $6, ended_at = NULL
+FROM chosen AS c
+WHERE d.merchant_id = c.merchant_id AND d.delivery_id = c.delivery_id
+RETURNING d.number;
+
 -- name: due_deliveries
 -- What is owed and due, of each endpoint only its oldest few ($4), of one that fails only one, so
 -- that no endpoint stands in another's way; at most $5 to endpoints that work, and as many to those

@@ -1,0 +1,212 @@
+"""
+For developers: API keys, webhook endpoints and what happened last.
+"""
+
+import secrets
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+from starlette.exceptions import HTTPException
+from starlette.responses import RedirectResponse, Response
+
+from counterfoil import ids
+from counterfoil.api.authenticate import PREFIXES
+from counterfoil.events.shown import EventAnswer, event_answer
+from counterfoil.people.roles import Right
+from counterfoil.store.feed import FeedStore
+from counterfoil.store.settings import NewKey, SettingsStore
+from counterfoil.web.actors import by_whom
+from counterfoil.web.rendering import page
+from counterfoil.web.visit import Page, Visit
+
+SECRET_BYTES = 32
+NAME_CHARACTERS_MAX = 64
+EVENTS_PAGE_MAX = 50
+EVENTS_SHOWN = 8
+NUMBER_DIGITS_MAX = 17
+
+# How long a key lives, as the form offers it: days, words.
+LIVES = {"0": "Until it is revoked", "30": "30 days", "90": "90 days", "365": "One year"}
+DONE = {
+    "revoked": "The key is revoked: no gateway takes it any more.",
+    "deleted": "The endpoint is deleted. What it was owed is given up; the feed keeps every event.",
+}
+
+
+async def show_developers(visit: Visit) -> Response:
+    """
+    Keys, endpoints and the last events.
+    """
+    merchant_id, now = visit.who.merchant.merchant_id, visit.desk.clock.now()
+    may_hook = visit.who.may(Right.WEBHOOKS)
+    endpoints = await visit.desk.desk.endpoints.store.all(merchant_id) if may_hook else []
+    return page(
+        visit,
+        "developers.html",
+        keys=[_key(row, now) for row in await _store(visit).keys(merchant_id)],
+        endpoints=[
+            {**row, "written": ids.written(ids.ENDPOINT, row["endpoint_id"])} for row in endpoints
+        ],
+        events=(await _events(visit, None))[:EVENTS_SHOWN],
+        mode=visit.desk.configuration.mode,
+        done=DONE.get(visit.asked("done")),
+    )
+
+
+async def key_form(visit: Visit) -> Response:
+    """
+    The form of a new key. It names the key already, so that sent twice it makes one.
+    """
+    return _key_page(visit, {"name": "", "days": "0"}, {})
+
+
+async def make_key(visit: Visit) -> Response:
+    """
+    Make a key and show its secret, this once: the answer to the form, which nothing keeps.
+    """
+    name, days = visit.form.get("name", "").strip(), visit.form.get("days", "")
+    faults = {}
+    if not (name.isprintable() and 1 <= len(name) <= NAME_CHARACTERS_MAX):
+        faults["name"] = f"Say what it is for, in up to {NAME_CHARACTERS_MAX} characters."
+    if days not in LIVES:
+        faults["days"] = "Choose how long it lives."
+    if faults:
+        return _key_page(visit, {"name": name, "days": days}, faults)
+    desk, who, now = visit.desk, visit.who, visit.desk.clock.now()
+    made = NewKey(
+        key_id=_id(ids.KEY, visit.form.get("key_id", "")),
+        secret=PREFIXES[desk.configuration.mode] + secrets.token_urlsafe(SECRET_BYTES),
+        name=name,
+        expires_at=now + timedelta(days=int(days)) if int(days) else None,
+    )
+    is_new = await _store(visit).add_key(who.merchant.merchant_id, made, actor=who.actor, now=now)
+    if not is_new:
+        return page(visit, "made-before.html", status=409, what="key", again="/developers/keys/new")
+    return page(visit, "key-made.html", status=201, made=made, at=now)
+
+
+async def revoke_form(visit: Visit) -> Response:
+    """
+    Ask once more: a key that was revoked does not come back.
+    """
+    row = await _one(visit)
+    if row["revoked_at"]:
+        return RedirectResponse("/developers", 303)
+    return page(visit, "key-revoke.html", key=_key(row, visit.desk.clock.now()))
+
+
+async def revoke_key(visit: Visit) -> Response:
+    """
+    End a key at once, on every gateway.
+    """
+    row, who = await _one(visit), visit.who
+    await _store(visit).revoke_key(
+        who.merchant.merchant_id, row["key_id"], actor=who.actor, now=visit.desk.clock.now()
+    )
+    return RedirectResponse("/developers?done=revoked", 303)
+
+
+async def list_events(visit: Visit) -> Response:
+    """
+    The feed, newest first: what webhooks tell, and what a shop reads by itself.
+    """
+    asked = visit.asked("before")
+    plain = asked.isascii() and asked.isdigit() and len(asked) <= NUMBER_DIGITS_MAX
+    found = await _events(visit, int(asked) if plain else None)
+    return page(
+        visit,
+        "events.html",
+        events=found,
+        older=found[-1]["event"].number if found and found[-1]["event"].number > 1 else None,
+        is_first=not plain,
+    )
+
+
+async def _events(visit: Visit, before: int | None) -> list[dict[str, Any]]:
+    """
+    Return up to EVENTS_PAGE_MAX events before the number *before*, newest first.
+    """
+    merchant_id, feed = visit.who.merchant.merchant_id, FeedStore(visit.desk.database)
+    head = await feed.head(merchant_id)
+    until = min(before, head + 1) if before is not None else head + 1
+    after = max(until - 1 - EVENTS_PAGE_MAX, 0)
+    rows = await feed.page(merchant_id, after, EVENTS_PAGE_MAX)
+    mode = visit.desk.configuration.mode
+    found = [event_answer(row, mode) for row in rows if row["number"] < until]
+    return [{"event": each, **_about(each), "by": by_whom(each.actor)} for each in reversed(found)]
+
+
+def _about(event: EventAnswer) -> dict[str, str | None]:
+    if event.payment:
+        return {"about": event.payment.order or "Payment", "path": f"/payments/{event.payment.id}"}
+    if event.deposit:
+        reference = event.deposit.reference
+        return {"about": f"Deposit {reference}", "path": f"/deposits/{reference}"}
+    if event.batch:
+        return {"about": f"Batch {event.batch.batch}", "path": None}
+    if event.endpoint:
+        return {"about": event.endpoint.url, "path": f"/developers/webhooks/{event.endpoint.id}"}
+    return {"about": "", "path": None}
+
+
+def _key_page(visit: Visit, values: dict[str, str], faults: dict[str, str]) -> Response:
+    made = visit.form.get("key_id") or ids.written(ids.KEY, visit.desk.desk.road.ids.new())
+    return page(
+        visit,
+        "key-new.html",
+        status=422 if faults else 200,
+        key_id=made,
+        values=values,
+        faults=faults,
+        lives=LIVES.items(),
+        mode=visit.desk.configuration.mode,
+        prefix=PREFIXES[visit.desk.configuration.mode],
+    )
+
+
+def _key(row: asyncpg.Record, now: datetime) -> dict[str, Any]:
+    expired = row["expires_at"] is not None and row["expires_at"] <= now
+    ended = row["revoked_at"] is not None or expired
+    words = "Revoked" if row["revoked_at"] else "Expired" if expired else "Active"
+    return {
+        "id": ids.written(ids.KEY, row["key_id"]),
+        "tone": "" if ended else "good",
+        "words": words,
+        "ended": ended,
+        **{name: row[name] for name in ("hint", "name", "created_at", "expires_at", "revoked_at")},
+    }
+
+
+async def _one(visit: Visit) -> asyncpg.Record:
+    key_id = _id(ids.KEY, visit.named("key_id"))
+    row = await _store(visit).key(visit.who.merchant.merchant_id, key_id)
+    if row is None:
+        raise HTTPException(404)
+    return row
+
+
+def _id(prefix: str, text: str) -> UUID:
+    try:
+        return ids.read(prefix, text)
+    except ids.UnreadableId:
+        raise HTTPException(404) from None
+
+
+def _store(visit: Visit) -> SettingsStore:
+    return SettingsStore(visit.desk.database, visit.desk.desk.road.ids)
+
+
+def _guarded(path: str, endpoint: Any, method: str = "GET") -> Page:
+    return Page(path=path, endpoint=endpoint, right=Right.KEYS, method=method, after_step_up=True)
+
+
+PAGES = (
+    Page(path="/developers", endpoint=show_developers, right=Right.KEYS),
+    Page(path="/developers/events", endpoint=list_events, right=Right.KEYS),
+    _guarded("/developers/keys/new", key_form),
+    _guarded("/developers/keys/new", make_key, "POST"),
+    _guarded("/developers/keys/{key_id}/revoke", revoke_form),
+    _guarded("/developers/keys/{key_id}/revoke", revoke_key, "POST"),
+)
