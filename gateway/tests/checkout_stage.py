@@ -75,7 +75,8 @@ class PageStage:
         return paid
 
     async def pressed(self, checkout: Checkout, **changes: Any) -> tuple[Checkout, bool]:
-        """Press the button, and say whether a try was begun."""
+        """Press the button of a page opened just now, and say whether a try was begun."""
+        checkout = await self.read(checkout)
         typed = msgspec.structs.replace(TYPED, **changes)
         return await paying.pay(
             checkout, self.stage.merchant, typed, road=self.stage.road, store=self.store

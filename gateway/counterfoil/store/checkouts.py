@@ -143,7 +143,8 @@ class CheckoutStore:
 
     async def begin_try(self, checkout: Checkout, payer: Payer, now: datetime) -> Checkout | None:
         """
-        Begin a try to pay; None when it is not open to this payer now.
+        Begin a try to pay, the next one after those of *checkout*; None when it is not open to
+        this payer now, or another try was begun since.
         """
         row = await self._database.row(
             "begin_checkout_try",
@@ -157,6 +158,7 @@ class CheckoutStore:
             payer.declines_max,
             self._ids.new(),
             checkout.actor,
+            checkout.tries,
         )
         return checkout_of(row) if row else None
 

@@ -31,6 +31,7 @@ from counterfoil.web import (
     deposits,
     developers,
     overview,
+    payment_page,
     reports,
     screening,
     session,
@@ -58,7 +59,7 @@ PAGES: tuple[Page, ...] = (
     *webhooks.PAGES,
 )
 # Every page of the payment pages' origin.
-CHECKOUT_PAGES: tuple[Page, ...] = ()
+CHECKOUT_PAGES: tuple[Page, ...] = (*payment_page.PAGES,)
 
 READING = ("GET", "HEAD")
 HEADERS = {
@@ -75,6 +76,16 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
+# Payment pages load less, and run nothing but one file of ours.
+CHECKOUT_HEADERS = {
+    **HEADERS,
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; "
+        "form-action 'self'; frame-ancestors 'none'; base-uri 'none'; "
+        "require-trusted-types-for 'script'; trusted-types 'none'"
+    ),
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=()",
+}
 STATIC_HEADERS = {"Cache-Control": "public, max-age=31536000, immutable"}
 STATIC = Path(__file__).parent / "static"
 
@@ -86,7 +97,7 @@ def application(desk: WebDesk, *, checkout_port: int) -> ASGIApp:
     Return both sites: which one is asked for, the port on which a request came says.
     """
     merchants = _site(desk, PAGES, desk.configuration.web_origin)
-    checkout = _site(desk, CHECKOUT_PAGES, desk.configuration.checkout_origin)
+    checkout = _site(desk, CHECKOUT_PAGES, desk.configuration.checkout_origin, shoppers=True)
 
     async def by_port(scope: Scope, receive: Receive, send: Send) -> None:
         server = scope.get("server") or ("", 0)
@@ -95,24 +106,32 @@ def application(desk: WebDesk, *, checkout_port: int) -> ASGIApp:
     return by_port
 
 
-def _site(desk: WebDesk, pages: Iterable[Page], origin: str) -> Starlette:
+def _site(
+    desk: WebDesk, pages: Iterable[Page], origin: str, *, shoppers: bool = False
+) -> Starlette:
+    """
+    Return one site. That of *shoppers* knows nobody, also where a cookie of the other one comes
+    along: cookies do not tell ports apart. Its pages check the tokens of their own forms.
+    """
     routes: list[BaseRoute] = [
-        Route(each.path, _guarded(each, desk, origin), methods=[each.method]) for each in pages
+        Route(each.path, _guarded(each, desk, origin, shoppers=shoppers), methods=[each.method])
+        for each in pages
     ]
     static = StaticFiles(directory=STATIC)
     routes.append(Mount("/static", WithHeaders(static, STATIC_HEADERS), name="static"))
 
     async def fault(request: Request, error: Exception) -> Response:
-        return await _fault(request, error, desk)
+        return await _fault(request, error, desk, shoppers=shoppers)
 
+    headers = CHECKOUT_HEADERS if shoppers else HEADERS
     return Starlette(
         routes=routes,
         exception_handlers={HTTPException: fault, Exception: fault},
-        middleware=[Middleware(Logged), Middleware(WithHeaders, headers=HEADERS)],
+        middleware=[Middleware(Logged), Middleware(WithHeaders, headers=headers)],
     )
 
 
-def _guarded(page: Page, desk: WebDesk, origin: str) -> ASGIApp:
+def _guarded(page: Page, desk: WebDesk, origin: str, *, shoppers: bool) -> ASGIApp:
     """
     Return *page* behind its guards: who, from where, with which right.
     """
@@ -125,7 +144,8 @@ def _guarded(page: Page, desk: WebDesk, origin: str) -> ASGIApp:
             if not page.only_asks:
                 desk.desk.road.doors.let_anything_in()
             visit.form = await read_form(request)
-        visit.guest, visit.csrf = await session.guest_of(request, desk, seen=not page.is_live)
+        if not shoppers:
+            visit.guest, visit.csrf = await session.guest_of(request, desk, seen=not page.is_live)
         if visit.guest is None:
             return await page.endpoint(visit) if page.open_to_all else _to_sign_in(request)
         if request.method not in READING:
@@ -153,18 +173,20 @@ def _address(request: Request) -> str:
     return f"{request.url.path}?{query}" if query else request.url.path
 
 
-async def _fault(request: Request, error: Exception, desk: WebDesk) -> Response:
+async def _fault(request: Request, error: Exception, desk: WebDesk, *, shoppers: bool) -> Response:
     """
     Return the page that says *error* in words.
     """
     status, title, words = _in_words(error)
     visit = Visit(request=request, desk=desk)
     try:
-        visit.guest, visit.csrf = await session.guest_of(request, desk, seen=False)
+        if not shoppers:
+            visit.guest, visit.csrf = await session.guest_of(request, desk, seen=False)
     except DatabaseAway:
         visit.guest = None
     headers: Mapping[str, str] = getattr(error, "headers", None) or {}
-    answer = page(visit, "fault.html", status=status, title=title, words=words)
+    template = "pay-fault.html" if shoppers else "fault.html"
+    answer = page(visit, template, status=status, title=title, words=words)
     answer.headers.update(headers)
     return answer
 

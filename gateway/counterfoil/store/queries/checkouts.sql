@@ -53,12 +53,13 @@ WHERE merchant_id = $1 AND checkout_id = $2 ORDER BY at, event_id LIMIT 200;
 
 -- name: begin_checkout_try
 -- One try to pay, by one of all who press the button at once: the row is locked while it is open, not
--- too old ($3), and neither it nor the payer's address ($5) had too many declines ($4; $8 since $7). A
--- link that may be paid so many times is taken once more in the same step, or nothing is begun.
+-- too old ($3), and neither it nor the payer's address ($5) had too many declines ($4; $8 since $7),
+-- nor any try since the page was made ($11). A link that may be paid so many times is taken once more
+-- in the same step, or nothing is begun.
 WITH locked AS MATERIALIZED (
     SELECT merchant_id, checkout_id, link_id FROM checkouts
     WHERE merchant_id = $1 AND checkout_id = $2 AND state = 'open' AND expires_at > $3
-      AND declines < $4
+      AND declines < $4 AND tries = $11
       AND (SELECT count(*) FROM checkout_declines AS d
         WHERE d.merchant_id = $1 AND d.address_digest = $5 AND d.at > $7) < $8
     FOR UPDATE

@@ -1,0 +1,140 @@
+"""
+What a shopper types on a payment page, and what is wrong with it.
+
+A card leaves this module in one piece and nowhere else: what may be shown again (`Shown`) has no
+place for it.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+
+import msgspec
+
+from counterfoil.api.bodies import EMAIL
+from counterfoil.cards import (
+    EXPIRY_YEARS_MAX,
+    PAN_DIGITS_MAX,
+    PAN_DIGITS_MIN,
+    Card,
+    brand,
+    expired,
+    luhn_holds,
+)
+
+EMAIL_CHARACTERS_MAX = 254
+POSTAL_CODE_CHARACTERS_MAX = 10
+
+_EXPIRY = re.compile(r"(\d{1,2})\s*[/.-]?\s*(?:20)?(\d{2})", re.ASCII)
+_POSTAL_CODE = re.compile(r"[A-Z0-9][A-Z0-9 -]{0,9}", re.ASCII)
+_EMAIL = re.compile(EMAIL)
+_SEPARATORS = re.compile(r"[\s-]")
+
+
+class Shown(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What of a form may be shown again. A card number that slipped into it is dropped.
+    """
+
+    email: str = ""
+    postal_code: str = ""
+
+
+class Checked(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    A form without faults.
+    """
+
+    card: Card
+    email: str | None
+    postal_code: str | None
+
+
+def shown(form: Mapping[str, str]) -> Shown:
+    """
+    Return what of *form* may be shown again.
+    """
+    return Shown(
+        email=_line(form.get("email", ""))[:EMAIL_CHARACTERS_MAX],
+        postal_code=_line(form.get("postal_code", "")).upper()[:POSTAL_CODE_CHARACTERS_MAX],
+    )
+
+
+def check(form: Mapping[str, str], now: datetime) -> Checked | dict[str, str]:
+    """
+    Return the form, or what is wrong with each of its fields and what to do about it.
+    """
+    known = shown(form)
+    number = _SEPARATORS.sub("", form.get("card_number", ""))
+    expiry = _expiry(form.get("card_expiry", ""), now)
+    code = form.get("card_code", "").strip()
+    faults = {
+        "email": fault_of_email(known.email),
+        "card_number": _fault_of_number(number),
+        "card_expiry": expiry if isinstance(expiry, str) else "",
+        "card_code": _fault_of_code(code, number),
+        "postal_code": _fault_of_postal_code(known.postal_code),
+    }
+    found = {name: fault for name, fault in faults.items() if fault}
+    if found or isinstance(expiry, str):
+        return found
+    return Checked(
+        card=Card(number, *expiry, code),
+        email=known.email or None,
+        postal_code=known.postal_code or None,
+    )
+
+
+def fault_of_email(email: str) -> str:
+    """
+    Return what is wrong with an e-mail address; none is fine.
+    """
+    fine = not email or (len(email) <= EMAIL_CHARACTERS_MAX and _EMAIL.match(email))
+    return "" if fine else "Write an address like ada@example.com, or leave this empty."
+
+
+def _line(text: str) -> str:
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return "" if len(re.sub(r"\D", "", line)) >= PAN_DIGITS_MIN else line
+
+
+def _expiry(text: str, now: datetime) -> tuple[int, int] | str:
+    if not text.strip():
+        return "Enter the month and year printed on the card."
+    found = _EXPIRY.fullmatch(text.strip())
+    if not found:
+        return "Enter the date as on the card, like 12/30."
+    month, year = int(found[1]), 2000 + int(found[2])
+    if not 1 <= month <= 12:
+        return "Enter a month from 01 to 12, then the year, like 12/30."
+    if expired(month, year, now):
+        return "This card has expired. Use another card."
+    if year > now.year + EXPIRY_YEARS_MAX:
+        return "Check the year: it is too far away."
+    return month, year
+
+
+def _fault_of_number(number: str) -> str:
+    if not number:
+        return "Enter the number on the front of the card."
+    plausible = number.isascii() and number.isdecimal()
+    if not plausible or not PAN_DIGITS_MIN <= len(number) <= PAN_DIGITS_MAX:
+        return "Check the card number: it has too few or too many digits."
+    if not luhn_holds(number):
+        return "Check the card number: a digit is wrong, or two are swapped."
+    return ""
+
+
+def _fault_of_code(code: str, number: str) -> str:
+    amex = number.isascii() and number.isdecimal() and brand(number) == "amex"
+    if re.fullmatch(r"[0-9]{4}" if amex else r"[0-9]{3}", code):
+        return ""
+    if amex:
+        return "Enter the 4 digits on the front of the card."
+    return "Enter the 3 digits on the back of the card."
+
+
+def _fault_of_postal_code(code: str) -> str:
+    if not code or _POSTAL_CODE.fullmatch(code):
+        return ""
+    return "Use letters and digits, or leave this empty."
