@@ -78,10 +78,12 @@ from counterfoil.store.payments import PaymentStore
 from counterfoil.store.processes import ProcessStore
 from counterfoil.store.settlement import SettlementStore
 from counterfoil.store.statistics import look_at_grown
+from counterfoil.store.terminal import TerminalStore
 from counterfoil.store.totals import TotalsStore
 from counterfoil.store.vault_keys import VaultStore
 from counterfoil.store.webhooks import DeliveryStore, EndpointStore
 from counterfoil.surroundings import THE_MACHINE, Surroundings
+from counterfoil.terminal.minding import SaleMinder
 from counterfoil.tls import Identity
 from counterfoil.vault import PURPOSES, Vault, WrappedKey, new_data_key
 
@@ -96,6 +98,7 @@ TIDY_SECONDS = 3600.0
 ALARM_SECONDS = 10.0
 STATISTICS_SECONDS = 5.0
 CHECKOUTS_SECONDS = 1.0
+TERMINAL_SECONDS = 1.0
 TOTALS_SECONDS = 2.0
 # What moves no money and tells nobody outside.
 IN_QUARANTINE = {"seal", "tidy", "owed alarm"}
@@ -505,6 +508,7 @@ async def run_worker(configuration: Configuration) -> None:
                 statistics(running),
                 signing(running),
                 minding(running),
+                minding_the_terminal(running),
                 totals(running),
             ]
             await worker.work([*duties(running), *aside], running.measures)
@@ -555,6 +559,17 @@ def minding(running: Process) -> Duty:
     road = running.road
     minder = Minder(road, CheckoutStore(running.database, road.ids), running.merchants)
     return held(Duty("checkouts", minder.look, CHECKOUTS_SECONDS), road.doors)
+
+
+def minding_the_terminal(running: Process) -> Duty:
+    """
+    Return the duty that writes how clerks' sales ended, where a web process has died.
+
+    It stands apart, because a simulated world has no pages.
+    """
+    road = running.road
+    minder = SaleMinder(road, TerminalStore(running.database, road.ids), running.merchants)
+    return held(Duty("terminal", minder.look, TERMINAL_SECONDS), road.doors)
 
 
 def duties(running: Process) -> list[Duty]:

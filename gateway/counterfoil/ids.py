@@ -26,6 +26,8 @@ ENDPOINT = "whe"
 DELIVERY = "whd"
 CHECKOUT = "chk"
 LINK = "lnk"
+SALE = "tsl"
+SAVED_CARD = "crd"
 
 SEVERAL_MAX = 256  # Identifiers at once.
 

@@ -17,6 +17,7 @@ from payment_stage import Stage
 APPEND_ONLY = [
     "payment_events", "network_messages", "transfers", "batch_events", "movement_events",
     "transfer_blocks", "deposit_events", "quarantine_events", "signed_heads", "checkout_events",
+    "terminal_sale_events",
 ]  # fmt: skip
 
 

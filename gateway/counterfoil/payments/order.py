@@ -31,6 +31,9 @@ MTI = MappingProxyType(
 class Order(msgspec.Struct, frozen=True, kw_only=True):
     """
     What the merchant asked for, checked. `session_id` names the connection it came on.
+
+    `duplicate_seconds`: so long it stands in the way of another like it, at least; the merchant's
+    own rule may say longer.
     """
 
     merchant: Merchant
@@ -49,6 +52,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     voice_approval_code: str | None = None
     customer_ip: str | None = None
     duplicate_check: bool = True
+    duplicate_seconds: int = 0
 
 
 def answer_mti(kind: Kind) -> str:

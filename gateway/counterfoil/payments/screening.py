@@ -92,6 +92,8 @@ async def screen(order: Order, card: bytes, road: Road) -> Screened:
     """
     merchant_id = order.merchant.merchant_id
     policy = await road.store.screening.policy(merchant_id)
+    if order.duplicate_seconds > policy.duplicate_seconds:
+        policy = msgspec.structs.replace(policy, duplicate_seconds=order.duplicate_seconds)
     subjects = _subjects(order, card, road)
     refusals: list[Result] = []
     if order.kind is not Kind.CREDIT:
