@@ -124,7 +124,7 @@ def test_the_subject_of_a_credit_does_not_say_paid() -> None:
 def test_the_merchant_s_mail_of_an_authorization_does_not_say_paid() -> None:
     """Nothing was taken yet: the merchant must know that a capture is still to come."""
     mail = owed("mail_merchant")
-    mail.facts.update(kind="authorization")
+    mail.facts.update(kind="authorization", state="authorized", captured_minor=0)
     message = composed(mail)
 
     assert message["Subject"] == "[Test] Held: 42.00 USD for order 1001"

@@ -212,6 +212,9 @@ def subject(shown: Receipt, *, for_merchant: bool) -> str:
     """
     test = "[Test] " if shown.test else ""
     order = f" for order {shown.order}" if shown.order else ""
+    if shown.outcome:
+        whom = "" if for_merchant else f" at {shown.business}"
+        return f"{test}{shown.outcome.title}: {shown.amount} {shown.currency}{order}{whom}"
     if for_merchant:
         word = "Credit given" if shown.is_credit else "Held" if shown.is_held else "Paid"
         return f"{test}{word}: {shown.amount} {shown.currency}{order}"

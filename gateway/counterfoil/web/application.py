@@ -32,6 +32,7 @@ from counterfoil.web import (
     developers,
     overview,
     payment_page,
+    receipts,
     reports,
     screening,
     session,
@@ -52,6 +53,7 @@ PAGES: tuple[Page, ...] = (
     *batches.PAGES,
     *deposits.PAGES,
     *reports.PAGES,
+    *receipts.PAGES,
     *settings.PAGES,
     *screening.PAGES,
     *today.PAGES,
@@ -126,7 +128,8 @@ def _site(
     headers = CHECKOUT_HEADERS if shoppers else HEADERS
     return Starlette(
         routes=routes,
-        exception_handlers={HTTPException: fault, Exception: fault},
+        # By name: what only `Exception` stands for is raised again after it was answered.
+        exception_handlers=dict.fromkeys((*SAID_IN_WORDS, Exception), fault),
         middleware=[Middleware(Logged), Middleware(WithHeaders, headers=headers)],
     )
 
@@ -150,7 +153,7 @@ def _guarded(page: Page, desk: WebDesk, origin: str, *, shoppers: bool) -> ASGIA
             return await page.endpoint(visit) if page.open_to_all else _to_sign_in(request)
         if request.method not in READING:
             check_csrf(visit.form, visit.csrf)
-        if page.right is not None and not visit.guest.may(page.right):
+        if not page.is_for(visit.guest):
             raise HTTPException(403, f"Your role, {visit.guest.role}, is not allowed to do this.")
         if page.after_step_up and not session.is_stepped_up(visit.guest, desk.clock.now()):
             return _to_step_up(request)
@@ -200,6 +203,18 @@ TITLES = {
     415: "Not like this",
     429: "Too often",
 }
+
+
+SAID_IN_WORDS = (
+    HTTPException,
+    Refused,
+    DoorsClosed,
+    NothingWritten,
+    NoRoute,
+    QueueFull,
+    DatabaseAway,
+    Problem,
+)
 
 
 def _in_words(error: Exception) -> tuple[int, str, str]:

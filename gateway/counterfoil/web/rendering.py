@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context, select_autoescape
+from jinja2 import (
+    ChoiceLoader,
+    Environment,
+    PackageLoader,
+    PrefixLoader,
+    StrictUndefined,
+    pass_context,
+    select_autoescape,
+)
 from jinja2.runtime import Context
 from markupsafe import Markup
 from starlette.responses import HTMLResponse, Response
@@ -74,7 +82,18 @@ def environment() -> Environment:
     Return the environment of all templates of the pages.
     """
     made = Environment(
-        loader=PackageLoader("counterfoil.web"),
+        loader=ChoiceLoader(
+            [
+                PackageLoader("counterfoil.web"),
+                # The receipt's own slip, and styles that stand in a PDF.
+                PrefixLoader(
+                    {
+                        "receipts": PackageLoader("counterfoil.receipts"),
+                        "static": PackageLoader("counterfoil.web", "static"),
+                    }
+                ),
+            ]
+        ),
         autoescape=select_autoescape(default_for_string=True, default=True),
         undefined=StrictUndefined,
         trim_blocks=True,

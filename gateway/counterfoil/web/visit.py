@@ -54,17 +54,26 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     """
     One page: path, endpoint, method, and the right that it takes.
 
-    `right` None: whoever is signed in. `open_to_all`: strangers too. `after_step_up`: only within
-    some minutes of having proved anew who one is. `is_live`: a page asks for it again and again by
-    itself, so that it keeps nobody signed in. `only_asks`: a form that changes nothing, sent so
-    that what was typed stands in no address.
+    `right` None: whoever is signed in; several: any of them. `open_to_all`: strangers too.
+    `after_step_up`: only within some minutes of having proved anew who one is. `is_live`: a page
+    asks for it again and again by itself, so that it keeps nobody signed in. `only_asks`: a form
+    that changes nothing, sent so that what was typed stands in no address.
     """
 
     path: str
     endpoint: Endpoint
-    right: Right | None = None
+    right: Right | tuple[Right, ...] | None = None
     method: str = "GET"
     open_to_all: bool = False
     after_step_up: bool = False
     is_live: bool = False
     only_asks: bool = False
+
+    def is_for(self, who: Who) -> bool:
+        """
+        Return whether *who* has the right that the page takes.
+        """
+        if self.right is None:
+            return True
+        rights = (self.right,) if isinstance(self.right, Right) else self.right
+        return any(who.may(each) for each in rights)

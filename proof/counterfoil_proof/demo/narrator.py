@@ -97,7 +97,7 @@ def _told(program: str, event: dict[str, Any]) -> tuple[str, str, float | None, 
         session = "the same session" if event["on_session"] else "another session"
         return "gateway", f"acknowledged on {session}; confirmation number committed", took, ""
     if name == "mail_sent":
-        whom = "customer" if event["kind"] == "mail_customer" else "merchant"
+        whom = "merchant" if event["kind"] == "mail_merchant" else "customer"
         return program, f"receipt mailed to the {whom}", None, ""
     if name == "reversal_owed":
         return "worker", f"reversal owed for RRN {event['rrn']} ({event['cause']})", None, ""

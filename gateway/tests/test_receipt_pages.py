@@ -1,0 +1,251 @@
+"""
+A receipt as people have it: page, paper, PDF, and once more by e-mail; each says the same.
+"""
+
+import re
+from uuid import uuid4
+
+import pytest
+from counterfoil import ids
+from counterfoil.payments.movements import refund, void
+from counterfoil.payments.payment import Payment
+from counterfoil.people.roles import Role
+from counterfoil.receipts.mail import compose
+from counterfoil.receipts.receipt import receipt
+from counterfoil.store.outbox import OutboxStore
+from counterfoil.store.receipts import COPIES_LATELY_MAX, COPIES_MAX
+from counterfoil.web import receipts
+from payment_stage import START, Stage
+from scripted_link import says
+from web_stage import Site, WindowlessBrowser, words
+
+NASTY = '"><img src=x onerror=alert(1)>{{7*7}}'
+
+
+@pytest.fixture
+async def site(stage: Stage) -> Site:
+    """The pages of the stage's merchant."""
+    return await Site.of(stage)
+
+
+def path_of(payment: Payment) -> str:
+    return f"/payments/{ids.written('pay', payment.payment_id)}/receipt"
+
+
+async def send_to(browser: WindowlessBrowser, payment: Payment, email: str) -> int:
+    await browser.get(path_of(payment))
+    return (await browser.send(path_of(payment), {"email": email})).status_code
+
+
+async def test_a_receipt_page_says_what_the_e_mail_says(site: Site) -> None:
+    """One slip: business, place, time with zone, amount, card, codes; and no expiry date."""
+    stage = site.stage
+    payment = await stage.paid(order_number="R-1", description="Two books")
+    browser = await site.signed_in()
+
+    answer = await browser.get(path_of(payment))
+
+    facts = await receipts.ReceiptStore(stage.database, stage.road.ids).facts(
+        stage.merchant.merchant_id, payment.payment_id
+    )
+    assert facts is not None
+    shown, said = receipt(facts, test=True), words(answer)
+    assert answer.status_code == 200
+    for each in (
+        shown.business,
+        shown.place,
+        shown.when,
+        shown.amount,
+        shown.card,
+        shown.confirmation_number,
+        shown.approval_code,
+        "R-1",
+        "Two books",
+        shown.rrn,
+    ):
+        assert each
+        assert each in said
+    for never in ("12/30", "1230", "3012", "4111111111111111"):
+        assert never not in answer.text
+
+
+async def test_a_declined_payment_has_a_receipt_that_says_why(site: Site) -> None:
+    """Not charged, in words, without a confirmation number."""
+    site.stage.link.script.append(says("51"))
+    payment = await site.stage.take()
+    browser = await site.signed_in()
+
+    said = words(await browser.get(path_of(payment)))
+
+    assert "Not charged" in said
+    assert "not enough money" in said
+    assert "Confirmation number" not in said
+
+
+async def test_refunds_and_voids_since_are_on_the_receipt(site: Site) -> None:
+    """Nobody holds a receipt for money that came back."""
+    stage = site.stage
+    refunded, voided = await stage.paid(), await stage.paid()
+    await refund(stage.command(refunded, amount_minor=1000), stage.road)
+    await void(stage.command(voided), stage.road)
+    browser = await site.signed_in()
+
+    given_back = words(await browser.get(path_of(refunded)))
+    cancelled = words(await browser.get(path_of(voided)))
+
+    assert "Refunded in part" in given_back
+    assert "Given back 10.00 USD" in given_back
+    assert "Cancelled: not charged" in cancelled
+
+
+async def test_nothing_that_a_customer_types_becomes_markup(site: Site) -> None:
+    """Neither in the page nor in what a PDF is made of; order, description, address."""
+    payment = await site.stage.paid(order_number=NASTY, description=NASTY)
+    browser = await site.signed_in()
+
+    answer = await browser.get(path_of(payment))
+    refused = await browser.send(path_of(payment), {"email": NASTY})
+
+    assert refused.status_code == 422
+    for page in (answer.text, refused.text):
+        assert "<img src=x" not in page
+        assert "{{7*7}}" in page
+    assert "aria-invalid" in refused.text
+
+
+@pytest.mark.parametrize("paper", ["a4", "80mm", "no-such-paper"])
+async def test_the_paper_is_chosen_on_the_page(site: Site, paper: str) -> None:
+    """A4 or a roll; what is neither is A4."""
+    payment = await site.stage.paid()
+    browser = await site.signed_in()
+
+    text = (await browser.get(f"{path_of(payment)}?paper={paper}")).text
+
+    known = paper if paper in receipts.PAPERS else "a4"
+    assert f"/static/receipt-{known}.css" in text
+    assert f"receipt.pdf?paper={known}" in text
+
+
+async def test_a_pdf_is_made_of_the_same_slip_and_of_nothing_else(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Styles stand in it, and it links to nothing."""
+    made: list[str] = []
+
+    async def pdf_of(html: str) -> bytes:
+        made.append(html)
+        return b"%PDF-1.7 of the test"
+
+    monkeypatch.setattr(receipts, "pdf_of", pdf_of)
+    payment = await site.stage.paid(order_number=NASTY)
+    browser = await site.signed_in()
+
+    answer = await browser.get(f"{path_of(payment)}.pdf?paper=80mm")
+
+    assert answer.headers["content-type"] == "application/pdf"
+    assert f'receipt-{payment.confirmation_number}.pdf"' in answer.headers["content-disposition"]
+    (html,) = made
+    assert receipt_number(payment) in html
+    assert "size: 80mm" in html
+    assert "<img src=x" not in html
+    assert not re.search(r"(?:src|href)=|url\(|@import", html.replace("src=x", ""))
+
+
+def receipt_number(payment: Payment) -> str:
+    assert payment.confirmation_number
+    number = payment.confirmation_number
+    return f"{number[:4]} {number[4:8]} {number[8:]}"
+
+
+async def test_a_receipt_is_sent_again_to_another_address(site: Site) -> None:
+    """By the outbox, as every e-mail; who asked for it is noted, and the page shows it."""
+    stage = site.stage
+    payment = await stage.paid()
+    browser = await site.signed_in()
+
+    assert await send_to(browser, payment, "another@example.com") == 303
+
+    owed = await OutboxStore(stage.database, uuid4(), stage.clock).claim_mail(
+        stage.clock.now(), stage.clock.now(), 100
+    )
+    (mail,) = [
+        each
+        for each in owed
+        if each.facts["payment_id"] == payment.payment_id and each.kind.startswith("mail_again")
+    ]
+    letter = compose(mail, receipt(mail.facts, test=True), "pay@pay.example", START)
+    events = await stage.sql(
+        "SELECT actor, about, after FROM people_events WHERE what = 'receipt_sent'"
+        " AND merchant_id = $1",
+        stage.merchant.merchant_id,
+    )
+    assert mail.recipient == letter.recipient == "another@example.com"
+    assert receipt_number(payment).encode() in letter.content
+    assert [(each["about"], each["after"]) for each in events] == [
+        (ids.written("pay", payment.payment_id), "another@example.com")
+    ]
+    assert events[0]["actor"].startswith("user:")
+    said = words(await browser.get(f"{path_of(payment)}?done=sent"))
+    assert "The receipt is on its way" in said
+    assert "another@example.com" in said
+
+
+async def test_a_receipt_is_not_sent_too_often(site: Site) -> None:
+    """So often an hour, and so often in all: nobody is flooded with it."""
+    stage = site.stage
+    payment, other = await stage.paid(), await stage.paid()
+    browser = await site.signed_in()
+
+    for turn in range(COPIES_MAX):
+        assert await send_to(browser, payment, "a@example.com") == 303, turn
+        if (turn + 1) % COPIES_LATELY_MAX == 0:
+            assert await send_to(browser, payment, "a@example.com") == 429
+            browser = await later(site)
+
+    assert await send_to(browser, payment, "a@example.com") == 429
+    assert await send_to(browser, other, "a@example.com") == 303
+
+
+async def later(site: Site) -> WindowlessBrowser:
+    site.stage.clock.move(3601)
+    browser = site.browser()
+    address = f"owner-{site.stage.merchant.merchant_id.hex[-12:]}@shop.example"
+    form = {"email": address, "password": "four words nobody puts together"}
+    assert (await browser.send("/sign-in", form)).status_code == 303
+    return browser
+
+
+async def test_a_payment_that_is_not_decided_has_no_receipt_to_send(site: Site) -> None:
+    """Not before the shop has confirmed it."""
+    payment = await site.stage.take()
+    browser = await site.signed_in()
+
+    answer = await browser.get(path_of(payment))
+
+    assert "This is no receipt" in words(answer)
+    assert await send_to(browser, payment, "a@example.com") == 409
+
+
+async def test_a_clerk_sees_the_receipts_of_their_own_payments_only(site: Site) -> None:
+    """By the guess of an id nobody reads another's customers."""
+    stage = site.stage
+    payment = await stage.paid()
+    clerk = await site.signed_in(Role.CLERK)
+    assert (await clerk.get(path_of(payment))).status_code == 404
+
+    (row,) = await stage.sql(
+        "SELECT user_id FROM members WHERE merchant_id = $1 AND role = 'clerk'",
+        stage.merchant.merchant_id,
+    )
+    own = await stage.paid(actor=f"user:{row['user_id'].hex}")
+    assert (await clerk.get(path_of(own))).status_code == 200
+
+
+async def test_another_merchants_payment_has_no_receipt_here(site: Site, stage: Stage) -> None:
+    """Nor a PDF, nor is it sent."""
+    browser = await site.signed_in()
+    for wrong in (f"pay_{uuid4().hex}", "pay_x", "mov_" + uuid4().hex):
+        for path in (f"/payments/{wrong}/receipt", f"/payments/{wrong}/receipt.pdf"):
+            assert (await browser.get(path)).status_code == 404
+        answer = await browser.send(f"/payments/{wrong}/receipt", {"email": "a@example.com"})
+        assert answer.status_code == 404
