@@ -42,6 +42,8 @@ PERMANENT_REFUSALS = range(500, 600)
 ERROR_TEXT_MAX = 200
 UNREACHABLE = (aiosmtplib.SMTPConnectError, aiosmtplib.SMTPTimeoutError, OSError, TimeoutError)
 
+NOT_TAKEN = (aiosmtplib.SMTPException, OSError, TimeoutError)
+
 Deliver = Callable[[Letter], Awaitable[None]]
 
 log = structlog.get_logger("mail")
@@ -100,7 +102,7 @@ class Mailer:
                 if self._away():
                     raise ConnectionError("the mail server could not be reached just now")
                 await self._deliver(letter)
-            except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
+            except NOT_TAKEN as error:
                 if isinstance(error, UNREACHABLE) and not self._away():
                     self._away_until = self._clock.monotonic() + AWAY_SECONDS
                 await self._failed(owed, error)
@@ -148,17 +150,7 @@ class Mailer:
             raise refusal
 
     def _new_client(self) -> aiosmtplib.SMTP:
-        settings = self._settings
-        return aiosmtplib.SMTP(
-            hostname=settings.host,
-            port=settings.port,
-            username=settings.username,
-            password=self._password,
-            local_hostname=self._own_name,
-            use_tls=settings.security == "tls",
-            start_tls=settings.security == "starttls",
-            timeout=SEND_SECONDS_MAX,
-        )
+        return _client(self._settings, self._password, self._own_name)
 
     async def part(self) -> None:
         """
@@ -182,6 +174,38 @@ class Mailer:
         reason = f"{type(error).__name__}: {error}"[:ERROR_TEXT_MAX]
         await self._outbox.mail_failed(owed, "gave_up" if gives_up else "owed", next_try, reason)
         log.warning("mail_failed", outbox=owed.outbox_id.hex, gave_up=gives_up)
+
+
+def _client(settings: Mail, password: str | None, own_name: str | None = None) -> aiosmtplib.SMTP:
+    return aiosmtplib.SMTP(
+        hostname=settings.host,
+        port=settings.port,
+        username=settings.username,
+        password=password,
+        local_hostname=own_name,
+        use_tls=settings.security == "tls",
+        start_tls=settings.security == "starttls",
+        timeout=SEND_SECONDS_MAX,
+    )
+
+
+async def send_at_once(letter: Letter, settings: Mail, *, seconds_max: float) -> None:
+    """
+    Hand *letter* to the mail server now, while somebody waits: one that may stand in no outbox.
+
+    Raises:
+        NOT_TAKEN: It did not take it, or not in time.
+    """
+    client = _client(settings, _secret(settings.password_file))
+    try:
+        async with asyncio.timeout(seconds_max):
+            await client.connect()
+            await _greet(client)
+            refusal = await hand_over(client, letter, seconds_max)
+    finally:
+        client.close()
+    if refusal is not None:
+        raise refusal
 
 
 def compose(owed: OwedMail, shown: Receipt, sender: str, now: datetime) -> Letter:

@@ -27,11 +27,13 @@ from counterfoil.routing.routes import NoRoute
 from counterfoil.store.database import DatabaseAway
 from counterfoil.store.writer import QueueFull
 from counterfoil.web import (
+    audit,
     batches,
     deposits,
     developers,
     overview,
     payment_page,
+    people,
     receipts,
     reports,
     screening,
@@ -59,6 +61,8 @@ PAGES: tuple[Page, ...] = (
     *today.PAGES,
     *developers.PAGES,
     *webhooks.PAGES,
+    *people.PAGES,
+    *audit.PAGES,
 )
 # Every page of the payment pages' origin.
 CHECKOUT_PAGES: tuple[Page, ...] = (*payment_page.PAGES,)

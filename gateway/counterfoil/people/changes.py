@@ -1,0 +1,48 @@
+"""
+What was changed about people, keys and settings, in words.
+"""
+
+from types import MappingProxyType
+
+# What each kind of change is called, and what is said of it; {about}, {before} and {after} are its
+# own. A kind that is not here is said by its name: a change is never left out.
+KINDS = MappingProxyType(
+    {
+        "person_invited": ("Invitation", "invited {about} as {after}"),
+        "invitation_accepted": ("Invitation taken", "came by an invitation as {after}"),
+        "invitation_ended": ("Invitation ended", "ended the invitation of {about} as {before}"),
+        "role_changed": ("Role", "changed the role of {about} from {before} to {after}"),
+        "member_ended": ("Person left", "ended the work of {about}, {before} until then"),
+        "signed_in": ("Sign-in", "signed in from {about}"),
+        "session_ended": ("Sign-out", "ended a session: {about}"),
+        "setting_changed": ("Setting", "changed {about} from {before} to {after}"),
+        "screening_changed": ("Screening", "changed the screening rules, {about}"),
+        "blocked": ("Block list", "blocked {about}: {after}"),
+        "unblocked": ("Block list", "unblocked {about}"),
+        "return_addresses_set": ("Payment pages", "set the addresses of return to {after}"),
+        "key_made": ("API key", "made the key {about} for {after}"),
+        "key_revoked": ("API key", "revoked the key {about} of {before}"),
+    }
+)
+
+
+def title(what: str) -> str:
+    """
+    Return what a kind of change is called.
+    """
+    known = KINDS.get(what)
+    return known[0] if known else what.replace("_", " ").capitalize()
+
+
+def sentence(what: str, about: str | None, before: str | None, after: str | None) -> str:
+    """
+    Return what somebody did, to stand behind their name.
+    """
+    known = KINDS.get(what)
+    if known:
+        said = {"about": about, "before": before, "after": after}
+        return known[1].format(**{name: text or "nothing" for name, text in said.items()})
+    words = what.replace("_", " ")
+    words += f": {about}" if about else ""
+    words += f", before {before}" if before else ""
+    return words + (f", now {after}" if after else "")

@@ -1,0 +1,101 @@
+"""
+The audit page: who changed what about people, keys and settings, newest first, never rewritten.
+"""
+
+import csv
+import io
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from counterfoil.people.changes import KINDS, sentence, title
+from counterfoil.people.roles import Right
+from counterfoil.store.members import CHANGES_PAGE_MAX, MemberStore
+from counterfoil.web.actors import by_whom
+from counterfoil.web.downloads import csv_file
+from counterfoil.web.rendering import page
+from counterfoil.web.visit import Page, Visit
+
+CSV_ROWS_MAX = 10_000
+_STARTS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+async def audit(visit: Visit) -> Response:
+    """
+    A page of changes: of everybody or one person, of every kind or one.
+    """
+    store, merchant_id = _store(visit), visit.who.merchant.merchant_id
+    by, what = visit.asked("by"), visit.asked("what")
+    rows = await store.changes(
+        merchant_id,
+        before=_before(visit),
+        actor=by or None,
+        what=what or None,
+        limit=CHANGES_PAGE_MAX + 1,
+    )
+    shown = rows[:CHANGES_PAGE_MAX]
+    return page(
+        visit,
+        "audit.html",
+        changes=[_change(row) for row in shown],
+        older=shown[-1]["event_id"].hex if len(rows) > CHANGES_PAGE_MAX else None,
+        members=await store.members(merchant_id),
+        kinds=sorted({(each[0], name) for name, each in KINDS.items()}),
+        by=by,
+        what=what,
+    )
+
+
+async def audit_csv(visit: Visit) -> Response:
+    """
+    The newest CSV_ROWS_MAX changes as a table.
+    """
+    rows = await _store(visit).changes(visit.who.merchant.merchant_id, limit=CSV_ROWS_MAX)
+    out = io.StringIO()
+    table = csv.writer(out)
+    table.writerow(["at", "who", "kind", "about", "before", "after"])
+    for row in rows:
+        said = (_name(row), row["what"], row["about"], row["before"], row["after"])
+        table.writerow([row["at"].isoformat(), *(_harmless(text or "") for text in said)])
+    return csv_file(out.getvalue(), "audit")
+
+
+def _change(row: asyncpg.Record) -> dict[str, Any]:
+    return {
+        "at": row["at"],
+        "who": _name(row),
+        "kind": title(row["what"]),
+        "words": sentence(row["what"], row["about"], row["before"], row["after"]),
+    }
+
+
+def _name(row: asyncpg.Record) -> str:
+    return by_whom(row["actor"], row["user_name"])
+
+
+def _harmless(text: str) -> str:
+    """
+    Return *text* so that no spreadsheet takes it for a formula.
+    """
+    return f"'{text}" if text.startswith(_STARTS_A_FORMULA) else text
+
+
+def _before(visit: Visit) -> UUID | None:
+    text = visit.asked("before")
+    try:
+        return UUID(hex=text) if text else None
+    except ValueError:
+        raise HTTPException(404) from None
+
+
+def _store(visit: Visit) -> MemberStore:
+    return MemberStore(visit.desk.database, visit.desk.desk.road.ids)
+
+
+PAGES = (
+    Page(path="/audit", endpoint=audit, right=Right.LOGS),
+    Page(path="/audit.csv", endpoint=audit_csv, right=Right.LOGS),
+)

@@ -1,0 +1,214 @@
+"""
+People: who works for the merchant and as what; invited, changed, ended.
+"""
+
+import re
+from datetime import timedelta
+from email.errors import MessageError
+from uuid import UUID
+
+import structlog
+from starlette.exceptions import HTTPException
+from starlette.responses import RedirectResponse, Response
+
+from counterfoil.api.bodies import EMAIL
+from counterfoil.people.invitation import Invited, letter
+from counterfoil.people.roles import IN_WORDS, Right, Role
+from counterfoil.receipts.mail import NOT_TAKEN, send_at_once
+from counterfoil.store.members import MemberStore
+from counterfoil.web.rendering import page
+from counterfoil.web.session import new_token
+from counterfoil.web.visit import Page, Visit
+
+INVITATION = timedelta(hours=72)
+PENDING_MAX = 100
+MAIL_SECONDS_MAX = 8.0
+DONE = {
+    "role": "The role was changed.",
+    "ended": "They work here no more, and their browsers are signed out.",
+    "invitation": "The link works no more.",
+}
+_EMAIL = re.compile(rf"(?=.{{6,254}}\Z){EMAIL}")
+
+log = structlog.get_logger("web")
+
+
+async def people(visit: Visit) -> Response:
+    """
+    Everybody, and whoever is invited.
+    """
+    return await _people(visit)
+
+
+async def invite(visit: Visit) -> Response:
+    """
+    Invite somebody: by e-mail, and by the link itself, which is shown this once.
+    """
+    email, chosen = visit.form.get("email", "").strip().lower(), visit.form.get("role", "")
+    faults = await _faults(visit, email, chosen)
+    if faults:
+        return await _people(visit, {"email": email, "role": chosen}, faults)
+    who, desk, now, token = visit.who, visit.desk, visit.desk.clock.now(), new_token()
+    role, until = Role(chosen), now + INVITATION
+    merchant = who.merchant
+    await desk.people.invite(
+        token, merchant.merchant_id, email, role, by=who.actor, now=now, expires_at=until
+    )
+    invited = Invited(
+        message_id=desk.desk.road.ids.new(),
+        who=who.name,
+        business=merchant.name,
+        recipient=email,
+        role=role,
+        link=f"{desk.configuration.web_origin}/welcome?token={token}",
+        until=until,
+    )
+    is_sent = await _is_sent(visit, invited)
+    return page(visit, "person-invited.html", invited=invited, is_sent=is_sent)
+
+
+async def _is_sent(visit: Visit, invited: Invited) -> bool:
+    """
+    Hand the letter to the mail server; whoever invites is told whether it took it.
+    """
+    mail, desk = visit.desk.configuration.mail, visit.desk
+    try:
+        written = letter(invited, mail.sender, desk.clock.now(), test=desk.is_test)
+        await send_at_once(written, mail, seconds_max=MAIL_SECONDS_MAX)
+    except (*NOT_TAKEN, ValueError, MessageError) as error:
+        log.warning("invitation_not_sent", reason=type(error).__name__)
+        return False
+    return True
+
+
+async def _faults(visit: Visit, email: str, role: str) -> dict[str, str]:
+    store, merchant_id = _store(visit), visit.who.merchant.merchant_id
+    faults = {}
+    if not _EMAIL.fullmatch(email):
+        faults["email"] = "Write an e-mail address, such as ada@shop.example."
+    elif email in {row["email"] for row in await store.members(merchant_id)}:
+        faults["email"] = "This person works here already: change their role in the list."
+    elif len(await store.pending(merchant_id, visit.desk.clock.now())) >= PENDING_MAX:
+        faults["email"] = f"{PENDING_MAX} invitations are open: end some of them first."
+    if role not in list(Role):
+        faults["role"] = "Choose what they are here."
+    return faults
+
+
+async def end_invitation(visit: Visit) -> Response:
+    """
+    End a link that was not used.
+    """
+    ended = await _store(visit).end_invitation(
+        visit.who.merchant.merchant_id,
+        _id(visit, "invitation_id"),
+        by=visit.who.actor,
+        now=visit.desk.clock.now(),
+    )
+    if not ended:
+        raise HTTPException(404)
+    return RedirectResponse("/people?done=invitation", 303)
+
+
+async def person(visit: Visit) -> Response:
+    """
+    One person: their role, and the end of their work here.
+    """
+    return await _person(visit)
+
+
+async def change_role(visit: Visit) -> Response:
+    """
+    Give a person another role.
+    """
+    chosen = visit.form.get("role", "")
+    if chosen not in list(Role):
+        return await _person(visit, {"role": "Choose one of these."})
+    changed = await _store(visit).change_role(
+        visit.who.merchant.merchant_id,
+        _id(visit, "user_id"),
+        Role(chosen),
+        by=visit.who.actor,
+        now=visit.desk.clock.now(),
+    )
+    if not changed:
+        return await _person(visit, {"role": _why_not(visit, chosen)})
+    return RedirectResponse("/people?done=role", 303)
+
+
+def _why_not(visit: Visit, chosen: str) -> str:
+    if chosen == Role.OWNER:
+        return "Nothing changed: they are owner already."
+    return "Nothing changed: it is their role already, or nobody else would be owner."
+
+
+async def end_member(visit: Visit) -> Response:
+    """
+    End a person's work here.
+    """
+    ended = await _store(visit).end_member(
+        visit.who.merchant.merchant_id,
+        _id(visit, "user_id"),
+        by=visit.who.actor,
+        now=visit.desk.clock.now(),
+    )
+    if not ended:
+        return await _person(visit, {"end": "The last owner stays: make somebody else one first."})
+    return RedirectResponse("/people?done=ended", 303)
+
+
+async def _people(
+    visit: Visit, typed: dict[str, str] | None = None, faults: dict[str, str] | None = None
+) -> Response:
+    store, merchant_id = _store(visit), visit.who.merchant.merchant_id
+    return page(
+        visit,
+        "people.html",
+        status=422 if faults else 200,
+        members=await store.members(merchant_id),
+        pending=await store.pending(merchant_id, visit.desk.clock.now()),
+        roles=IN_WORDS,
+        typed=typed or {"email": "", "role": Role.CLERK.value},
+        faults=faults or {},
+        done=DONE.get(visit.asked("done")),
+    )
+
+
+async def _person(visit: Visit, faults: dict[str, str] | None = None) -> Response:
+    found = await _store(visit).member(visit.who.merchant.merchant_id, _id(visit, "user_id"))
+    if found is None:
+        raise HTTPException(404)
+    return page(
+        visit,
+        "person.html",
+        status=409 if faults else 200,
+        person=found,
+        roles=IN_WORDS,
+        faults=faults or {},
+    )
+
+
+def _store(visit: Visit) -> MemberStore:
+    return MemberStore(visit.desk.database, visit.desk.desk.road.ids)
+
+
+def _id(visit: Visit, name: str) -> UUID:
+    try:
+        return UUID(hex=visit.named(name))
+    except ValueError:
+        raise HTTPException(404) from None
+
+
+PAGES = (
+    Page(path="/people", endpoint=people, right=Right.PEOPLE),
+    Page(path="/people/invitations", endpoint=invite, method="POST", right=Right.PEOPLE),
+    Page(
+        path="/people/invitations/{invitation_id}/end",
+        endpoint=end_invitation,
+        method="POST",
+        right=Right.PEOPLE,
+    ),
+    Page(path="/people/{user_id}", endpoint=person, right=Right.PEOPLE),
+    Page(path="/people/{user_id}/role", endpoint=change_role, method="POST", right=Right.PEOPLE),
+    Page(path="/people/{user_id}/end", endpoint=end_member, method="POST", right=Right.PEOPLE),
+)

@@ -1,0 +1,228 @@
+"""
+People and what they changed: invited, given another role, ended; all of it written down.
+"""
+
+import asyncio
+import re
+
+import asyncpg
+import pytest
+from counterfoil.people.changes import sentence
+from counterfoil.people.roles import Role
+from counterfoil.store.members import MemberStore
+from payment_stage import Stage
+from web_stage import PASSWORD, Site, WindowlessBrowser, words
+
+
+@pytest.fixture
+async def site(stage: Stage) -> Site:
+    """The pages of the stage's merchant; its mail server is nowhere."""
+    return await Site.of(stage)
+
+
+async def user_id(site: Site, email: str) -> str:
+    """Return a member's id, as addresses write it."""
+    store = MemberStore(site.stage.database, site.stage.road.ids)
+    rows = await store.members(site.stage.merchant.merchant_id)
+    return next(row["user_id"].hex for row in rows if row["email"] == email)
+
+
+def address_of(site: Site, role: Role) -> str:
+    """Return the address of somebody whom `signed_in` has let in."""
+    return f"{role}-{site.stage.merchant.merchant_id.hex[-12:]}@shop.example"
+
+
+async def invited(site: Site, owner: WindowlessBrowser, role: Role, email: str) -> str:
+    """Invite somebody and return the path of the link that the page shows."""
+    await owner.get("/people")
+    shown = await owner.send("/people/invitations", {"email": email, "role": role.value})
+    found = re.search(r"/welcome\?token=[\w-]+", shown.text)
+    assert found, words(shown)
+    return found.group(0)
+
+
+async def test_an_invitation_is_shown_once_and_lets_somebody_in(site: Site) -> None:
+    """As what they were invited; without a mail server the page says so and shows the link."""
+    owner, bob = await site.signed_in(), "bob@shop.example"
+    link = await invited(site, owner, Role.BOOKKEEPER, bob)
+    listed = words(await owner.get("/people"))
+    browser = site.browser()
+    form = {"token": link.partition("=")[2], "name": "Bob", "password": PASSWORD}
+    come = await browser.send("/welcome", form)
+
+    assert bob in listed
+    assert link.partition("=")[2] not in (await owner.get("/people")).text
+    assert come.status_code == 303
+    assert (await browser.get("/people")).status_code == 403
+    assert (await browser.get("/deposits")).status_code == 200
+    said = words(await owner.get("/audit"))
+    assert "invited bob@shop.example as bookkeeper" in said
+    assert "came by an invitation as bookkeeper" in said
+
+
+async def test_a_link_that_was_ended_lets_nobody_in(site: Site) -> None:
+    """And is gone from the list."""
+    owner = await site.signed_in()
+    link = await invited(site, owner, Role.CLERK, "bob@shop.example")
+    listed = await owner.get("/people")
+    end = re.search(r"/people/invitations/[0-9a-f]{32}/end", listed.text)
+    assert end
+
+    ended = await owner.send(end.group(0), {})
+    again = await owner.send(end.group(0), {})
+
+    assert (ended.status_code, again.status_code) == (303, 404)
+    assert (await site.browser().get(link)).status_code == 410
+
+
+@pytest.mark.parametrize(
+    ("form", "said"),
+    [
+        ({"email": "no address", "role": "clerk"}, "Write an e-mail address"),
+        ({"email": "bob@shop.example", "role": "king"}, "Choose what they are"),
+        ({"email": "OWNER", "role": "clerk"}, "works here already"),
+    ],
+)
+async def test_what_cannot_stand_is_said_at_its_field(
+    site: Site, form: dict[str, str], said: str
+) -> None:
+    """And nobody is invited."""
+    owner = await site.signed_in()
+    await owner.get("/people")
+    if form["email"] == "OWNER":
+        form = {**form, "email": address_of(site, Role.OWNER)}
+
+    answer = await owner.send("/people/invitations", form)
+
+    assert answer.status_code == 422
+    assert said in words(answer)
+    assert "Invited" not in words(await owner.get("/people"))
+
+
+async def test_another_role_counts_at_once(site: Site) -> None:
+    """In the browser that is open."""
+    owner, clerk = await site.signed_in(), await site.signed_in(Role.CLERK)
+    person = await user_id(site, address_of(site, Role.CLERK))
+    assert (await clerk.get("/deposits")).status_code == 403
+    await owner.get("/people")
+
+    changed = await owner.send(f"/people/{person}/role", {"role": "bookkeeper"})
+
+    assert changed.status_code == 303
+    assert (await clerk.get("/deposits")).status_code == 200
+    assert "from clerk to bookkeeper" in words(await owner.get("/audit"))
+
+
+async def test_who_works_here_no_more_is_out_at_once(site: Site) -> None:
+    """With every browser; and comes back by a new invitation only."""
+    owner, clerk = await site.signed_in(), await site.signed_in(Role.CLERK)
+    person = await user_id(site, address_of(site, Role.CLERK))
+    await owner.get("/people")
+
+    ended = await owner.send(f"/people/{person}/end", {})
+    signs_in = await site.browser().send(
+        "/sign-in", {"email": address_of(site, Role.CLERK), "password": PASSWORD}
+    )
+
+    assert ended.status_code == 303
+    assert (await clerk.get("/")).headers["location"].startswith("/sign-in")
+    assert signs_in.status_code == 401
+    assert (await owner.get(f"/people/{person}")).status_code == 404
+
+
+async def test_the_last_owner_stays(site: Site) -> None:
+    """As owner, and here."""
+    owner = await site.signed_in()
+    person = await user_id(site, address_of(site, Role.OWNER))
+    await owner.get("/people")
+
+    for path, form in (
+        (f"/people/{person}/role", {"role": "clerk"}),
+        (f"/people/{person}/end", {}),
+    ):
+        assert (await owner.send(path, form)).status_code == 409
+    assert (await owner.get("/people")).status_code == 200
+
+
+async def test_two_owners_who_end_each_other_leave_one(site: Site) -> None:
+    """Whoever is second finds the first gone, however close they are."""
+    merchant, stage = site.stage.merchant.merchant_id, site.stage
+    store = MemberStore(stage.database, stage.road.ids)
+    for _ in range(10):
+        owners = []
+        for name in ("ada", "bob"):
+            link = await site.link(f"{name}@shop.example", Role.OWNER)
+            form = {"token": link.partition("=")[2], "name": name, "password": PASSWORD}
+            assert (await site.browser().send("/welcome", form)).status_code == 303
+            owners.append(await user_id(site, f"{name}@shop.example"))
+        ids = [row["user_id"] for row in await store.members(merchant)]
+        now = stage.clock.now()
+        done = await asyncio.gather(
+            *(store.end_member(merchant, each, by="test", now=now) for each in ids)
+        )
+        left = await store.members(merchant)
+        assert (sum(done), len(left)) == (1, 1)
+
+
+async def test_another_merchants_person_is_nobody_here(site: Site, stage: Stage) -> None:
+    """Not seen, not changed, not ended."""
+    other = await Site.of(await Stage.set_up(stage.database))
+    await other.signed_in(Role.CLERK)
+    person = await user_id(other, address_of(other, Role.CLERK))
+    owner = await site.signed_in()
+    await owner.get("/people")
+
+    assert (await owner.get(f"/people/{person}")).status_code == 404
+    assert (await owner.send(f"/people/{person}/end", {})).status_code == 404
+    assert (await owner.send(f"/people/{person}/role", {"role": "owner"})).status_code == 404
+    assert await user_id(other, address_of(other, Role.CLERK)) == person
+
+
+async def test_what_was_changed_is_never_rewritten(site: Site) -> None:
+    """Neither changed nor removed, by whatever statement."""
+    await site.signed_in()
+    for statement in (
+        "UPDATE people_events SET actor = 'nobody'",
+        "DELETE FROM people_events",
+        "TRUNCATE people_events",
+    ):
+        with pytest.raises(asyncpg.PostgresError):
+            await site.stage.sql(statement)
+
+
+async def test_the_audit_page_shows_one_persons_changes_or_one_kind(site: Site) -> None:
+    """And the table of all of them holds no formula."""
+    owner = await site.signed_in()
+    person = await user_id(site, address_of(site, Role.OWNER))
+    await owner.get("/people")
+    await owner.send("/people/invitations", {"email": "bob@shop.example", "role": "clerk"})
+    await site.desk.people.note(
+        (
+            await site.desk.people.who(
+                owner.client.cookies.get("__Host-counterfoil"), site.stage.clock.now()
+            )
+        ),  # type: ignore[arg-type]
+        site.stage.clock.now(),
+        "setting_changed",
+        about="name",
+        before="=1+1",
+        after="<script>",
+    )
+
+    mine = await owner.get(f"/audit?by=user:{person}")
+    kind = words(await owner.get("/audit?what=person_invited"))
+    nobodys = words(await owner.get("/audit?by=user:nobody"))
+    table = (await owner.get("/audit.csv")).text
+
+    assert "<script>" not in mine.text.replace("<script src", "")
+    assert "from =1+1 to <script>" in words(mine)
+    assert "invited bob@shop.example" in kind
+    assert "signed in from" not in kind
+    assert "Nothing was changed" in nobodys
+    assert ",'=1+1," in table
+
+
+def test_a_change_of_a_kind_that_nobody_knows_is_said_by_its_name() -> None:
+    """It is never left out."""
+    assert sentence("some_new_kind", "this", None, "that") == "some new kind: this, now that"
+    assert sentence("role_changed", "Bob", "clerk", None).endswith("from clerk to nothing")
