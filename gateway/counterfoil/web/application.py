@@ -31,7 +31,9 @@ from counterfoil.web import (
     batches,
     deposits,
     developers,
+    link_page,
     overview,
+    payment_links,
     payment_page,
     people,
     receipts,
@@ -63,9 +65,10 @@ PAGES: tuple[Page, ...] = (
     *webhooks.PAGES,
     *people.PAGES,
     *audit.PAGES,
+    *payment_links.PAGES,
 )
 # Every page of the payment pages' origin.
-CHECKOUT_PAGES: tuple[Page, ...] = (*payment_page.PAGES,)
+CHECKOUT_PAGES: tuple[Page, ...] = (*payment_page.PAGES, *link_page.PAGES)
 
 READING = ("GET", "HEAD")
 HEADERS = {

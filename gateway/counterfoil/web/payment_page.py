@@ -20,9 +20,11 @@ from counterfoil.api.answers import payment_answer
 from counterfoil.cards import Card
 from counterfoil.checkouts import paying
 from counterfoil.checkouts.checkout import DECLINES_MAX, Checkout, State, is_over, return_secret
+from counterfoil.checkouts.links import Standing, standing
 from counterfoil.checkouts.paying import ADDRESS_DECLINES_MAX, Typed, payer_of
 from counterfoil.checkouts.returning import Said, signed_return
 from counterfoil.payments.payment import Merchant, Payment
+from counterfoil.store.links import LinkStore
 from counterfoil.web import payment_form, shopper
 from counterfoil.web.payment_form import Shown
 from counterfoil.web.visit import Page, Visit
@@ -204,9 +206,15 @@ async def _stop(visit: Visit, shop: Shop) -> str | None:
     """
     Return why no further card is taken here, if that is so.
     """
-    if shop.checkout.declines >= DECLINES_MAX:
+    checkout, merchant_id, desk = shop.checkout, shop.merchant.merchant_id, visit.desk.desk
+    if checkout.link_id is not None:
+        link = await LinkStore(visit.desk.database, desk.road.ids).one(
+            merchant_id, checkout.link_id
+        )
+        if link is None or standing(link, visit.desk.clock.now()) is not Standing.OPEN:
+            return "link"
+    if checkout.declines >= DECLINES_MAX:
         return "page"
-    merchant_id, desk = shop.merchant.merchant_id, visit.desk.desk
     payer = payer_of(merchant_id, shopper.address_of(visit.request), desk.road)
     declines = await desk.checkouts.store.declines_of(
         merchant_id, payer.address_digest, payer.declines_since

@@ -1,24 +1,16 @@
-// A button beside what is shown once: it copies it, and says that it did.
+// A button that copies a field; without a script the field can be selected and copied by hand.
 
-for (const secret of document.querySelectorAll("[data-copy]")) {
-  const button = document.createElement("button");
-  button.type = "button";
-  button.className = "button quiet";
-  button.textContent = "Copy";
-  const said = document.createElement("span");
-  said.className = "soft copied";
-  said.setAttribute("role", "status");
+for (const button of document.querySelectorAll("[data-copies]")) {
+  const field = document.getElementById(button.dataset.copies);
+  const said = document.getElementById("copied");
+  button.hidden = false;
   button.addEventListener("click", async () => {
+    field.select();
     try {
-      await navigator.clipboard.writeText(secret.textContent.trim());
+      await navigator.clipboard.writeText(field.value);
       said.textContent = "Copied.";
     } catch {
-      getSelection().selectAllChildren(secret);
-      said.textContent = "Marked: copy it with Ctrl+C.";
+      said.textContent = "Press Ctrl-C to copy what is selected.";
     }
   });
-  const line = document.createElement("p");
-  line.className = "copy";
-  line.append(button, said);
-  secret.after(line);
 }

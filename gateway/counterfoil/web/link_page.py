@@ -1,0 +1,84 @@
+"""
+Where a payment link leads: what is paid, how much, and on to a page of one's own.
+
+    GET  /l/{token}    the link
+    POST /l/{token}    a fresh checkout for this visitor; 303 to its page
+"""
+
+from starlette.exceptions import HTTPException
+from starlette.responses import RedirectResponse, Response
+
+from counterfoil.checkouts.links import Link, Standing, amount_asked, open_by_link, standing
+from counterfoil.store.links import LinkStore
+from counterfoil.web import shopper
+from counterfoil.web.payment_page import TOKEN_CHARACTERS
+from counterfoil.web.visit import Page, Visit
+
+
+async def show(visit: Visit) -> Response:
+    """
+    The link, as it stands.
+    """
+    return await _page(visit, await _found(visit))
+
+
+async def go_on(visit: Visit) -> Response:
+    """
+    Open a checkout for this visitor, and lead to its page.
+    """
+    link, desk = await _found(visit), visit.desk.desk
+    shopper.check_token(visit, _form_token(visit, link))
+    now = visit.desk.clock.now()
+    if standing(link, now) is not Standing.OPEN:
+        return RedirectResponse(visit.request.url.path, 303)
+    asked = amount_asked(link, visit.form.get("amount", ""))
+    if isinstance(asked, str):
+        return await _page(visit, link, fault=asked)
+    _, token = await open_by_link(
+        link,
+        asked,
+        store=desk.checkouts.store,
+        vault=desk.road.vault,
+        ids=desk.road.ids,
+        now=now,
+    )
+    return RedirectResponse(f"/c/{token}", 303)
+
+
+async def _page(visit: Visit, link: Link, *, fault: str | None = None) -> Response:
+    merchant = await visit.desk.merchants.merchant(link.merchant_id)
+    assert merchant is not None, "a merchant is never deleted"
+    stands = standing(link, visit.desk.clock.now())
+    status = 410 if stands is not Standing.OPEN else 422 if fault else 200
+    return shopper.shopper_page(
+        visit,
+        "pay-link.html",
+        merchant,
+        status=status,
+        link=link,
+        standing=stands,
+        fault=fault,
+        here=visit.request.url.path,
+        csrf=_form_token(visit, link),
+    )
+
+
+async def _found(visit: Visit) -> Link:
+    token = visit.named("token")
+    plausible = len(token) == TOKEN_CHARACTERS and token.isascii()
+    store = LinkStore(visit.desk.database, visit.desk.desk.road.ids)
+    found = await store.of_token(token) if plausible else None
+    if found is None:
+        raise HTTPException(404, "There is no such page here.")
+    return found
+
+
+def _form_token(visit: Visit, link: Link) -> str:
+    vault = visit.desk.desk.road.vault
+    return vault.keyed_digest(b"link form", link.merchant_id, link.link_id.bytes).hex()
+
+
+PAGES = (
+    Page(path="/l/{token}", endpoint=show, open_to_all=True),
+    Page(path="/l/{token}", endpoint=go_on, method="POST", open_to_all=True),
+)

@@ -1,0 +1,243 @@
+"""
+Payment links: made in the dashboard, paid at the payment pages' origin, and not too often.
+"""
+
+import asyncio
+import re
+from typing import Any
+
+import httpx2
+import pytest
+from checkout_stage import PageStage
+from counterfoil.checkouts.links import minor_of
+from counterfoil.money import currency
+from counterfoil.people.roles import Role
+from counterfoil.web.payment_links import NOTHING, check
+from payment_stage import Stage
+from scripted_link import says
+from web_stage import CHECKOUT_ORIGIN, Site, WindowlessBrowser, words
+
+CARD = {"card_number": "4111 1111 1111 1111", "card_expiry": "12/30", "card_code": "927"}
+FORM = {"description": "Summer concert", "kind": "fixed", "currency": "USD", "amount": "25"}
+_URL = re.compile(rf"{CHECKOUT_ORIGIN}(/l/[\w-]{{43}})")
+
+
+@pytest.fixture
+async def site(stage: Stage) -> Site:
+    """Both origins."""
+    return await Site.of(stage)
+
+
+@pytest.fixture
+async def manager(site: Site) -> WindowlessBrowser:
+    """A manager's browser."""
+    browser = await site.signed_in(Role.MANAGER)
+    await browser.get("/links/new")
+    return browser
+
+
+async def made(manager: WindowlessBrowser, **changes: str) -> tuple[str, str]:
+    """Make a link; return the path of its page in the dashboard, and of what is given away."""
+    await manager.get("/links/new")
+    answer = await manager.send("/links", {**FORM, **changes})
+    assert answer.status_code == 303, words(answer)
+    path = answer.headers["location"].partition("?")[0]
+    page = await manager.get(path)
+    found = _URL.search(page.text)
+    assert found
+    return path, found.group(1)
+
+
+async def opened(browser: WindowlessBrowser, path: str, **form: str) -> str:
+    """Visit a link, go on, and open the page of one's own; return its path."""
+    await browser.get(path)
+    answer = await browser.send(path, form)
+    assert answer.status_code == 303, words(answer)
+    own: str = answer.headers["location"]
+    await browser.get(own)
+    return own
+
+
+async def paid(browser: WindowlessBrowser, path: str, **form: str) -> httpx2.Response:
+    """Pay a link, from its address to what the page says."""
+    own = await opened(browser, path, **form)
+    await browser.send(own, {"try": "0", **CARD})
+    return await browser.get(own)
+
+
+async def test_a_link_is_made_paid_and_says_who_paid(
+    site: Site, manager: WindowlessBrowser
+) -> None:
+    """Each visitor has a page of their own."""
+    path, link = await made(manager)
+    visited = await site.browser(CHECKOUT_ORIGIN).get(link)
+    answers = [await paid(site.browser(CHECKOUT_ORIGIN), link) for _ in range(2)]
+    page = words(await manager.get(path))
+
+    assert "Summer concert" in words(visited)
+    assert "25.00 USD" in words(visited)
+    numbers = set()
+    for each in answers:
+        found = re.search(r'value="(\d{12})"', each.text)
+        assert found
+        numbers.add(found.group(1))
+    assert len(numbers) == 2
+    for number in numbers:
+        assert " ".join(re.findall("....", number)) in page
+    assert "Summer concert" in words(await manager.get("/links"))
+
+
+async def test_a_link_that_may_be_paid_once_is_paid_once(
+    site: Site, manager: WindowlessBrowser, stage: Stage
+) -> None:
+    """Also by three who press the button at once; a decline gives it back."""
+    _, link = await made(manager, times="1")
+    stage.link.script.append(says("05"))
+    await paid(site.browser(CHECKOUT_ORIGIN), link)
+    visitors = [site.browser(CHECKOUT_ORIGIN) for _ in range(3)]
+    pages = [await opened(each, link) for each in visitors]
+
+    await asyncio.gather(
+        *(each.send(own, {"try": "0", **CARD}) for each, own in zip(visitors, pages, strict=True))
+    )
+    shown = [await each.get(own) for each, own in zip(visitors, pages, strict=True)]
+
+    states = [state for state, _ in await PageStage(stage).payments()]
+    assert sorted(states) == ["captured", "declined"]
+    assert sorted(each.status_code for each in shown) == [200, 429, 429]
+    assert sum("cannot be paid any more" in words(each) for each in shown) == 2
+    late = await site.browser(CHECKOUT_ORIGIN).get(link)
+    assert (late.status_code, "paid already" in words(late)) == (410, True)
+
+
+async def test_the_payer_says_how_much_within_the_bounds(
+    site: Site, manager: WindowlessBrowser
+) -> None:
+    """Anything else is said at the field."""
+    _, link = await made(manager, kind="open", amount="", least="5", most="100")
+    browser = site.browser(CHECKOUT_ORIGIN)
+    await browser.get(link)
+
+    for wrong in ("", "4.99", "100.01", "1e2", "-5", "7.005", "\N{ARABIC-INDIC DIGIT SEVEN}"):
+        answer = await browser.send(link, {"amount": wrong})
+        assert answer.status_code == 422, wrong
+        assert "Write an amount from 5.00 to 100.00 USD." in words(answer)
+    assert "12.50 USD" in words(await paid(browser, link, amount="12.5"))
+
+
+async def test_a_link_that_was_ended_or_is_too_old_cannot_be_paid(
+    site: Site, manager: WindowlessBrowser, stage: Stage
+) -> None:
+    """Nor by whoever has a page of it open."""
+    path, ended = await made(manager)
+    _, old = await made(manager, days="1")
+    browser = site.browser(CHECKOUT_ORIGIN)
+    own = await opened(browser, ended)
+    await manager.get(path)
+
+    sent = await manager.send(f"{path}/end", {})
+    await browser.send(own, {"try": "0", **CARD})
+    assert sent.headers["location"] == path
+    assert "cannot be paid any more" in words(await browser.get(own))
+    assert "This link has ended" in words(await browser.get(ended))
+    stage.clock.move(86_400)
+    assert "This link has expired" in words(await browser.get(old))
+    assert await PageStage(stage).payments() == []
+
+
+async def test_a_code_is_a_picture_of_our_own(manager: WindowlessBrowser) -> None:
+    """It holds the address, and loads nothing."""
+    path, _ = await made(manager)
+
+    answer = await manager.get(f"{path}/code.svg")
+
+    assert answer.headers["content-type"].startswith("image/svg+xml")
+    assert answer.text.startswith("<svg")
+    assert "<script" not in answer.text
+    assert "href" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"description": ""}, "description"),
+        ({"description": "x" * 256}, "description"),
+        ({"amount": "0"}, "amount"),
+        ({"amount": "1.001"}, "amount"),
+        ({"currency": "XXX"}, "currency"),
+        ({"kind": "open", "least": "", "most": "5"}, "least"),
+        ({"kind": "open", "least": "6", "most": "5"}, "most"),
+        ({"times": "0"}, "times"),
+        ({"times": "\N{SUPERSCRIPT TWO}"}, "times"),
+        ({"days": "9999"}, "days"),
+        ({"order": "4111111111111111"}, "order"),
+    ],
+)
+def test_what_a_link_cannot_be_is_said_at_its_field(change: dict[str, str], field: str) -> None:
+    """And only there."""
+    found = check({**NOTHING, **FORM, **change})
+
+    assert isinstance(found, dict)
+    assert set(found) == {field}
+
+
+def test_amounts_are_read_as_people_write_them() -> None:
+    """No amount is guessed."""
+    usd, yen = currency("USD"), currency("JPY")
+    for text, minor in {"42": 4200, "42.5": 4250, "42,50": 4250, "1,234.56": 123_456}.items():
+        assert minor_of(text, usd) == minor
+    assert minor_of("1,000", usd) == 100_000
+    assert minor_of("42", yen) == 42
+    for text in ("", "0", "1.2.3", "42.123", "1,23,456", "12345678901234", "4 2 x"):
+        assert minor_of(text, usd) is None, text
+    assert minor_of("42.5", yen) is None
+
+
+async def test_links_are_for_who_may_make_them_and_of_their_own_merchant(
+    site: Site, manager: WindowlessBrowser, stage: Stage
+) -> None:
+    """Another merchant's is not found, and not ended."""
+    path, link = await made(manager)
+    there = await Site.of(await Stage.set_up(stage.database))
+    other = await there.signed_in(Role.OWNER)
+    await other.get("/links")
+    clerk = await site.signed_in(Role.CLERK)
+
+    for asked in (path, f"{path}/code.svg", "/links/lnk_x", "/links?before=x"):
+        assert (await other.get(asked)).status_code == 404, asked
+    assert (await other.send(f"{path}/end", {})).status_code == 404
+    assert (await clerk.get("/links")).status_code == 403
+    assert (await site.browser(CHECKOUT_ORIGIN).get(link)).status_code == 200
+    assert "No links yet" in words(await other.get("/links"))
+
+
+async def test_a_form_of_a_link_needs_the_token_of_its_page(
+    site: Site, manager: WindowlessBrowser, stage: Stage
+) -> None:
+    """Nothing is opened for another site."""
+    _, link = await made(manager)
+    browser = site.browser(CHECKOUT_ORIGIN)
+    await browser.get(link)
+    headers: dict[str, Any] = {"Sec-Fetch-Site": "cross-site"}
+
+    assert (await browser.send(link, {"csrf": "0" * 64})).status_code == 403
+    assert (await browser.send(link, {}, **headers)).status_code == 403
+    assert await stage.count("checkouts") == 0
+
+
+async def test_who_made_and_ended_a_link_is_on_the_audit_page(
+    manager: WindowlessBrowser, stage: Stage
+) -> None:
+    """In one commit with it."""
+    path, _ = await made(manager, description="<b>Concert</b>")
+    page = await manager.get(path)
+    await manager.send(f"{path}/end", {})
+
+    rows = await stage.sql(
+        "SELECT what, about, actor FROM people_events WHERE merchant_id = $1 "
+        "AND what LIKE 'payment_link%' ORDER BY event_id",
+        stage.merchant.merchant_id,
+    )
+    assert [row["what"] for row in rows] == ["payment_link_made", "payment_link_ended"]
+    assert all(row["actor"].startswith("user:") for row in rows)
+    assert "<b>Concert" not in page.text
