@@ -547,7 +547,7 @@ class PaymentStore:
         """
         assert 1 <= limit <= PAGE_MAX + 1
         rows = await self._database.rows("unclaimed_page", merchant.merchant_id, before, limit)
-        return [Unclaimed(_named(row), row["reversed_at"]) for row in rows]
+        return [Unclaimed(payment_of(row), row["reversed_at"]) for row in rows]
 
     async def card(self, payment: Payment, vault: Vault) -> KeptCard:
         """
@@ -637,14 +637,14 @@ def _later_change(row: asyncpg.Record, payment: Payment) -> Change:
 
 
 def _payment(row: asyncpg.Record | None) -> Payment | None:
+    return None if row is None else payment_of(row)
+
+
+def payment_of(row: asyncpg.Record) -> Payment:
     """
     Return the payment in a row, which may have more than its columns: those of another table, or
     of the next version, whose migration has run while this one lives on.
     """
-    return None if row is None else _named(row)
-
-
-def _named(row: asyncpg.Record) -> Payment:
     return msgspec.convert(dict(row.items()), Payment)
 
 

@@ -1,0 +1,142 @@
+"""
+The filters of the payments page: read from an address, kept in the links of its pages.
+"""
+
+from datetime import UTC, date, datetime, time, timedelta
+from urllib.parse import urlencode
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from counterfoil import ids
+from counterfoil.payments.lifecycle import Kind
+from counterfoil.receipts.receipt import BRANDS
+from counterfoil.store.search import FIRST, LAST, Between, Narrowing
+from counterfoil.web.visit import Visit
+from counterfoil.web.words import KINDS
+
+# What a person calls it, and the states that it is in the database.
+STANDING: dict[str, tuple[str, tuple[str, ...]]] = {
+    "paid": ("Paid", ("captured",)),
+    "refunded": ("Refunded, wholly or partly", ("captured",)),
+    "authorized": ("Authorized", ("authorized",)),
+    "declined": ("Declined", ("declined",)),
+    "waiting": ("Under way, or waits to be claimed", ("processing", "approved")),
+    "voided": ("Voided", ("voiding", "voided")),
+    "reversed": ("Reversed", ("reversing", "reversed")),
+    "lapsed": ("Lapsed", ("expired",)),
+    "other": ("Not sent, or a card check", ("not_sent", "verified", "unanswered")),
+}
+KIND_NAMES = {kind.value: words for kind, words in KINDS.items()}
+NAMES = ("q", "standing", "kind", "card", "currency", "acquirer", "from", "to")
+TEXT_CHARACTERS_MAX = 300
+YEARS = (2000, 2100)
+SLACK = timedelta(hours=1)  # An id is made a moment before what it is the id of.
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What was asked for, as it was written; faults by the name of the field. `is_beyond`: not the
+    first page of it.
+    """
+
+    values: dict[str, str]
+    is_beyond: bool
+    narrowing: Narrowing
+    between: Between
+    faults: dict[str, str]
+
+    @property
+    def is_narrowed(self) -> bool:
+        """
+        Whether a filter is set, beside the words.
+        """
+        return any(value for name, value in self.values.items() if name != "q")
+
+    def address(self, path: str = "/payments", **changes: str) -> str:
+        """
+        Return *path* with what was asked for, and *changes*.
+        """
+        return address(path, {**self.values, **changes})
+
+
+def address(path: str, values: dict[str, str]) -> str:
+    """
+    Return *path* with those of *values* that are not empty.
+    """
+    query = urlencode({name: value for name, value in values.items() if value})
+    return f"{path}?{query}" if query else path
+
+
+def asked(visit: Visit) -> Asked:
+    """
+    Return what the address of a page asks for. What cannot be is told at its field, and does not
+    narrow.
+    """
+    values = {name: visit.asked(name)[:TEXT_CHARACTERS_MAX] for name in NAMES}
+    zone = ZoneInfo(visit.who.merchant.timezone)
+    first, last = _day(values["from"]), _day(values["to"])
+    faults = _faults(values, first, last)
+    since = _begin(first, zone) if first and not faults else None
+    until = _begin(last + timedelta(days=1), zone) if last and not faults else None
+    states = STANDING.get(values["standing"])
+    return Asked(
+        values=values,
+        is_beyond=bool(visit.asked("before") or visit.asked("after")),
+        narrowing=Narrowing(
+            states=states[1] if states else None,
+            is_refunded=True if values["standing"] == "refunded" else None,
+            kind=values["kind"] if values["kind"] in set(Kind) else None,
+            brand=values["card"] if values["card"] in BRANDS else None,
+            currency=values["currency"] or None,
+            acquirer=values["acquirer"] or None,
+            since=since,
+            until=until,
+        ),
+        between=_between(visit, since, until),
+        faults=faults,
+    )
+
+
+def _faults(values: dict[str, str], first: date | None, last: date | None) -> dict[str, str]:
+    faults = {}
+    for name, day in (("from", first), ("to", last)):
+        if values[name] and day is None:
+            faults[name] = "Write a day as 2026-11-28."
+    if first and last and first > last:
+        faults["to"] = "The last day lies before the first."
+    return faults
+
+
+def _between(visit: Visit, since: datetime | None, until: datetime | None) -> Between:
+    """
+    Return where a page begins: at a payment of the page before, within the days.
+    """
+    low = ids.first_at(since - SLACK) if since else FIRST
+    high = ids.first_at(until + SLACK) if until else LAST
+    before, after = _payment(visit.asked("before")), _payment(visit.asked("after"))
+    if before:
+        return Between(low=low, high=min(before, high))
+    if after:
+        return Between(low=max(after, low), high=high, from_oldest=True)
+    return Between(low=low, high=high)
+
+
+def _payment(text: str) -> UUID | None:
+    try:
+        return ids.read(ids.PAYMENT, text)
+    except ids.UnreadableId:
+        return None
+
+
+def _day(text: str) -> date | None:
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        return None
+    return day if YEARS[0] <= day.year < YEARS[1] else None
+
+
+def _begin(day: date, zone: ZoneInfo) -> datetime:
+    return datetime.combine(day, time(), zone).astimezone(UTC)

@@ -1,0 +1,172 @@
+"""
+Payments: one search box that understands what a person knows, filters, pages, and a file of them.
+"""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from starlette.responses import RedirectResponse, Response, StreamingResponse
+
+from counterfoil import ids
+from counterfoil.people.roles import Right
+from counterfoil.receipts.receipt import BRANDS
+from counterfoil.store.search import PAGE_MAX, SCANNED_MAX, Between, Found, SearchStore
+from counterfoil.web.filters import KIND_NAMES, NAMES, STANDING, Asked, address, asked
+from counterfoil.web.payments_csv import HEADINGS, csv_line, csv_row
+from counterfoil.web.rendering import page
+from counterfoil.web.search import TEXT_CHARACTERS_MAX, Understood, understand
+from counterfoil.web.visit import Page, Visit
+
+SHOWN_MAX = 25
+CSV_ROWS_MAX = 50_000
+
+
+async def search(visit: Visit) -> Response:
+    """
+    Lead from the form to an address that can be kept: a card number never stands in it.
+    """
+    values = {name: visit.form.get(name, "").strip()[:TEXT_CHARACTERS_MAX] for name in NAMES}
+    understood = understand(values["q"], [])
+    values["q"] = understood.text
+    if understood.was_card_number:
+        values["card-number"] = "yes"
+    return RedirectResponse(address("/payments", values), 303)
+
+
+async def list_payments(visit: Visit) -> Response:
+    """
+    A page of payments, newest first.
+    """
+    wanted, store = asked(visit), _store(visit)
+    in_use = await store.currencies()
+    understood = understand(wanted.values["q"], in_use)
+    if understood.was_card_number:
+        values = {**wanted.values, "q": understood.text, "card-number": "yes"}
+        return RedirectResponse(address("/payments", values), 303)
+    if understood.payment:
+        return RedirectResponse(f"/payments/{understood.payment}", 303)
+    found = await _find(store, understood, wanted, SHOWN_MAX)
+    return page(
+        visit,
+        "payments.html",
+        wanted=wanted,
+        understood=understood,
+        was_card_number=visit.asked("card-number") == "yes",
+        found=found,
+        links=_links(wanted, found),
+        choices=await _choices(visit, in_use),
+        scanned_max=SCANNED_MAX,
+        csv=wanted.address("/payments.csv"),
+        csv_rows_max=CSV_ROWS_MAX,
+    )
+
+
+async def payments_csv(visit: Visit) -> Response:
+    """
+    What the page would show, all of it up to CSV_ROWS_MAX rows, for a spreadsheet.
+    """
+    wanted, store, who = asked(visit), _store(visit), visit.who
+    understood = understand(wanted.values["q"], await store.currencies())
+    await visit.desk.people.note(who, visit.desk.clock.now(), "payments_exported")
+    name = f"payments-{visit.desk.clock.now():%Y-%m-%d}.csv"
+    return StreamingResponse(
+        _lines(store, understood, wanted, who.merchant.timezone),
+        media_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+    )
+
+
+async def _lines(
+    store: SearchStore, understood: Understood, wanted: Asked, zone: str
+) -> AsyncIterator[str]:
+    """
+    Yield the file in pieces, so that it never stands in memory as a whole.
+    """
+    yield "\N{BYTE ORDER MARK}" + csv_line(HEADINGS)
+    between = Between(low=wanted.between.low, high=wanted.between.high)
+    rows, found = 0, await _find(store, understood, wanted, PAGE_MAX, between)
+    while True:
+        yield "".join(csv_line(csv_row(each, zone)) for each in found.payments)
+        rows += len(found.payments)
+        last = found.looked_until or (found.payments[-1].payment_id if found.payments else None)
+        if not found.more or last is None:
+            return
+        if rows >= CSV_ROWS_MAX:
+            yield csv_line([f"Cut after {rows} payments: choose fewer days."])
+            return
+        between = Between(low=between.low, high=last)
+        found = await _find(store, understood, wanted, PAGE_MAX, between)
+
+
+async def _find(
+    store: SearchStore,
+    understood: Understood,
+    wanted: Asked,
+    limit: int,
+    between: Between | None = None,
+) -> Found:
+    """
+    Return a page of what was asked for; words that can mean nothing find nothing.
+    """
+    if understood.text and not understood.keys:
+        return Found(payments=[], more=False)
+    return await store.find(understood.keys, wanted.narrowing, between or wanted.between, limit)
+
+
+def _links(wanted: Asked, found: Found) -> dict[str, str | None]:
+    """
+    Return the addresses of the pages beside this one. What lies in the direction from which one
+    came is there; what lies ahead is there if there is more.
+    """
+    came_from_older = wanted.between.from_oldest
+    moved = wanted.is_beyond
+    first, last = (found.payments[0], found.payments[-1]) if found.payments else (None, None)
+    before = last.payment_id if last else None
+    after = first.payment_id if first else None
+    if found.looked_until and came_from_older:
+        after = found.looked_until
+    elif found.looked_until:
+        before = found.looked_until
+    has_older = came_from_older or found.more
+    has_newer = found.more if came_from_older else moved
+    return {
+        "older": wanted.address(before=_written(before)) if before and has_older else None,
+        "newer": wanted.address(after=_written(after)) if after and has_newer else None,
+        "newest": wanted.address() if moved else None,
+    }
+
+
+def _written(payment_id: Any) -> str:
+    return ids.written(ids.PAYMENT, payment_id)
+
+
+async def _choices(visit: Visit, in_use: list[str]) -> dict[str, list[tuple[str, str]]]:
+    """
+    Return what each filter offers; what there is only one of is not offered.
+    """
+    terminals = await visit.desk.merchants.terminals(visit.who.merchant.merchant_id)
+    acquirers = sorted({each.acquirer for each in terminals})
+    return {
+        "standing": [(name, words) for name, (words, _) in STANDING.items()],
+        "kind": list(KIND_NAMES.items()),
+        "card": [(name, words) for name, words in BRANDS.items() if name != "other"],
+        "currency": [(each, each) for each in in_use],
+        "acquirer": [(each, each) for each in acquirers],
+    }
+
+
+def _store(visit: Visit) -> SearchStore:
+    return SearchStore(visit.desk.database, visit.who.merchant.merchant_id)
+
+
+PAGES = (
+    Page(path="/payments", endpoint=list_payments, right=Right.READ_PAYMENTS),
+    Page(path="/payments.csv", endpoint=payments_csv, right=Right.EXPORT),
+    Page(
+        path="/payments/search",
+        endpoint=search,
+        right=Right.READ_PAYMENTS,
+        method="POST",
+        only_asks=True,
+    ),
+)

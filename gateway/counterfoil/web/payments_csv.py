@@ -1,0 +1,83 @@
+"""
+Payments as lines of a file for a spreadsheet.
+
+A spreadsheet takes a cell that begins with one of a few signs for a formula, and customers may
+write what they like into an order: such a cell gets an apostrophe before it.
+"""
+
+import csv
+import io
+from collections.abc import Sequence
+from zoneinfo import ZoneInfo
+
+from counterfoil import ids
+from counterfoil.money import currency, decimal_text
+from counterfoil.payments.payment import Payment
+from counterfoil.web.words import kind_words, state_words
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+HEADINGS = (
+    "payment",
+    "made at (UTC)",
+    "day",
+    "kind",
+    "stands",
+    "amount",
+    "captured",
+    "refunded",
+    "currency",
+    "card",
+    "last four",
+    "order",
+    "description",
+    "customer e-mail",
+    "approval code",
+    "confirmation number",
+    "RRN",
+    "acquirer",
+    "terminal",
+)
+
+
+def csv_row(payment: Payment, timezone: str) -> list[str]:
+    """
+    Return *payment* under HEADINGS; its day is the merchant's.
+    """
+    money = currency(payment.currency)
+    return [
+        ids.written(ids.PAYMENT, payment.payment_id),
+        f"{payment.created_at:%Y-%m-%d %H:%M:%S}",
+        f"{payment.created_at.astimezone(ZoneInfo(timezone)):%Y-%m-%d}",
+        kind_words(payment),
+        state_words(payment),
+        decimal_text(payment.amount_minor, money),
+        decimal_text(payment.captured_minor, money),
+        decimal_text(payment.refunded_minor, money),
+        payment.currency,
+        payment.card_brand,
+        payment.card_last_four,
+        payment.order_number or "",
+        payment.description or "",
+        payment.customer_email or "",
+        payment.approval_code or "",
+        payment.confirmation_number or "",
+        payment.rrn,
+        payment.acquirer,
+        payment.terminal_id,
+    ]
+
+
+def csv_line(cells: Sequence[str]) -> str:
+    """
+    Return one line of the file.
+    """
+    written = io.StringIO()
+    csv.writer(written).writerow([guarded(each) for each in cells])
+    return written.getvalue()
+
+
+def guarded(cell: str) -> str:
+    """
+    Return *cell* as no spreadsheet runs it.
+    """
+    return f"'{cell}" if cell.startswith(FORMULA) else cell
