@@ -13,8 +13,9 @@ from starlette.responses import RedirectResponse, Response
 
 from counterfoil import ids
 from counterfoil.api.authenticate import PREFIXES
-from counterfoil.events.shown import EventAnswer, event_answer
+from counterfoil.events.shown import BatchSnapshot, EventAnswer, event_answer
 from counterfoil.people.roles import Right
+from counterfoil.settlement.batch_names import written_name
 from counterfoil.store.feed import FeedStore
 from counterfoil.store.settings import NewKey, SettingsStore
 from counterfoil.web.actors import by_whom
@@ -145,10 +146,15 @@ def _about(event: EventAnswer) -> dict[str, str | None]:
         reference = event.deposit.reference
         return {"about": f"Deposit {reference}", "path": f"/deposits/{reference}"}
     if event.batch:
-        return {"about": f"Batch {event.batch.batch}", "path": None}
+        return {"about": f"Batch {event.batch.batch}", "path": _batch_path(event.batch)}
     if event.endpoint:
         return {"about": event.endpoint.url, "path": f"/developers/webhooks/{event.endpoint.id}"}
     return {"about": "", "path": None}
+
+
+def _batch_path(batch: BatchSnapshot) -> str:
+    terminal_id, currency, number = batch.batch.rsplit("/", 2)
+    return f"/batches/{written_name(batch.acquirer, terminal_id, currency, int(number))}"
 
 
 def _key_page(visit: Visit, values: dict[str, str], faults: dict[str, str]) -> Response:

@@ -148,6 +148,8 @@ async def _page(
     stands = {name: str(row[name]) for name in (*BUSINESS, *_OTHER)}
     stands["cutoff"] = _clock(row["cutoff"])
     typed = {**stands, **(values or {})}
+    if not is_timezone(typed["timezone"]):  # A list shows what it has.
+        typed["timezone"] = stands["timezone"]
     policy = await visit.desk.desk.road.store.screening.kept_policy(merchant_id)
     return page(
         visit,
