@@ -17,12 +17,13 @@ from secrets import token_urlsafe
 from typing import Literal
 
 Status = Literal["paid", "not_paid", "refunded", "unknown"]
+Way = Literal["shop", "page"]  # Where the card is typed: here, or on the gateway's page.
 
 ORDERS_LISTED_MAX = 100_000
 BUSY_SECONDS_MAX = 10.0
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
-_SCHEMA = """
+_TABLE = """
 CREATE TABLE orders (
     number              INTEGER PRIMARY KEY AUTOINCREMENT,
     access_token        TEXT NOT NULL UNIQUE,
@@ -35,8 +36,13 @@ CREATE TABLE orders (
     customer_name       TEXT NOT NULL,
     customer_email      TEXT NOT NULL,
     postal_code         TEXT NOT NULL,
-    card_brand          TEXT NOT NULL,
-    card_last4          TEXT NOT NULL CHECK (length(card_last4) = 4),
+    way                 TEXT NOT NULL DEFAULT 'shop' CHECK (way IN ('shop', 'page')),
+    card_brand          TEXT,
+    card_last4          TEXT CHECK (length(card_last4) = 4),
+    return_url          TEXT,
+    checkout_id         TEXT,
+    checkout_url        TEXT,
+    return_secret       TEXT,
     status              TEXT NOT NULL DEFAULT 'unknown'
                         CHECK (status IN ('paid', 'not_paid', 'refunded', 'unknown')),
     payment_id          TEXT,
@@ -47,26 +53,64 @@ CREATE TABLE orders (
     placed_at           TEXT NOT NULL,
     decided_at          TEXT,
     CHECK (status NOT IN ('paid', 'refunded') OR confirmation_number IS NOT NULL),
-    CHECK ((status = 'unknown') = (decided_at IS NULL))
+    CHECK ((status = 'unknown') = (decided_at IS NULL)),
+    CHECK (way = 'page' OR card_last4 IS NOT NULL),
+    CHECK ((checkout_id IS NULL) = (return_secret IS NULL))
 ) STRICT;
 CREATE INDEX orders_by_status ON orders (status, number);
+"""
+_SCHEMA = (
+    "BEGIN IMMEDIATE;"
+    + _TABLE
+    + """
 INSERT INTO sqlite_sequence (name, seq) VALUES ('orders', 1000);  -- The first is 1001.
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
+COMMIT;
+"""
+)
+# Version 1 knew no payment page, and SQLite cannot loosen a column: its rows go into a new table.
+_SET_ASIDE = """
+BEGIN IMMEDIATE;
+DROP INDEX orders_by_status;
+ALTER TABLE orders RENAME TO orders_of_version_1;
+"""
+_BRING_OVER = """
+INSERT INTO sqlite_sequence (name, seq)
+SELECT 'orders', seq FROM sqlite_sequence WHERE name = 'orders_of_version_1';
+INSERT INTO orders (number, access_token, form_token, idempotency_key, product, quantity,
+                    amount_minor, currency, customer_name, customer_email, postal_code, card_brand,
+                    card_last4, status, payment_id, rrn, confirmation_number, approval_code,
+                    shopper_message, placed_at, decided_at)
+SELECT number, access_token, form_token, idempotency_key, product, quantity,
+       amount_minor, currency, customer_name, customer_email, postal_code, card_brand,
+       card_last4, status, payment_id, rrn, confirmation_number, approval_code,
+       shopper_message, placed_at, decided_at
+FROM orders_of_version_1;
+DROP TABLE orders_of_version_1;
+PRAGMA user_version = 2;
+COMMIT;
 """
 
 # A new order; another submission of the same form changes nothing.
 _PLACE = """
 INSERT INTO orders (access_token, form_token, idempotency_key, product, quantity, amount_minor,
                     currency, customer_name, customer_email, postal_code, card_brand, card_last4,
-                    placed_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                    way, placed_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (form_token) DO NOTHING
 """
 # The outcome, once: an order that has one keeps it.
 _DECIDE = """
 UPDATE orders SET status = ?, payment_id = ?, rrn = ?, confirmation_number = ?, approval_code = ?,
-                  shopper_message = ?, decided_at = ?
+                  shopper_message = ?, card_brand = COALESCE(card_brand, ?),
+                  card_last4 = COALESCE(card_last4, ?), decided_at = ?
 WHERE number = ? AND status = 'unknown'
+"""
+# Where the page leads back to, before it is asked for; and the page, once there is one.
+_LEAD_BACK = "UPDATE orders SET return_url = ? WHERE number = ? AND return_url IS NULL"
+_OPENED = """
+UPDATE orders SET checkout_id = ?, checkout_url = ?, return_secret = ?
+WHERE number = ? AND checkout_id IS NULL
 """
 # The one move a decided order may make: the money went back.
 _REFUND = "UPDATE orders SET status = 'refunded' WHERE payment_id = ? AND status = 'paid'"
@@ -90,8 +134,8 @@ class Purchase:
     customer_name: str
     customer_email: str
     postal_code: str
-    card_brand: str
-    card_last4: str
+    card_brand: str | None
+    card_last4: str | None
 
 
 @dataclass(frozen=True)
@@ -111,6 +155,11 @@ class Order(Purchase):
     shopper_message: str | None
     placed_at: str
     decided_at: str | None
+    way: Way = "shop"
+    return_url: str | None = None
+    checkout_id: str | None = None
+    checkout_url: str | None = None
+    return_secret: str | None = None
 
 
 @dataclass(frozen=True)
@@ -125,6 +174,8 @@ class Outcome:
     confirmation_number: str | None = None
     approval_code: str | None = None
     shopper_message: str | None = None
+    card_brand: str | None = None
+    card_last4: str | None = None
 
 
 class Books:
@@ -149,7 +200,7 @@ class Books:
         """
         self._database.close()
 
-    def place(self, purchase: Purchase) -> tuple[Order, bool]:
+    def place(self, purchase: Purchase, way: Way = "shop") -> tuple[Order, bool]:
         """
         Write the order for *purchase*, and say whether this call is the one that wrote it.
 
@@ -168,6 +219,7 @@ class Books:
             purchase.postal_code,
             purchase.card_brand,
             purchase.card_last4,
+            way,
             _now(),
         )
         with self._lock:
@@ -187,11 +239,27 @@ class Books:
             outcome.confirmation_number,
             outcome.approval_code,
             outcome.shopper_message,
+            outcome.card_brand,
+            outcome.card_last4,
             _now(),
             number,
         )
         with self._lock:
             return self._database.execute(_DECIDE, row).rowcount == 1
+
+    def lead_back(self, number: int, url: str) -> None:
+        """
+        Note to which address of ours the payment page is to lead back.
+        """
+        with self._lock:
+            self._database.execute(_LEAD_BACK, (url, number))
+
+    def opened(self, number: int, checkout_id: str, url: str, secret: str) -> None:
+        """
+        Note the payment page of an order; the first one stays.
+        """
+        with self._lock:
+            self._database.execute(_OPENED, (checkout_id, url, secret, number))
 
     def refund(self, payment_id: str) -> bool:
         """
@@ -246,7 +314,9 @@ def read_all(path: Path) -> list[Order]:
 
 def _migrate(database: sqlite3.Connection) -> None:
     if _version(database) == 0:
-        database.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
+        database.executescript(_SCHEMA)
+    if _version(database) == 1:
+        database.executescript(_SET_ASIDE + _TABLE + _BRING_OVER)
     if _version(database) != SCHEMA_VERSION:
         raise RuntimeError(f"orders.db is of version {_version(database)}, not {SCHEMA_VERSION}")
 

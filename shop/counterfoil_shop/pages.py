@@ -6,6 +6,7 @@ The shop's pages: window, product, checkout, order.
     GET  /checkout               the form: ?product=SLUG&quantity=N
     POST /checkout               order and payment; 303 to the order's page
     GET  /orders/{order}         how the order stands: ?token=...
+    GET  /orders/{order}/back    from the gateway's payment page, signed; 303 to the order's page
     GET  /orders/{order}.json    the same for programs
     GET  /healthz                "ok"
 
@@ -14,12 +15,14 @@ another's order by counting.
 """
 
 import hmac
+import logging
 import re
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlencode
 
 import jinja2
+from counterfoil_client import ReturnRefused, verify_return
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -29,8 +32,8 @@ from starlette.staticfiles import StaticFiles
 from starlette.templating import Jinja2Templates
 from starlette.types import ExceptionHandler
 
-from counterfoil_shop import catalog, checkout
-from counterfoil_shop.books import Order
+from counterfoil_shop import catalog, checkout, log
+from counterfoil_shop.books import Order, Purchase
 from counterfoil_shop.guards import STATIC_HEADERS, WithHeaders, read_form
 from counterfoil_shop.till import Till, TillBusyError
 
@@ -42,6 +45,8 @@ BRAND_NAMES = {
     "discover": "Discover",
 }
 
+UNSIGNED = "rsec_"  # Of an order without a page: nothing is signed with it.
+_logger = logging.getLogger(__name__)
 _HERE = Path(__file__).parent
 _environment = jinja2.Environment(
     loader=jinja2.FileSystemLoader(_HERE / "templates"),
@@ -96,11 +101,42 @@ async def place_order(request: Request) -> Response:
     checked = checkout.check(fields, bought, datetime.now(UTC).date())
     if isinstance(checked, dict):
         return _checkout(request, bought, checkout.typed(fields), checked)
+    if checked.card is None:
+        return await _to_the_page(request, checked.purchase)
     try:
         order = await _till(request).buy(checked.purchase, checked.card)
     except TillBusyError:
         raise HTTPException(503, "The till is busy; nothing was charged.") from None
     return RedirectResponse(_address(order), status_code=303)
+
+
+async def back(request: Request) -> Response:
+    """
+    Whoever comes back from the payment page: what it says is believed if it is signed, and looked
+    up in any case.
+    """
+    order = await _order(request, request.path_params["order"])
+    try:
+        said = verify_return(str(request.url), order.return_secret or UNSIGNED)
+        log.event(_logger, "came_back", order=order.number, status=said.status)
+    except ReturnRefused as refusal:
+        log.event(_logger, "return_refused", order=order.number, reason=str(refusal))
+    await _till(request).look_at(order.number)
+    return RedirectResponse(_address(order), status_code=303)
+
+
+async def _to_the_page(request: Request, purchase: Purchase) -> Response:
+    """
+    Place the order and lead to its page here, which leads on: no redirect goes from a form to
+    another site, which our own policy forbids.
+    """
+
+    def lead_back(order: Order) -> str:
+        path = f"orders/{order.number}/back?{urlencode({'token': order.access_token})}"
+        return f"{request.base_url}{path}"
+
+    order = await _till(request).open_page(purchase, lead_back)
+    return RedirectResponse(f"{_address(order)}&go=1", status_code=303)
 
 
 async def order_page(request: Request) -> Response:
@@ -115,6 +151,7 @@ async def order_page(request: Request) -> Response:
         order=order,
         product=bought,
         refresh_seconds=REFRESH_SECONDS if order.status == "unknown" else None,
+        goes_on="go" in request.query_params,
         again=urlencode(
             {
                 "product": order.product,
@@ -173,6 +210,7 @@ ROUTES: list[BaseRoute] = [
     Route("/checkout", checkout_form),
     Route("/checkout", place_order, methods=["POST"]),
     Route("/orders/{order:int}.json", order_json),
+    Route("/orders/{order:int}/back", back),
     Route("/orders/{order:int}", order_page, name="order"),
     Route("/healthz", health),
     Mount(

@@ -9,7 +9,7 @@ hangs up, or a page that stops waiting, does not stop a payment.
 import asyncio
 import itertools
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Literal, Self
 
@@ -17,6 +17,7 @@ from counterfoil_client import (
     AsyncClient,
     Billing,
     Card,
+    Checkout,
     CounterfoilError,
     KeyReused,
     OutcomeUnknown,
@@ -33,9 +34,13 @@ PAGE_WAITS_SECONDS_MAX = 10.0  # Then the order's page says that we are finding 
 STOP_WAITS_SECONDS_MAX = 5.0  # For payments under way; what stays open is found out next time.
 LOOK_AGAIN_SECONDS = 2.0
 LOOKS_PER_REFUND_LOOK = 10
+LOOKS_PER_PAGE_LOOK = 5  # Orders on a payment page wait for a person, not for a bank.
+PAGE_SECONDS = 3600
+STOPS_WAITING_SECONDS_MAX = 3.0
 PAYMENTS_LISTED_MAX = 100  # The newest ones, looked through for refunds.
 
 NOT_CHARGED = "The payment did not go through. Check the card's details, or use another card."
+PAGE_ENDED = "It was not paid on the payment page. Nothing was charged."
 NOT_TAKEN = (
     "We could not take a payment just now. Nothing was charged; please try again in a moment."
 )
@@ -100,6 +105,32 @@ class Till:
             raise TillBusyError  # The books could not be written, so the gateway was not asked.
         return order
 
+    async def open_page(self, purchase: Purchase, lead_back: Callable[[Order], str]) -> Order:
+        """
+        Place the order and open its payment page at the gateway; *lead_back* makes the address of
+        ours to which that page leads.
+
+        The order that is returned may have no page yet: we go on asking for it.
+        """
+        order, fresh = await asyncio.to_thread(self._books.place, purchase, "page")
+        if fresh:
+            await asyncio.to_thread(self._books.lead_back, order.number, lead_back(order))
+        await self.look_at(order.number)
+        return await asyncio.to_thread(self._books.order, order.number) or order
+
+    async def look_at(self, number: int) -> None:
+        """
+        Look now how an order on a payment page stands; not for long, the next look comes.
+        """
+        order = await asyncio.to_thread(self._books.order, number)
+        if order is None or order.way != "page" or order.status != "unknown":
+            return
+        question = self._questions.get(order.idempotency_key)
+        if question is None:
+            asking = self._ask_page(order)
+            question = _begin(self._questions, order.idempotency_key, asking)
+        await asyncio.wait({question}, timeout=STOPS_WAITING_SECONDS_MAX)
+
     async def order(self, number: int) -> Order | None:
         """
         The order of that number, as the books have it.
@@ -150,6 +181,8 @@ class Till:
         for look in itertools.count():
             recovered = recovered or await self._looked(self._client.recover())
             await self._looked(self._look_after_open_orders())
+            if look % LOOKS_PER_PAGE_LOOK == 0:
+                await self._looked(self._look_after_pages())
             if look % LOOKS_PER_REFUND_LOOK == 0:
                 await self._looked(self._look_for_refunds())
             await asyncio.sleep(LOOK_AGAIN_SECONDS)
@@ -171,9 +204,57 @@ class Till:
     async def _look_after_open_orders(self) -> None:
         limit = PAYMENTS_AT_ONCE_MAX + QUESTIONS_AT_ONCE_MAX
         for order in await asyncio.to_thread(self._books.in_status, "unknown", limit):
+            if order.way == "page":
+                continue
             asked = order.form_token in self._payments or order.idempotency_key in self._questions
             if not asked and len(self._questions) < QUESTIONS_AT_ONCE_MAX:
                 _begin(self._questions, order.idempotency_key, self._find_out(order))
+
+    async def _look_after_pages(self) -> None:
+        """
+        Ask about the newest orders that wait on a payment page, a few at a time.
+        """
+        waiting = await asyncio.to_thread(self._books.in_status, "unknown", PAYMENTS_LISTED_MAX)
+        for order in waiting:
+            free = len(self._questions) < QUESTIONS_AT_ONCE_MAX
+            if order.way == "page" and free and order.idempotency_key not in self._questions:
+                _begin(self._questions, order.idempotency_key, self._ask_page(order))
+
+    async def _ask_page(self, order: Order) -> None:
+        """
+        Open an order's payment page if there is none yet, and write down how it ended.
+        """
+        try:
+            page = await self._page_of(order)
+            if page.paid and page.payment:
+                await self._record(order, await self._client.get(page.payment))
+            elif page.ended:
+                await self._decide(order, Outcome("not_paid", shopper_message=PAGE_ENDED))
+        except RequestRefused as refusal:
+            _tell("page_refused", order, reason=str(refusal))
+            if order.checkout_id is None:
+                await self._decide(order, Outcome("not_paid", shopper_message=NOT_TAKEN))
+        except CounterfoilError as silence:
+            _tell("page_unknown", order, reason=str(silence))
+
+    async def _page_of(self, order: Order) -> Checkout:
+        if order.checkout_id is not None:
+            return await self._client.get_checkout(order.checkout_id)
+        page = await self._client.create_checkout(
+            order.amount_minor,
+            order.currency,
+            order=str(order.number),
+            description=f"{order.quantity} x {order.product}",
+            customer_email=order.customer_email,
+            return_url=order.return_url,
+            cancel_url=order.return_url,
+            expires_in_seconds=PAGE_SECONDS,
+            idempotency_key=order.idempotency_key,
+        )
+        await asyncio.to_thread(
+            self._books.opened, order.number, page.id, page.url, page.return_secret
+        )
+        return page
 
     async def _look_for_refunds(self) -> None:
         if not await asyncio.to_thread(self._books.in_status, "paid", 1):
@@ -225,6 +306,8 @@ def _outcome(status: Literal["paid", "not_paid", "refunded"], payment: Payment) 
         confirmation_number=None if unpaid else payment.confirmation_number,
         approval_code=None if unpaid else payment.approval_code,
         shopper_message=(words or NOT_CHARGED) if unpaid else None,
+        card_brand=payment.card.brand if payment.card else None,
+        card_last4=payment.card.last4 if payment.card else None,
     )
 
 

@@ -45,6 +45,7 @@ class ScriptedGateway:
 
     script: str = "approve"
     payments: dict[str, Json] = field(default_factory=dict)  # By idempotency key.
+    checkouts: dict[str, Json] = field(default_factory=dict)  # By idempotency key.
     sales: int = 0
     answering: threading.Event = field(default_factory=threading.Event)
     url: str = ""
@@ -57,6 +58,8 @@ class ScriptedGateway:
                 Route("/v1/payments", self.listing, methods=["GET"]),
                 Route("/v1/payments/{id}", self.get, methods=["GET"]),
                 Route("/v1/payments/{id}/acknowledge", self.acknowledge, methods=["POST"]),
+                Route("/v1/checkouts", self.open_checkout, methods=["POST"]),
+                Route("/v1/checkouts/{id}", self.checkout, methods=["GET"]),
                 Route("/v1/resolve", self.resolve, methods=["POST"]),
             ]
         )
@@ -80,6 +83,40 @@ class ScriptedGateway:
         payment = self.of_id(request.path_params["id"])
         payment |= {"state": "captured", "charged": True, "confirmation_number": CONFIRMATION}
         return JSONResponse(payment)
+
+    async def open_checkout(self, request: Request) -> Response:
+        body, key = await request.json(), request.headers["idempotency-key"]
+        if self.script == "refuse":
+            return problem(400, "return_url_refused", "return_url")
+        if self.script == "broken":
+            return Response("no", status_code=502)
+        name = f"chk_{len(self.checkouts):032x}"
+        made = {
+            "id": name,
+            "state": "open",
+            "payment": None,
+            "url": f"https://pay.example/c/{name}",
+        }
+        self.checkouts.setdefault(key, {**body, **made, "return_secret": f"rsec_{name}"})
+        return JSONResponse(self.checkouts[key], status_code=201)
+
+    async def checkout(self, request: Request) -> Response:
+        found = {each["id"]: each for each in self.checkouts.values()}
+        return JSONResponse(found[request.path_params["id"]])
+
+    def pay_on_page(self) -> Json:
+        """Somebody pays the only checkout with a card that the shop never sees."""
+        ((key, checkout),) = self.checkouts.items()
+        body = {**checkout, "card": {"number": "5555555555554444"}}
+        payment = sold(len(self.payments), key, body, "approve") | {
+            "state": "captured",
+            "charged": True,
+            "confirmation_number": CONFIRMATION,
+            "card": {"brand": "mastercard", "last4": "4444"},
+        }
+        self.payments[f"page {key}"] = payment
+        checkout |= {"state": "paid", "payment": payment["id"]}
+        return checkout
 
     async def resolve(self, request: Request) -> Response:
         payment = self.payments.get((await request.json())["idempotency_key"])
@@ -162,6 +199,7 @@ def gateway(listening: ScriptedGateway) -> Iterator[ScriptedGateway]:
     """
     listening.script = "approve"
     listening.payments = {}
+    listening.checkouts = {}
     listening.sales = 0
     listening.answering.set()
     yield listening

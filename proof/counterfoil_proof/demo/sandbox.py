@@ -17,6 +17,7 @@ import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from uuid import UUID
 
 import msgspec
 from counterfoil import ids, state_folder
@@ -28,6 +29,8 @@ from counterfoil.installation import Serving
 from counterfoil.installation import programs as gateway_programs
 from counterfoil.people.passwords import Passwords
 from counterfoil.people.roles import Role
+from counterfoil.store.checkouts import CheckoutStore
+from counterfoil.store.database import Database
 from counterfoil.store.merchants import MerchantStore, NewMerchant, Terminal
 from counterfoil.store.people import PeopleStore
 from counterfoil.supervisor import Program
@@ -268,6 +271,7 @@ async def ensure_merchant(sandbox: Sandbox, configuration: Configuration) -> Non
         if sandbox.key_path.exists():
             known = await store.key(sandbox.key_path.read_text("utf-8").strip())
             if known and not known.revoked_at:
+                await _lead_back(sandbox, database, known.merchant.merchant_id, clock)
                 return
         made = ids.Ids(clock)
         number = await store.next_terminal_number(ACQUIRER)
@@ -287,7 +291,20 @@ async def ensure_merchant(sandbox: Sandbox, configuration: Configuration) -> Non
         await store.add(merchant, [terminal])
         secret = PREFIXES["test"] + secrets.token_urlsafe(32)
         await store.add_key(made.new(), merchant.merchant_id, secret, "demo shop", None)
+        await _lead_back(sandbox, database, merchant.merchant_id, clock)
     _write_private(sandbox.key_path, secret)
+
+
+async def _lead_back(
+    sandbox: Sandbox, database: Database, merchant_id: UUID, clock: SystemClock
+) -> None:
+    """
+    Let the merchant's payment pages lead back to the shop, wherever it listens this time.
+    """
+    port = sandbox.ports.shop
+    origins = [f"http://{host}:{port}" for host in (LOOPBACK, "localhost")]
+    store = CheckoutStore(database, ids.Ids(clock))
+    await store.set_return_origins(merchant_id, origins, at=clock.now(), actor="demo")
 
 
 async def ensure_owner(sandbox: Sandbox, configuration: Configuration) -> None:
