@@ -39,10 +39,14 @@ from counterfoil.web import (
     people,
     receipts,
     reports,
+    saved_cards,
     screening,
     session,
     settings,
     signing_in,
+    terminal,
+    terminal_refund,
+    terminal_sales,
     today,
     webhooks,
 )
@@ -68,6 +72,10 @@ PAGES: tuple[Page, ...] = (
     *people.PAGES,
     *audit.PAGES,
     *payment_links.PAGES,
+    *saved_cards.PAGES,
+    *terminal_refund.PAGES,
+    *terminal_sales.PAGES,
+    *terminal.PAGES,
 )
 # Every page of the payment pages' origin.
 CHECKOUT_PAGES: tuple[Page, ...] = (*payment_page.PAGES, *link_page.PAGES)

@@ -66,13 +66,13 @@ def check(form: Mapping[str, str], now: datetime) -> Checked | dict[str, str]:
     """
     known = shown(form)
     number = _SEPARATORS.sub("", form.get("card_number", ""))
-    expiry = _expiry(form.get("card_expiry", ""), now)
+    expiry = read_expiry(form.get("card_expiry", ""), now)
     code = form.get("card_code", "").strip()
     faults = {
         "email": fault_of_email(known.email),
-        "card_number": _fault_of_number(number),
+        "card_number": fault_of_number(number),
         "card_expiry": expiry if isinstance(expiry, str) else "",
-        "card_code": _fault_of_code(code, number),
+        "card_code": fault_of_code(code, number),
         "postal_code": _fault_of_postal_code(known.postal_code),
     }
     found = {name: fault for name, fault in faults.items() if fault}
@@ -98,7 +98,10 @@ def _line(text: str) -> str:
     return "" if len(re.sub(r"\D", "", line)) >= PAN_DIGITS_MIN else line
 
 
-def _expiry(text: str, now: datetime) -> tuple[int, int] | str:
+def read_expiry(text: str, now: datetime) -> tuple[int, int] | str:
+    """
+    Return month and year of an expiry date, or what is wrong with it.
+    """
     if not text.strip():
         return "Enter the month and year printed on the card."
     found = _EXPIRY.fullmatch(text.strip())
@@ -114,7 +117,10 @@ def _expiry(text: str, now: datetime) -> tuple[int, int] | str:
     return month, year
 
 
-def _fault_of_number(number: str) -> str:
+def fault_of_number(number: str) -> str:
+    """
+    Return what is wrong with a card number, its separators removed.
+    """
     if not number:
         return "Enter the number on the front of the card."
     plausible = number.isascii() and number.isdecimal()
@@ -125,7 +131,10 @@ def _fault_of_number(number: str) -> str:
     return ""
 
 
-def _fault_of_code(code: str, number: str) -> str:
+def fault_of_code(code: str, number: str) -> str:
+    """
+    Return what is wrong with the security code of a card with this number.
+    """
     amex = number.isascii() and number.isdecimal() and brand(number) == "amex"
     if re.fullmatch(r"[0-9]{4}" if amex else r"[0-9]{3}", code):
         return ""

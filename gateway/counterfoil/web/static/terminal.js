@@ -1,0 +1,508 @@
+// The terminal by keyboard: Enter goes on, swipes are understood, a sale is sent without leaving the
+// page. Without this script it is a plain form. A card is never written into the page's markup.
+
+const form = document.getElementById("sale-form");
+const field = (name) => form.elements[name];
+const amount = field("amount");
+const number = field("number");
+const expiry = field("expiry");
+const code = field("cvv");
+const currency = field("currency");
+const charge = document.getElementById("charge");
+const seenBrand = document.getElementById("brand");
+const underWay = document.getElementById("under-way");
+const underWaySaid = document.getElementById("under-way-said");
+const faultsAbove = document.getElementById("faults");
+
+const SLOW_MS = 400; // A reader types a character every few milliseconds.
+const TICK_MS = 1000;
+const LOOKS_MAX = 60;
+const BRANDS = [
+  ["Visa", /^4/],
+  ["Mastercard", /^(5[1-5]|2(22[1-9]|2[3-9]|[3-6]|7[01]|720))/],
+  ["American Express", /^3[47]/],
+  ["Discover", /^(6011|64[4-9]|65)/],
+  ["JCB", /^35(2[89]|[3-8])/],
+  ["Diners Club", /^3(0[0-5]|6|8)/],
+  ["UnionPay", /^62/],
+];
+const SHORT_MIN = 12;
+const LONG_MAX = 19;
+
+let swiped = null; // { number, month, year }, and nowhere else.
+let isUnderWay = false;
+
+const digitsOf = (text) => text.replace(/\D/g, "");
+const brandOf = (digits) => (BRANDS.find(([, first]) => first.test(digits)) || [""])[0];
+
+/* What is typed, made readable */
+
+const grouped = (digits) =>
+  /^3[47]/.test(digits)
+    ? [digits.slice(0, 4), digits.slice(4, 10), digits.slice(10)].filter(Boolean).join(" ")
+    : (digits.match(/.{1,4}/g) || []).join(" ");
+
+// Rewrites a field and leaves the caret behind the same digit.
+const rewrite = (input, made) => {
+  if (input.value === made) return;
+  const before = digitsOf(input.value.slice(0, input.selectionStart)).length;
+  input.value = made;
+  let at = 0;
+  for (let passed = 0; at < made.length && passed < before; at += 1)
+    if (/\d/.test(made[at])) passed += 1;
+  input.setSelectionRange(at, at);
+};
+
+const decimals = () => {
+  const chosen = currency.selectedOptions && currency.selectedOptions[0];
+  return chosen ? Number(chosen.dataset.decimals) : 2;
+};
+
+// Minor units, by the same rules as the server's, or null.
+const minorOf = (text) => {
+  const found = /^(\d{1,3}(?:,\d{3})+|\d+)(?:[.,](\d+))?$/.exec(text.trim());
+  if (!found) return null;
+  const [, whole, part = ""] = found;
+  const places = decimals();
+  if (part.length > places || (whole.includes(",") && !part && places === 3)) return null;
+  return Number(whole.replace(/,/g, "") + part.padEnd(places, "0"));
+};
+
+const amountWords = (minor) => {
+  const places = decimals();
+  const text = String(minor).padStart(places + 1, "0");
+  const whole = text.slice(0, text.length - places).replace(/\B(?=(\d{3})+$)/g, ",");
+  return `${whole}${places ? `.${text.slice(-places)}` : ""} ${currency.value}`;
+};
+
+const nameTheCharge = () => {
+  const minor = amount ? minorOf(amount.value) : null;
+  const words = form.dataset.act;
+  charge.textContent = amount && minor ? `${words} ${amountWords(minor)}` : words;
+};
+
+const nameTheBrand = () => {
+  if (!seenBrand) return;
+  const name = swiped ? `${brandOf(swiped.number)}, swiped` : brandOf(digitsOf(number.value));
+  if (seenBrand.textContent !== name) seenBrand.textContent = name;
+  if (code) code.maxLength = name.startsWith("American Express") ? 4 : 3;
+};
+
+/* Faults, tied to their fields */
+
+const setFault = (name, words) => {
+  const input = document.getElementById(name);
+  if (!input) return;
+  const id = `${name}-said`;
+  let said = document.getElementById(id);
+  if (said && said.classList.contains("help") && words) {
+    said.dataset.help = said.textContent;
+    said.className = "fault";
+  }
+  if (!said && words) {
+    said = document.createElement("p");
+    said.id = id;
+    said.className = "fault";
+    (input.closest(".field") || input.parentElement).append(said);
+  }
+  const others = (input.getAttribute("aria-describedby") || "")
+    .split(" ")
+    .filter((each) => each && each !== id);
+  if (words) {
+    said.textContent = words;
+    input.setAttribute("aria-invalid", "true");
+    input.setAttribute("aria-describedby", [...others, id].join(" "));
+    return;
+  }
+  input.removeAttribute("aria-invalid");
+  if (said && said.dataset.help) {
+    said.textContent = said.dataset.help;
+    said.className = "help";
+    return;
+  }
+  if (said && said.classList.contains("fault")) {
+    said.remove();
+    if (others.length) input.setAttribute("aria-describedby", others.join(" "));
+    else input.removeAttribute("aria-describedby");
+  }
+};
+
+const clearFaults = () => {
+  faultsAbove.replaceChildren();
+  for (const each of form.querySelectorAll("[aria-invalid]")) setFault(each.id, "");
+};
+
+// Words above the form, for what belongs to no field.
+const say = (words, tone = "bad") => {
+  const notice = document.createElement("div");
+  notice.className = `notice ${tone}`;
+  notice.setAttribute("role", "alert");
+  const line = document.createElement("p");
+  line.textContent = words;
+  notice.append(line);
+  faultsAbove.replaceChildren(notice);
+};
+
+const faultOfNumber = () => {
+  if (swiped) return "";
+  const digits = digitsOf(number.value);
+  if (!digits) return "Enter the number on the front of the card.";
+  if (digits.length < SHORT_MIN || digits.length > LONG_MAX)
+    return "Check the card number: it has too few or too many digits.";
+  return Tracks.luhnHolds(digits)
+    ? ""
+    : "Check the card number: a digit is wrong, or two are swapped.";
+};
+
+const faultOfExpiry = () => {
+  if (swiped) return "";
+  const found = /^\s*(\d{1,2})\s*[/.-]?\s*(?:20)?(\d{2})\s*$/.exec(expiry.value);
+  if (!found) return "Enter the date as on the card, like 12/30.";
+  const month = Number(found[1]);
+  if (month < 1 || month > 12)
+    return "Enter a month from 01 to 12, then the year, like 12/30.";
+  return Tracks.isExpired(month, 2000 + Number(found[2]), new Date())
+    ? "This card has expired. Use another card."
+    : "";
+};
+
+const faultOfAmount = () => {
+  if (minorOf(amount.value)) return "";
+  const example = amountWords(42 * 10 ** decimals()).split(" ")[0];
+  return `${amount.value.trim() ? "Type an amount" : "Type the amount"}, such as ${example}.`;
+};
+
+const faultOfCode = () => {
+  const digits = swiped ? swiped.number : number ? digitsOf(number.value) : "";
+  if (!code.value) return "";
+  if (!number) return /^\d{3,4}$/.test(code.value) ? "" : "Enter the 3 or 4 digits of the code.";
+  if (/^3[47]/.test(digits))
+    return /^\d{4}$/.test(code.value) ? "" : "Enter the 4 digits on the front of the card.";
+  return /^\d{3}$/.test(code.value) ? "" : "Enter the 3 digits on the back of the card.";
+};
+
+const CHECKS = [
+  [amount, faultOfAmount],
+  [number, faultOfNumber],
+  [expiry, faultOfExpiry],
+  [code, faultOfCode],
+].filter(([input]) => input);
+
+// Says what is wrong, and whether anything is; the first field with a fault gets the focus.
+const isRight = () => {
+  clearFaults();
+  const wrong = CHECKS.filter(([input, check]) => {
+    const words = check();
+    setFault(input.id, words);
+    return words;
+  });
+  if (wrong.length) wrong[0][0].focus();
+  return !wrong.length;
+};
+
+/* The card */
+
+const forgetCard = () => {
+  swiped = null;
+  for (const input of [number, expiry, code].filter(Boolean)) {
+    input.value = "";
+    input.readOnly = false;
+  }
+  nameTheBrand();
+};
+
+const takeSwipe = (text) => {
+  if (!number) return;
+  const card = Tracks.read(text);
+  forgetCard();
+  clearFaults();
+  if (card.fault) {
+    setFault("number", card.fault);
+    number.focus();
+    return;
+  }
+  swiped = card;
+  number.value = `•••• •••• •••• ${card.number.slice(-4)}`;
+  expiry.value = "••/••";
+  number.readOnly = true;
+  expiry.readOnly = true;
+  nameTheBrand();
+  if (amount && !minorOf(amount.value)) amount.focus();
+  else (code || nextOf(expiry) || charge).focus();
+};
+
+// A held-back beginning of a track; what turns out to be typing is given to the field it was meant for.
+let held = "";
+let patience = 0;
+
+const giveBack = () => {
+  const input = document.activeElement;
+  const takesText = input && input.form === form && input.type !== "checkbox" && !input.readOnly;
+  const text = held;
+  held = "";
+  if (!takesText || input.inputMode || input.tagName === "SELECT") return;
+  input.setRangeText(text, input.selectionStart, input.selectionEnd, "end");
+  input.dispatchEvent(new Event("input", { bubbles: true }));
+};
+
+const settle = () => {
+  if (!held) return;
+  if (!Tracks.isSure(held)) {
+    giveBack();
+    return;
+  }
+  held = "";
+  forgetCard();
+  setFault("number", Tracks.AGAIN);
+};
+
+const hold = (event) => {
+  event.preventDefault();
+  event.stopImmediatePropagation();
+  clearTimeout(patience);
+  patience = setTimeout(settle, SLOW_MS);
+};
+
+const listenForCard = (event) => {
+  if (event.ctrlKey || event.metaKey || isUnderWay || !number) return;
+  if (!held) {
+    if (event.key !== "%" && event.key !== ";") return;
+    held = event.key;
+    hold(event);
+    return;
+  }
+  if (event.key === "Enter") {
+    hold(event);
+    clearTimeout(patience);
+    const text = held;
+    held = "";
+    if (Tracks.isSure(text)) {
+      takeSwipe(text);
+    } else {
+      held = text;
+      giveBack();
+    }
+    return;
+  }
+  if (event.key.length > 1) return; // Shift and the like.
+  if (Tracks.isSure(held) || Tracks.mayBegin(held + event.key)) {
+    held = (held + event.key).slice(0, Tracks.TYPED_MAX + 1);
+    hold(event);
+    return;
+  }
+  clearTimeout(patience);
+  giveBack();
+};
+
+/* From field to field */
+
+const stops = () =>
+  [...form.elements].filter(
+    (each) =>
+      each.matches("input:not([type=hidden]), select, textarea") &&
+      !("aside" in each.dataset) &&
+      !each.disabled,
+  );
+
+function nextOf(input) {
+  const all = stops();
+  return all[all.indexOf(input) + 1];
+}
+
+const isTextField = (element) =>
+  element && element.matches("input:not([type=checkbox], [type=radio]), textarea, select");
+
+const onKey = (event) => {
+  if (document.querySelector("dialog[open]") || event.isComposing) return;
+  if (event.key === "Escape") {
+    if (!isUnderWay) clearAll();
+    event.preventDefault();
+    return;
+  }
+  if (event.key !== "Enter" || isUnderWay) return;
+  const input = event.target;
+  if (event.ctrlKey) {
+    event.preventDefault();
+    form.requestSubmit();
+    return;
+  }
+  if (input.form !== form || !input.matches("input, select")) return;
+  event.preventDefault();
+  const next = nextOf(input);
+  if (next) {
+    next.focus();
+    if (next.select && !next.readOnly && next.type !== "checkbox") next.select();
+  } else if (!("aside" in input.dataset)) form.requestSubmit();
+  else stops()[0].focus();
+};
+
+function clearAll() {
+  for (const each of stops()) {
+    if (each.type === "checkbox") each.checked = false;
+    else if (each.tagName !== "SELECT") each.value = "";
+  }
+  forgetCard();
+  clearFaults();
+  nameTheCharge();
+  stops()[0].focus();
+}
+
+/* The sale */
+
+const wait = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
+
+let ticking = 0;
+
+const beginWaiting = () => {
+  isUnderWay = true;
+  const began = performance.now();
+  const tell = () => {
+    const seconds = Math.floor((performance.now() - began) / TICK_MS);
+    const words = seconds < 2 ? "Asking the issuer…" : `Asking the issuer… ${seconds} seconds`;
+    underWaySaid.textContent = words;
+  };
+  charge.disabled = true;
+  document.getElementById("clear").disabled = true;
+  form.setAttribute("aria-busy", "true");
+  underWay.hidden = false;
+  for (const each of form.querySelectorAll("fieldset, .total")) each.inert = true;
+  tell();
+  ticking = setInterval(tell, TICK_MS);
+};
+
+const endWaiting = () => {
+  isUnderWay = false;
+  clearInterval(ticking);
+  charge.disabled = false;
+  document.getElementById("clear").disabled = false;
+  form.removeAttribute("aria-busy");
+  underWay.hidden = true;
+  for (const each of form.querySelectorAll("[inert]")) each.inert = false;
+};
+
+// What is sent: the form, and a swiped card from memory. The fields are empty from then on.
+const takeBody = () => {
+  const body = new URLSearchParams(new FormData(form));
+  if (swiped) {
+    body.set("number", swiped.number);
+    body.set("expiry", `${String(swiped.month).padStart(2, "0")}/${swiped.year}`);
+    body.set("entry", "swiped");
+  }
+  forgetCard();
+  return body;
+};
+
+// The answer was lost: the sale's own page knows whether it ever reached us.
+const lookForIt = async () => {
+  const address = `/terminal/sales/${field("sale").value}`;
+  for (let looks = 0; looks < LOOKS_MAX; looks += 1) {
+    await wait(TICK_MS);
+    try {
+      const answer = await fetch(`${address}.json`, { headers: { Accept: "application/json" } });
+      if (answer.ok) {
+        location.assign(address);
+        return;
+      }
+      if (answer.status === 404) {
+        endWaiting();
+        say("This did not reach the gateway: nothing was charged. Type the card again and send it; this form charges once at most.");
+        if (number) number.focus();
+        return;
+      }
+    } catch {
+      underWaySaid.textContent = "The connection is lost. Looking again…";
+    }
+  }
+  endWaiting();
+  say("The connection is lost. When it is back, reload this page: your last sales say whether it was charged.");
+};
+
+const showFaults = (answer) => {
+  endWaiting();
+  const faults = Object.entries(answer.faults);
+  if (answer.sale) field("sale").value = answer.sale;
+  const above = faults.filter(([name]) => !document.getElementById(name) || name === "card");
+  if (above.length) say(above.map(([, words]) => words).join(" "));
+  for (const [name, words] of faults) if (name !== "card") setFault(name, words);
+  const first = faults.map(([name]) => document.getElementById(name)).find((each) => each && each.form);
+  (first || stops()[0]).focus();
+};
+
+const send = async (event) => {
+  event.preventDefault();
+  if (isUnderWay || !isRight()) return;
+  const body = takeBody();
+  beginWaiting();
+  try {
+    const answer = await fetch(form.action, {
+      method: "POST",
+      body,
+      headers: { Accept: "application/json" },
+    });
+    const isOurs = (answer.headers.get("content-type") || "").startsWith("application/json");
+    if (!isOurs && answer.redirected) {
+      location.assign("/terminal"); // Signed out meanwhile: nothing was begun.
+      return;
+    }
+    if (!isOurs) {
+      await lookForIt();
+      return;
+    }
+    const said = await answer.json();
+    if (said.at) location.assign(said.at);
+    else showFaults(said);
+  } catch {
+    await lookForIt();
+  }
+};
+
+/* Begin */
+
+document.addEventListener("keydown", listenForCard, true);
+document.addEventListener("keydown", onKey);
+document.addEventListener(
+  "paste",
+  (event) => {
+    const text = event.clipboardData.getData("text").trim();
+    if (!Tracks.isIn(text)) return;
+    event.preventDefault();
+    takeSwipe(text.replace(/[\r\n]+/g, ""));
+  },
+  true,
+);
+form.addEventListener("submit", send);
+form.addEventListener("reset", (event) => {
+  event.preventDefault();
+  clearAll();
+});
+form.addEventListener("input", nameTheCharge);
+form.addEventListener("focusout", ({ target }) => {
+  const check = CHECKS.find(([input]) => input === target);
+  if (check && target.value && !isUnderWay) setFault(target.id, check[1]());
+});
+if (number) {
+  number.addEventListener("input", () => {
+    rewrite(number, grouped(digitsOf(number.value).slice(0, LONG_MAX)));
+    nameTheBrand();
+  });
+  for (const input of [number, expiry])
+    input.addEventListener("keydown", (event) => {
+      if (swiped && ["Backspace", "Delete"].includes(event.key)) {
+        forgetCard();
+        number.focus();
+      }
+    });
+  expiry.addEventListener("input", (event) => {
+    if (event.inputType && event.inputType.startsWith("delete")) return;
+    const digits = digitsOf(expiry.value);
+    if (/^\d{3,4}$/.test(expiry.value)) rewrite(expiry, `${digits.slice(0, 2)}/${digits.slice(2)}`);
+  });
+}
+window.addEventListener("pagehide", forgetCard);
+window.addEventListener("pageshow", (event) => {
+  if (event.persisted) location.reload(); // A form that was sent is not sent again.
+});
+for (const id of ["clear", "short-keys"]) document.getElementById(id).hidden = false;
+nameTheCharge();
+nameTheBrand();
+stops()[0].focus();

@@ -1,0 +1,70 @@
+// What a card reader types: tracks 1 and 2 of ISO/IEC 7813, told from typing by their form. What is
+// read is the number and the expiry date; all else of a track is thrown away with the text.
+
+const Tracks = (() => {
+  const TYPED_MAX = 300;
+  // Track 1, then track 2, each with a check character (LRC) or without, then perhaps a third.
+  const FORM = new RegExp(
+    "^(?:%B([\\d ]{12,24})\\^([^^?]{1,26})\\^(\\d{2})(\\d{2})([^?]*)\\?(.)??)?" +
+      "(?:;(\\d{12,19})=(\\d{2})(\\d{2})([\\d:<=>]*)\\?(.)??)?" +
+      "(?:[;+%][^?]*\\?.?)?$",
+  );
+  const YOUNG = /^(?:%(?:B[\d ]{0,24}(?:\^.*)?)?|;(?:\d{0,19}(?:=.*)?)?)$/;
+  const SURE = /^(?:%B[\d ]{8,}|;\d{8,})/;
+  const ANYWHERE = /%B[\d ]{12,24}\^|;\d{12,19}=/;
+
+  const AGAIN = "The card was not read whole. Swipe it again, or type the number.";
+
+  // The XOR of a track's characters, from its first to the "?", as a character of its own alphabet.
+  const checkOf = (track, first) =>
+    String.fromCharCode(
+      [...track].reduce((sum, each) => sum ^ (each.charCodeAt(0) - first), 0) + first,
+    );
+
+  const luhnHolds = (number) => {
+    let sum = 0;
+    [...number].reverse().forEach((each, at) => {
+      const value = Number(each) * (at % 2 ? 2 : 1);
+      sum += value > 9 ? value - 9 : value;
+    });
+    return sum % 10 === 0;
+  };
+
+  const isExpired = (month, year, today) =>
+    year < today.getFullYear() || (year === today.getFullYear() && month < today.getMonth() + 1);
+
+  // Returns { number, month, year }, or { fault } in words.
+  const read = (typed, today = new Date()) => {
+    const text = typed.length > TYPED_MAX ? "" : typed.toUpperCase();
+    const found = FORM.exec(text);
+    if (!found || !(found[1] || found[7])) return { fault: AGAIN };
+    const [, spaced, name, year1, month1, rest1, check1, second, year2, month2, rest2, check2] = found;
+    const first = spaced && spaced.replace(/ /g, "");
+    if (first && (first.length < 12 || first.length > 19)) return { fault: AGAIN };
+    if (check1 && check1 !== checkOf(`%B${spaced}^${name}^${year1}${month1}${rest1}?`, 0x20))
+      return { fault: AGAIN };
+    if (check2 && check2 !== checkOf(`;${second}=${year2}${month2}${rest2}?`, 0x30))
+      return { fault: AGAIN };
+    if (first && second && (first !== second || year1 + month1 !== year2 + month2))
+      return { fault: "The two tracks of this card do not agree. Ask for another card." };
+    const number = first || second;
+    const month = Number(first ? month1 : month2);
+    const year = 2000 + Number(first ? year1 : year2);
+    if (!luhnHolds(number) || month < 1 || month > 12) return { fault: AGAIN };
+    if (isExpired(month, year, today))
+      return { fault: "This card has expired. Ask for another card." };
+    return { number, month, year };
+  };
+
+  return {
+    TYPED_MAX,
+    AGAIN,
+    read,
+    luhnHolds,
+    isExpired,
+    // Whether a text may be the beginning of a track, and whether it can be nothing else.
+    mayBegin: (text) => YOUNG.test(text.toUpperCase()),
+    isSure: (text) => SURE.test(text.toUpperCase()),
+    isIn: (text) => ANYWHERE.test(text.toUpperCase()),
+  };
+})();

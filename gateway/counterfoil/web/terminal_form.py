@@ -1,0 +1,236 @@
+"""
+What a clerk types on the terminal, and what is wrong with it.
+
+A card leaves this module in one piece and nowhere else. A field that holds a card number or a track
+where none belongs is emptied before anybody could keep it or show it again.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any
+
+import msgspec
+
+from counterfoil import money
+from counterfoil.api.bodies import (
+    PATTERNS,
+    Billing,
+    CustomerEmail,
+    Description,
+    OrderNumber,
+    PaymentRequest,
+)
+from counterfoil.cards import Card, brand, expired, luhn_holds
+from counterfoil.terminal.sale import Entry, SaleKind, Wanted
+from counterfoil.web.amounts import read_amount
+from counterfoil.web.payment_form import fault_of_code, fault_of_number, read_expiry
+
+NAME_CHARACTERS_MAX = 64
+SHOWN_CHARACTERS_MAX = 300
+
+# In the order of the form: Enter goes from one to the next.
+_WHOLE = ("amount", "number", "expiry", "cvv", "postal_code", "street")
+_TOLD = ("email", "order", "note", "tax", "tip", "keep", "name")
+FIELDS_OF = MappingProxyType(
+    {
+        SaleKind.SALE: (*_WHOLE, *_TOLD),
+        SaleKind.AUTHORIZATION: (*_WHOLE, *_TOLD),
+        SaleKind.FORCED: ("amount", "voice_code", "number", "expiry", *_TOLD),
+        SaleKind.VERIFICATION: (*_WHOLE[1:], "email", "order", "note", "keep", "name"),
+        SaleKind.CREDIT: ("amount", "number", "expiry", "email", "order", "note"),
+    }
+)
+_CARD_FIELDS = ("number", "expiry", "cvv")
+
+_SEPARATORS = re.compile(r"[\s-]")
+_TRACK = re.compile(r"%?[A-Za-z][0-9 ]{12,24}\^|;[0-9]{12,19}=|[0-9]{12,19}[=^][0-9]{4}")
+_NUMBER = re.compile(r"[0-9](?:[ -]?[0-9]){12,18}", re.ASCII)
+
+SWIPED_ASTRAY = (
+    "A card was swiped into a field, and nothing of it was kept. Swipe again when the page has "
+    "loaded, with scripts allowed, or type the number."
+)
+NUMBER_ASTRAY = "This looks like a card number: it belongs into the card's field only."
+
+
+class Checked(msgspec.Struct, frozen=True):
+    """
+    A form without faults: what is wanted, and the card.
+    """
+
+    wanted: Wanted
+    card: Card
+
+
+def shown(form: Mapping[str, str], kind: SaleKind) -> dict[str, str]:
+    """
+    Return what of *form* may be shown again: never a card, wherever it was typed.
+    """
+    names = (*FIELDS_OF[kind], "currency")
+    texts = {name: form.get(name, "")[:SHOWN_CHARACTERS_MAX] for name in names}
+    return {
+        name: "" if name in _CARD_FIELDS or holds_card(text) else text
+        for name, text in texts.items()
+    }
+
+
+def holds_card(text: str) -> bool:
+    """
+    Return whether *text* has a track of a card in it, or what must be a card's number.
+    """
+    return bool(_TRACK.search(text)) or any(
+        luhn_holds(digits) and brand(digits) != "other"
+        for digits in (_SEPARATORS.sub("", each) for each in _NUMBER.findall(text))
+    )
+
+
+def check(
+    form: Mapping[str, str], kind: SaleKind, now: datetime, saved: Card | None = None
+) -> Checked | dict[str, str]:
+    """
+    Return the form, or what is wrong with each of its fields; *saved* is a card that was chosen.
+    """
+    fields, faults = FIELDS_OF[kind], _astray(form, kind)
+    texts = {name: form.get(name, "").strip() for name in fields}
+    amounts = _amounts(form, texts, kind, faults)
+    said = _said(texts, faults)
+    card = _card(texts, now, faults) if saved is None else _with_code(saved, texts, now, faults)
+    if card is not None and saved is None:
+        _refuse_number(texts, card.number, faults)
+    keeps = "keep" in fields and form.get("keep") == "on" and saved is None
+    if keeps and not (texts["email"] or texts["name"]):
+        faults.setdefault("name", "Write the customer's name or e-mail, to find the card again.")
+    if faults or card is None:
+        return {name: faults[name] for name in ("card", *fields, "currency") if name in faults}
+    entry = Entry.SAVED if saved else _entry(form)
+    return Checked(Wanted(kind=kind, entry=entry, keep_card=keeps, **amounts, **said), card)
+
+
+def _astray(form: Mapping[str, str], kind: SaleKind) -> dict[str, str]:
+    faults = {}
+    for name in (*FIELDS_OF[kind], "currency"):
+        text = form.get(name, "")
+        if _TRACK.search(text):
+            faults["number"] = SWIPED_ASTRAY
+        elif name not in _CARD_FIELDS and holds_card(text):
+            faults[name] = NUMBER_ASTRAY
+    return faults
+
+
+def _amounts(
+    form: Mapping[str, str], texts: dict[str, str], kind: SaleKind, faults: dict[str, str]
+) -> dict[str, Any]:
+    code = form.get("currency", "")
+    if code not in money.CURRENCIES:
+        faults["currency"] = "Choose a currency of the list."
+        return {}
+    unit, read = money.currency(code), {"amount": 0, "tax": 0, "tip": 0}
+    for name in read:
+        if name not in texts or (name != "amount" and not texts[name]):
+            continue
+        minor = read_amount(texts[name], unit)
+        example = money.decimal_text(4200, unit)
+        if minor is None or (name == "amount" and minor == 0):
+            empty = name == "amount" and not texts[name]
+            words = "Type the amount" if empty else "Type an amount"
+            faults.setdefault(name, f"{words}, such as {example}.")
+        else:
+            read[name] = minor
+    if "amount" not in faults and read["tax"] + read["tip"] > read["amount"]:
+        faults.setdefault("tip" if read["tip"] else "tax", "Tax and tip are parts of the amount.")
+    return {
+        "amount_minor": 0 if kind is SaleKind.VERIFICATION else read["amount"],
+        "currency": code,
+        "tax_minor": read["tax"],
+        "tip_minor": read["tip"],
+    }
+
+
+def _said(texts: dict[str, str], faults: dict[str, str]) -> dict[str, Any]:
+    """
+    Return the texts that go along, by the same rules as the API's.
+    """
+    found: dict[str, Any] = {}
+    for name, (column, rule) in _RULES.items():
+        text = texts.get(name, "") or None
+        found[column] = text
+        if text is None:
+            if name == "voice_code" and name in texts:
+                faults.setdefault(name, "Type the code that the issuer said on the telephone.")
+            continue
+        try:
+            msgspec.convert(text, rule)
+        except msgspec.ValidationError as error:
+            faults.setdefault(name, _in_words(name, str(error)))
+    name_said = texts.get("name", "")
+    found["customer_name"] = name_said or None
+    if not name_said.isprintable() or len(name_said) > NAME_CHARACTERS_MAX:
+        faults.setdefault("name", f"Write up to {NAME_CHARACTERS_MAX} letters.")
+    return found
+
+
+def _in_words(name: str, error: str) -> str:
+    for pattern, (_, words) in PATTERNS.items():
+        if repr(pattern)[1:-1] in error or pattern in error:
+            return words if name != "email" else "Write an address such as ada@example.com."
+    return f"This is too long: {_LONGEST[name]} characters at the most."
+
+
+def _card(texts: dict[str, str], now: datetime, faults: dict[str, str]) -> Card | None:
+    number = _SEPARATORS.sub("", texts["number"])
+    if fault := fault_of_number(number):
+        faults.setdefault("number", fault)
+    expiry = read_expiry(texts["expiry"], now)
+    if isinstance(expiry, str):
+        faults.setdefault("expiry", expiry)
+    code = texts.get("cvv") or None
+    if code and (fault := fault_of_code(code, number)):
+        faults.setdefault("cvv", fault)
+    if isinstance(expiry, str) or any(name in faults for name in _CARD_FIELDS):
+        return None
+    return Card(number, *expiry, code)
+
+
+def _with_code(saved: Card, texts: dict[str, str], now: datetime, faults: dict[str, str]) -> Card:
+    if expired(saved.expiry_month, saved.expiry_year, now):
+        faults["card"] = "The saved card has expired: ask for another one."
+    code = texts.get("cvv") or None
+    if code and (fault := fault_of_code(code, saved.number)):
+        faults.setdefault("cvv", fault)
+    return Card(saved.number, saved.expiry_month, saved.expiry_year, code)
+
+
+def _refuse_number(texts: dict[str, str], number: str, faults: dict[str, str]) -> None:
+    for name, text in texts.items():
+        if name not in _CARD_FIELDS and number in _SEPARATORS.sub("", text):
+            faults[name] = NUMBER_ASTRAY
+
+
+def _entry(form: Mapping[str, str]) -> Entry:
+    return Entry.SWIPED if form.get("entry") == Entry.SWIPED else Entry.KEYED
+
+
+def _type_of(struct: type[msgspec.Struct], name: str) -> Any:
+    (field,) = (each for each in msgspec.structs.fields(struct) if each.name == name)
+    return field.type
+
+
+# Each text's column, and the rule of the API's own field.
+_RULES: dict[str, tuple[str, Any]] = {
+    "order": ("order_number", OrderNumber),
+    "note": ("description", Description),
+    "email": ("customer_email", CustomerEmail),
+    "postal_code": ("postal_code", _type_of(Billing, "postal_code")),
+    "street": ("street", _type_of(Billing, "street")),
+    "voice_code": ("voice_approval_code", _type_of(PaymentRequest, "voice_approval_code")),
+}
+_LONGEST = {
+    "order": 64,
+    "note": 255,
+    "email": 254,
+    "postal_code": 10,
+    "street": 40,
+    "voice_code": 6,
+}

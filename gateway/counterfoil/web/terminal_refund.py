@@ -1,0 +1,134 @@
+"""
+Refunds on the terminal: find the payment, say how much, give it back.
+
+    GET  /terminal/refund              by confirmation or order number, or out of the last ones
+    GET  /terminal/refund/{payment}    how much
+    POST /terminal/refund/{payment}    give it back; 303 to the sale's page
+"""
+
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from counterfoil import ids
+from counterfoil.money import currency, decimal_text
+from counterfoil.payments import lifecycle
+from counterfoil.payments.payment import Payment
+from counterfoil.payments.refusals import PaymentUnknown
+from counterfoil.people.roles import Right
+from counterfoil.terminal import selling
+from counterfoil.terminal.sale import Entry, SaleKind, Wanted
+from counterfoil.web import terminal_words
+from counterfoil.web.amounts import read_amount
+from counterfoil.web.rendering import page
+from counterfoil.web.terminal import begun, kinds_of, store_of, to_sale, worked
+from counterfoil.web.terminal_form import holds_card
+from counterfoil.web.visit import Page, Visit
+
+ASKED_CHARACTERS_MAX = 64
+CONFIRMATION_DIGITS = 12
+
+
+async def find(visit: Visit) -> Response:
+    """
+    The payments that may be meant.
+    """
+    text = visit.asked("q").strip()[:ASKED_CHARACTERS_MAX]
+    text = "" if holds_card(text) else text
+    merchant_id, store = visit.who.merchant.merchant_id, store_of(visit)
+    digits = text.replace(" ", "").replace("-", "")
+    is_number = digits.isascii() and digits.isdigit() and len(digits) == CONFIRMATION_DIGITS
+    found = (
+        await store.payments_named(merchant_id, digits if is_number else None, text)
+        if text
+        else await store.refundable(merchant_id)
+    )
+    return page(
+        visit,
+        "terminal-refund.html",
+        text=text,
+        found=found,
+        kinds=kinds_of(visit),
+        words=terminal_words,
+    )
+
+
+async def show(visit: Visit) -> Response:
+    """
+    How much is given back: what is left, unless something else is typed.
+    """
+    payment = await _payment(visit)
+    left = decimal_text(_left(payment), currency(payment.currency))
+    return _form(visit, payment, left)
+
+
+async def submit(visit: Visit) -> Response:
+    """
+    Give it back, once for each form.
+    """
+    payment, text = await _payment(visit), visit.form.get("amount", "")
+    minor = read_amount(text, currency(payment.currency))
+    if not minor or minor > _left(payment):
+        left = decimal_text(_left(payment), currency(payment.currency))
+        shown = "" if holds_card(text) else text
+        return _form(visit, payment, shown, f"Type an amount up to {left}.", status=422)
+    try:
+        sale_id = ids.read(ids.SALE, visit.form.get("sale", ""))
+    except ids.UnreadableId:
+        raise HTTPException(400, "This form could not be read. Open the terminal again.") from None
+    wanted = Wanted(
+        kind=SaleKind.REFUND,
+        entry=Entry.PAYMENT,
+        amount_minor=minor,
+        currency=payment.currency,
+        order_number=payment.order_number,
+        refunded_payment_id=payment.payment_id,
+    )
+    sale, is_new = await begun(visit, sale_id, wanted, None)
+    if sale is None:
+        words = "This form was used for another refund already. Look at your last sales first."
+        return _form(visit, payment, text, words, status=422)
+    if not is_new:
+        return to_sale(visit, sale)
+    road = visit.desk.desk.road
+    work = selling.give_back(sale, visit.who.merchant, road=road, store=store_of(visit))
+    return await worked(visit, sale, work)
+
+
+async def _payment(visit: Visit) -> Payment:
+    try:
+        payment_id = ids.read(ids.PAYMENT, visit.named("payment"))
+    except ids.UnreadableId:
+        raise HTTPException(404) from None
+    merchant_id = visit.who.merchant.merchant_id
+    payment = await visit.desk.desk.road.store.payment(merchant_id, payment_id)
+    if payment is None:
+        raise PaymentUnknown("this merchant has no payment with this id")
+    return payment
+
+
+def _left(payment: Payment) -> int:
+    is_taken = payment.state is lifecycle.State.CAPTURED
+    is_credit = payment.kind is lifecycle.Kind.CREDIT
+    return payment.captured_minor - payment.refunded_minor if is_taken and not is_credit else 0
+
+
+def _form(
+    visit: Visit, payment: Payment, amount: str, fault: str | None = None, *, status: int = 200
+) -> Response:
+    return page(
+        visit,
+        "terminal-refund-one.html",
+        status=status,
+        payment=payment,
+        left=_left(payment),
+        amount=amount,
+        fault=fault,
+        sale=ids.written(ids.SALE, visit.desk.desk.road.ids.new()),
+    )
+
+
+PAGES = (
+    Page(path="/terminal/refund", endpoint=find, right=Right.REFUND),
+    Page(path="/terminal/refund/{payment}", endpoint=show, right=Right.REFUND),
+    Page(path="/terminal/refund/{payment}", endpoint=submit, right=Right.REFUND, method="POST"),
+)

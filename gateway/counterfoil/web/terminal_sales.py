@@ -1,0 +1,183 @@
+"""
+A sale's page: what happened, and what the clerk can do about it.
+
+    GET  /terminal/sales/{sale}          what happened; under way: it looks again by itself
+    GET  /terminal/sales/{sale}.json     whether it is over, for the page's script
+    POST /terminal/sales/{sale}/again    it is no duplicate: charge again
+    POST /terminal/sales/{sale}/claim    take an approval whose process has died
+    POST /terminal/sales/{sale}/refuse   give it back
+"""
+
+import contextlib
+
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, RedirectResponse, Response
+
+from counterfoil import ids
+from counterfoil.cards import Card
+from counterfoil.payments import acknowledge, lifecycle
+from counterfoil.payments.payment import Payment
+from counterfoil.payments.refusals import NotNow
+from counterfoil.people.roles import Right
+from counterfoil.terminal import selling
+from counterfoil.terminal.minding import LEFT_ALONE
+from counterfoil.terminal.sale import Sale, SaleKind, State, Wanted
+from counterfoil.web import terminal_words
+from counterfoil.web.payment_form import fault_of_code
+from counterfoil.web.rendering import page
+from counterfoil.web.terminal import begun, sale_named, sold, store_of, to_sale
+from counterfoil.web.terminal_form import FIELDS_OF
+from counterfoil.web.visit import Page, Visit
+
+LOOK_AGAIN_SECONDS = 2
+
+
+async def show(visit: Visit) -> Response:
+    """
+    What happened.
+    """
+    sale = await _found_out(visit, await sale_named(visit, visit.named("sale")))
+    return await _page(visit, sale)
+
+
+async def look(visit: Visit) -> Response:
+    """
+    Whether it is over.
+    """
+    sale = await sale_named(visit, visit.named("sale"))
+    payment = await selling.payment_of(sale, visit.desk.desk.road)
+    waits = not sale.is_over and terminal_words.is_claimable(
+        payment, visit.desk.clock.now(), LEFT_ALONE
+    )
+    _, words = terminal_words.standing(sale)
+    return JSONResponse({"over": sale.is_over or waits, "words": words})
+
+
+async def again(visit: Visit) -> Response:
+    """
+    Charge a sale that looked like a duplicate, once for each page that asked.
+    """
+    asked = await sale_named(visit, visit.named("sale"))
+    first = await selling.payment_of(asked, visit.desk.desk.road)
+    if first is None or not first.duplicate_of or asked.user_id != visit.who.user_id:
+        raise HTTPException(409, "Nobody asked whether to charge this again.")
+    try:
+        sale_id = ids.read(ids.SALE, visit.form.get("sale", ""))
+    except ids.UnreadableId:
+        raise HTTPException(400, "This form could not be read. Open the terminal again.") from None
+    kept = await store_of(visit).sealed(visit.desk.desk.road.vault, first)
+    code = visit.form.get("cvv", "").strip() or None
+    if code and (fault := fault_of_code(code, kept.number)):
+        return await _page(visit, asked, status=422, faults={"cvv": fault})
+    card = Card(kept.number, int(kept.expiry[2:]), 2000 + int(kept.expiry[:2]), code)
+    values = {name: getattr(asked, name) for name in Wanted.__struct_fields__}
+    wanted = Wanted(**{**values, "charge_again": True})
+    sale, is_new = await begun(visit, sale_id, wanted, card)
+    if sale is None:
+        return to_sale(visit, asked)
+    return await sold(visit, sale, card) if is_new else to_sale(visit, sale)
+
+
+async def claim(visit: Visit) -> Response:
+    """
+    Take an approval that nobody has claimed.
+    """
+    sale, payment = await _unclaimed(visit)
+    if payment is not None:
+        desk = visit.desk.desk
+        work = selling.conclude(
+            sale, visit.who.merchant, payment, road=desk.road, store=store_of(visit)
+        )
+        await desk.money_task(work)
+    return to_sale(visit, sale)
+
+
+async def refuse(visit: Visit) -> Response:
+    """
+    Give an approval back that nobody has claimed.
+    """
+    sale, payment = await _unclaimed(visit)
+    if payment is not None:
+        desk, who = visit.desk.desk, visit.who
+        work = acknowledge.refuse(who.merchant, payment.payment_id, actor=who.actor, road=desk.road)
+        with contextlib.suppress(NotNow):  # Somebody was faster: the page says what came of it.
+            await desk.money_task(work)
+    return to_sale(visit, sale)
+
+
+async def _unclaimed(visit: Visit) -> tuple[Sale, Payment | None]:
+    sale = await sale_named(visit, visit.named("sale"))
+    payment = await selling.payment_of(sale, visit.desk.desk.road)
+    if sale.user_id != visit.who.user_id or sale.is_over or payment is None:
+        return sale, None
+    return sale, payment if payment.state is lifecycle.State.APPROVED else None
+
+
+async def _found_out(visit: Visit, sale: Sale) -> Sale:
+    if sale.is_over:
+        return sale
+    desk = visit.desk.desk
+    merchant = visit.who.merchant
+    looking = selling.find_out(sale, merchant, road=desk.road, store=store_of(visit))
+    return await desk.money_task(looking)
+
+
+async def _page(
+    visit: Visit, sale: Sale, *, status: int = 200, faults: dict[str, str] | None = None
+) -> Response:
+    road, now = visit.desk.desk.road, visit.desk.clock.now()
+    payment = await selling.payment_of(sale, road)
+    first = None
+    if payment is not None and payment.duplicate_of:
+        first = await road.store.payment(sale.merchant_id, payment.duplicate_of)
+    is_own = sale.user_id == visit.who.user_id
+    return page(
+        visit,
+        "terminal-sale.html",
+        status=status,
+        sale=sale,
+        payment=payment,
+        first=first,
+        is_own=is_own,
+        is_claimable=not sale.is_over
+        and is_own
+        and terminal_words.is_claimable(payment, now, LEFT_ALONE),
+        decline=terminal_words.decline_of(payment) if sale.state is State.DECLINED else None,
+        has_receipt=payment is not None and sale.is_over and sale.kind is not SaleKind.VERIFICATION,
+        has_form=sale.kind in FIELDS_OF,
+        fresh=ids.written(ids.SALE, road.ids.new()),
+        faults=faults or {},
+        words=terminal_words,
+        now=now,
+        look_again_seconds=LOOK_AGAIN_SECONDS,
+        history=await store_of(visit).history(sale),
+        Kind=SaleKind,
+        State=State,
+    )
+
+
+def _page_of(path: str, endpoint: object, method: str = "GET") -> Page:
+    return Page(
+        path=f"/terminal/sales/{{sale}}{path}",
+        endpoint=endpoint,  # type: ignore[arg-type]
+        right=Right.TAKE_PAYMENTS,
+        method=method,
+        is_live=path == ".json",
+    )
+
+
+async def to_form(_: Visit) -> Response:
+    """
+    Lead whoever reloads a form that was refused back to an empty one.
+    """
+    return RedirectResponse("/terminal", 303)
+
+
+PAGES = (
+    Page(path="/terminal/sales", endpoint=to_form, right=Right.TAKE_PAYMENTS),
+    _page_of(".json", look),
+    _page_of("", show),
+    _page_of("/again", again, "POST"),
+    _page_of("/claim", claim, "POST"),
+    _page_of("/refuse", refuse, "POST"),
+)

@@ -1,0 +1,171 @@
+"""
+A sale of the terminal in words: how it stands, what the customer is told, what may be done next.
+"""
+
+from datetime import datetime, timedelta
+from types import MappingProxyType
+
+import asyncpg
+
+from counterfoil.api.answers import payment_answer
+from counterfoil.api.bodies import Decline
+from counterfoil.money import currency, decimal_text
+from counterfoil.network.verification_results import AVS_WORDS, CVV_WORDS, Avs, Cvv, avs, cvv
+from counterfoil.payments import lifecycle
+from counterfoil.payments.payment import Payment
+from counterfoil.terminal.sale import Sale, SaleKind, State
+
+KINDS = MappingProxyType(
+    {
+        SaleKind.SALE: "Sale",
+        SaleKind.AUTHORIZATION: "Authorization",
+        SaleKind.FORCED: "Voice code",
+        SaleKind.VERIFICATION: "Card check",
+        SaleKind.CREDIT: "Credit",
+        SaleKind.REFUND: "Refund",
+    }
+)
+ABOUT = MappingProxyType(
+    {
+        SaleKind.SALE: "Takes the money now.",
+        SaleKind.AUTHORIZATION: "Holds the money. Capture it later, from the payment's page.",
+        SaleKind.FORCED: "Takes what the issuer approved on the telephone, with its code.",
+        SaleKind.VERIFICATION: "Asks whether a card is good. Nothing is held or taken.",
+        SaleKind.CREDIT: "Gives money to a card, without a payment of yours to refund.",
+        SaleKind.REFUND: "Gives back what was taken.",
+    }
+)
+ACTS = MappingProxyType(
+    {
+        SaleKind.SALE: "Charge",
+        SaleKind.AUTHORIZATION: "Hold",
+        SaleKind.FORCED: "Charge",
+        SaleKind.VERIFICATION: "Check the card",
+        SaleKind.CREDIT: "Give",
+        SaleKind.REFUND: "Refund",
+    }
+)
+_DONE = MappingProxyType(
+    {
+        SaleKind.SALE: "Paid",
+        SaleKind.AUTHORIZATION: "Held",
+        SaleKind.FORCED: "Paid",
+        SaleKind.VERIFICATION: "Card is good",
+        SaleKind.CREDIT: "Given",
+        SaleKind.REFUND: "Refunded",
+    }
+)
+_STATES = MappingProxyType(
+    {
+        State.ASKED: ("wait", "Under way"),
+        State.APPROVED: ("wait", "Being confirmed"),
+        State.DECLINED: ("bad", "Declined"),
+        State.REVERSED: ("bad", "Reversed: not charged"),
+        State.NOT_SENT: ("bad", "Not sent: not charged"),
+        State.UNANSWERED: ("bad", "No answer"),
+    }
+)
+_SINCE = MappingProxyType({"voided": "Voided later", "voiding": "Voided later"})
+
+
+def standing(sale: Sale) -> tuple[str, str]:
+    """
+    Return how *sale* stands: how good that is, and in words.
+    """
+    if sale.state is State.DONE:
+        return "good", _DONE[sale.kind]
+    return _STATES[sale.state]
+
+
+def row_standing(row: asyncpg.Record) -> tuple[str, str]:
+    """
+    Return how a sale in a row of the list stands, also if its payment was taken back since.
+    """
+    state, kind = State(row["state"]), SaleKind(row["kind"])
+    if state is not State.DONE:
+        return _STATES[state]
+    if since := _SINCE.get(row["payment_state"] or ""):
+        return "", since
+    return "good", _DONE[kind]
+
+
+def decline_of(payment: Payment | None) -> Decline | None:
+    """
+    Return why not, as the API says it.
+    """
+    return payment_answer(payment, "test", ()).decline if payment else None
+
+
+def address_words(payment: Payment) -> tuple[str, str] | None:
+    """
+    Return what the issuer says of the address, and how good that is; None when it says nothing.
+    """
+    said = avs(payment.avs_result, payment.card_brand)
+    if said is Avs.NONE:
+        return None
+    tone = {Avs.MATCH: "good", Avs.NO_MATCH: "bad"}.get(said, "wait")
+    return tone, AVS_WORDS[said]
+
+
+def code_words(payment: Payment) -> tuple[str, str] | None:
+    """
+    Return what the issuer says of the security code, and how good that is.
+    """
+    said = cvv(payment.cvv_result)
+    if said is Cvv.NONE:
+        return None
+    tone = {Cvv.MATCH: "good", Cvv.NO_MATCH: "bad"}.get(said, "wait")
+    return tone, CVV_WORDS[said]
+
+
+def is_claimable(payment: Payment | None, now: datetime, left_alone: timedelta) -> bool:
+    """
+    Whether nobody but the clerk who looks can claim it: its process has died with the approval.
+    """
+    return (
+        payment is not None
+        and payment.state is lifecycle.State.APPROVED
+        and payment.acknowledge_by is not None
+        and payment.updated_at + left_alone < now < payment.acknowledge_by
+    )
+
+
+def sentence(words: str) -> str:
+    """
+    Return *words* as a sentence of their own.
+    """
+    return f"{words[:1].upper()}{words[1:].rstrip('.')}."
+
+
+def ago(then: datetime, now: datetime) -> str:
+    """
+    Return how long ago something was: `2 minutes ago`.
+    """
+    minutes = int((now - then).total_seconds()) // 60
+    if minutes < 1:
+        return "less than a minute ago"
+    return f"{minutes} minute{'' if minutes == 1 else 's'} ago"
+
+
+def typed_again(sale: Sale) -> dict[str, str]:
+    """
+    Return what was typed for *sale*, for another try: everything but the card.
+    """
+    unit = currency(sale.currency)
+
+    def amount(minor: int) -> str:
+        return decimal_text(minor, unit) if minor else ""
+
+    return {
+        "amount": amount(sale.amount_minor),
+        "currency": sale.currency,
+        "tax": amount(sale.tax_minor),
+        "tip": amount(sale.tip_minor),
+        "order": sale.order_number or "",
+        "note": sale.description or "",
+        "email": sale.customer_email or "",
+        "name": sale.customer_name or "",
+        "postal_code": sale.postal_code or "",
+        "street": sale.street or "",
+        "keep": "on" if sale.keep_card else "",
+    }

@@ -1,0 +1,513 @@
+"""
+The Virtual Terminal in a browser without a window: what is sent, what is shown, what is kept.
+"""
+
+import asyncio
+import re
+from typing import Any
+from uuid import uuid4
+
+import httpx2
+import pytest
+from counterfoil.money import currency
+from counterfoil.payments.recovery import sweep
+from counterfoil.people.roles import Role
+from counterfoil.store.terminal import TerminalStore
+from counterfoil.terminal.minding import SaleMinder
+from counterfoil.web.amounts import read_amount
+from counterfoil.web.terminal_form import holds_card
+from payment_stage import Stage, new_merchant, until
+from scripted_link import approve, says
+from test_terminal import Killed, killed
+from web_stage import PASSWORD, Site, WindowlessBrowser, words
+
+NUMBER = "4242424242424242"
+TRACKS = f"%B{NUMBER}^BYRON/ADA^30121010000000000000?;{NUMBER}=30121010000000000?"
+TYPED = {
+    "kind": "sale",
+    "amount": "42.00",
+    "currency": "USD",
+    "number": "4242 4242 4242 4242",
+    "expiry": "12/30",
+    "cvv": "918",
+    "postal_code": "62704",
+    "street": "10 Main",
+    "email": "ada@shopper.example",
+    "order": "T-1001",
+    "note": "Two books, by telephone",
+    "tax": "3.00",
+    "tip": "2",
+}
+_SALE = re.compile(r'name="sale" value="(tsl_[0-9a-f]{32})"')
+
+
+@pytest.fixture
+async def site(stage: Stage) -> Site:
+    """The pages of the stage's merchant."""
+    return await Site.of(stage)
+
+
+@pytest.fixture
+async def clerk(site: Site) -> WindowlessBrowser:
+    """A browser in which a clerk is signed in, at the terminal."""
+    browser = await site.signed_in(Role.CLERK)
+    assert (await browser.get("/terminal")).status_code == 200
+    return browser
+
+
+async def form(browser: WindowlessBrowser, path: str = "/terminal") -> str:
+    """Open a form and return the id of its sale."""
+    found = _SALE.search((await browser.get(path)).text)
+    assert found is not None
+    return found.group(1)
+
+
+async def send(browser: WindowlessBrowser, sale: str = "", **changes: str) -> httpx2.Response:
+    """Send a form."""
+    sale = sale or await form(browser)
+    return await browser.send("/terminal/sales", {**TYPED, **changes, "sale": sale})
+
+
+async def charged(browser: WindowlessBrowser, **changes: str) -> httpx2.Response:
+    """Send a form and open the page that it leads to."""
+    sent = await send(browser, **changes)
+    assert sent.status_code == 303, words(sent)
+    return await browser.get(sent.headers["location"])
+
+
+async def dump(stage: Stage) -> str:
+    """Return everything that the database holds in words."""
+    tables = await stage.sql(
+        "SELECT table_name AS name FROM information_schema.tables WHERE table_schema = 'public' "
+        "AND table_type = 'BASE TABLE'"
+    )
+    rows = [
+        row["said"]
+        for table in tables
+        for row in await stage.sql(f'SELECT t::text AS said FROM "{table["name"]}" AS t')
+    ]
+    return "\n".join(rows)
+
+
+async def test_a_telephone_order_is_charged_and_told(clerk: WindowlessBrowser) -> None:
+    """A large confirmation number, what the issuer says of address and code, what comes next."""
+    page = await charged(clerk)
+
+    said = words(page)
+    assert "Paid: 42.00 USD" in said
+    assert re.search(r'id="confirmation">\d{4} \d{4} \d{4}<', page.text)
+    for each in ("Street and postal code fit.", "The security code fits.", "A1B2C3", "T-1001"):
+        assert each in said
+    assert "of which tax 3.00 USD and tip 2.00 USD" in said
+    for key in "NPE":
+        assert f'data-key="{key}"' in page.text
+
+
+async def test_a_swiped_card_goes_as_keyed_entry(clerk: WindowlessBrowser, stage: Stage) -> None:
+    """Its tracks are never sent on, and the row says how it came."""
+    page = await charged(clerk, entry="swiped", cvv="")
+
+    (asked,) = stage.link.asked
+    assert "swiped" in words(page)
+    assert not {35, 45} & set(asked.fields)
+
+
+@pytest.mark.parametrize("name", ["amount", "note", "number", "cvv", "email", "order", "tip"])
+async def test_a_track_that_is_sent_is_neither_kept_nor_shown(
+    clerk: WindowlessBrowser, stage: Stage, name: str
+) -> None:
+    """Of a browser without scripts, into whichever field it was swiped."""
+    sent = await send(clerk, **{name: TRACKS})
+
+    assert sent.status_code == 422
+    assert "Swipe again" in words(sent)
+    for secret in (NUMBER, "BYRON", "30121010"):
+        assert secret not in sent.text
+    assert NUMBER not in await dump(stage)
+    assert await stage.count("terminal_sales") == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "name", "said"),
+    [
+        ({"amount": ""}, "amount", "Type the amount, such as 42.00."),
+        ({"amount": "12.345"}, "amount", "Type an amount, such as 42.00."),
+        ({"amount": "0"}, "amount", "Type an amount, such as 42.00."),
+        ({"tip": "41"}, "tip", "Tax and tip are parts of the amount."),
+        ({"number": "4242 4242 4242 4241"}, "number", "a digit is wrong, or two are swapped"),
+        ({"number": ""}, "number", "Enter the number on the front of the card."),
+        ({"expiry": "10/26"}, "expiry", "This card has expired."),
+        ({"expiry": "13/30"}, "expiry", "Enter a month from 01 to 12"),
+        ({"cvv": "91"}, "cvv", "Enter the 3 digits on the back of the card."),
+        ({"email": "nobody"}, "email", "Write an address such as ada@example.com."),
+        ({"postal_code": "1" * 11}, "postal_code", "10 characters at the most"),
+        ({"street": "Hauptstraße 1"}, "street", "Printable ASCII characters only."),
+        ({"note": NUMBER}, "note", "This looks like a card number"),
+        ({"order": "5555 5555 5555 4444"}, "order", "This looks like a card number"),
+        ({"currency": "XXX"}, "currency", "Choose a currency of the list."),
+        ({"kind": "forced", "voice_code": ""}, "voice_code", "Type the code that the issuer said"),
+        ({"keep": "on", "email": "", "name": ""}, "name", "name or e-mail"),
+    ],
+)
+async def test_what_cannot_stand_is_said_at_its_field(
+    clerk: WindowlessBrowser, stage: Stage, changes: dict[str, str], name: str, said: str
+) -> None:
+    """The form comes back with what was typed, and with an empty card."""
+    sent = await send(clerk, **changes)
+
+    assert sent.status_code == 422
+    assert re.search(rf'id="{name}-said">[^<]*{re.escape(said)}', sent.text), words(sent)
+    assert re.search(rf'<(input|select) id="{name}"[^>]*aria-invalid="true"', sent.text)
+    assert re.search(rf'id="{name}"[^>]*aria-describedby="[^"]*{name}-said', sent.text)
+    for secret in (NUMBER, "4242 4242", "5555", 'value="918"', 'value="12/30"'):
+        assert secret not in sent.text
+    assert stage.link.asked == []
+
+
+async def test_the_script_gets_the_faults_and_keeps_its_form(clerk: WindowlessBrowser) -> None:
+    """As JSON, for the fields that are there already."""
+    sale = await form(clerk)
+    sent = await clerk.send(
+        "/terminal/sales", {**TYPED, "sale": sale, "cvv": "1"}, Accept="application/json"
+    )
+    done = await clerk.send("/terminal/sales", {**TYPED, "sale": sale}, Accept="application/json")
+
+    assert (sent.status_code, list(sent.json()["faults"])) == (422, ["cvv"])
+    assert done.json() == {"at": f"/terminal/sales/{sale}"}
+
+
+async def test_a_form_that_comes_twice_charges_once(clerk: WindowlessBrowser, stage: Stage) -> None:
+    """A double click, a reload, the back button: the same page, at once or later."""
+    sale = await form(clerk)
+
+    sent = await asyncio.gather(*(send(clerk, sale) for _ in range(6)))
+    later = await send(clerk, sale)
+
+    assert {each.headers["location"] for each in (*sent, later)} == {f"/terminal/sales/{sale}"}
+    assert len(stage.link.asked) == 1
+    assert await stage.count("payments") == 1
+
+
+async def test_a_used_form_with_something_else_in_it_charges_nothing(
+    clerk: WindowlessBrowser, stage: Stage
+) -> None:
+    """Neither with another amount nor with another card; what it says is new may be sent."""
+    sale = await form(clerk)
+    await send(clerk, sale)
+
+    other = await send(clerk, sale, amount="43.00")
+    card = await send(clerk, sale, number="4111111111111111")
+    fresh = _SALE.search(other.text)
+
+    assert (other.status_code, card.status_code) == (422, 422)
+    assert "nothing was charged now" in words(other)
+    assert await stage.count("payments") == 1
+    assert fresh is not None
+    assert (await send(clerk, fresh.group(1), amount="43.00")).status_code == 303
+    assert await stage.count("payments") == 2
+
+
+async def test_a_decline_is_told_to_both_and_keeps_all_but_the_card(
+    clerk: WindowlessBrowser, stage: Stage
+) -> None:
+    """Words for the clerk, words for the customer, another try."""
+    stage.link.script.append(says("51"))
+    page = await charged(clerk)
+    again = re.search(r'href="(/terminal\?again=tsl_[0-9a-f]{32})"', page.text)
+    assert again is not None
+    typed = await clerk.get(again.group(1))
+
+    said = words(page)
+    assert "Declined: 42.00 USD" in said
+    assert "Insufficient funds." in said
+    assert "There is not enough money on the card." in said
+    for value in ("42.00", "62704", "10 Main", "T-1001", "3.00", "ada@shopper.example"):
+        assert f'value="{value}"' in typed.text
+    assert NUMBER not in typed.text
+    assert "918" not in typed.text
+
+
+async def test_the_same_amount_on_the_same_card_is_asked_about_once(
+    clerk: WindowlessBrowser, stage: Stage
+) -> None:
+    """Nothing is charged before somebody says so, and then it is, once for each question."""
+    await charged(clerk)
+    stage.clock.move(130)
+    asked = await charged(clerk)
+    assert "The same amount on the same card 2 minutes ago: charge again?" in words(asked)
+    assert len(stage.link.asked) == 1
+    fresh = _SALE.search(asked.text)
+    action = re.search(r'action="(/terminal/sales/tsl_[0-9a-f]{32}/again)"', asked.text)
+    assert fresh is not None
+    assert action is not None
+    said = {"sale": fresh.group(1), "cvv": ""}
+
+    sent = await asyncio.gather(*(clerk.send(action.group(1), said) for _ in range(4)))
+    page = await clerk.get(sent[0].headers["location"])
+
+    assert {each.status_code for each in sent} == {303}
+    assert "Paid: 42.00 USD" in words(page)
+    assert len(stage.link.asked) == 2
+
+
+async def test_nobody_charges_again_what_was_no_duplicate(clerk: WindowlessBrowser) -> None:
+    """The card in the vault is not for that."""
+    sale = await form(clerk)
+    await send(clerk, sale)
+
+    said = {"sale": await form(clerk)}
+    assert (await clerk.send(f"/terminal/sales/{sale}/again", said)).status_code == 409
+
+
+@pytest.mark.parametrize(
+    ("kind", "more", "said"),
+    [
+        ("authorization", {}, "Held: 42.00 USD"),
+        ("forced", {"voice_code": "H7K2P9"}, "Paid: 42.00 USD"),
+        ("verification", {}, "Card is good"),
+    ],
+)
+async def test_every_kind_has_its_form_and_its_result(
+    clerk: WindowlessBrowser, kind: str, more: dict[str, str], said: str
+) -> None:
+    """Each under its own address."""
+    sale = await form(clerk, f"/terminal?kind={kind}")
+    sent = await send(clerk, sale, kind=kind, **more)
+
+    assert said in words(await clerk.get(sent.headers["location"]))
+
+
+async def test_credits_and_refunds_are_for_who_may_refund(site: Site, stage: Stage) -> None:
+    """A clerk sees neither and sends neither; a manager gives a credit where that is allowed."""
+    clerk, manager = await site.signed_in(Role.CLERK), await site.signed_in(Role.MANAGER)
+    for path in ("/terminal?kind=credit", "/terminal/refund"):
+        assert (await clerk.get(path)).status_code == 403
+    assert (await manager.get("/terminal?kind=credit")).status_code == 403
+    assert "Refund" not in words(await clerk.get("/terminal"))
+    assert (await send(clerk, kind="credit")).status_code == 403
+
+    await stage.settings(credits_allowed=True)
+    sale = await form(manager, "/terminal?kind=credit")
+    sent = await send(manager, sale, kind="credit")
+
+    assert "Given: 42.00 USD" in words(await manager.get(sent.headers["location"]))
+
+
+async def test_a_payment_is_found_and_given_back(site: Site, stage: Stage) -> None:
+    """By its confirmation number, in part, once for each form; not more than is left."""
+    manager = await site.signed_in(Role.MANAGER)
+    await charged(manager)
+    (payment,) = await stage.sql(
+        "SELECT * FROM payments WHERE merchant_id = $1", stage.merchant.merchant_id
+    )
+    number = payment["confirmation_number"]
+    address = f"/terminal/refund/pay_{payment['payment_id'].hex}"
+    for query in (f"{number[:4]} {number[4:8]} {number[8:]}", "T-1001", ""):
+        found = await manager.get(f"/terminal/refund?q={query}")
+        assert address in found.text, query
+    assert address not in (await manager.get("/terminal/refund?q=123456789012")).text
+
+    sale = await form(manager, address)
+    said = {"sale": sale, "amount": "10.00"}
+    sent = await asyncio.gather(*(manager.send(address, said) for _ in range(3)))
+    more = await manager.send(address, {"sale": await form(manager, address), "amount": "32.01"})
+
+    assert "Refunded: 10.00 USD" in words(await manager.get(sent[0].headers["location"]))
+    assert (more.status_code, "up to 32.00" in words(more)) == (422, True)
+    rows = await stage.sql(
+        "SELECT refunded_minor FROM payments WHERE payment_id = $1", payment["payment_id"]
+    )
+    assert rows[0]["refunded_minor"] == 1000
+
+
+async def test_a_card_is_kept_found_charged_and_forgotten(
+    clerk: WindowlessBrowser, stage: Stage
+) -> None:
+    """By name or address; the number comes out of the vault, the code from the customer."""
+    await charged(clerk, keep="on", name="Ada Byron")
+    for query in ("ada", "ADA@SHOP", "", "Ada%20By"):
+        found = await clerk.get(f"/terminal/cards?q={query}")
+        assert "Ada Byron" in words(found), query
+    card = re.search(r'href="(/terminal\?card=(crd_[0-9a-f]{32}))"', found.text)
+    assert card is not None
+    opened = await clerk.get(card.group(1))
+    sale = _SALE.search(opened.text)
+    assert sale is not None
+    assert "•••• 4242" in words(opened)
+    said = {"kind": "sale", "amount": "7", "currency": "USD", "sale": sale.group(1)}
+    sent = await clerk.send("/terminal/sales", {**said, "card": card.group(2), "cvv": "918"})
+    page = await clerk.get(sent.headers["location"])
+    gone = await clerk.send(f"/terminal/cards/{card.group(2)}/forget", {})
+
+    assert "Paid: 7.00 USD" in words(page)
+    assert "saved card" in words(page)
+    assert stage.link.asked[-1].fields[2] == NUMBER
+    assert gone.status_code == 303
+    assert (await clerk.get(card.group(1))).status_code == 404
+    assert "No card is kept" in words(await clerk.get("/terminal/cards"))
+
+
+async def test_no_card_stays_anywhere_after_it_was_sent(
+    clerk: WindowlessBrowser, stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither in the database, nor in a page, an address or a log."""
+    pages = [
+        await charged(clerk, keep="on", name="Ada Byron"),
+        await charged(clerk),
+        await clerk.get("/terminal"),
+        await clerk.get("/terminal/cards"),
+    ]
+    kept = await dump(stage)
+
+    for said in (kept, caplog.text, *(f"{each.url} {each.text}" for each in pages)):
+        assert NUMBER not in said
+        assert "4242 4242" not in said
+    assert not re.search(r"\b918\b", kept)
+    assert "BYRON/ADA" not in kept
+
+
+async def test_sales_of_others_are_not_found(site: Site, clerk: WindowlessBrowser) -> None:
+    """Neither another merchant's nor, for a clerk, another clerk's; their cards neither."""
+    sale = await form(clerk)
+    await send(clerk, sale, keep="on", name="Ada Byron")
+    stage = site.stage
+    other = new_merchant(merchant_id=uuid4())
+    await stage.merchants.add(other, [])
+    strangers = []
+    for merchant_id, role in ((other.merchant_id, Role.OWNER), (None, Role.CLERK)):
+        browser = site.browser()
+        link = await site.link(f"{uuid4().hex}@shop.example", role, merchant_id)
+        said = {"token": link.partition("=")[2], "name": "Eve", "password": PASSWORD}
+        assert (await browser.send("/welcome", said)).status_code == 303
+        await browser.get("/terminal")
+        strangers.append(browser)
+    paths = [f"/terminal/sales/{sale}", f"/terminal/sales/{sale}.json", f"/terminal?again={sale}"]
+    card = f"crd_{sale.partition('_')[2]}"
+
+    for browser in strangers:
+        assert [(await browser.get(path)).status_code for path in paths] == [404] * 3
+        for deed in ("again", "claim", "refuse"):
+            answer = await browser.send(f"/terminal/sales/{sale}/{deed}", {"sale": sale})
+            assert answer.status_code == 404, deed
+        assert "42.00" not in words(await browser.get("/terminal"))
+    stranger = strangers[0]
+    assert (await stranger.get(f"/terminal?card={card}")).status_code == 404
+    assert (await stranger.send(f"/terminal/cards/{card}/forget", {})).status_code == 404
+    assert "Ada" not in words(await stranger.get("/terminal/cards"))
+    owner = await site.signed_in(Role.OWNER)
+    assert (await owner.get(paths[0])).status_code == 200
+
+
+async def test_the_page_that_comes_back_shows_what_happened(
+    site: Site, clerk: WindowlessBrowser, stage: Stage
+) -> None:
+    """The browser goes away while the issuer thinks; the sale goes on and is claimed."""
+    answer = asyncio.Event()
+
+    async def thinks(mti: str, fields: Any) -> Any:
+        await answer.wait()
+        return approve(mti, fields)
+
+    stage.link.script.append(thinks)
+    sale = await form(clerk)
+    gone = asyncio.create_task(send(clerk, sale))
+    await until(lambda: stage.link.asked)
+    gone.cancel()
+    await asyncio.gather(gone, return_exceptions=True)
+    back = await clerk.get("/terminal")
+    waiting = await clerk.get(f"/terminal/sales/{sale}")
+    look = await clerk.get(f"/terminal/sales/{sale}.json")
+    answer.set()
+    await site.desk.desk.finish(5)
+    done = await clerk.get(f"/terminal/sales/{sale}")
+
+    assert f"/terminal/sales/{sale}" in back.text
+    assert "Under way" in words(back)
+    assert f'data-poll="/terminal/sales/{sale}.json"' in waiting.text
+    assert "<noscript><meta http-equiv" in waiting.text
+    assert look.json()["over"] is False
+    assert "Paid: 42.00 USD" in words(done)
+    assert (await clerk.get(f"/terminal/sales/{sale}.json")).json()["over"] is True
+
+
+async def test_an_approval_that_died_with_its_process_is_claimed_or_given_back_by_the_clerk(
+    site: Site, clerk: WindowlessBrowser, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page says so and asks; nobody claims it behind their back."""
+    for deed, said in (("claim", "Paid: 42.00 USD"), ("refuse", "Reversed: not charged")):
+        sale = await form(clerk)
+        with monkeypatch.context() as patched:
+            patched.setattr(TerminalStore, "note_approval", killed)
+            with pytest.raises(Killed):
+                await send(clerk, sale)
+        stage.clock.move(5)
+        asked = await clerk.get(f"/terminal/sales/{sale}")
+        assert "Approved, and not confirmed: take it?" in words(asked)
+        assert (await clerk.get(f"/terminal/sales/{sale}.json")).json()["over"] is True
+
+        await clerk.send(f"/terminal/sales/{sale}/{deed}", {})
+        page = await clerk.get(f"/terminal/sales/{sale}")
+
+        assert said in words(page)
+        stage.clock.move(601)  # The guard against duplicates is another test's.
+    minder = SaleMinder(stage.road, TerminalStore(stage.database, stage.road.ids), stage.merchants)
+    await sweep(stage.road)
+    await minder.look()
+    assert await stage.sql("SELECT 1 FROM payments WHERE state = 'approved'") == []
+
+
+async def test_the_currency_is_that_of_the_latest_payment(
+    clerk: WindowlessBrowser, stage: Stage
+) -> None:
+    """US dollars when there is none."""
+    first = await clerk.get("/terminal")
+    await stage.paid(currency=currency("JPY"), amount_minor=500)
+    second = await clerk.get("/terminal")
+
+    assert re.search(r'value="USD"[^>]* selected', first.text)
+    assert re.search(r'value="JPY"[^>]* selected', second.text)
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "minor"),
+    [
+        ("42", "USD", 4200),
+        ("42.5", "USD", 4250),
+        ("42,50", "USD", 4250),
+        ("1,234", "USD", 123400),
+        ("1,234.56", "USD", 123456),
+        (" 0.01 ", "USD", 1),
+        ("500", "JPY", 500),
+        ("1.234", "KWD", 1234),
+        ("1,234.5", "KWD", 1234500),
+        ("1,234", "KWD", None),  # A thousand, or one and a bit?
+        ("1.234", "USD", None),
+        ("42.", "USD", None),
+        (".5", "USD", None),
+        ("-1", "USD", None),
+        ("5.0", "JPY", None),
+        ("1e3", "USD", None),
+        ("٤٢", "USD", None),
+        ("9999999999999", "USD", None),
+        ("", "USD", None),
+    ],
+)
+def test_an_amount_is_read_exactly_or_not_at_all(text: str, code: str, minor: int | None) -> None:
+    """To the minor unit."""
+    assert read_amount(text, currency(code)) == minor
+
+
+@pytest.mark.parametrize(
+    ("text", "holds"),
+    [
+        (NUMBER, True),
+        ("please charge 4242-4242-4242-4242 today", True),
+        (TRACKS, True),
+        ("1234 5678 9012", False),
+        ("Order 4242424242424241", False),
+        ("+1 (217) 555-0123", False),
+    ],
+)
+def test_what_holds_a_card_is_seen(text: str, holds: bool) -> None:
+    """And a confirmation number or a telephone number is none."""
+    assert holds_card(text) is holds
