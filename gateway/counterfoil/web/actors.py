@@ -11,14 +11,14 @@ _KNOWN = {
 }
 
 
-def by_whom(actor: str, user_name: str | None = None) -> str:
+def by_whom(actor: str, name: str | None = None) -> str:
     """
-    Return who *actor* is: a person by name, a key, the operator, the acquirer or Counterfoil.
+    Return who *actor* is: a person or a key by *name*, the operator, the acquirer or Counterfoil.
     """
     if actor.startswith("user:"):
-        return user_name or "somebody of yours"
+        return name or "somebody of yours"
     if actor.startswith("key_"):
-        return "an API key"
+        return f"the key {name}" if name else "an API key"
     if actor.startswith("cli:"):
         return f"the operator ({actor.removeprefix('cli:')})"
     return _KNOWN.get(actor, "Counterfoil")

@@ -1,0 +1,151 @@
+"""
+What is done with a payment from its page: by the same use cases as through the API, once a form.
+
+A form carries a key of its own: sent twice, it does once. Giving back more than a limit takes a
+person who has just proved anew who they are.
+"""
+
+import re
+from collections.abc import Callable, Coroutine
+from typing import Any
+from urllib.parse import quote
+
+from starlette.exceptions import HTTPException
+from starlette.responses import RedirectResponse, Response
+
+from counterfoil import ids
+from counterfoil.money import currency
+from counterfoil.payments import acknowledge as acknowledging
+from counterfoil.payments import movements
+from counterfoil.payments.payment import Payment
+from counterfoil.payments.refusals import KeyFenced, KeyReused, NothingWritten, NotNow
+from counterfoil.people.roles import Right
+from counterfoil.web import session
+from counterfoil.web.filters import address
+from counterfoil.web.payment import payment_of, shown
+from counterfoil.web.search import amount_minor
+from counterfoil.web.visit import Endpoint, Page, Visit
+
+STEP_UP_WHOLE = 500  # Units of a currency: to give back more, who one is is proved anew.
+WRITE_AN_AMOUNT = "Write an amount such as 12.50."
+
+_KEY = re.compile(r"web-[0-9a-f]{32}")
+
+Move = Callable[[movements.Command, Any], Coroutine[Any, Any, movements.Done]]
+
+
+def _moves(name: str, move: Move) -> Endpoint:
+    """
+    Return the endpoint that lets *move* happen once, with the amount of the form.
+    """
+
+    async def endpoint(visit: Visit) -> Response:
+        payment, text = await payment_of(visit), visit.form.get("amount", "").strip()
+        minor = amount_minor(text, payment.currency) if text else None
+        if text and not minor:
+            return await shown(visit, payment, status=422, fault=(name, text, WRITE_AN_AMOUNT))
+        if name in ("refund", "undo") and must_step_up(visit, payment, minor):
+            back = address(_path(payment), {"do": name, "amount": text})
+            return RedirectResponse(f"/step-up?next={quote(back)}", 303)
+        command = movements.Command(
+            merchant=visit.who.merchant,
+            payment_id=payment.payment_id,
+            idempotency_key=_key(visit),
+            amount_minor=minor,
+            actor=visit.who.actor,
+            is_final=visit.form.get("final") == "yes",
+        )
+        desk = visit.desk.desk
+        try:
+            await desk.money_task(move(command, desk.road))
+        except (NotNow, KeyReused, KeyFenced, NothingWritten) as refusal:
+            return await _not_done(visit, name, text, refusal)
+        return RedirectResponse(f"{_path(payment)}?done={name}", 303)
+
+    return endpoint
+
+
+def must_step_up(visit: Visit, payment: Payment, minor: int | None) -> bool:
+    """
+    Whether giving *minor* back (None: all that is left), with what went back before, is so much
+    that who asks must have proved anew who they are.
+    """
+    limit = STEP_UP_WHOLE * 10 ** currency(payment.currency).exponent
+    left = payment.captured_minor - payment.refunded_minor
+    gives = payment.refunded_minor + (left if minor is None else minor)
+    return gives > limit and not session.is_stepped_up(visit.who, visit.desk.clock.now())
+
+
+async def _not_done(visit: Visit, name: str, text: str, refusal: Exception) -> Response:
+    """
+    Show the payment as it stands by now, with the reason at the form; its next key is a new one.
+    """
+    said = f"{refusal}"
+    words = f"{said[:1].upper()}{said[1:]}."
+    return await shown(visit, await payment_of(visit), status=409, fault=(name, text, words))
+
+
+async def acknowledge(visit: Visit) -> Response:
+    """
+    Claim an approval that nobody has claimed.
+    """
+    payment, road, who = await payment_of(visit), visit.desk.desk.road, visit.who
+    work = acknowledging.acknowledge(
+        who.merchant,
+        payment.payment_id,
+        session_id=f"web:{who.session_id.hex}",
+        actor=who.actor,
+        road=road,
+    )
+    return await _decided(visit, payment, "acknowledge", work)
+
+
+async def refuse(visit: Visit) -> Response:
+    """
+    Turn an approval down: it is reversed at once.
+    """
+    payment, road, who = await payment_of(visit), visit.desk.desk.road, visit.who
+    work = acknowledging.refuse(who.merchant, payment.payment_id, actor=who.actor, road=road)
+    return await _decided(visit, payment, "refuse", work)
+
+
+async def _decided(
+    visit: Visit, payment: Payment, done: str, work: Coroutine[Any, Any, Payment]
+) -> Response:
+    """
+    Lead back to where the form was: the payment's page, or the list of what waits.
+    """
+    try:
+        await visit.desk.desk.money_task(work)
+    except NotNow as refusal:
+        return await _not_done(visit, done, "", refusal)
+    if visit.form.get("back") == "attention":
+        return RedirectResponse(f"/attention?done={done}", 303)
+    return RedirectResponse(f"{_path(payment)}?done={done}", 303)
+
+
+def _path(payment: Payment) -> str:
+    return f"/payments/{ids.written(ids.PAYMENT, payment.payment_id)}"
+
+
+def _key(visit: Visit) -> str:
+    key = visit.form.get("key", "")
+    if not _KEY.fullmatch(key):
+        raise HTTPException(400, "This form has no key. Nothing was done: go back and reload.")
+    return key
+
+
+def _page(name: str, endpoint: Endpoint, right: Right) -> Page:
+    return Page(
+        path=f"/payments/{{payment_id}}/{name}", endpoint=endpoint, right=right, method="POST"
+    )
+
+
+PAGES = (
+    _page("capture", _moves("capture", movements.capture), Right.REFUND),
+    _page("void", _moves("void", movements.void), Right.REFUND),
+    _page("refund", _moves("refund", movements.refund), Right.REFUND),
+    _page("undo", _moves("undo", movements.undo), Right.REFUND),
+    _page("acknowledge", acknowledge, Right.TAKE_PAYMENTS),
+    _page("refuse", refuse, Right.TAKE_PAYMENTS),
+)

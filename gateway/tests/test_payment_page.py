@@ -1,0 +1,375 @@
+"""
+A payment's page: its whole road in words, and what is done with it, once for each form.
+"""
+
+import asyncio
+import contextlib
+import re
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from counterfoil import ids
+from counterfoil.events.feed import number_events
+from counterfoil.payments.authorize import take_payment
+from counterfoil.payments.lifecycle import Cause, Kind, State
+from counterfoil.payments.movements import capture, refund, void
+from counterfoil.payments.payment import Payment
+from counterfoil.payments.refusals import Refused
+from counterfoil.people.roles import Role
+from counterfoil.store.feed import FeedStore
+from counterfoil.web import timeline
+from counterfoil.web.doing import STEP_UP_WHOLE
+from payment_stage import CARD, Stage
+from scripted_link import not_sent, says, unknown
+from web_stage import Site, WindowlessBrowser, words
+
+SCRIPT = "<script>alert(1)</script>"
+_KEY = re.compile(r'name="key" value="(web-[0-9a-f]{32})"')
+MOVES = ("capture", "void", "refund", "undo", "acknowledge", "refuse")
+
+
+@pytest.fixture
+async def site(stage: Stage) -> Site:
+    """The pages of the stage's merchant."""
+    return await Site.of(stage)
+
+
+def path_of(payment: Payment) -> str:
+    return f"/payments/{ids.written(ids.PAYMENT, payment.payment_id)}"
+
+
+async def accepted(stage: Stage) -> None:
+    """Let everything that is owed to the acquirer be accepted."""
+    forwarder = stage.forwarder()
+    while await forwarder.forward():
+        pass
+
+
+async def do(browser: WindowlessBrowser, payment: Payment, name: str, **form: str) -> Any:
+    """Open the page, and send one of its forms."""
+    page = await browser.get(path_of(payment))
+    found = re.search(rf'action="{path_of(payment)}/{name}".*?</form>', page.text, re.DOTALL)
+    assert found, f"{name} is not offered"
+    key = _KEY.search(found[0])
+    sent = {"key": key.group(1)} if key else {}
+    return await browser.send(f"{path_of(payment)}/{name}", {**sent, **form})
+
+
+async def test_the_road_is_told_step_by_step(stage: Stage, site: Site) -> None:
+    """Asked, sent, answered, approved, claimed; by whom; with the receipt that was mailed."""
+    payment = await stage.paid()
+    browser = await site.signed_in()
+
+    text = (await browser.get(path_of(payment))).text
+    road = text[text.index('id="road"') :]
+
+    assert "42.00 USD was asked for" in road
+    assert "The card&#39;s issuer approved it" in road
+    assert "It was claimed, and counts" in road
+    assert "Financial request (0200)" in road
+    assert "Answer to the request (0210): 00, approved" in road
+    assert "waits to be mailed to shopper@example.com" in road
+    assert "<td>Retrieval reference number</td>" in road
+
+
+async def test_a_person_and_a_key_are_told_by_name(stage: Stage, site: Site) -> None:
+    """Not by what stands in the history."""
+    payment = await stage.paid()
+    await accepted(stage)
+    owner = await site.signed_in()
+    key_id = uuid4()
+    await stage.merchants.add_key(
+        key_id, stage.merchant.merchant_id, f"sk_test_{key_id.hex}", f"Shop {SCRIPT}", None
+    )
+    await stage.sql(
+        "INSERT INTO movement_events (merchant_id, movement_id, event_id, payment_id, at, "
+        "from_state, to_state, cause, actor) SELECT merchant_id, movement_id, gen_random_uuid(), "
+        "payment_id, created_at, state, state, 'totals_agree', $2 FROM movements "
+        "WHERE merchant_id = $1",
+        stage.merchant.merchant_id,
+        ids.written(ids.KEY, key_id),
+    )
+    await do(owner, payment, "refund", amount="1.00")
+
+    answer = await owner.get(path_of(payment))
+
+    assert "1.00 USD was refunded by Ada Byron" in words(answer)
+    assert "by the key Shop &lt;script&gt;" in answer.text
+
+
+async def test_no_message_shows_a_card_number(stage: Stage, site: Site) -> None:
+    """Nor its expiry date or security code."""
+    payment = await stage.paid()
+    browser = await site.signed_in()
+
+    text = (await browser.get(path_of(payment))).text
+
+    assert CARD.number not in text
+    assert CARD.number[:10] not in text
+    assert "************1111" in text
+
+
+async def test_what_customers_wrote_is_shown_and_not_run(stage: Stage, site: Site) -> None:
+    """Every field of theirs; the title too."""
+    payment = await stage.paid(
+        order_number=SCRIPT, description=SCRIPT, customer_email=f'"{SCRIPT}"@b.example'
+    )
+    browser = await site.signed_in()
+
+    for path in (path_of(payment), f"{path_of(payment)}/live"):
+        text = (await browser.get(path)).text
+        assert "<script>alert" not in text
+        assert "&lt;script&gt;alert(1)" in text
+
+
+async def test_a_refund_of_a_part_changes_the_page(stage: Stage, site: Site) -> None:
+    """And leads back to it."""
+    payment = await stage.paid()
+    await accepted(stage)
+    browser = await site.signed_in()
+
+    answer = await do(browser, payment, "refund", amount="12.50")
+
+    assert (answer.status_code, answer.headers["location"]) == (
+        303, f"{path_of(payment)}?done=refund"
+    )  # fmt: skip
+    said = words(await browser.get(answer.headers["location"]))
+    assert "The refund is on its way." in said
+    assert "Partly refunded" in said
+    assert "Refunded 12.50 USD Left 29.50 USD" in said
+    assert (await stage.read(payment)).refunded_minor == 1250
+
+
+async def test_a_form_that_is_sent_twice_does_it_once(stage: Stage, site: Site) -> None:
+    """At the same time, and once more afterwards."""
+    payment = await stage.paid()
+    await accepted(stage)
+    browser = await site.signed_in()
+    form = {"key": f"web-{uuid4().hex}", "amount": "10.00"}
+    await browser.get(path_of(payment))
+
+    answers = await asyncio.gather(
+        *(browser.send(f"{path_of(payment)}/refund", form) for _ in range(5))
+    )
+    again = await browser.send(f"{path_of(payment)}/refund", form)
+
+    assert {each.status_code for each in (*answers, again)} == {303}
+    assert (await stage.read(payment)).refunded_minor == 1000
+
+
+@pytest.mark.parametrize("amount", ["abc", "0", "-5", "1.234", "12,3456", "0.00"])
+async def test_an_amount_that_is_none_is_told_at_its_field(
+    stage: Stage, site: Site, amount: str
+) -> None:
+    """What was typed stays, and nothing was done."""
+    payment = await stage.paid()
+    browser = await site.signed_in()
+
+    answer = await do(browser, payment, "refund", amount=amount)
+
+    assert answer.status_code == 422
+    assert 'aria-describedby="refund-said"' in answer.text
+    assert f'value="{amount}"' in answer.text
+    assert (await stage.read(payment)).refunded_minor == 0
+
+
+async def test_more_than_is_left_is_refused_in_words(stage: Stage, site: Site) -> None:
+    """The form stays open, with a new key: the old one is refused for ever."""
+    payment = await stage.paid()
+    await accepted(stage)
+    browser = await site.signed_in()
+
+    answer = await do(browser, payment, "refund", amount="42.01")
+
+    assert answer.status_code == 409
+    assert "is more than the" in words(answer)
+    assert (await do(browser, payment, "refund", amount="42.00")).status_code == 303
+
+
+async def test_what_is_possible_is_offered_and_nothing_else(stage: Stage, site: Site) -> None:
+    """To who may; a bookkeeper looks, and does nothing."""
+    hold = await stage.paid(kind=Kind.AUTHORIZATION)
+    stage.link.script.append(says("05"))
+    declined = await stage.take(order_number="2")
+    waiting = await stage.take(order_number="3")
+    owner, bookkeeper = await site.signed_in(), await site.signed_in(Role.BOOKKEEPER)
+
+    for payment, expected in (
+        (hold, {"capture", "void", "undo"}),
+        (declined, set()),
+        (waiting, {"acknowledge", "refuse", "undo"}),
+    ):
+        for browser, allowed in ((owner, expected), (bookkeeper, set())):
+            text = (await browser.get(path_of(payment))).text
+            offered = {each for each in MOVES if f'action="{path_of(payment)}/{each}"' in text}
+            assert offered == allowed
+    for name in MOVES:
+        assert (await bookkeeper.send(f"{path_of(hold)}/{name}", {})).status_code == 403
+
+
+async def test_a_hold_is_captured_in_parts_and_the_rest_let_go(stage: Stage, site: Site) -> None:
+    """The last one says so."""
+    payment = await stage.paid(kind=Kind.AUTHORIZATION)
+    browser = await site.signed_in(Role.MANAGER)
+
+    await do(browser, payment, "capture", amount="10")
+    await do(browser, payment, "capture", amount="5.00", final="yes")
+
+    now = await stage.read(payment)
+    assert (now.captured_minor, now.released_minor) == (1500, 2700)
+
+
+async def test_an_approval_is_claimed_or_refused_by_a_person(stage: Stage, site: Site) -> None:
+    """Who claims it is the actor; what is too late is told."""
+    one, other = await stage.take(order_number="1"), await stage.take(order_number="2")
+    late = await stage.take(order_number="3")
+    browser = await site.signed_in()
+
+    await do(browser, one, "acknowledge")
+    await do(browser, other, "refuse")
+    await browser.get(path_of(late))
+    stage.clock.move(181)
+    too_late = await browser.send(f"{path_of(late)}/acknowledge", {})
+
+    assert (await stage.read(one)).state is State.CAPTURED
+    assert (await stage.read(other)).state is State.REVERSING
+    assert "claimed, and counts by Ada Byron" in words(await browser.get(path_of(one)))
+    assert too_late.status_code == 409
+    assert "the cardholder is not charged" in words(too_late)
+
+
+async def test_to_give_much_back_one_proves_who_one_is(stage: Stage, site: Site) -> None:
+    """At once, or bit by bit; and is led back to the form, with the amount."""
+    payment = await stage.paid(amount_minor=(STEP_UP_WHOLE + 100) * 100)
+    await accepted(stage)
+    browser = await site.signed_in()
+
+    all_at_once = await do(browser, payment, "refund", amount=f"{STEP_UP_WHOLE}.01")
+    little = await do(browser, payment, "refund", amount="1.00")
+    more = await do(browser, payment, "refund", amount=f"{STEP_UP_WHOLE}.00")
+
+    assert little.headers["location"].endswith("?done=refund")
+    for answer in (all_at_once, more):
+        assert answer.headers["location"].startswith("/step-up?next=/payments/pay_")
+    assert (await stage.read(payment)).refunded_minor == 100
+    back = await browser.get(f"{path_of(payment)}?do=refund&amount={STEP_UP_WHOLE}.00")
+    assert 'name="doing" open>\n<summary>Refund' in back.text
+    assert f'value="{STEP_UP_WHOLE}.00"' in back.text
+    await stage.sql("UPDATE web_sessions SET stepped_up_at = $1", stage.clock.now())
+    done = await do(browser, payment, "refund", amount=f"{STEP_UP_WHOLE}.00")
+    assert done.headers["location"].endswith("?done=refund")
+
+
+async def test_another_merchants_payment_is_not_there(stage: Stage, site: Site) -> None:
+    """For whoever looks, or does."""
+    other = await Stage.set_up(stage.database)
+    theirs = await other.paid()
+    browser = await site.signed_in()
+    await browser.get("/payments")
+
+    assert (await browser.get(path_of(theirs))).status_code == 404
+    assert (await browser.get(f"{path_of(theirs)}/live")).status_code == 404
+    assert (await browser.get("/payments/pay_1")).status_code == 404
+    for name in MOVES:
+        form = {"key": f"web-{uuid4().hex}", "amount": "1.00"}
+        assert (await browser.send(f"{path_of(theirs)}/{name}", form)).status_code == 404
+    assert (await other.read(theirs)).version == theirs.version
+
+
+@pytest.mark.parametrize("key", ["", "1", "web-\xe4", "web-" + "a" * 100])
+async def test_a_form_without_a_key_of_ours_does_nothing(
+    stage: Stage, site: Site, key: str
+) -> None:
+    """It could not be told from its copy."""
+    payment = await stage.paid()
+    browser = await site.signed_in()
+    await browser.get(path_of(payment))
+
+    answer = await browser.send(f"{path_of(payment)}/void", {"key": key, "amount": ""})
+
+    assert answer.status_code == 400
+    assert (await stage.read(payment)).state is State.CAPTURED
+
+
+async def test_webhooks_that_were_told_stand_on_the_road(stage: Stage, site: Site) -> None:
+    """Where to, what, and after how many tries."""
+    await stage.sql(
+        "INSERT INTO webhook_endpoints (merchant_id, endpoint_id, url, state, secret_key_id, "
+        "secret_nonce, secret_sealed, created_at, updated_at) VALUES ($1, gen_random_uuid(), "
+        "'https://hooks.shop.example/x', 'enabled', 'k', '123456789012', '', now(), now())",
+        stage.merchant.merchant_id,
+    )
+    payment = await stage.paid()
+    while await number_events(FeedStore(stage.database), stage.clock):
+        pass
+    browser = await site.signed_in()
+
+    said = words(await browser.get(path_of(payment)))
+
+    assert "hooks.shop.example is to be told: payment.captured" in said
+
+
+async def test_the_batch_and_the_deposit_are_linked(stage: Stage, site: Site) -> None:
+    """By the names under which their pages are."""
+    payment = await stage.paid()
+    [movement] = await stage.road.store.movements(payment)
+    await stage.sql(
+        "INSERT INTO settlement_lines VALUES ($1, $2, '\\x00', 1, 'CF/1', 'TERM0001', 1, "
+        "'capture', $3, 'A', '1111', 'visa', 'USD', 4200, 0, 0, 0, now(), $4, 'matched')",
+        stage.merchant.merchant_id,
+        stage.acquirer,
+        payment.rrn,
+        movement.movement_id,
+    )
+    browser = await site.signed_in()
+
+    text = (await browser.get(path_of(payment))).text
+
+    assert f'href="/batches/{stage.acquirer}.TERM0001.USD.000001">TERM0001/USD/000001' in text
+    assert 'href="/deposits/CF/1">CF/1' in text
+
+
+@pytest.mark.parametrize("step", [not_sent, unknown, says("05"), says("91")])
+async def test_a_road_that_ends_early_is_told_too(stage: Stage, site: Site, step: Any) -> None:
+    """Whatever went wrong; no word is missing."""
+    stage.link.script.append(step)
+    with_trouble = stage.order()
+
+    with contextlib.suppress(Refused):
+        await take_payment(with_trouble, stage.road)
+    use = await stage.road.store.key(stage.merchant.merchant_id, with_trouble.idempotency_key)
+    assert use is not None
+    assert use.payment_id is not None
+    browser = await site.signed_in()
+
+    answer = await browser.get(f"/payments/{ids.written(ids.PAYMENT, use.payment_id)}")
+
+    assert answer.status_code == 200
+    assert "the card is not charged" in words(answer)
+
+
+async def test_a_void_and_what_follows_is_told(stage: Stage, site: Site) -> None:
+    """Until the acquirer has it."""
+    payment = await stage.paid()
+    await accepted(stage)
+    await void(stage.command(payment), stage.road)
+    await accepted(stage)
+    hold = await stage.paid(kind=Kind.AUTHORIZATION, order_number="2")
+    await capture(stage.command(hold, amount_minor=100), stage.road)
+    await accepted(stage)
+    await refund(stage.command(hold), stage.road)
+    browser = await site.signed_in()
+
+    said = words(await browser.get(path_of(payment)))
+    parts = words(await browser.get(path_of(hold)))
+
+    assert "42.00 USD was voided" in said
+    assert "The acquirer has voided it: the card is not charged" in said
+    assert "1.00 USD was captured" in parts
+    assert "1.00 USD was refunded" in parts
+
+
+def test_every_cause_has_its_words() -> None:
+    """But the one whose words depend on what was accepted."""
+    assert set(timeline.STEPS) == set(Cause) - {Cause.HOST_ACCEPTED}
