@@ -37,7 +37,7 @@ SHAPES = (
 
 def tokens(css: str, scheme: str) -> dict[str, str]:
     """Return the colours of a scheme; the dark one overrides the light one."""
-    light, dark = css.split("@media (prefers-color-scheme: dark)")
+    light, dark = css.split("@media screen and (prefers-color-scheme: dark)")
     found = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6});", light))
     return (
         {**found, **dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6});", dark))}

@@ -289,9 +289,9 @@ def test_a_part_of_an_authorization_shows_what_is_taken_or_held() -> None:
 def test_tax_and_tip_are_told_if_the_merchant_has_named_them() -> None:
     """With what the amount was before, so that it adds up; and no row without."""
     for text in texts(tax_minor=300, tip_minor=500):
-        for said in ("34.00", "3.00", "5.00", "Tax", "Tip"):
+        for said in ("34.00", "3.00", "5.00", "Subtotal", "Tax", "Tip"):
             assert said in text
-    assert not any("Tip" in text or "Before" in text for text in texts(tip_minor=0))
+    assert not any("Tip" in text or "Subtotal" in text for text in texts(tip_minor=0))
 
 
 def test_a_credit_that_was_taken_back_is_none() -> None:

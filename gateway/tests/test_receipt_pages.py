@@ -249,3 +249,38 @@ async def test_another_merchants_payment_has_no_receipt_here(site: Site, stage: 
             assert (await browser.get(path)).status_code == 404
         answer = await browser.send(f"/payments/{wrong}/receipt", {"email": "a@example.com"})
         assert answer.status_code == 404
+
+
+async def test_tax_and_tip_of_a_clerk_stand_on_page_and_e_mail(site: Site) -> None:
+    """The sale that the terminal wrote is found by the payment's key; another's key finds none."""
+    stage = site.stage
+    browser = await site.signed_in()
+    sale_id, other_id = uuid4(), uuid4()
+    payment = await stage.paid(idempotency_key=f"terminal-{sale_id.hex}")
+    other = await stage.paid(idempotency_key=f"terminal-{other_id.hex}")
+    (member,) = await stage.sql(
+        "SELECT user_id FROM members WHERE merchant_id = $1", stage.merchant.merchant_id
+    )
+    for known, named in ((sale_id, payment), (other_id, payment)):
+        await stage.sql(
+            "INSERT INTO terminal_sales (merchant_id, sale_id, user_id, digest, kind, entry,"
+            " amount_minor, currency, tax_minor, tip_minor, keep_card, charge_again, state,"
+            " payment_id, created_at, updated_at) VALUES ($1, $2, $3, $4, 'sale', 'keyed', 4200,"
+            " 'USD', 300, 500, false, false, 'done', $5, $6, $6)",
+            stage.merchant.merchant_id,
+            known,
+            member["user_id"],
+            bytes(32),
+            named.payment_id,
+            START,
+        )
+
+    said = words(await browser.get(path_of(payment)))
+    owed = await OutboxStore(stage.database, uuid4(), stage.clock).claim_mail(
+        stage.clock.now(), stage.clock.now(), 100
+    )
+
+    assert "Subtotal 34.00 Tax 3.00 Tip 5.00" in said
+    assert "Tip" not in words(await browser.get(path_of(other)))
+    tips = {each.facts["payment_id"]: each.facts["tip_minor"] for each in owed}
+    assert (tips[payment.payment_id], tips[other.payment_id]) == (500, None)

@@ -40,7 +40,7 @@ KINDS = {
 TAKEN_LATER = "Sale (authorized first)"
 # Parts of the amount, where the merchant has named them: a payment's column, and its word.
 PARTS = (("tax_minor", "Tax"), ("tip_minor", "Tip"))
-BEFORE = "Before these"
+BEFORE = "Subtotal"
 INCLUDED = '{% include "slip.html" %}\n'
 
 

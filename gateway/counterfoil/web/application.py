@@ -210,7 +210,8 @@ async def _fault(request: Request, error: Exception, desk: WebDesk, *, shoppers:
         visit.guest = None
     headers: Mapping[str, str] = getattr(error, "headers", None) or {}
     template = "pay-fault.html" if shoppers else "fault.html"
-    answer = page(visit, template, status=status, title=title, words=words)
+    is_missing = status == 404
+    answer = page(visit, template, status=status, title=title, words=words, is_missing=is_missing)
     answer.headers.update(headers)
     return answer
 

@@ -22,6 +22,10 @@ JOIN outbox AS about
 JOIN merchants AS m ON m.merchant_id = due.merchant_id
 LEFT JOIN payments AS p
     ON p.merchant_id = about.merchant_id AND p.payment_id = about.payment_id
+LEFT JOIN terminal_sales AS s
+    ON s.merchant_id = p.merchant_id AND s.payment_id = p.payment_id AND s.sale_id =
+        CASE WHEN p.idempotency_key ~ '^terminal-[0-9a-f]{32}$'
+            THEN substr(p.idempotency_key, 10)::uuid END
 LEFT JOIN webhook_endpoints AS e
     ON e.merchant_id = about.merchant_id AND e.endpoint_id = about.endpoint_id
 WHERE o.merchant_id = due.merchant_id AND o.outbox_id = due.outbox_id
@@ -31,7 +35,7 @@ WHERE o.merchant_id = due.merchant_id AND o.outbox_id = due.outbox_id
     WHERE ended.process_id = o.lease_owner AND ended.lease_until <= $5))
 RETURNING o.merchant_id AS mail_merchant_id, o.outbox_id, o.kind AS mail_kind, o.recipient,
     o.attempts, p.*, m.name AS merchant_name, m.city, m.region, m.country, m.timezone,
-    m.email AS merchant_email, e.url AS endpoint_url;
+    m.email AS merchant_email, s.tax_minor, s.tip_minor, e.url AS endpoint_url;
 
 -- name: mail_sent
 -- The mail server took them.

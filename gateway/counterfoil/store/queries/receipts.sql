@@ -1,11 +1,15 @@
 -- name: receipt_facts
--- What stands on the receipt of a payment, and who took it.
+-- What stands on the receipt of a payment, and who took it. Its key names the clerk's sale, if it is one.
 SELECT p.*, m.name AS merchant_name, m.city, m.region, m.country, m.timezone,
-    m.email AS merchant_email, taken.actor AS taken_by
+    m.email AS merchant_email, s.tax_minor, s.tip_minor, taken.actor AS taken_by
 FROM payments AS p
 JOIN merchants AS m ON m.merchant_id = p.merchant_id
 LEFT JOIN payment_events AS taken
     ON taken.merchant_id = p.merchant_id AND taken.payment_id = p.payment_id AND taken.version = 1
+LEFT JOIN terminal_sales AS s
+    ON s.merchant_id = p.merchant_id AND s.payment_id = p.payment_id AND s.sale_id =
+        CASE WHEN p.idempotency_key ~ '^terminal-[0-9a-f]{32}$'
+            THEN substr(p.idempotency_key, 10)::uuid END
 WHERE p.merchant_id = $1 AND p.payment_id = $2;
 
 -- name: refunds_on_receipt
