@@ -319,3 +319,24 @@ async def test_any_day_may_be_asked_for(bookkeeper: WindowlessBrowser) -> None:
     assert 'aria-invalid="true"' in odd.text
     for path in ("/reports/2021-02-29", "/reports/0001-01-01", "/reports/9999-12-31", "/reports/x"):
         assert (await bookkeeper.get(path)).status_code == 404
+
+
+async def test_a_day_is_a_document(
+    bookkeeper: WindowlessBrowser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The report that the operator's command prints, of this merchant alone."""
+    printed: list[str] = []
+
+    async def noted(html: str) -> bytes:
+        printed.append(html)
+        return b"%PDF-1.7"
+
+    monkeypatch.setattr("counterfoil.web.reports.pdf_of", noted)
+
+    answer = await bookkeeper.get("/reports/2026-11-24.pdf")
+
+    assert answer.headers["content-type"] == "application/pdf"
+    assert 'filename="report-2026-11-24.pdf"' in answer.headers["content-disposition"]
+    assert answer.content == b"%PDF-1.7"
+    assert FUNDED in printed[0]
+    assert "End of day 2026-11-24" in printed[0]

@@ -22,6 +22,12 @@ KINDS = MappingProxyType(
         "return_addresses_set": ("Payment pages", "set the addresses of return to {after}"),
         "key_made": ("API key", "made the key {about} for {after}"),
         "key_revoked": ("API key", "revoked the key {about} of {before}"),
+        "webhook_added": ("Webhook", "added the endpoint {about}"),
+        "webhook_changed": ("Webhook", "changed the endpoint {before}, now {after}"),
+        "webhook_enabled": ("Webhook", "enabled the endpoint {about}"),
+        "webhook_disabled": ("Webhook", "disabled the endpoint {about}"),
+        "webhook_secret_rotated": ("Webhook", "rotated the secret of {about}"),
+        "webhook_deleted": ("Webhook", "deleted the endpoint {about}"),
     }
 )
 
