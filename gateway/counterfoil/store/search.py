@@ -19,8 +19,8 @@ from counterfoil.store.database import Database
 from counterfoil.store.payments import payment_of
 
 PAGE_MAX = 200
-SCANNED_MAX = 10_000
-STEPS = (250, 1_750, 8_000)  # So many are compared at first, and then; as many as SCANNED_MAX.
+SCANNED_MAX = 4_000
+STEPS = (250, 1_250, 2_500)  # So many are compared at first, and then: SCANNED_MAX together.
 FIRST, LAST = UUID(int=0), UUID(int=2**128 - 1)
 
 

@@ -27,6 +27,7 @@ from counterfoil.routing.routes import NoRoute
 from counterfoil.store.database import DatabaseAway
 from counterfoil.store.writer import QueueFull
 from counterfoil.web import (
+    attention,
     audit,
     batches,
     deposits,
@@ -52,6 +53,7 @@ from counterfoil.web import (
     today,
     webhooks,
 )
+from counterfoil.web.counts import counts_of
 from counterfoil.web.desk import WebDesk
 from counterfoil.web.forms import check_csrf, comes_from, read_form
 from counterfoil.web.rendering import page
@@ -71,6 +73,7 @@ PAGES: tuple[Page, ...] = (
     *payments.PAGES,
     *payment.PAGES,
     *doing.PAGES,
+    *attention.PAGES,
     *developers.PAGES,
     *webhooks.PAGES,
     *people.PAGES,
@@ -178,6 +181,8 @@ def _guarded(page: Page, desk: WebDesk, origin: str, *, shoppers: bool) -> ASGIA
             raise HTTPException(403, f"Your role, {visit.guest.role}, is not allowed to do this.")
         if page.after_step_up and not session.is_stepped_up(visit.guest, desk.clock.now()):
             return _to_step_up(request)
+        if not page.is_live:
+            visit.counts = await counts_of(visit)
         return await page.endpoint(visit)
 
     return endpoint  # type: ignore[return-value]  # Starlette tells functions and apps apart.

@@ -70,10 +70,17 @@ def must_step_up(visit: Visit, payment: Payment, minor: int | None) -> bool:
     Whether giving *minor* back (None: all that is left), with what went back before, is so much
     that who asks must have proved anew who they are.
     """
-    limit = STEP_UP_WHOLE * 10 ** currency(payment.currency).exponent
     left = payment.captured_minor - payment.refunded_minor
     gives = payment.refunded_minor + (left if minor is None else minor)
-    return gives > limit and not session.is_stepped_up(visit.who, visit.desk.clock.now())
+    return is_too_much(visit, gives, payment.currency)
+
+
+def is_too_much(visit: Visit, minor: int, code: str) -> bool:
+    """
+    Whether *minor* is more than is given back by somebody who has not proved anew who they are.
+    """
+    limit = STEP_UP_WHOLE * 10 ** currency(code).exponent
+    return minor > limit and not session.is_stepped_up(visit.who, visit.desk.clock.now())
 
 
 async def _not_done(visit: Visit, name: str, text: str, refusal: Exception) -> Response:

@@ -27,6 +27,7 @@ from counterfoil.money import currency, decimal_text
 from counterfoil.people.roles import Right
 from counterfoil.receipts.receipt import BRANDS, grouped
 from counterfoil.web import words
+from counterfoil.web.attention_words import ENDS
 from counterfoil.web.visit import Visit
 
 HERE = Path(__file__).parent
@@ -69,6 +70,7 @@ def rendered(visit: Visit, template: str, **facts: Any) -> str:
         "csrf": visit.csrf,
         "zone": zone,
         "menu": menu,
+        "counts": visit.counts,
         "path": visit.request.url.path,
         "is_test": visit.desk.is_test,
         "Right": Right,
@@ -110,6 +112,7 @@ def environment() -> Environment:
     made.globals |= {
         "static": static_url,
         "left": words.left_text,
+        "ends": ENDS,
         "tone": words.tone,
         "state_words": words.state_words,
         "kind_words": words.kind_words,

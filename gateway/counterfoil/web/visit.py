@@ -16,7 +16,8 @@ from counterfoil.web.desk import WebDesk
 class Visit(msgspec.Struct, kw_only=True):
     """
     A request as an endpoint sees it. `form` holds the fields of a form that was checked to come
-    from one of our pages; `csrf` is what the page's own forms must carry.
+    from one of our pages; `csrf` is what the page's own forms must carry; `counts` what
+    stands beside entries of the menu.
     """
 
     request: Request
@@ -24,6 +25,7 @@ class Visit(msgspec.Struct, kw_only=True):
     guest: Who | None = None
     form: dict[str, str] = msgspec.field(default_factory=dict)
     csrf: str = ""
+    counts: dict[str, int] = msgspec.field(default_factory=dict)
 
     @property
     def who(self) -> Who:

@@ -1,0 +1,65 @@
+"""
+What waits for a person, in words.
+"""
+
+from counterfoil.people.roles import Right
+
+TITLES = {
+    "batch": "A batch does not agree with the acquirer",
+    "file": "A file could not be read",
+    "missing_there": "The acquirer's report leaves an item out",
+    "missing_here": "The acquirer settles something that is not here",
+    "amount_differs": "An amount differs",
+    "duplicate": "Something is settled twice",
+    "batch_missing": "A batch is on no report",
+    "returned": "A deposit went back",
+    "refund_refused": "The acquirer refused to give money back",
+    "approval_denied": "The acquirer denies what it had approved",
+    "without_report": "Money came without a report",
+    "not_paid": "A deposit has not come",
+    "statement_missing": "A bank statement is missing",
+    "restored_host_only": "After a restore: only the acquirer knows this",
+    "restored_missing_there": "After a restore: the acquirer does not know this",
+    "restored_state_differs": "After a restore: this stands otherwise at the acquirer",
+    "restored_unclaimed": "After a restore: nobody claimed this",
+}
+WHAT_TO_DO = {
+    "batch": "Compare both sides' totals on the batch's page with somebody at the acquirer.",
+    "file": "Ask whoever sent it for a right one; it is read by itself when it comes.",
+}
+FILES = {
+    "report": "The acquirer's report",
+    "statement": "A bank statement",
+    "unknown": "A file",
+}
+DONE = {
+    "acknowledge": "Claimed: the payment counts.",
+    "refuse": "Refused: the card is not charged.",
+    "retry": "The acquirer is asked again.",
+    "resolve-batch": "The batch is closed by hand.",
+    "aside": "The file is put aside. It is kept, and waits for nobody.",
+    "resolve": "That is cleared up.",
+    "again": "The refund is asked for again, in the open batch.",
+    "returned": "It is noted that the money went back in another way.",
+}
+# How something that waits is ended: button, what to say in the note, and who may.
+ENDS = {
+    ("batch", "retry"): ("Ask the acquirer again", "", Right.CLOSE_BATCH),
+    ("batch", "resolve"): (
+        "Close it by hand",
+        "What was agreed with the acquirer, and with whom",
+        Right.CLOSE_BATCH,
+    ),
+    ("file", "aside"): ("Put it aside", "Why nobody waits for it any more", Right.CLOSE_BATCH),
+    ("finding", "resolve"): (
+        "It is cleared up",
+        "What was agreed, and with whom",
+        Right.CLOSE_BATCH,
+    ),
+    ("refund", "again"): ("Ask for the refund again", "Why, and who decided it", Right.REFUND),
+    ("refund", "returned"): (
+        "It went back in another way",
+        "How, and who gave it back",
+        Right.REFUND,
+    ),
+}
