@@ -51,6 +51,14 @@ class Demo:
         self.shop, self.mailbox, self.web = addresses
 
     @property
+    def checkout(self) -> str:
+        """Where the payment pages are."""
+        said = (self.folder / "gateway" / "counterfoil.toml").read_text()
+        port = re.search(r"^checkout_port = (\d+)$", said, re.MULTILINE)
+        assert port, said
+        return f"https://localhost:{port.group(1)}"
+
+    @property
     def owner(self) -> tuple[str, str]:
         """How the demo's owner signs in: address and password."""
         email, password = (self.folder / "gateway" / "owner-sign-in.txt").read_text().split()
@@ -80,7 +88,7 @@ class Watch:
 
     def __init__(self, page: Page, demo: Demo) -> None:
         self._hosts = {urlsplit(demo.shop).netloc, urlsplit(demo.mailbox).netloc}
-        self._hosts |= {urlsplit(demo.web).netloc}
+        self._hosts |= {urlsplit(demo.web).netloc, urlsplit(demo.checkout).netloc}
         self.urls: list[str] = []
         self.complaints: list[str] = []
         page.on("console", self._console)

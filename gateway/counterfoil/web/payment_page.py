@@ -184,7 +184,10 @@ async def _page(
     if checkout.state is State.PAID:
         return shopper.shopper_page(visit, "pay-paid.html", merchant, **facts)
     if over or checkout.state is State.CANCELLED:
-        return shopper.shopper_page(visit, "pay-over.html", merchant, status=410, **facts)
+        lapsed = checkout.expires_at <= visit.desk.clock.now()
+        return shopper.shopper_page(
+            visit, "pay-over.html", merchant, status=410, lapsed=lapsed, **facts
+        )
     if stop := await _stop(visit, shop):
         return shopper.shopper_page(
             visit, "pay-stopped.html", merchant, status=429, stop=stop, **facts

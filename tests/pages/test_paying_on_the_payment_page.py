@@ -1,0 +1,143 @@
+"""
+A person pays on the gateway's payment page, by keyboard, with and without JavaScript.
+"""
+
+import re
+from collections.abc import AsyncIterator
+
+import pytest
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import Browser, Page, expect
+from running_demo import Demo, Watch
+from test_buying_in_the_shop import tab_to
+from test_every_page_fits import it_fits
+from test_no_barriers import OPTIONS
+
+GOOD = "4111111111111111"
+NO_FUNDS = "4000000000009995"
+CVV = "926"
+
+
+@pytest.fixture
+async def plain(browser: Browser, demo: Demo) -> AsyncIterator[Page]:
+    """A browser that runs no scripts; it is watched like every other."""
+    context = await browser.new_context(ignore_https_errors=True, java_script_enabled=False)
+    context.set_default_timeout(10_000)
+    page = await context.new_page()
+    watch = Watch(page, demo)
+    yield page
+    watch.saw_nothing_wrong()
+    assert not any(GOOD in url or CVV in url for url in watch.urls)
+    await context.close()
+
+
+async def order(page: Page, demo: Demo) -> None:
+    """Order a daybook in the shop, and come to the payment page."""
+    await page.goto(f"{demo.shop}/checkout?product=daybook&quantity=1")
+    await page.fill("#name", "Grace Hopper")
+    await page.fill("#email", "grace@shopper.example")
+    await page.get_by_role("button", name="Pay on the payment page").click()
+    await page.wait_for_url(f"{demo.checkout}/c/*")
+
+
+async def type_card(page: Page, number: str) -> None:
+    """Type a card from field to field, and press Enter on the last one."""
+    for field, text in (("card_number", number), ("card_expiry", "1239"), ("card_code", CVV)):
+        await tab_to(page, f"#{field}")
+        await page.keyboard.type(text)
+    await page.keyboard.press("Enter")
+
+
+async def axe_finds_nothing(page: Page) -> None:
+    """Neither in light nor in dark; and it fits a telephone."""
+    size = page.viewport_size
+    assert size
+    for scheme in ("light", "dark"):
+        await page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+        found = (await Axe().run(page, options=OPTIONS)).response["violations"]
+        assert found == [], scheme
+        await page.set_viewport_size({"width": 360, "height": 740})
+        await it_fits(page)
+        await page.set_viewport_size(size)
+
+
+async def test_a_keyboard_pays_without_javascript_and_comes_back_to_the_shop(
+    plain: Page, demo: Demo
+):
+    """From the shop's form to the page, the number, and the shop's own page of the order."""
+    await order(plain, demo)
+    await type_card(plain, GOOD)
+
+    await expect(plain.locator("h1")).to_contain_text("Paid. Thank you.")
+    number = await plain.locator("#confirmation-number").get_attribute("value") or ""
+    assert re.fullmatch(r"\d{12}", number)
+    assert GOOD not in await plain.content()
+    await tab_to(plain, ".outcome a.button")
+    await plain.keyboard.press("Enter")
+    await plain.wait_for_url(f"{demo.shop}/orders/*")
+    await expect(plain.locator("h1")).to_have_text("Thank you, Grace Hopper")
+    assert await plain.locator("#confirmation-number").get_attribute("value") == number
+    assert "signature" not in plain.url
+
+
+async def test_a_declined_card_is_told_and_another_one_pays(page: Page, watch: Watch, demo: Demo):
+    """The number is grouped as it is typed, and gone afterwards; nobody is kept out."""
+    await order(page, demo)
+    await axe_finds_nothing(page)
+    await page.locator("#card_number").press_sequentially("378282246310005")
+    assert await page.input_value("#card_number") == "3782 822463 10005"
+    await expect(page.locator("#brand-seen")).to_have_text("American Express")
+    await page.fill("#card_number", "")
+    await page.reload()
+    await type_card(page, NO_FUNDS)
+
+    await expect(page.get_by_role("alert")).to_contain_text("Your card was not charged")
+    await axe_finds_nothing(page)
+    for field in ("card_number", "card_expiry", "card_code"):
+        assert await page.input_value(f"#{field}") == ""
+    await type_card(page, GOOD)
+    await expect(page.locator("#confirmation-number")).to_have_count(1)
+    await axe_finds_nothing(page)
+    await page.go_back()
+    assert GOOD not in (await page.content()).replace(" ", "")
+    assert not any(GOOD in url or CVV in url for url in watch.urls)
+
+
+async def test_two_tabs_pay_once(page: Page, watch: Watch, demo: Demo):
+    """Whoever presses second sees the number of the first."""
+    await order(page, demo)
+    other = await page.context.new_page()
+    await other.goto(page.url)
+    for each in (page, other):
+        await each.fill("#card_number", GOOD)
+        await each.fill("#card_expiry", "12/39")
+        await each.fill("#card_code", CVV)
+
+    for each in (page, other):
+        await each.locator(".pay-button").click(no_wait_after=True)
+    numbers = set()
+    for each in (page, other):
+        await expect(each.locator("#confirmation-number")).to_have_count(1)
+        numbers.add(await each.locator("#confirmation-number").get_attribute("value"))
+
+    assert len(numbers) == 1
+
+
+async def test_a_link_is_made_copied_and_paid(signed_in: Page, demo: Demo):
+    """By the owner, and then by whoever has it."""
+    page = signed_in
+    await page.goto(f"{demo.web}/links/new")
+    await page.fill("#description", "Summer concert, one seat")
+    await page.fill("#amount", "25")
+    await page.get_by_role("button", name="Make the link").click()
+    made, address = page.url, await page.input_value("#address")
+    assert await page.locator(".code img").evaluate("each => each.naturalWidth > 0")
+    await page.goto(address)
+    await axe_finds_nothing(page)
+    await page.locator(".pay-button").click()
+    await type_card(page, GOOD)
+    number = await page.locator("#confirmation-number").inner_text()
+
+    await page.goto(made.partition("?")[0])
+
+    await expect(page.locator("table")).to_contain_text(number)
