@@ -14,7 +14,7 @@ import msgspec
 from counterfoil.cards import luhn_holds
 from counterfoil.supervisor import ProgramError, Supervisor
 
-from counterfoil_proof.demo import day, ports, sandbox
+from counterfoil_proof.demo import day, panel, ports, sandbox
 from counterfoil_proof.demo.day import Day, DayFailed
 from counterfoil_proof.demo.narrator import Narrator
 from counterfoil_proof.demo.purchase import Purchase, PurchaseFailed, buy, look
@@ -127,7 +127,8 @@ class _Show:
         """
         Start everything, tell the story, stop everything.
         """
-        await self._supervisor.run(self._story)
+        async with panel.serving(self._teller.steps, ports.LOOPBACK, self._box.ports.panel):
+            await self._supervisor.run(self._story)
         if not self._once and not self.port_lost:
             self._teller.say("Everything has stopped. `counterfoil demo` goes on from here.")
 
@@ -183,6 +184,7 @@ def _invite(box: Sandbox, bought: Purchase, teller: Narrator) -> None:
     teller.say(f"  pages      {box.web_url} (your browser will not know its authority)")
     teller.say(f"  sign in    {email} with {password}, in this demo only")
     teller.say(f"  mailbox    {box.mailbox_url}")
+    teller.say(f"  road       {box.panel_url} (each step as it happens: put it beside the shop)")
     teller.say(f"  metrics    {' and '.join(box.metrics_urls)}")
     teller.say(f"  gateway    {box.gateway_url}/openapi.json")
     teller.say(f"  API key    {box.key_path}")

@@ -9,6 +9,8 @@ from typing import Any, TextIO
 from rich.console import Console
 from rich.text import Text
 
+from counterfoil_proof.demo.panel import Steps
+
 _SHOWN = "2 3 4 7 11 37 38 39 41 42 49 50 60 66 74 76 77 86 88 89 90 97"
 FIELDS_SHOWN = tuple(_SHOWN.split())
 NETWORK_MANAGEMENT = ("0800", "0810")
@@ -36,10 +38,13 @@ NAMES = {
 
 class Narrator:
     """
-    Writes the story to *stream*; `on_line` takes the lines of all programs.
+    Writes the story to *stream*, and keeps its *steps* for the side panel.
+
+    `on_line` takes the lines of all programs.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, steps: Steps | None = None) -> None:
+        self.steps = steps or Steps()
         self._console = Console(file=stream, highlight=False, soft_wrap=True)
 
     def on_line(self, program: str, line: str) -> None:
@@ -63,6 +68,7 @@ class Narrator:
         """
         Write one step: who did what, how long it took, and a masked message below it.
         """
+        self.steps.add(who, what, milliseconds, note)
         line = Text("  ")
         line.append(f"{who:<9}", style="bold cyan")
         line.append(what)
@@ -96,6 +102,8 @@ def _told(program: str, event: dict[str, Any]) -> tuple[str, str, float | None, 
     if name == "payment.confirmed":
         session = "the same session" if event["on_session"] else "another session"
         return "gateway", f"acknowledged on {session}; confirmation number committed", took, ""
+    if name == "order_decided":
+        return "shop", f"order {event['order']} is {event['status'].replace('_', ' ')}", None, ""
     if name == "mail_sent":
         whom = "merchant" if event["kind"] == "mail_merchant" else "customer"
         return program, f"receipt mailed to the {whom}", None, ""

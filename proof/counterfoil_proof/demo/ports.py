@@ -31,6 +31,7 @@ class Ports(msgspec.Struct, frozen=True):
     mailer_metrics: int
     web: int
     checkout: int
+    panel: int
 
 
 USUAL = Ports(
@@ -44,6 +45,7 @@ USUAL = Ports(
     mailer_metrics=9466,
     web=8444,
     checkout=8445,
+    panel=8026,
 )
 
 

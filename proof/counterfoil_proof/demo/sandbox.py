@@ -96,6 +96,13 @@ class Sandbox(msgspec.Struct, frozen=True):
         return self.folder / "gateway" / "owner-sign-in.txt"
 
     @property
+    def panel_url(self) -> str:
+        """
+        The side panel: the road of each payment as it happens.
+        """
+        return f"http://{LOOPBACK}:{self.ports.panel}"
+
+    @property
     def mailbox_url(self) -> str:
         """
         The mailbox's pages.
