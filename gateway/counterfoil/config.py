@@ -279,6 +279,14 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.web.url or f"https://{_name(self.web.host)}:{self.web.port}"
 
     @property
+    def second_factor_required(self) -> bool:
+        """
+        Whether whoever has no second factor is led to set one up before anything else.
+        """
+        asked = self.web.second_factor or ("required" if self.mode == "live" else "offered")
+        return asked == "required"
+
+    @property
     def checkout_origin(self) -> str:
         """
         Where browsers reach the payment pages.

@@ -28,6 +28,8 @@ CHECKOUT = "chk"
 LINK = "lnk"
 SALE = "tsl"
 SAVED_CARD = "crd"
+SESSION = "ses"
+PASSKEY = "psk"
 
 SEVERAL_MAX = 256  # Identifiers at once.
 

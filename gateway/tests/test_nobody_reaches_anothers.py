@@ -97,6 +97,12 @@ async def found(stage: Stage) -> tuple[Site, WindowlessBrowser, Found]:
     }
     for path, form in forms.items():
         await owner.send(path, form)
+    await stage.sql(
+        "INSERT INTO passkeys (passkey_id, user_id, credential_id, public_key, sign_count, name, "
+        "made_at) SELECT session_id, user_id, token_hash, '', 0, 'laptop', created_at "
+        "FROM web_sessions WHERE merchant_id = $1",
+        stage.merchant.merchant_id,
+    )
     known = Found()
     firsts = [each.path for each in PAGES if "{" not in each.path and each.method == "GET"]
     receipt = f"/payments/{ids.written(ids.PAYMENT, paid.payment_id)}/receipt"

@@ -28,6 +28,7 @@ from counterfoil.config import Configuration
 from counterfoil.ids import Ids
 from counterfoil.people.roles import Role
 from counterfoil.store.people import PeopleStore
+from counterfoil.store.sign_ins import SignInStore
 
 LINK_BYTES = 32
 LINK_HOURS = 1
@@ -61,6 +62,41 @@ def invite(
         return
     say(link)
     say(f"It works once, until {until:%H:%M} UTC, and makes {email} {role.value}.")
+
+
+@app.command
+def reset(
+    email: str,
+    *,
+    by: Annotated[str | None, cyclopts.Parameter(help="Who resets; else the login name.")] = None,
+    json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """
+    Print a one-time link for somebody who has lost password and second factors.
+
+    Their browsers are signed out at once. The link works for an hour; who opens it chooses a new
+    password, and authenticator app, passkeys and recovery codes end.
+    """
+    settings = configuration(config)
+    token, now = secrets.token_urlsafe(LINK_BYTES), SystemClock().now()
+    until = now + timedelta(hours=LINK_HOURS)
+    if not run(_reset(settings, email, token, actor_of(by), now, until)):
+        raise CommandRefused(f"nobody has the address {email}")
+    link = f"{settings.web_origin}/reset?token={token}"
+    if json:
+        say_json({"link": link, "expires_at": until})
+        return
+    say(link)
+    say(f"It works once, until {until:%H:%M} UTC. {email} is signed out everywhere.")
+
+
+async def _reset(
+    settings: Configuration, email: str, token: str, by: str, now: datetime, until: datetime
+) -> bool:
+    async with open_database(settings) as database:
+        store = SignInStore(database, Ids(SystemClock()))
+        return await store.reset(token, email, by=by, now=now, expires_at=until)
 
 
 async def _invite(

@@ -27,6 +27,7 @@ class Who(msgspec.Struct, frozen=True, kw_only=True):
     seen_at: datetime
     stepped_up_at: datetime | None
     ends_at: datetime
+    has_second_factor: bool
 
     @property
     def actor(self) -> str:
@@ -74,3 +75,16 @@ class Account(msgspec.Struct, frozen=True):
     email: str
     name: str
     password_hash: str | None
+    has_second_factor: bool
+
+
+class Half(msgspec.Struct, frozen=True):
+    """
+    A person whose password was right, and the second factors they may be asked for.
+    """
+
+    user_id: UUID
+    email: str
+    name: str
+    has_authenticator: bool
+    has_passkey: bool

@@ -40,6 +40,8 @@ class NewSession(msgspec.Struct, frozen=True, kw_only=True):
     now: datetime
     idle_until: datetime
     ends_at: datetime
+    stepped_up_at: datetime | None = None
+    half_token: str | None = None
 
 
 class PeopleStore:
@@ -118,11 +120,12 @@ class PeopleStore:
         """
         return await self._database.rows("merchants_of_user", user_id)
 
-    async def begin_session(self, session: NewSession) -> None:
+    async def begin_session(self, session: NewSession) -> bool:
         """
-        Sign a browser in.
+        Sign a browser in; False when the first half of the sign-in was used up, or has lapsed.
         """
-        await self._database.rows(
+        half = hash_of(session.half_token) if session.half_token else None
+        rows = await self._database.rows(
             "begin_session",
             self._ids.new(),
             hash_of(session.token),
@@ -134,7 +137,10 @@ class PeopleStore:
             session.idle_until,
             session.ends_at,
             self._ids.new(),
+            session.stepped_up_at,
+            half,
         )
+        return bool(rows)
 
     async def who(self, token: str, now: datetime) -> Who | None:
         """
@@ -155,6 +161,7 @@ class PeopleStore:
             seen_at=row["seen_at"],
             stepped_up_at=row["stepped_up_at"],
             ends_at=row["ends_at"],
+            has_second_factor=row["has_second_factor"],
         )
 
     async def touch(self, session_id: UUID, now: datetime, idle_until: datetime) -> None:

@@ -8,6 +8,7 @@ _KNOWN = {
     "operator": "the operator",
     "cli": "the operator",
     "bank": "the bank",
+    "stranger": "somebody not signed in",
 }
 
 

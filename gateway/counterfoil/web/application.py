@@ -34,6 +34,9 @@ from counterfoil.web import (
     developers,
     doing,
     link_page,
+    me,
+    me_factors,
+    me_passkeys,
     overview,
     payment,
     payment_links,
@@ -44,14 +47,17 @@ from counterfoil.web import (
     reports,
     saved_cards,
     screening,
+    second_step,
     session,
     settings,
     signing_in,
+    step_up,
     terminal,
     terminal_refund,
     terminal_sales,
     today,
     webhooks,
+    welcome,
 )
 from counterfoil.web.counts import counts_of
 from counterfoil.web.desk import WebDesk
@@ -62,6 +68,12 @@ from counterfoil.web.visit import Page, Visit
 # Every page of the merchants' origin: a module of pages adds its own here.
 PAGES: tuple[Page, ...] = (
     *signing_in.PAGES,
+    *second_step.PAGES,
+    *welcome.PAGES,
+    *step_up.PAGES,
+    *me.PAGES,
+    *me_factors.PAGES,
+    *me_passkeys.PAGES,
     *overview.PAGES,
     *batches.PAGES,
     *deposits.PAGES,
@@ -177,6 +189,9 @@ def _guarded(page: Page, desk: WebDesk, origin: str, *, shoppers: bool) -> ASGIA
             return await page.endpoint(visit) if page.open_to_all else _to_sign_in(request)
         if request.method not in READING:
             check_csrf(visit.form, visit.csrf)
+        lacks = desk.configuration.second_factor_required and not visit.guest.has_second_factor
+        if lacks and not page.before_second_factor:
+            return RedirectResponse("/me/second-factor", 303)
         if not page.is_for(visit.guest):
             raise HTTPException(403, f"Your role, {visit.guest.role}, is not allowed to do this.")
         if page.after_step_up and not session.is_stepped_up(visit.guest, desk.clock.now()):

@@ -19,6 +19,8 @@ from counterfoil.store.people import NewSession
 from counterfoil.web.desk import WebDesk
 
 COOKIE = "__Host-counterfoil"
+HALF_COOKIE = "__Host-counterfoil-half"
+HALF_FOR = timedelta(minutes=10)
 TOKEN_BYTES = 32
 TOKEN_CHARACTERS_MAX = 64
 IDLE = timedelta(minutes=15)  # PCI DSS 8.2.8
@@ -40,7 +42,11 @@ def token_of(request: Request) -> str | None:
     """
     Return the cookie's token.
     """
-    token = request.cookies.get(COOKIE, "")
+    return _token_in(request, COOKIE)
+
+
+def _token_in(request: Request, cookie: str) -> str | None:
+    token = request.cookies.get(cookie, "")
     return token if 0 < len(token) <= TOKEN_CHARACTERS_MAX and token.isascii() else None
 
 
@@ -69,12 +75,22 @@ async def guest_of(request: Request, desk: WebDesk, *, seen: bool = True) -> tup
     return who, csrf_of(token)
 
 
-async def begin(request: Request, desk: WebDesk, user_id: UUID, merchant_id: UUID) -> str:
+async def begin(
+    request: Request,
+    desk: WebDesk,
+    user_id: UUID,
+    merchant_id: UUID,
+    *,
+    half_token: str | None = None,
+    is_stepped_up: bool = False,
+) -> str | None:
     """
-    Sign the browser in and return its new token.
+    Sign a browser in and return the token of its new cookie.
+
+    After a second factor, *half_token* is used up; None when it was already, or has lapsed.
     """
     token, now = new_token(), desk.clock.now()
-    await desk.people.begin_session(
+    begun = await desk.people.begin_session(
         NewSession(
             token=token,
             user_id=user_id,
@@ -84,9 +100,26 @@ async def begin(request: Request, desk: WebDesk, user_id: UUID, merchant_id: UUI
             now=now,
             idle_until=now + IDLE,
             ends_at=now + ABSOLUTE,
+            stepped_up_at=now if is_stepped_up else None,
+            half_token=half_token,
         )
     )
-    return token
+    return token if begun else None
+
+
+def give_half(response: Response, token: str) -> Response:
+    """
+    Let *response* set the cookie of somebody whose password was right, which opens nothing else.
+    """
+    response.set_cookie(HALF_COOKIE, token, path="/", secure=True, httponly=True, samesite="strict")
+    return response
+
+
+def half_token_of(request: Request) -> str | None:
+    """
+    Return the token of somebody whose password was right.
+    """
+    return _token_in(request, HALF_COOKIE)
 
 
 def give(response: Response, token: str) -> Response:
@@ -94,6 +127,7 @@ def give(response: Response, token: str) -> Response:
     Let *response* set the cookie.
     """
     response.set_cookie(COOKIE, token, path="/", secure=True, httponly=True, samesite="strict")
+    response.delete_cookie(HALF_COOKIE, path="/", secure=True, httponly=True, samesite="strict")
     return response
 
 

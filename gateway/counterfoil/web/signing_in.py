@@ -1,17 +1,22 @@
 """
-Sign in and out, and the one-time link by which a person comes for the first time.
+Sign in by e-mail address and password, and out.
 """
 
+from urllib.parse import quote
+
+import asyncpg
 from starlette.responses import RedirectResponse, Response
 
-from counterfoil.people.passwords import PASSWORD_CHARACTERS_MAX, PASSWORD_CHARACTERS_MIN
+from counterfoil.people.passwords import PASSWORD_CHARACTERS_MAX
+from counterfoil.people.person import Account
 from counterfoil.web import session
 from counterfoil.web.forms import local_path
+from counterfoil.web.proving import STATUS, Outcome, prove, sign_ins
 from counterfoil.web.rendering import page
 from counterfoil.web.visit import Page, Visit
 
-NAME_CHARACTERS_MAX = 64
 EMAIL_CHARACTERS_MAX = 254
+SAID = {"reset": "Your new password holds. Sign in with it.", "joined": "You belong to it now."}
 
 
 async def sign_in_form(visit: Visit) -> Response:
@@ -23,19 +28,51 @@ async def sign_in_form(visit: Visit) -> Response:
 
 async def sign_in(visit: Visit) -> Response:
     """
-    Sign in by e-mail address and password; the cookie is a new one, whatever there was before.
+    Sign in by password; whoever has a second factor is asked for it before anything opens.
     """
     form, desk = visit.form, visit.desk
     onward = local_path(form.get("next", ""), "/")
     email = form.get("email", "").strip()[:EMAIL_CHARACTERS_MAX]
     password = form.get("password", "")[:PASSWORD_CHARACTERS_MAX]
     account = await desk.people.account(email)
-    right = await desk.passwords.holds(account.password_hash if account else None, password)
-    places = await desk.people.merchants_of(account.user_id) if account and right else []
-    if account is None or not places:
-        return _form(visit, onward, email=email, wrong=True)
-    token = await session.begin(visit.request, desk, account.user_id, places[0]["merchant_id"])
-    return session.give(RedirectResponse(onward, 303), token)
+
+    async def is_right() -> bool:
+        kept = account.password_hash if account else None
+        right = await desk.passwords.holds(kept, password)
+        return right and account is not None and bool(await _places(visit, account))
+
+    outcome = await prove(visit, account.user_id if account else None, email, is_right)
+    if outcome is not Outcome.RIGHT:
+        return _form(visit, onward, email=email, outcome=outcome)
+    assert account is not None, "nobody's password is right"
+    return await _let_in(visit, account, onward)
+
+
+async def _let_in(visit: Visit, account: Account, onward: str) -> Response:
+    desk, now = visit.desk, visit.desk.clock.now()
+    if account.has_second_factor:
+        token = session.new_token()
+        await sign_ins(visit).begin_half(token, account.user_id, now, now + session.HALF_FOR)
+        response = RedirectResponse(f"/sign-in/second?next={quote(onward)}", 303)
+        return session.give_half(response, token)
+    places = await _places(visit, account)
+    # Who is led to set a second factor up has proved just now who they are.
+    must = desk.configuration.second_factor_required
+    begun = await session.begin(
+        visit.request, desk, account.user_id, places[0]["merchant_id"], is_stepped_up=must
+    )
+    assert begun is not None, "no half of a sign-in stands in the way"
+    await end_the_one_before(visit)
+    return session.give(RedirectResponse(onward, 303), begun)
+
+
+async def end_the_one_before(visit: Visit) -> None:
+    """
+    Sign out what this browser was signed in to before.
+    """
+    if visit.guest:
+        now, who = visit.desk.clock.now(), visit.guest
+        await visit.desk.people.end_session(who.session_id, now, why="signed in anew", by=who.actor)
 
 
 async def sign_out(visit: Visit) -> Response:
@@ -49,78 +86,33 @@ async def sign_out(visit: Visit) -> Response:
     return session.take_away(RedirectResponse("/sign-in", 303))
 
 
-async def welcome_form(visit: Visit) -> Response:
-    """
-    What a one-time link leads to: name and password of somebody new.
-    """
-    token = visit.asked("token")
-    invitation = await visit.desk.people.invitation(token)
-    stands = invitation is not None and invitation.stands(visit.desk.clock.now())
+async def _places(visit: Visit, account: Account) -> list[asyncpg.Record]:
+    return await visit.desk.people.merchants_of(account.user_id)
+
+
+def _form(
+    visit: Visit, onward: str, *, email: str = "", outcome: Outcome = Outcome.RIGHT
+) -> Response:
+    said = SAID.get(visit.asked("done"))
     return page(
         visit,
-        "welcome.html",
-        status=200 if stands else 410,
-        invitation=invitation if stands else None,
-        token=token,
-        name=(invitation.user_name or "") if invitation else "",
-        faults={},
-        characters_min=PASSWORD_CHARACTERS_MIN,
+        "sign-in.html",
+        status=STATUS[outcome],
+        next=onward,
+        email=email,
+        outcome=outcome,
+        said=said,
     )
-
-
-async def welcome(visit: Visit) -> Response:
-    """
-    Use up the link, once, and sign in.
-    """
-    form, desk, now = visit.form, visit.desk, visit.desk.clock.now()
-    token = form.get("token", "")
-    invitation = await desk.people.invitation(token)
-    if invitation is None or not invitation.stands(now):
-        return page(visit, "welcome.html", status=410, invitation=None)
-    name, password = form.get("name", "").strip(), form.get("password", "")
-    faults = {} if invitation.has_password else _faults(name, password)
-    if faults:
-        return page(
-            visit,
-            "welcome.html",
-            status=422,
-            invitation=invitation,
-            token=token,
-            name=name,
-            faults=faults,
-            characters_min=PASSWORD_CHARACTERS_MIN,
-        )
-    kept = None if invitation.has_password else await desk.passwords.hash(password)
-    place = await desk.people.accept(
-        token, name=invitation.user_name or name, password_hash=kept, now=now
-    )
-    if place is None:
-        return page(visit, "welcome.html", status=410, invitation=None)
-    begun = await session.begin(visit.request, desk, place.user_id, place.merchant_id)
-    return session.give(RedirectResponse("/", 303), begun)
-
-
-def _faults(name: str, password: str) -> dict[str, str]:
-    faults = {}
-    if not (name.isprintable() and 1 <= len(name) <= NAME_CHARACTERS_MAX):
-        faults["name"] = f"Write your name, up to {NAME_CHARACTERS_MAX} characters."
-    if not PASSWORD_CHARACTERS_MIN <= len(password) <= PASSWORD_CHARACTERS_MAX:
-        faults["password"] = (
-            f"Choose {PASSWORD_CHARACTERS_MIN} to {PASSWORD_CHARACTERS_MAX} characters: "
-            "four words that nobody puts together are easy to keep."
-        )
-    return faults
-
-
-def _form(visit: Visit, onward: str, *, email: str = "", wrong: bool = False) -> Response:
-    status = 401 if wrong else 200
-    return page(visit, "sign-in.html", status=status, next=onward, email=email, wrong=wrong)
 
 
 PAGES = (
-    Page(path="/sign-in", endpoint=sign_in_form, open_to_all=True),
-    Page(path="/sign-in", endpoint=sign_in, method="POST", open_to_all=True),
-    Page(path="/sign-out", endpoint=sign_out, method="POST"),
-    Page(path="/welcome", endpoint=welcome_form, open_to_all=True),
-    Page(path="/welcome", endpoint=welcome, method="POST", open_to_all=True),
+    Page(path="/sign-in", endpoint=sign_in_form, open_to_all=True, before_second_factor=True),
+    Page(
+        path="/sign-in",
+        endpoint=sign_in,
+        method="POST",
+        open_to_all=True,
+        before_second_factor=True,
+    ),
+    Page(path="/sign-out", endpoint=sign_out, method="POST", before_second_factor=True),
 )

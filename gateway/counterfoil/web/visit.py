@@ -60,6 +60,7 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     `after_step_up`: only within some minutes of having proved anew who one is. `is_live`: a page
     asks for it again and again by itself, so that it keeps nobody signed in. `only_asks`: a form
     that changes nothing, sent so that what was typed stands in no address.
+    `before_second_factor`: also for whoever must set a second factor up first.
     """
 
     path: str
@@ -70,6 +71,7 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     after_step_up: bool = False
     is_live: bool = False
     only_asks: bool = False
+    before_second_factor: bool = False
 
     def is_for(self, who: Who) -> bool:
         """

@@ -48,7 +48,12 @@ SELECT user_id, merchant_id, role FROM place;
 
 -- name: user_by_email
 -- A person who may sign in.
-SELECT user_id, email, name, password_hash FROM users WHERE email = $1 AND ended_at IS NULL;
+SELECT user_id, email, name, password_hash,
+    EXISTS (SELECT FROM authenticators AS a WHERE a.user_id = u.user_id
+        AND a.confirmed_at IS NOT NULL AND a.ended_at IS NULL)
+    OR EXISTS (SELECT FROM passkeys AS p WHERE p.user_id = u.user_id AND p.ended_at IS NULL)
+        AS has_second_factor
+FROM users AS u WHERE email = $1 AND ended_at IS NULL;
 
 -- name: merchants_of_user
 -- For whom a person works, and as what.
@@ -56,12 +61,20 @@ SELECT m.merchant_id, m.name, b.role FROM members AS b JOIN merchants AS m USING
 WHERE b.user_id = $1 AND b.ended_at IS NULL ORDER BY m.name, m.merchant_id LIMIT 1000;
 
 -- name: begin_session
--- A browser is signed in; who, where and when stands in the list of changes.
-WITH begun AS (
+-- A browser is signed in; who, where and when stands in the list of changes. Wrong tries before are
+-- forgiven. After a second factor (`$12`) that half of a sign-in is used up, once.
+WITH half AS (
+    DELETE FROM half_sign_ins WHERE token_hash = $12 AND user_id = $3 AND ends_at > $7
+    RETURNING user_id
+), begun AS (
     INSERT INTO web_sessions (session_id, token_hash, user_id, merchant_id, address, browser,
-        created_at, seen_at, idle_until, ends_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $8, $9)
+        created_at, seen_at, idle_until, ends_at, stepped_up_at)
+    SELECT $1, $2, $3, $4, $5, $6, $7, $7, $8, $9, $11
+    WHERE $12::bytea IS NULL OR EXISTS (SELECT FROM half)
     RETURNING *
+), forgiven AS (
+    DELETE FROM sign_in_tries AS t USING begun
+    WHERE t.subject = 'user:' || replace(begun.user_id::text, '-', '')
 )
 INSERT INTO people_events (event_id, merchant_id, at, actor, what, about, after)
 SELECT $10, merchant_id, created_at, 'user:' || replace(user_id::text, '-', ''), 'signed_in', address,
@@ -73,7 +86,11 @@ RETURNING event_id;
 -- The signed-in browser of a cookie, with the person, their role and the whole merchant; nothing if
 -- it has ended, stood idle too long, or the person is no longer a member.
 SELECT s.session_id, s.user_id, s.created_at AS signed_in_at, s.seen_at, s.stepped_up_at, s.ends_at,
-    u.email AS user_email, u.name AS user_name, b.role, m.*
+    u.email AS user_email, u.name AS user_name, b.role,
+    EXISTS (SELECT FROM authenticators AS a WHERE a.user_id = s.user_id
+        AND a.confirmed_at IS NOT NULL AND a.ended_at IS NULL)
+    OR EXISTS (SELECT FROM passkeys AS p WHERE p.user_id = s.user_id AND p.ended_at IS NULL)
+        AS has_second_factor, m.*
 FROM web_sessions AS s JOIN users AS u USING (user_id)
     JOIN members AS b ON b.merchant_id = s.merchant_id AND b.user_id = s.user_id
     JOIN merchants AS m ON m.merchant_id = s.merchant_id
@@ -88,8 +105,10 @@ WHERE session_id = $1 AND ended_at IS NULL;
 -- name: renew_session
 -- The same browser under a new token: after a step-up, or for another merchant of the person.
 WITH renewed AS (
-    UPDATE web_sessions SET token_hash = $2, merchant_id = $3, stepped_up_at = COALESCE($4, stepped_up_at)
-    WHERE session_id = $1 AND ended_at IS NULL
+    UPDATE web_sessions AS s
+    SET token_hash = $2, merchant_id = $3, stepped_up_at = COALESCE($4, stepped_up_at)
+    WHERE session_id = $1 AND ended_at IS NULL AND EXISTS (SELECT FROM members AS b
+        WHERE b.merchant_id = $3 AND b.user_id = s.user_id AND b.ended_at IS NULL)
     RETURNING *
 ), noted AS (
     INSERT INTO people_events (event_id, merchant_id, at, actor, what)

@@ -1,0 +1,161 @@
+"""
+One-time links: of an invitation, by which a person comes for the first time, and of a reset.
+"""
+
+from collections.abc import Iterable
+from uuid import UUID
+
+from starlette.responses import RedirectResponse, Response
+
+from counterfoil.people.password_rules import USED, fault_of
+from counterfoil.people.passwords import PASSWORD_CHARACTERS_MAX, PASSWORD_CHARACTERS_MIN
+from counterfoil.people.person import Invitation
+from counterfoil.web import session
+from counterfoil.web.proving import sign_ins
+from counterfoil.web.rendering import page
+from counterfoil.web.visit import Page, Visit
+
+NAME_CHARACTERS_MAX = 64
+TOKEN_CHARACTERS_MAX = 64
+
+
+async def welcome_form(visit: Visit) -> Response:
+    """
+    What a one-time link leads to: name and password of somebody new.
+    """
+    token = visit.asked("token")
+    invitation = await visit.desk.people.invitation(token)
+    stands = invitation is not None and invitation.stands(visit.desk.clock.now())
+    return _welcome(visit, invitation if stands else None, token)
+
+
+async def welcome(visit: Visit) -> Response:
+    """
+    Use up the link, once. Somebody new is signed in; whom we know signs in as always: a link in an
+    e-mail stands for no password and no second factor.
+    """
+    form, desk, now = visit.form, visit.desk, visit.desk.clock.now()
+    token = form.get("token", "")
+    invitation = await desk.people.invitation(token)
+    if invitation is None or not invitation.stands(now):
+        return _welcome(visit, None, token)
+    name, password = form.get("name", "").strip(), form.get("password", "")
+    own = (invitation.email, name, invitation.merchant_name)
+    faults = {} if invitation.has_password else _faults(name, password, own)
+    if faults:
+        return _welcome(visit, invitation, token, name=name, faults=faults)
+    kept = None if invitation.has_password else await desk.passwords.hash(password)
+    place = await desk.people.accept(
+        token, name=invitation.user_name or name, password_hash=kept, now=now
+    )
+    if place is None:
+        return _welcome(visit, None, token)
+    if invitation.has_password:
+        return RedirectResponse("/sign-in?done=joined", 303)
+    must = desk.configuration.second_factor_required
+    begun = await session.begin(
+        visit.request, desk, place.user_id, place.merchant_id, is_stepped_up=must
+    )
+    assert begun is not None, "no half of a sign-in stands in the way"
+    return session.give(RedirectResponse("/", 303), begun)
+
+
+async def reset_form(visit: Visit) -> Response:
+    """
+    What the link of a reset leads to: a new password.
+    """
+    token = visit.asked("token")[:TOKEN_CHARACTERS_MAX]
+    row = await sign_ins(visit).reset_of(token, visit.desk.clock.now())
+    return _reset(visit, token, row)
+
+
+async def reset(visit: Visit) -> Response:
+    """
+    Use up the link, once: the person signs in with the new password afterwards.
+    """
+    now, desk = visit.desk.clock.now(), visit.desk
+    token = visit.form.get("token", "")[:TOKEN_CHARACTERS_MAX]
+    row = await sign_ins(visit).reset_of(token, now)
+    if row is None:
+        return _reset(visit, token, None)
+    password = visit.form.get("password", "")
+    businesses = [each["name"] for each in await desk.people.merchants_of(row["user_id"])]
+    fault = fault_of(password, (row["email"], row["name"], *businesses))
+    if fault is None:
+        fault = await used_before(visit, row["user_id"], password)
+    if fault:
+        return _reset(visit, token, row, {"password": fault})
+    if not await sign_ins(visit).use_reset(token, await desk.passwords.hash(password), now):
+        return _reset(visit, token, None)
+    return session.take_away(RedirectResponse("/sign-in?done=reset", 303))
+
+
+async def used_before(visit: Visit, user_id: UUID, password: str) -> str | None:
+    """
+    Return why *password* is refused if it is the person's, or one of the three before.
+    """
+    for kept in await sign_ins(visit).passwords(user_id):
+        if await visit.desk.passwords.holds(kept, password):
+            return USED
+    return None
+
+
+def _faults(name: str, password: str, own: Iterable[str]) -> dict[str, str]:
+    faults = {}
+    if not (name.isprintable() and 1 <= len(name) <= NAME_CHARACTERS_MAX):
+        faults["name"] = f"Write your name, up to {NAME_CHARACTERS_MAX} characters."
+    if fault := fault_of(password, own):
+        faults["password"] = fault
+    return faults
+
+
+def _welcome(
+    visit: Visit,
+    invitation: Invitation | None,
+    token: str,
+    *,
+    name: str = "",
+    faults: dict[str, str] | None = None,
+) -> Response:
+    return page(
+        visit,
+        "welcome.html",
+        status=410 if invitation is None else 422 if faults else 200,
+        invitation=invitation,
+        token=token,
+        name=name or ((invitation.user_name or "") if invitation else ""),
+        faults=faults or {},
+        characters_min=PASSWORD_CHARACTERS_MIN,
+        characters_max=PASSWORD_CHARACTERS_MAX,
+    )
+
+
+def _reset(
+    visit: Visit, token: str, row: object | None, faults: dict[str, str] | None = None
+) -> Response:
+    return page(
+        visit,
+        "reset.html",
+        status=410 if row is None else 422 if faults else 200,
+        person=row,
+        token=token,
+        faults=faults or {},
+        characters_min=PASSWORD_CHARACTERS_MIN,
+    )
+
+
+PAGES = tuple(
+    Page(
+        path=path,
+        endpoint=endpoint,
+        method=method,
+        open_to_all=True,
+        before_second_factor=True,
+    )
+    for path, endpoint, method in (
+        ("/welcome", welcome_form, "GET"),
+        ("/welcome", welcome, "POST"),
+        ("/reset", reset_form, "GET"),
+        ("/reset", reset, "POST"),
+    )
+)
