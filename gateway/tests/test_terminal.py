@@ -296,6 +296,17 @@ async def test_a_card_is_kept_only_when_the_customer_agreed(terminal: TerminalSt
     assert await terminal.store.saved_card(merchant_id, card.card_id) is None
 
 
+async def test_a_card_that_is_kept_already_is_not_kept_twice(terminal: TerminalStage) -> None:
+    """Of the same customer; another customer's is another."""
+    merchant_id = terminal.stage.merchant.merchant_id
+    for number, name in enumerate(("Ada Byron", "ADA BYRON", "Bo")):
+        await terminal.sold(keep_card=True, amount_minor=900 + number, customer_name=name)
+
+    kept = await terminal.store.saved_cards(merchant_id, "")
+    assert {each.customer_name for each in kept} == {"Ada Byron", "Bo"}
+    assert len(kept) == 2
+
+
 async def test_a_declined_card_is_not_kept(terminal: TerminalStage) -> None:
     """Nothing was paid with it."""
     terminal.script(says("05"))

@@ -236,6 +236,7 @@ async def test_the_same_amount_on_the_same_card_is_asked_about_once(
     asked = await charged(clerk)
     assert "The same amount on the same card 2 minutes ago: charge again?" in words(asked)
     assert len(stage.link.asked) == 1
+    assert "Asked: again?" in words(await clerk.get("/terminal"))
     fresh = _SALE.search(asked.text)
     action = re.search(r'action="(/terminal/sales/tsl_[0-9a-f]{32}/again)"', asked.text)
     assert fresh is not None
@@ -248,6 +249,17 @@ async def test_the_same_amount_on_the_same_card_is_asked_about_once(
     assert {each.status_code for each in sent} == {303}
     assert "Paid: 42.00 USD" in words(page)
     assert len(stage.link.asked) == 2
+
+
+async def test_tax_and_tip_stand_on_the_receipt(clerk: WindowlessBrowser) -> None:
+    """On the page, and in the e-mail that is made of the same facts."""
+    page = await charged(clerk)
+    receipt = re.search(r'href="(/payments/pay_[0-9a-f]{32}/receipt)"', page.text)
+    assert receipt is not None
+
+    said = words(await clerk.get(receipt.group(1)))
+    for part in ("Before these 37.00", "Tax 3.00", "Tip 2.00"):
+        assert part in said
 
 
 async def test_nobody_charges_again_what_was_no_duplicate(clerk: WindowlessBrowser) -> None:

@@ -64,7 +64,8 @@ ORDER BY created_at LIMIT $2;
 
 -- name: last_terminal_sales
 -- A clerk's own last sales, newest first, with how their payments stand now.
-SELECT s.*, p.state AS payment_state, p.card_brand, p.card_last_four, p.confirmation_number
+SELECT s.*, p.state AS payment_state, p.card_brand, p.card_last_four,
+    p.duplicate_of IS NOT NULL AS is_question
 FROM terminal_sales AS s LEFT JOIN payments AS p
     ON p.merchant_id = s.merchant_id AND p.payment_id = COALESCE(s.payment_id, s.refunded_payment_id)
 WHERE s.merchant_id = $1 AND s.user_id = $2
@@ -95,10 +96,19 @@ FROM payments WHERE merchant_id = $1 AND order_number = $3 AND confirmation_numb
 ORDER BY payment_id DESC LIMIT $4;
 
 -- name: keep_saved_card
--- A card for the customer's next time: the token of the vault, and what may be shown.
+-- A card for the customer's next time: the token of the vault, and what may be shown. Nothing when this
+-- customer's card is kept already, with the same date.
 INSERT INTO saved_cards (merchant_id, card_id, card_token, brand, last_four, expiry_month,
     expiry_year, customer_email, customer_name, created_at, created_by)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+SELECT new.merchant_id, $2, new.token, $4, $5, $6, $7, $8, $9, $10, $11
+FROM vault_cards AS new
+WHERE new.merchant_id = $1 AND new.token = $3 AND NOT EXISTS (
+    SELECT 1 FROM saved_cards AS s JOIN vault_cards AS kept
+        ON kept.merchant_id = s.merchant_id AND kept.token = s.card_token
+    WHERE s.merchant_id = $1 AND s.ended_at IS NULL AND kept.fingerprint = new.fingerprint
+      AND (s.expiry_month, s.expiry_year) = ($6, $7)
+      AND lower(s.customer_email) IS NOT DISTINCT FROM lower($8)
+      AND lower(s.customer_name) IS NOT DISTINCT FROM lower($9))
 ON CONFLICT DO NOTHING;
 
 -- name: saved_cards
