@@ -1,0 +1,213 @@
+"""
+A clerk at the Virtual Terminal, in a real browser: by keyboard, by swipe, and with what goes wrong.
+"""
+
+import asyncio
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from conftest import sign_in
+from playwright.async_api import Browser, Page, expect
+from running_demo import Demo
+from test_every_page_fits import it_fits
+
+NUMBER = "5555555555554444"
+TRACKS = f"%B{NUMBER}^BYRON/ADA^30121010000000000000?;{NUMBER}=30121010000000000?"
+SALE = re.compile(r"/terminal/sales/tsl_[0-9a-f]{32}$")
+FORM = re.compile(r"/terminal$")
+CONFIRMATION = re.compile(r"\d{4} \d{4} \d{4}")
+RESULT_TIMEOUT_MS = 25_000
+SLOW_MS = 2500
+
+
+@contextmanager
+def slow_issuers(demo: Demo) -> Iterator[None]:
+    """Let issuers think for a while."""
+    _fault(demo, str(SLOW_MS))
+    try:
+        yield
+    finally:
+        _fault(demo, "50")
+
+
+def _fault(demo: Demo, milliseconds: str) -> None:
+    words = ["fault", "set", "issuer_delay_ms", milliseconds, "--state", str(demo.folder)]
+    rail = "from counterfoil_rail.cli import main; main()"
+    subprocess.run([sys.executable, "-c", rail, *words], check=True)
+
+
+async def typed(page: Page, *fields: str) -> None:
+    """Press the keys of each field, and Enter behind each but the last."""
+    for number, text in enumerate(fields):
+        if number:
+            await page.keyboard.press("Enter")
+        await page.keyboard.type(text)
+
+
+async def at_the_terminal(page: Page, demo: Demo) -> Page:
+    """Open the terminal, and wait until its script has the keys."""
+    await page.goto(f"{demo.web}/terminal")
+    await expect(page.locator("#short-keys")).to_be_visible()
+    await expect(page.locator("#amount")).to_be_focused()
+    return page
+
+
+async def test_a_telephone_order_takes_a_keyboard_and_nothing_else(
+    signed_in: Page, demo: Demo, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From the empty form to the confirmation number and on to the next customer."""
+    page = await at_the_terminal(signed_in, demo)
+    keys = page.keyboard
+    await keys.press("F1")
+    await expect(page.locator("#keys")).to_be_visible()
+    await keys.press("Escape")
+    await typed(page, "1")
+    await keys.press("Escape")
+    await expect(page.locator("#amount")).to_have_value("")
+    began = time.monotonic()
+
+    await typed(page, "61.07", NUMBER, "1230", "123", "97201", "10 Main Street")
+    await typed(page, "", "ada@shopper.example", "T-61", "Two books", "5", "1.07", "", "Ada")
+    await expect(page.locator("#charge")).to_have_text("Charge 61.07 USD")
+    await expect(page.locator("#brand")).to_have_text("Mastercard")
+    await keys.press("Enter")
+    await page.wait_for_url(SALE, timeout=RESULT_TIMEOUT_MS)
+
+    await expect(page.locator("#result")).to_have_text("Paid: 61.07 USD")
+    await expect(page.locator("#confirmation")).to_have_text(CONFIRMATION)
+    await expect(page.locator("#announce")).to_have_text(CONFIRMATION)
+    took = time.monotonic() - began
+    with capsys.disabled():
+        print(f"\n  a telephone order by keyboard alone, the form's thirteen fields: {took:.1f} s")
+    assert NUMBER not in await page.content()
+    await it_fits(page)
+    await keys.press("n")
+    await page.wait_for_url(FORM)
+    await expect(page.locator("#amount")).to_be_focused()
+
+
+async def test_a_card_swiped_into_the_amount_is_taken_and_not_typed(
+    signed_in: Page, demo: Demo
+) -> None:
+    """Nor into any other field; the page never holds its track or its number."""
+    page = await at_the_terminal(signed_in, demo)
+    await page.evaluate(
+        """() => {
+          window.seen = [];
+          const look = () => seen.push(document.documentElement.outerHTML,
+            ...[...document.querySelectorAll("input")].map(each => each.value));
+          new MutationObserver(look).observe(document, {
+            subtree: true, childList: true, attributes: true, characterData: true});
+          document.addEventListener("input", look);
+        }"""
+    )
+    await typed(page, "62.08")
+    await page.keyboard.type(TRACKS, delay=1)
+    await page.keyboard.press("Enter")
+
+    await expect(page.locator("#number")).to_have_value("•••• •••• •••• 4444")
+    await expect(page.locator("#amount")).to_have_value("62.08")
+    await expect(page.locator("#brand")).to_have_text("Mastercard, swiped")
+    seen = "\n".join(await page.evaluate("window.seen"))
+    for secret in (NUMBER, "BYRON", "30121010"):
+        assert secret not in seen
+
+    await page.focus("#note")
+    await page.keyboard.type("100% wool; ")
+    await page.keyboard.type(TRACKS, delay=1)
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#note")).to_have_value("100% wool; ")
+    await page.keyboard.press("Control+Enter")
+    await page.wait_for_url(SALE, timeout=RESULT_TIMEOUT_MS)
+    await expect(page.locator("#result")).to_have_text("Paid: 62.08 USD")
+    await expect(page.get_by_text("4444, swiped")).to_be_visible()
+
+
+async def test_a_declined_card_leads_to_another_with_all_else_kept(
+    signed_in: Page, demo: Demo
+) -> None:
+    """And what the customer is told is not all that the clerk reads."""
+    page = await at_the_terminal(signed_in, demo)
+    await typed(page, "63.09", "4000000000009995", "1230", "123", "97201")
+    await page.keyboard.press("Control+Enter")
+    await page.wait_for_url(SALE, timeout=RESULT_TIMEOUT_MS)
+    await expect(page.locator("#result")).to_have_text("Declined: 63.09 USD")
+    await expect(page.locator(".tell")).to_contain_text("not enough money")
+
+    await page.keyboard.press("t")
+    await page.wait_for_url(re.compile("again="))
+    await expect(page.locator("#amount")).to_have_value("63.09")
+    await expect(page.locator("#postal_code")).to_have_value("97201")
+    await expect(page.locator("#number")).to_have_value("")
+    await typed(page, "", NUMBER, "1230")
+    await page.keyboard.press("Control+Enter")
+    await page.wait_for_url(SALE, timeout=RESULT_TIMEOUT_MS)
+
+    await expect(page.locator("#result")).to_have_text("Paid: 63.09 USD")
+
+
+async def test_what_looks_like_a_duplicate_is_asked_about_once(signed_in: Page, demo: Demo) -> None:
+    """A key says yes."""
+    page = signed_in
+    for said in ("Paid: 64.10 USD", "charge again?"):
+        await at_the_terminal(page, demo)
+        await typed(page, "64.10", NUMBER, "1230")
+        await page.keyboard.press("Control+Enter")
+        await page.wait_for_url(SALE, timeout=RESULT_TIMEOUT_MS)
+        await expect(page.locator("#result")).to_contain_text(said)
+    await it_fits(page)
+    asked = page.url
+
+    await page.keyboard.press("y")
+    await page.wait_for_url(lambda url: url != asked, timeout=RESULT_TIMEOUT_MS)
+
+    await expect(page.locator("#result")).to_have_text("Paid: 64.10 USD")
+
+
+async def test_faults_are_said_at_their_fields_before_anything_is_sent(
+    signed_in: Page, demo: Demo
+) -> None:
+    """The first of them gets the focus."""
+    page = await at_the_terminal(signed_in, demo)
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.method))
+    await typed(page, "65", "5555555555554445", "1320")
+    await page.keyboard.press("Control+Enter")
+
+    await expect(page.locator("#number")).to_be_focused()
+    await expect(page.locator("#number-said")).to_contain_text("a digit is wrong")
+    await expect(page.locator("#expiry-said")).to_contain_text("a month from 01 to 12")
+    described = await page.locator("#number").get_attribute("aria-describedby")
+    assert "number-said" in (described or "")
+    assert sent == []
+
+
+async def test_a_browser_that_is_closed_in_mid_payment_finds_it_paid(
+    signed_in: Page, demo: Demo, browser: Browser
+) -> None:
+    """In another browser, in the list of the last sales; and nothing is left unclaimed."""
+    page = await at_the_terminal(signed_in, demo)
+    with slow_issuers(demo):
+        await typed(page, "66.11", NUMBER, "1230", "123")
+        await page.keyboard.press("Control+Enter")
+        await expect(page.locator("#under-way-said")).to_contain_text("Asking the issuer")
+        await page.keyboard.press("Escape")
+        await expect(page.locator("#amount")).to_have_value("66.11")
+        await asyncio.sleep(0.5)  # So that the row is written.
+        await page.goto("about:blank")
+
+        context = await browser.new_context(ignore_https_errors=True)
+        back = await context.new_page()
+        await sign_in(back, demo)
+        await back.goto(f"{demo.web}/terminal")
+        await back.locator(".lately a").first.click()
+        result = back.locator("#result")
+        await expect(result).to_have_text("Paid: 66.11 USD", timeout=RESULT_TIMEOUT_MS)
+
+        await expect(back.locator("#confirmation")).to_have_text(CONFIRMATION)
+        await context.close()
