@@ -159,7 +159,7 @@ async def test_what_cannot_stand_is_said_at_its_field(
     assert re.search(rf'id="{name}-said">[^<]*{re.escape(said)}', sent.text), words(sent)
     assert re.search(rf'<(input|select) id="{name}"[^>]*aria-invalid="true"', sent.text)
     assert re.search(rf'id="{name}"[^>]*aria-describedby="[^"]*{name}-said', sent.text)
-    for secret in (NUMBER, "4242 4242", "5555", 'value="918"', 'value="12/30"'):
+    for secret in (NUMBER, "4242 4242", "5555 5555", 'value="918"', 'value="12/30"'):
         assert secret not in sent.text
     assert stage.link.asked == []
 
@@ -224,7 +224,7 @@ async def test_a_decline_is_told_to_both_and_keeps_all_but_the_card(
     for value in ("42.00", "62704", "10 Main", "T-1001", "3.00", "ada@shopper.example"):
         assert f'value="{value}"' in typed.text
     assert NUMBER not in typed.text
-    assert "918" not in typed.text
+    assert 'value="918"' not in typed.text
 
 
 async def test_the_same_amount_on_the_same_card_is_asked_about_once(
