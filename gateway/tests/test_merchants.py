@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 from counterfoil.payments.payment import PartialApprovals
 from counterfoil.store import merchants as remembering
-from counterfoil.store.merchants import ApiKey, KeyCache, MerchantStore, Terminal, hash_of
+from counterfoil.store.merchants import ApiKey, By, KeyCache, MerchantStore, Terminal, hash_of
 from payment_stage import Stage, new_merchant, until
 
 SECRET = "sk_test_" + "x" * 43
@@ -299,3 +299,28 @@ async def test_a_key_may_have_an_end(stage: Stage) -> None:
 
     assert found is not None
     assert found.expires_at == end
+
+
+async def test_what_an_operator_changes_is_in_the_merchants_list_of_changes(stage: Stage) -> None:
+    """Keys and what is allowed, with what was before; what stays is not."""
+    by, merchant_id = By("cli:ada", (uuid4(), uuid4())), stage.merchant.merchant_id
+    key_id, made = uuid4(), secret()
+
+    await stage.merchants.add_key(key_id, merchant_id, made, "till", None, by)
+    await stage.merchants.set(
+        merchant_id,
+        credits_allowed=True,
+        partial_approvals=PartialApprovals.REVERSE,
+        by=By("cli:ada", (uuid4(), uuid4())),
+    )
+    assert await stage.merchants.revoke_key(key_id, By("cli:bob", (uuid4(),)))
+    assert not await stage.merchants.revoke_key(key_id, By("cli:bob", (uuid4(),)))
+
+    rows = await stage.sql(
+        "SELECT actor, what, before, after FROM people_events WHERE merchant_id = $1", merchant_id
+    )
+    assert {tuple(row.values()) for row in rows} == {
+        ("cli:ada", "key_made", None, "till"),
+        ("cli:ada", "setting_changed", "false", "true"),
+        ("cli:bob", "key_revoked", "till", None),
+    }

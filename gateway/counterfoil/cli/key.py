@@ -23,7 +23,7 @@ from counterfoil.cli.console import (
     say_json,
     table,
 )
-from counterfoil.cli.merchant import merchant_id_of, require_merchant
+from counterfoil.cli.merchant import merchant_id_of, operator, require_merchant
 from counterfoil.clock import SystemClock
 from counterfoil.config import Configuration
 from counterfoil.store.merchants import MerchantStore
@@ -125,7 +125,7 @@ async def _create(
     async with open_database(settings) as database:
         store = MerchantStore(database, SystemClock())
         try:
-            await store.add_key(key_id, merchant_id, secret, name, expires_at)
+            await store.add_key(key_id, merchant_id, secret, name, expires_at, operator())
         except asyncpg.ForeignKeyViolationError as error:
             raise CommandRefused("there is no such merchant: counterfoil merchant list") from error
 
@@ -138,4 +138,4 @@ async def _list(settings: Configuration, merchant_id: UUID | None) -> list[async
 
 async def _revoke(settings: Configuration, key_id: UUID) -> bool:
     async with open_database(settings) as database:
-        return await MerchantStore(database, SystemClock()).revoke_key(key_id)
+        return await MerchantStore(database, SystemClock()).revoke_key(key_id, operator())

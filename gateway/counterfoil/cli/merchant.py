@@ -17,6 +17,7 @@ from counterfoil.cli.console import (
     CommandRefused,
     ConfigOption,
     JsonOption,
+    actor_of,
     configuration,
     run,
     say,
@@ -28,10 +29,11 @@ from counterfoil.config import Configuration
 from counterfoil.payments.payment import PartialApprovals
 from counterfoil.store.checkouts import CheckoutStore
 from counterfoil.store.database import Database
-from counterfoil.store.merchants import MerchantStore, NewMerchant, Terminal
+from counterfoil.store.merchants import By, MerchantStore, NewMerchant, Terminal
 
 LISTED_MAX = 10_000
 PAGE = 100
+EVENTS_MAX = 2  # Settings that one command may change.
 
 app = cyclopts.App(name="merchant", help="Merchants and their terminals.")
 
@@ -223,6 +225,13 @@ async def require_merchant(database: Database, merchant_id: UUID | None) -> None
         raise CommandRefused("there is no such merchant: counterfoil merchant list")
 
 
+def operator() -> By:
+    """
+    Return whoever types this command, for a merchant's list of changes.
+    """
+    return By(actor_of(None), tuple(ids.Ids(SystemClock()).several(EVENTS_MAX)))
+
+
 def merchant_id_of(text: str) -> UUID:
     """
     Return the merchant's id.
@@ -280,7 +289,10 @@ async def _set(
     async with open_database(settings) as database:
         store = MerchantStore(database, SystemClock())
         found = await store.set(
-            merchant_id, credits_allowed=credits_allowed, partial_approvals=partial_approvals
+            merchant_id,
+            credits_allowed=credits_allowed,
+            partial_approvals=partial_approvals,
+            by=operator(),
         )
         row = await store.row(merchant_id) if found else None
         if row is None:

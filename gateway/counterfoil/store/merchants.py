@@ -69,6 +69,15 @@ class NewMerchant(msgspec.Struct, frozen=True, kw_only=True):
     acknowledge_seconds: int
 
 
+class By(msgspec.Struct, frozen=True):
+    """
+    Who changes something, and the ids under which the list of changes has it.
+    """
+
+    actor: str
+    events: tuple[UUID, ...]
+
+
 def hash_of(secret: str) -> bytes:
     """
     Return what is kept of a key's secret: SHA-256 of 256 random bits needs no salt.
@@ -126,14 +135,21 @@ class MerchantStore:
         *,
         credits_allowed: bool | None = None,
         partial_approvals: PartialApprovals | None = None,
+        by: By | None = None,
     ) -> bool:
         """
         Change the settings that are given; False when there is no such merchant.
 
-        Gateways that remember the merchant hear of it.
+        Gateways that remember the merchant hear of it; *by*: whom the list of changes names.
         """
         rows = await self._database.rows(
-            "set_merchant", merchant_id, credits_allowed, partial_approvals
+            "set_merchant",
+            merchant_id,
+            credits_allowed,
+            partial_approvals,
+            list(by.events) if by else [],
+            self._clock.now(),
+            by.actor if by else None,
         )
         return bool(rows)
 
@@ -188,7 +204,13 @@ class MerchantStore:
         return await self._database.rows("batches_of_merchant", merchant_id)
 
     async def add_key(
-        self, key_id: UUID, merchant_id: UUID, secret: str, name: str, expires_at: datetime | None
+        self,
+        key_id: UUID,
+        merchant_id: UUID,
+        secret: str,
+        name: str,
+        expires_at: datetime | None,
+        by: By | None = None,
     ) -> None:
         """
         Keep a new key's hash, and its last four characters so that people can tell keys apart.
@@ -203,6 +225,8 @@ class MerchantStore:
             name,
             self._clock.now(),
             expires_at,
+            by.events[0] if by else None,
+            by.actor if by else None,
         )
 
     async def keys(self, merchant_id: UUID | None) -> list[asyncpg.Record]:
@@ -211,11 +235,14 @@ class MerchantStore:
         """
         return await self._database.rows("keys_of_merchant", merchant_id)
 
-    async def revoke_key(self, key_id: UUID) -> bool:
+    async def revoke_key(self, key_id: UUID, by: By | None = None) -> bool:
         """
         End a key; False when it is unknown or was ended before.
         """
-        return bool(await self._database.rows("revoke_key", key_id, self._clock.now()))
+        noted = (by.events[0], by.actor) if by else (None, None)
+        return bool(
+            await self._database.rows("revoke_key", key_id, self._clock.now(), None, *noted)
+        )
 
     async def key(self, secret: str) -> ApiKey | None:
         """

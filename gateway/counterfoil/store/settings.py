@@ -83,7 +83,7 @@ class SettingsStore:
         """
         kind, mode, _ = made.secret.split("_", 2)  # The random part may hold underscores itself.
         rows = await self._database.rows(
-            "make_key",
+            "add_key",
             made.key_id,
             merchant_id,
             hash_of(made.secret),
@@ -103,5 +103,7 @@ class SettingsStore:
         End a key of this merchant; False when there is none, or it was ended before.
         """
         return bool(
-            await self._database.rows("end_key", merchant_id, key_id, now, self._ids.new(), actor)
+            await self._database.rows(
+                "revoke_key", key_id, now, merchant_id, self._ids.new(), actor
+            )
         )

@@ -36,8 +36,6 @@ EXCUSED = {
     "query add_block": BY_HAND,
     "query end_block": BY_HAND,
     "query change_business": BY_HAND,
-    "query make_key": BY_HAND,
-    "query end_key": BY_HAND,
     "query replay_range": BY_HAND,
     "query resolve_finding": BY_HAND,
     "query put_file_aside": BY_HAND,

@@ -14,13 +14,24 @@ INSERT INTO merchants
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11);
 
 -- name: set_merchant
--- Change a merchant's settings (null keeps one); the gateways that hold it in memory are told.
-WITH changed AS (
-    UPDATE merchants
-    SET credits_allowed = COALESCE($2, credits_allowed),
-        partial_approvals = COALESCE($3, partial_approvals)
-    WHERE merchant_id = $1
-    RETURNING merchant_id
+-- Change what an operator allows (null keeps it); the gateways that hold it in memory are told. What
+-- became another is in the list of changes, with who changed it ($4, $5, $6).
+WITH before AS MATERIALIZED (
+    SELECT * FROM merchants WHERE merchant_id = $1 FOR UPDATE
+), changed AS (
+    UPDATE merchants AS m
+    SET credits_allowed = COALESCE($2, b.credits_allowed),
+        partial_approvals = COALESCE($3, b.partial_approvals)
+    FROM before AS b WHERE m.merchant_id = b.merchant_id
+    RETURNING m.*
+), said AS (
+    SELECT n.event_id, n.name, to_jsonb(b) ->> n.name AS before, to_jsonb(c) ->> n.name AS after
+    FROM before AS b, changed AS c,
+        unnest(ARRAY['credits_allowed', 'partial_approvals'], $4::uuid[]) AS n (name, event_id)
+), noted AS (
+    INSERT INTO people_events (event_id, merchant_id, at, actor, what, about, before, after)
+    SELECT event_id, $1, $5::timestamptz, $6::text, 'setting_changed', name, before, after FROM said
+    WHERE event_id IS NOT NULL AND before IS DISTINCT FROM after
 )
 SELECT merchant_id, pg_notify('api_keys', '') FROM changed;
 
@@ -58,9 +69,17 @@ SELECT acquirer, terminal_id, currency, batch_number, state, opened_at FROM batc
 WHERE merchant_id = $1 ORDER BY opened_at DESC, batch_number DESC LIMIT 20;
 
 -- name: add_key
--- A new API key: only its hash is kept.
-INSERT INTO api_keys (key_id, merchant_id, secret_hash, hint, name, created_at, expires_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7);
+-- A new API key: only its hash is kept; nothing when it was made before. With who made it ($8, $9).
+WITH made AS (
+    INSERT INTO api_keys (key_id, merchant_id, secret_hash, hint, name, created_at, expires_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (key_id) DO NOTHING
+    RETURNING *
+), noted AS (
+    INSERT INTO people_events (event_id, merchant_id, at, actor, what, about, after)
+    SELECT $8, merchant_id, created_at, $9, 'key_made', hint, name FROM made
+    WHERE $8::uuid IS NOT NULL
+)
+SELECT key_id FROM made;
 
 -- name: keys_of_merchant
 -- A merchant's keys, without their secrets: those are not here.
@@ -68,10 +87,16 @@ SELECT key_id, merchant_id, hint, name, created_at, expires_at, revoked_at FROM 
 WHERE $1::uuid IS NULL OR merchant_id = $1 ORDER BY key_id LIMIT 1000;
 
 -- name: revoke_key
--- End a key now; the gateways that hold it in memory are told.
+-- End a key now, of $3 if a merchant is named; the gateways that hold it in memory are told. With
+-- who ended it ($4, $5).
 WITH ended AS (
-    UPDATE api_keys SET revoked_at = $2 WHERE key_id = $1 AND revoked_at IS NULL
-    RETURNING key_id
+    UPDATE api_keys SET revoked_at = $2
+    WHERE key_id = $1 AND revoked_at IS NULL AND ($3::uuid IS NULL OR merchant_id = $3)
+    RETURNING *
+), noted AS (
+    INSERT INTO people_events (event_id, merchant_id, at, actor, what, about, before)
+    SELECT $4, merchant_id, revoked_at, $5, 'key_revoked', hint, name FROM ended
+    WHERE $4::uuid IS NOT NULL
 )
 SELECT key_id, pg_notify('api_keys', '') FROM ended;
 

@@ -34,27 +34,3 @@ WHERE merchant_id = $1 ORDER BY key_id DESC LIMIT $2;
 -- One key of a merchant.
 SELECT key_id, hint, name, created_at, expires_at, revoked_at FROM api_keys
 WHERE key_id = $2 AND merchant_id = $1;
-
--- name: make_key
--- A key that a person makes: only its hash is kept; nothing when the form is sent twice.
-WITH made AS (
-    INSERT INTO api_keys (key_id, merchant_id, secret_hash, hint, name, created_at, expires_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (key_id) DO NOTHING
-    RETURNING *
-), noted AS (
-    INSERT INTO people_events (event_id, merchant_id, at, actor, what, about, after)
-    SELECT $8, merchant_id, created_at, $9, 'key_made', hint, name FROM made
-)
-SELECT key_id FROM made;
-
--- name: end_key
--- A key that a person ends, of this merchant; the gateways that hold it in memory are told.
-WITH ended AS (
-    UPDATE api_keys SET revoked_at = $3
-    WHERE key_id = $2 AND merchant_id = $1 AND revoked_at IS NULL
-    RETURNING *
-), noted AS (
-    INSERT INTO people_events (event_id, merchant_id, at, actor, what, about, before)
-    SELECT $4, merchant_id, revoked_at, $5, 'key_revoked', hint, name FROM ended
-)
-SELECT key_id, pg_notify('api_keys', '') FROM ended;
