@@ -17,6 +17,7 @@ def test_a_payment_is_told_step_by_step_and_asked_for_by_number() -> None:
     teller = Narrator(io.StringIO())
     browser = TestClient(build(teller.steps), base_url=BASE)
     lines = (
+        {"event": "order_placed", "order": 1002, "way": "page"},
         {"event": "payment.intended", "rrn": "632706000001", "won": True, "milliseconds": 1.25},
         {"event": "network.sent", "mti": "0200", "fields": {"2": "************1111"}},
         {"event": "network.answered", "mti": "0210", "fields": {"39": "00"}, "milliseconds": 9.0},
@@ -24,14 +25,15 @@ def test_a_payment_is_told_step_by_step_and_asked_for_by_number() -> None:
         {"event": "order_decided", "order": 1002, "status": "paid"},
     )
     for each in lines:
-        teller.on_line("gateway", json.dumps(each))
+        teller.on_line("web", json.dumps(each))
 
     steps = browser.get("/steps").json()
-    later = browser.get("/steps?after=4").json()
+    later = browser.get("/steps?after=5").json()
 
-    assert [each["who"] for each in steps] == ["gateway"] * 4 + ["shop"]
-    assert "RRN 632706000001" in steps[0]["what"]
-    assert "2=************1111" in steps[1]["note"]
+    assert [each["who"] for each in steps] == ["shop", *["web"] * 4, "shop"]
+    assert "to be paid on the payment page" in steps[0]["what"]
+    assert "RRN 632706000001" in steps[1]["what"]
+    assert "2=************1111" in steps[2]["note"]
     assert [each["what"] for each in later] == ["order 1002 is paid"]
     page = browser.get("/").text
     assert page.index("order 1002 is paid") < page.index("RRN 632706000001")

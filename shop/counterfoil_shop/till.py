@@ -114,6 +114,7 @@ class Till:
         """
         order, fresh = await asyncio.to_thread(self._books.place, purchase, "page")
         if fresh:
+            _tell("order_placed", order, way=order.way)
             await asyncio.to_thread(self._books.lead_back, order.number, lead_back(order))
         await self.look_at(order.number)
         return await asyncio.to_thread(self._books.order, order.number) or order
@@ -141,6 +142,7 @@ class Till:
         order, fresh = await asyncio.to_thread(self._books.place, purchase)
         if not fresh:
             return
+        _tell("order_placed", order, way=order.way)
         try:
             payment = await self._client.sale(
                 order.amount_minor,

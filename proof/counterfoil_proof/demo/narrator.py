@@ -89,19 +89,22 @@ def _told(program: str, event: dict[str, Any]) -> tuple[str, str, float | None, 
     name = event.get("event")
     took = event.get("milliseconds")
     if name == "payment.intended" and not event["won"]:
-        return "gateway", "a repeat: this key has its payment; nothing new was made", took, ""
+        return program, "a repeat: this key has its payment; nothing new was made", took, ""
     if name == "payment.intended":
-        return "gateway", f"intent committed, RRN {event['rrn']}; nothing was sent yet", took, ""
+        return program, f"intent committed, RRN {event['rrn']}; nothing was sent yet", took, ""
     if name == "network.sent" and event["mti"] not in NETWORK_MANAGEMENT:
         return program, f"→ acquirer  {_message(event)}", None, _fields(event)
     if name == "network.answered" and event["mti"] not in NETWORK_MANAGEMENT:
         return program, f"← acquirer  {_message(event)}", took, _fields(event)
     if name == "payment.concluded":
         code = event.get("response_code") or "none"
-        return "gateway", f"outcome committed: {event['state']} (response {code})", took, ""
+        return program, f"outcome committed: {event['state']} (response {code})", took, ""
     if name == "payment.confirmed":
         session = "the same session" if event["on_session"] else "another session"
-        return "gateway", f"acknowledged on {session}; confirmation number committed", took, ""
+        return program, f"acknowledged on {session}; confirmation number committed", took, ""
+    if name == "order_placed":
+        where = {"shop": "here", "page": "on the payment page"}[event["way"]]
+        return "shop", f"order {event['order']} is in the books, to be paid {where}", None, ""
     if name == "order_decided":
         return "shop", f"order {event['order']} is {event['status'].replace('_', ' ')}", None, ""
     if name == "mail_sent":

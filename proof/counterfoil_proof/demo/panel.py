@@ -41,7 +41,7 @@ HEADERS = {
 }
 
 _HERE = Path(__file__).parent / "panel_files"
-_TOKENS = files(counterfoil_shop) / "static" / "tokens.css"  # One family with the shop.
+_SHOP = files(counterfoil_shop) / "static"  # One family with the shop.
 _environment = jinja2.Environment(
     loader=jinja2.FileSystemLoader(_HERE), autoescape=True, undefined=jinja2.StrictUndefined
 )
@@ -100,13 +100,17 @@ def build(steps: Steps) -> Starlette:
         return Response(msgspec.json.encode(found), media_type="application/json")
 
     async def tokens(_: Request) -> Response:
-        return FileResponse(str(_TOKENS), media_type="text/css")
+        return FileResponse(str(_SHOP / "tokens.css"), media_type="text/css")
+
+    async def mark(_: Request) -> Response:
+        return FileResponse(str(_SHOP / "mark.svg"), media_type="image/svg+xml")
 
     return Starlette(
         routes=[
             Route("/", page),
             Route("/steps", more),
             Route("/static/tokens.css", tokens),
+            Route("/static/mark.svg", mark),
             Mount("/static", StaticFiles(directory=_HERE)),
         ],
         middleware=[
