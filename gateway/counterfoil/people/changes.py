@@ -39,6 +39,7 @@ KINDS = MappingProxyType(
         "return_addresses_set": ("Payment pages", "set the addresses of return to {after}"),
         "key_made": ("API key", "made the key {about} for {after}"),
         "key_revoked": ("API key", "revoked the key {about} of {before}"),
+        "receipt_sent": ("Receipt", "sent the receipt of {about} to {after}"),
         "webhook_added": ("Webhook", "added the endpoint {about}"),
         "webhook_changed": ("Webhook", "changed the endpoint {before}, now {after}"),
         "webhook_enabled": ("Webhook", "enabled the endpoint {about}"),
