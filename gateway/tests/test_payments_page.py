@@ -89,7 +89,7 @@ async def test_the_page_says_how_it_understood(stage: Stage, site: Site) -> None
     answer = await browser.get("/payments?q=1111")
 
     assert (
-        "Looked for cards that end in 1111 , the amount 1111.00 USD or the order 1111 ."
+        "Looked for cards that end in 1111 , the amount 1,111.00 USD or the order 1111 ."
         in words(answer)
     )
     assert 'href="/payments?q=order%3A1111"' in answer.text

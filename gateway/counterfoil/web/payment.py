@@ -128,6 +128,7 @@ async def _facts(visit: Visit, payment: Payment, answer: PaymentAnswer) -> dict[
     deposits = await more.deposits([each.movement_id for each in movements])
     names = await more.names({each.actor for each in history})
     fields = timeline.field_names(visit.desk.configuration, payment.acquirer)
+    messages = timeline.messages_of(payment, await store.messages(payment), fields)
     return {
         "payment": payment,
         "name": ids.written(ids.PAYMENT, payment.payment_id),
@@ -135,8 +136,9 @@ async def _facts(visit: Visit, payment: Payment, answer: PaymentAnswer) -> dict[
         "checks": results_of(payment),
         "movements": [_movement(each, deposits) for each in movements],
         "steps": timeline.in_order(
+            [each for each in messages if each.by],  # What was said comes before what it changed.
             timeline.changes_of(payment, history, movements, names),
-            timeline.messages_of(payment, await store.messages(payment), fields),
+            [each for each in messages if not each.by],
             timeline.mails_of(await more.mails(payment.payment_id)),
             timeline.deliveries_of(await more.deliveries(payment.payment_id)),
         ),

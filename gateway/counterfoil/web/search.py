@@ -15,6 +15,7 @@ from counterfoil.money import AMOUNT_MINOR_MAX, CURRENCIES, Money, UnknownCurren
 from counterfoil.receipts.confirmation import is_valid
 from counterfoil.receipts.receipt import grouped
 from counterfoil.store.search import By, Key
+from counterfoil.web.rendering import money_text
 
 TEXT_CHARACTERS_MAX = 300
 ORDER_CHARACTERS_MAX = 64
@@ -208,7 +209,7 @@ def _said(key: Key) -> tuple[str, str]:
             assert key.currency is not None
             assert isinstance(key.value, int)
             amount = str(Money(key.value, currency(key.currency)))
-            return f"the amount {amount}", f"amount:{amount}"
+            return f"the amount {money_text(key.value, key.currency)}", f"amount:{amount}"
         case By.LAST_FOUR:
             return f"cards that end in {value}", f"card:{value}"
         case By.APPROVAL:

@@ -1,0 +1,54 @@
+"""
+A payment is found by its last four and refunded in part, without a mouse.
+"""
+
+import re
+
+from playwright.async_api import Page, expect
+from running_demo import Demo
+
+TABS_MAX = 60
+FOCUSED = "selector => document.activeElement?.matches(selector) ?? false"
+
+
+async def tab_to(page: Page, selector: str) -> None:
+    """Press Tab until something that fits *selector* has the focus."""
+    for _ in range(TABS_MAX):
+        if await page.evaluate(FOCUSED, selector):
+            return
+        await page.keyboard.press("Tab")
+    raise AssertionError(f"Tab never reaches {selector}")
+
+
+async def test_a_payment_is_found_and_refunded_by_keyboard_alone(
+    signed_in: Page, demo: Demo
+) -> None:
+    """The slash, four digits, Enter; Tab to the payment, to Refund, to the amount."""
+    page = signed_in
+    await page.goto(f"{demo.web}/payments")
+    await page.keyboard.press("/")
+    await page.keyboard.type("1111")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_text("Looked for")).to_contain_text("cards that end in 1111")
+
+    await tab_to(page, "tbody a[href^='/payments/pay_']")
+    await page.keyboard.press("Enter")
+    await page.wait_for_url("**/payments/pay_*")
+    await expect(page.locator("ol.road")).to_contain_text("It was claimed, and counts")
+    await expect(page.locator("ol.road")).not_to_contain_text("was refunded")
+
+    summary = page.locator("details.doing > summary", has_text="Refund")
+    await expect(summary).to_have_count(1)
+    while not await summary.evaluate("each => each === document.activeElement"):
+        await page.keyboard.press("Tab")
+    await page.keyboard.press("Enter")
+    await page.keyboard.press("Tab")
+    await expect(page.locator("#refund-amount")).to_be_focused()
+    await page.keyboard.press("Control+A")
+    await page.keyboard.type("1.50")
+    await page.keyboard.press("Enter")
+
+    await expect(page.get_by_role("status")).to_contain_text("The refund is on its way")
+    await expect(page.locator("ol.road")).to_contain_text(re.compile(r"1\.50 \w+ was refunded"))
+    await page.goto(f"{demo.web}/today")
+    await expect(page.locator(".figure", has_text="Refunded today")).to_contain_text("1.50")
