@@ -13,6 +13,7 @@ from checkout_stage import PAID, SHOP, PageStage
 from counterfoil.checkouts import paying
 from counterfoil.checkouts.checkout import DECLINES_MAX, Checkout, State, return_secret
 from counterfoil.checkouts.paying import ADDRESS_DECLINES_MAX
+from counterfoil.outside.doors import Reason
 from counterfoil.people.roles import Role
 from counterfoil.web import payment_page
 from counterfoil.web.payment_form import check
@@ -396,6 +397,49 @@ async def test_the_page_that_comes_back_shows_what_happened(
 
     assert "Confirmation number" in words(answer)
     assert [state for state, _ in await pages.payments()] == ["captured"]
+
+
+async def test_in_quarantine_a_page_shows_what_is_there_and_moves_nothing(
+    shopper: Shopper, pages: PageStage, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither a new try, nor one that a dead process has left."""
+
+    async def dies(*_: Any, **__: Any) -> Any:
+        raise Killed
+
+    await shopper.look()
+    with monkeypatch.context() as patch:
+        patch.setattr(paying, "acknowledge", dies)
+        with pytest.raises(Killed):
+            await shopper.send(**CARD)
+    stage.road.doors.close(Reason.QUARANTINE, "a backup was restored")
+
+    sent, shown = await shopper.send(**CARD), await shopper.look()
+
+    assert (sent.status_code, "has not answered yet" in words(shown)) == (503, True)
+    assert [state for state, _ in await pages.payments()] == ["approved"]
+
+
+async def test_nothing_of_a_card_stands_in_a_log_or_a_row_of_the_checkout(
+    shopper: Shopper, pages: PageStage, stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Paid, declined and mistyped alike; nor does the page's own address."""
+    pages.script(DECLINED)
+    await shopper.pay(keep="on", card_code="")
+    await shopper.pay(keep="on")
+    await shopper.pay(keep="on")
+    kept = [
+        dict(row)
+        for table in ("checkouts", "checkout_events", "checkout_declines", "shopper_cards")
+        for row in await stage.sql(f"SELECT * FROM {table}")
+    ]
+    said = capsys.readouterr()
+
+    assert "payment.concluded" in said.out
+    for secret in ("4111111111111111", "4111 1111", shopper.path):
+        assert secret not in said.out + said.err
+    assert "4111111111111111" not in str(kept)
+    assert "/c/{token}" in said.out
 
 
 async def test_a_card_that_was_kept_pays_the_next_time_without_being_typed(

@@ -51,8 +51,8 @@ async def show(visit: Visit) -> Response:
     The page, as the checkout stands.
     """
     checkout, merchant = await _found(visit)
-    if checkout.state is State.PAYING:
-        road, store = visit.desk.desk.road, visit.desk.desk.checkouts.store
+    road, store = visit.desk.desk.road, visit.desk.desk.checkouts.store
+    if checkout.state is State.PAYING and not road.doors.at_rest:
         looking = paying.find_out(checkout, merchant, road=road, store=store)
         checkout = await visit.desk.desk.money_task(looking)
     return await _page(visit, Shop(checkout, merchant))
