@@ -332,6 +332,36 @@ async def test_a_payment_is_found_and_given_back(site: Site, stage: Stage) -> No
     assert rows[0]["refunded_minor"] == 1000
 
 
+async def test_to_give_much_back_at_the_terminal_one_proves_who_one_is(
+    site: Site, stage: Stage
+) -> None:
+    """More than 500 goes back, or is given, only shortly after; the amount that was typed stays."""
+    manager = await site.signed_in(Role.MANAGER)
+    await charged(manager, amount="800.00")
+    (payment,) = await stage.sql(
+        "SELECT * FROM payments WHERE merchant_id = $1", stage.merchant.merchant_id
+    )
+    address = f"/terminal/refund/pay_{payment['payment_id'].hex}"
+    said = {"sale": await form(manager, address), "amount": "500.01"}
+    led = await manager.send(address, said)
+    again = await manager.get(f"{address}?amount=500.01")
+    await stage.settings(credits_allowed=True)
+    credit = await send(
+        manager, await form(manager, "/terminal?kind=credit"), kind="credit", amount="500.01"
+    )
+    rows = await stage.sql(
+        "SELECT refunded_minor FROM payments WHERE payment_id = $1", payment["payment_id"]
+    )
+
+    assert led.headers["location"].startswith("/step-up?next=/terminal/refund/")
+    assert 'value="500.01"' in again.text
+    assert (credit.status_code, "proved who they are" in words(credit)) == (422, True)
+    assert rows[0]["refunded_minor"] == 0
+    await stage.sql("UPDATE web_sessions SET stepped_up_at = $1", stage.clock.now())
+    done = await manager.send(address, {**said, "sale": await form(manager, address)})
+    assert "Refunded: 500.01 USD" in words(await manager.get(done.headers["location"]))
+
+
 async def test_a_card_is_kept_found_charged_and_forgotten(
     clerk: WindowlessBrowser, stage: Stage
 ) -> None:

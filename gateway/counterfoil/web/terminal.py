@@ -25,6 +25,7 @@ from counterfoil.store.terminal import SavedCard, TerminalStore
 from counterfoil.terminal import selling
 from counterfoil.terminal.sale import Sale, SaleKind, Wanted
 from counterfoil.web import terminal_form, terminal_words
+from counterfoil.web.doing import STEP_UP_WHOLE, is_too_much
 from counterfoil.web.rendering import page
 from counterfoil.web.terminal_form import FIELDS_OF
 from counterfoil.web.visit import Page, Visit
@@ -34,6 +35,11 @@ ANSWER_SECONDS_MAX = 27.0  # Then the sale's page says that it is under way, and
 USED_BEFORE = (
     "This form was used for another sale already, and nothing was charged now. Its result stands "
     "below, in your last sales. To charge once more, send the form again."
+)
+
+PROVE_FIRST = (
+    f"More than {STEP_UP_WHOLE} is given only by somebody who has just proved who they are: open "
+    "/step-up, then this form again. Nothing was given."
 )
 
 log = structlog.get_logger("terminal")
@@ -64,6 +70,9 @@ async def submit(visit: Visit) -> Response:
     checked = terminal_form.check(form, kind, visit.desk.clock.now(), opened)
     if isinstance(checked, dict):
         return await _refused(visit, kind, checked, saved)
+    wanted = checked.wanted
+    if kind is SaleKind.CREDIT and is_too_much(visit, wanted.amount_minor, wanted.currency):
+        return await _refused(visit, kind, {"amount": PROVE_FIRST}, saved)
     sale, is_new = await begun(visit, sale_id, checked.wanted, checked.card)
     if sale is None:
         fresh = ids.written(ids.SALE, visit.desk.desk.road.ids.new())
@@ -130,7 +139,13 @@ def to_sale(visit: Visit, sale: Sale) -> Response:
     """
     Lead to the page of *sale*.
     """
-    address = f"/terminal/sales/{ids.written(ids.SALE, sale.sale_id)}"
+    return to(visit, f"/terminal/sales/{ids.written(ids.SALE, sale.sale_id)}")
+
+
+def to(visit: Visit, address: str) -> Response:
+    """
+    Lead to a page of ours, also if the page's own script asked.
+    """
     return JSONResponse({"at": address}) if wants_json(visit) else RedirectResponse(address, 303)
 
 

@@ -6,6 +6,8 @@ Refunds on the terminal: find the payment, say how much, give it back.
     POST /terminal/refund/{payment}    give it back; 303 to the sale's page
 """
 
+from urllib.parse import quote
+
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -19,8 +21,9 @@ from counterfoil.terminal import selling
 from counterfoil.terminal.sale import Entry, SaleKind, Wanted
 from counterfoil.web import terminal_words
 from counterfoil.web.amounts import read_amount
+from counterfoil.web.doing import must_step_up
 from counterfoil.web.rendering import page
-from counterfoil.web.terminal import begun, kinds_of, store_of, to_sale, worked
+from counterfoil.web.terminal import begun, kinds_of, store_of, to, to_sale, worked
 from counterfoil.web.terminal_form import holds_card
 from counterfoil.web.visit import Page, Visit
 
@@ -56,9 +59,10 @@ async def show(visit: Visit) -> Response:
     """
     How much is given back: what is left, unless something else is typed.
     """
-    payment = await _payment(visit)
+    payment, asked = await _payment(visit), visit.asked("amount")
     left = decimal_text(_left(payment), currency(payment.currency))
-    return _form(visit, payment, left)
+    is_amount = bool(read_amount(asked, currency(payment.currency)))
+    return _form(visit, payment, asked if is_amount else left)
 
 
 async def submit(visit: Visit) -> Response:
@@ -71,6 +75,9 @@ async def submit(visit: Visit) -> Response:
         left = decimal_text(_left(payment), currency(payment.currency))
         shown = "" if holds_card(text) else text
         return _form(visit, payment, shown, f"Type an amount up to {left}.", status=422)
+    if must_step_up(visit, payment, minor):
+        back = f"/terminal/refund/{visit.named('payment')}?amount={quote(text)}"
+        return to(visit, f"/step-up?next={quote(back)}")
     try:
         sale_id = ids.read(ids.SALE, visit.form.get("sale", ""))
     except ids.UnreadableId:
