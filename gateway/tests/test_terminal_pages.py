@@ -258,7 +258,7 @@ async def test_tax_and_tip_stand_on_the_receipt(clerk: WindowlessBrowser) -> Non
     assert receipt is not None
 
     said = words(await clerk.get(receipt.group(1)))
-    for part in ("Before these 37.00", "Tax 3.00", "Tip 2.00"):
+    for part in ("Subtotal 37.00", "Tax 3.00", "Tip 2.00"):
         assert part in said
 
 
