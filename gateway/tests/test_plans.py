@@ -27,12 +27,14 @@ WALKERS = {
     "due_mail",
     "forget_processes",
     "lapsed_holds",
+    "needs_somebody",
     "orphaned_payments",
     "owed_advices",
     "owed_mail",
     "standing",
     "unclaimed_page",
     "unclaimed_payments",
+    "waiting_approvals",
 }
 SELDOM = {"keep_approval"}  # By a person, in a quarantine.
 
