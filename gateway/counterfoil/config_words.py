@@ -23,6 +23,8 @@ FORMS = {
     r"^[0-9]{1,8}(-[0-9]{1,8})?$": "the first digits of cards, such as 41 or 400000-419999",
     r"^[A-Z]{3}$": "three capital letters of ISO 4217, such as USD",
     r"^[0-9a-f]{64}$": "a public key: 64 hex digits, as `counterfoil keys public` prints them",
+    r"^https://[a-z0-9.-]{1,253}(:[0-9]{1,5})?$": "https:// and a name, such as "
+    "https://pay.example.com",
     r"^mer_[0-9a-f]{32}$": "a merchant id: mer_ and 32 hex digits",
 }
 

@@ -287,7 +287,7 @@ async def test_f13_another_request_under_the_same_key_is_refused(
 async def test_f13_every_field_of_an_order_is_part_of_the_request(stage: Stage) -> None:
     """Whatever is added to an order later: another value is another request."""
     who_and_how = {"merchant", "idempotency_key", "session_id", "actor"}
-    who_and_how |= {"customer_ip", "duplicate_check"}  # Where it was asked, and how sure.
+    who_and_how |= {"customer_ip", "duplicate_check", "duplicate_seconds"}  # Where, how sure.
     others = {
         "kind": Kind.AUTHORIZATION,
         "amount_minor": 4201,

@@ -96,5 +96,5 @@ async def test_more_processes_than_the_database_has_connections_for_are_refused(
     async with app.open_database(installation) as database:
         await check_connections(database, with_processes(1))
         await check_connections(database, with_processes(2))
-        with pytest.raises(ConfigurationRefused, match=r"a mailer may take 784 connections"):
+        with pytest.raises(ConfigurationRefused, match=r"mailer and web may take 796 connections"):
             await check_connections(database, with_processes(64))

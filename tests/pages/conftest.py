@@ -58,7 +58,11 @@ async def browser(tmp_path: Path) -> AsyncIterator[Browser]:
 @pytest.fixture
 async def page(browser: Browser) -> AsyncIterator[Page]:
     """A page that accepts the demo's own certificate authority."""
-    context = await browser.new_context(ignore_https_errors=True, locale="en-GB")
+    context = await browser.new_context(
+        ignore_https_errors=True,
+        locale="en-GB",
+        reduced_motion="reduce",  # What is looked at just after a change of theme is no mixture.
+    )
     context.set_default_timeout(PAGE_TIMEOUT_MS)
     yield await context.new_page()
     await context.close()
