@@ -212,7 +212,8 @@ async def test_the_audit_page_shows_one_persons_changes_or_one_kind(site: Site) 
     mine = await owner.get(f"/audit?by=user:{person}")
     kind = words(await owner.get("/audit?what=person_invited"))
     nobodys = words(await owner.get("/audit?by=user:nobody"))
-    table = (await owner.get("/audit.csv")).text
+    table = (await owner.get("/audit.csv?by=&what=")).text
+    few = (await owner.get("/audit.csv?what=person_invited")).text
 
     assert "<script>" not in mine.text.replace("<script src", "")
     assert "from =1+1 to <script>" in words(mine)
@@ -220,6 +221,8 @@ async def test_the_audit_page_shows_one_persons_changes_or_one_kind(site: Site) 
     assert "signed in from" not in kind
     assert "Nothing was changed" in nobodys
     assert ",'=1+1," in table
+    assert "bob@shop.example" in few
+    assert "setting_changed" not in few
 
 
 def test_a_change_of_a_kind_that_nobody_knows_is_said_by_its_name() -> None:

@@ -5,9 +5,10 @@
 import re
 import secrets
 from datetime import datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
+import asyncpg
 import cyclopts
 
 from counterfoil.api.bodies import EMAIL
@@ -21,12 +22,15 @@ from counterfoil.cli.console import (
     run,
     say,
     say_json,
+    table,
 )
 from counterfoil.cli.merchant import merchant_id_of, require_merchant
 from counterfoil.clock import SystemClock
 from counterfoil.config import Configuration
 from counterfoil.ids import Ids
 from counterfoil.people.roles import Role
+from counterfoil.store.database import Database
+from counterfoil.store.members import MemberStore
 from counterfoil.store.people import PeopleStore
 from counterfoil.store.sign_ins import SignInStore
 
@@ -64,6 +68,45 @@ def invite(
     say(f"It works once, until {until:%H:%M} UTC, and makes {email} {role.value}.")
 
 
+@app.command(name="list")
+def list_(
+    *,
+    merchant: Annotated[str, cyclopts.Parameter(help="Whose people: mer_...")],
+    json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """
+    List who works for a merchant and as what, and who is invited.
+    """
+    found = run(_list(configuration(config), merchant_id_of(merchant)))
+    if json:
+        say_json(found)
+    elif found:
+        rows = [["" if each is None else str(each) for each in row.values()] for row in found]
+        table(list(found[0]), rows)
+    else:
+        say("Nobody yet: counterfoil user invite --help")
+
+
+@app.command
+def end(
+    email: str,
+    *,
+    merchant: Annotated[str, cyclopts.Parameter(help="For whom they work no more: mer_...")],
+    by: Annotated[str | None, cyclopts.Parameter(help="Who ends it; else the login name.")] = None,
+    json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """
+    End somebody's work for a merchant: signed out there at once. The last owner stays.
+    """
+    run(_end(configuration(config), merchant_id_of(merchant), email.lower(), actor_of(by)))
+    if json:
+        say_json({"email": email.lower(), "merchant": merchant, "ended": True})
+        return
+    say(f"{email} works for {merchant} no more, and is signed out there.")
+
+
 @app.command
 def reset(
     email: str,
@@ -89,6 +132,46 @@ def reset(
         return
     say(link)
     say(f"It works once, until {until:%H:%M} UTC. {email} is signed out everywhere.")
+
+
+async def _list(settings: Configuration, merchant_id: UUID) -> list[dict[str, Any]]:
+    async with open_database(settings) as database:
+        await require_merchant(database, merchant_id)
+        store = _members(database)
+        works = [
+            {
+                **_person(row),
+                "state": "works here",
+                "since": row["added_at"],
+                "seen": row["seen_at"],
+            }
+            for row in await store.members(merchant_id)
+        ]
+        invited = [
+            {**_person(row), "state": "invited", "since": row["created_at"], "seen": None}
+            for row in await store.pending(merchant_id, SystemClock().now())
+        ]
+    return works + invited
+
+
+def _person(row: asyncpg.Record) -> dict[str, Any]:
+    return {"email": row["email"], "name": row.get("name"), "role": row["role"]}
+
+
+async def _end(settings: Configuration, merchant_id: UUID, email: str, by: str) -> None:
+    async with open_database(settings) as database:
+        await require_merchant(database, merchant_id)
+        store = _members(database)
+        found = [each for each in await store.members(merchant_id) if each["email"] == email]
+        if not found:
+            raise CommandRefused(f"nobody with the address {email} works for this merchant")
+        now = SystemClock().now()
+        if not await store.end_member(merchant_id, found[0]["user_id"], by=by, now=now):
+            raise CommandRefused("the last owner stays: make somebody else owner first")
+
+
+def _members(database: Database) -> MemberStore:
+    return MemberStore(database, Ids(SystemClock()))
 
 
 async def _reset(

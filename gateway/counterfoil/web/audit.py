@@ -51,9 +51,14 @@ async def audit(visit: Visit) -> Response:
 
 async def audit_csv(visit: Visit) -> Response:
     """
-    The newest CSV_ROWS_MAX changes as a table.
+    The newest CSV_ROWS_MAX changes that the page shows, as a table.
     """
-    rows = await _store(visit).changes(visit.who.merchant.merchant_id, limit=CSV_ROWS_MAX)
+    rows = await _store(visit).changes(
+        visit.who.merchant.merchant_id,
+        actor=visit.asked("by") or None,
+        what=visit.asked("what") or None,
+        limit=CSV_ROWS_MAX,
+    )
     out = io.StringIO()
     table = csv.writer(out)
     table.writerow(["at", "who", "kind", "about", "before", "after"])

@@ -47,7 +47,8 @@ FROM changed AS c JOIN users AS u USING (user_id), before AS b
 RETURNING event_id;
 
 -- name: end_member
--- Somebody works for the merchant no more: their browsers are signed out in the same moment.
+-- Somebody works for the merchant no more: their browsers are signed out in the same moment, and
+-- links that were made for them before end.
 WITH owners AS MATERIALIZED (
     SELECT user_id FROM members
     WHERE merchant_id = $1 AND role = 'owner' AND ended_at IS NULL
@@ -61,6 +62,11 @@ WITH owners AS MATERIALIZED (
     UPDATE web_sessions AS s SET ended_at = $3, ended_why = 'works here no more'
     FROM ended AS e
     WHERE s.user_id = e.user_id AND s.merchant_id = e.merchant_id AND s.ended_at IS NULL
+), links AS (
+    UPDATE invitations AS i SET ended_at = $3
+    FROM ended AS e JOIN users AS u USING (user_id)
+    WHERE i.merchant_id = e.merchant_id AND i.email = u.email
+        AND i.used_at IS NULL AND i.ended_at IS NULL
 )
 INSERT INTO people_events (event_id, merchant_id, at, actor, what, about, before)
 SELECT $4, e.merchant_id, $3, $5, 'member_ended', u.name || ' (' || u.email || ')', e.role

@@ -20,11 +20,21 @@ WHERE i.token_hash = $1;
 
 -- name: accept_invitation
 -- Use up a link: the person, their place at the merchant, and who did so, in one; nothing if it was
--- used, ended, or is too old. A password is only given to somebody who has none.
-WITH used AS (
+-- used, ended, or is too old. A password is only given to somebody who has none. Other links of the
+-- same address to this merchant end with it, and an owner stays one, whatever a link says.
+WITH links AS MATERIALIZED (
+    SELECT o.invitation_id FROM invitations AS i JOIN invitations AS o USING (merchant_id, email)
+    WHERE i.token_hash = $1 AND o.used_at IS NULL AND o.ended_at IS NULL
+    ORDER BY o.invitation_id FOR UPDATE OF o
+), used AS (
     UPDATE invitations SET used_at = $2
     WHERE token_hash = $1 AND used_at IS NULL AND ended_at IS NULL AND expires_at > $2
+        AND invitation_id IN (SELECT invitation_id FROM links)
     RETURNING *
+), others AS (
+    UPDATE invitations AS o SET ended_at = $2 FROM used
+    WHERE o.invitation_id IN (SELECT invitation_id FROM links)
+        AND o.invitation_id <> used.invitation_id AND o.used_at IS NULL AND o.ended_at IS NULL
 ), person AS (
     INSERT INTO users (user_id, email, name, password_hash, password_changed_at, created_at)
     SELECT $3, email, $4, $5, $2, $2 FROM used
@@ -36,7 +46,9 @@ WITH used AS (
 ), place AS (
     INSERT INTO members (merchant_id, user_id, role, added_at)
     SELECT used.merchant_id, person.user_id, used.role, $2 FROM used, person
-    ON CONFLICT (merchant_id, user_id) DO UPDATE SET role = excluded.role, ended_at = NULL
+    ON CONFLICT (merchant_id, user_id) DO UPDATE SET ended_at = NULL,
+        role = CASE WHEN members.role = 'owner' AND members.ended_at IS NULL THEN members.role
+            ELSE excluded.role END
     RETURNING merchant_id, user_id, role
 ), noted AS (
     INSERT INTO people_events (event_id, merchant_id, at, actor, what, about, after)
