@@ -133,6 +133,102 @@ async def test_requests_that_were_sent_at_once_are_answered_in_their_order() -> 
     assert line.reading
 
 
+async def test_requests_do_not_pile_up_behind_one_another() -> None:
+    """However many a client sends without waiting: no more are read while some are unanswered."""
+    connection, line = connected(echo)
+    at_once = 500
+    queued = []
+    for _ in range(10):
+        if line.reading:
+            connection.data_received(GET * at_once)
+        await asyncio.sleep(0)
+        queued.append(len(connection.pipeline))
+
+    assert 0 < max(queued) < at_once
+    await until(lambda: len(line.writes) == at_once)
+    assert line.reading
+
+
+@pytest.mark.parametrize("together", [True, False])
+async def test_a_request_that_is_none_takes_no_answer_of_the_one_before(together: bool) -> None:
+    """A payment under way is answered as what became of it, never with a 400; then it ends."""
+    gate = asyncio.Event()
+
+    async def app(request: Request) -> Response:
+        await gate.wait()
+        return await echo(request)
+
+    connection, line = connected(app)
+    for piece in [POST + b"body" + b"no\x00request\r\n\r\n", b""] if together else [
+        POST + b"body", b"no\x00request\r\n\r\n",
+    ]:  # fmt: skip
+        connection.data_received(piece)
+        await turns()
+    connection.data_received(GET)
+    assert (line.writes, line.is_over) == ([], False)
+    gate.set()
+    await turns()
+
+    assert answers(line.said) == [b"POST /a body"]
+    assert b"\r\nconnection: close\r\n" in line.said
+    assert line.is_over
+
+
+@pytest.mark.parametrize(
+    "before", [b"", GET, POST.replace(b"Content-Length: 4", b"Transfer-Encoding: chunked")]
+)
+async def test_a_request_that_is_none_is_a_400(before: bytes) -> None:
+    """The first one, a later one, and one whose body is none."""
+    begun: list[str] = []
+
+    async def app(request: Request) -> Response:
+        try:
+            return await echo(request)
+        except ClientGone:
+            begun.append("gone")
+            return Response(b"no", 400)
+
+    connection, line = connected(app)
+    connection.data_received(before)
+    await turns()
+    line.writes.clear()
+    connection.data_received(b"no\x00request\r\n\r\n")
+    await turns()
+
+    assert line.said.startswith(b"HTTP/1.1 400 ")
+    assert line.said.count(b"HTTP/1.1") == 1
+    assert line.is_over
+    assert begun == ["gone"] * before.startswith(b"POST")
+
+
+@pytest.mark.parametrize("protocol", [b"h2c", b"websocket"])
+@pytest.mark.parametrize("method", [b"GET", b"POST"])
+async def test_what_follows_a_request_for_another_protocol_is_no_request(
+    protocol: bytes, method: bytes
+) -> None:
+    """What a proxy takes for its body, or for that protocol, would else be a request of its own."""
+    begun: list[str] = []
+
+    async def app(request: Request) -> Response:
+        begun.append(request.path)
+        return await echo(request)
+
+    smuggled = GET.replace(b"/a", b"/smuggled")
+    length = str(len(smuggled)).encode() if method == b"POST" else b"0"
+    head = b"%b /a HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: %b\r\nContent-Length: %b\r\n\r\n"
+    for together in (True, False):
+        connection, line = connected(app)
+        connection.data_received(head % (method, protocol, length) + smuggled * together)
+        await turns()
+        if not line.is_over:
+            connection.data_received(smuggled)
+            await turns()
+        assert line.said.count(b"HTTP/1.1 ") == 1
+        assert line.is_over
+
+    assert begun == ["/a", "/a"]
+
+
 async def test_head_is_answered_with_the_length_of_what_get_would_say() -> None:
     """And without it."""
     connection, line = connected(echo)
@@ -187,6 +283,34 @@ async def test_who_expects_to_be_asked_is_asked_when_the_body_is_wanted() -> Non
     connection.data_received(asking)
     await turns()
     assert line.said.startswith(b"HTTP/1.1 401 ")
+    assert line.is_over, "who was not asked may send the body, or another request"
+
+
+async def test_who_sends_the_body_unasked_keeps_its_connection() -> None:
+    """It is all here: the next request is one."""
+    connection, line = connected(echo)
+
+    connection.data_received(POST.replace(b"Host: x", b"Expect: 100-continue") + b"body")
+    await turns()
+    connection.data_received(GET)
+    await turns()
+
+    assert answers(line.said) == [b"POST /a body", b"GET /a "]
+    assert not line.is_over
+
+
+async def test_a_client_of_the_old_protocol_is_never_asked() -> None:
+    """RFC 9110, 10.1.1: to HTTP/1.0 `100 Continue` is the answer."""
+    connection, line = connected(echo)
+
+    connection.data_received(
+        POST.replace(b"Host: x", b"Expect: 100-continue").replace(b"1.1", b"1.0")
+    )
+    await turns()
+    connection.data_received(b"body")
+    await turns()
+
+    assert answers(line.said) == [b"POST /a body"]
 
 
 async def test_a_body_is_at_hand_when_all_of_it_has_come() -> None:
@@ -299,6 +423,21 @@ async def test_a_client_that_reads_nothing_is_sent_nothing_more() -> None:
     await turns()
 
     assert answers(line.said) == [b"GET /a "]
+
+
+async def test_a_client_that_reads_nothing_for_long_is_let_go(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It holds no connection for ever by asking more than it reads."""
+    monkeypatch.setattr(module, "UNREAD_SECONDS_MAX", 0.05)
+    connection, line = connected(echo)
+    connection.pause_writing()
+    connection.data_received(GET + GET)
+    await until(lambda: line.is_over)
+    connection.connection_lost(None)
+    await turns()
+
+    assert line.writes == []
 
 
 async def test_a_client_too_many_is_told_so_and_let_go() -> None:

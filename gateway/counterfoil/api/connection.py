@@ -25,6 +25,7 @@ HEADER_BYTES_MAX = 16_384
 HEADER_SECONDS_MAX = 20.0
 READ_BYTES = 262_144  # What one read may bring of the body that follows the headers.
 MESSAGE_BYTES_MAX = 8_388_608  # Twice what is read of a body that is thrown away.
+UNREAD_SECONDS_MAX = 75.0  # For a client to read an answer, before it gets the next one.
 
 App = Callable[[Request], Awaitable[Response]]
 
@@ -67,14 +68,28 @@ class Exchange:
             answer = self._written(_bare(500))
         try:
             if self._flow.write_paused and not self.disconnected:
-                await self._flow.drain()
+                await self._until_read()
             if not self.disconnected:
                 self._send(answer)
         finally:
             del self.request, self._done  # Rings, which only the garbage collector would find.
 
+    async def _until_read(self) -> None:
+        """
+        Wait until the client has read what it was sent; one that does not is let go.
+        """
+        try:
+            async with asyncio.timeout(UNREAD_SECONDS_MAX):
+                await self._flow.drain()
+        except TimeoutError:
+            self.disconnected = True
+            self._transport.abort()
+
     def _written(self, response: Response) -> bytes:
-        self.keep_alive = self.keep_alive and response.headers.get("connection") != "close"
+        if response.headers.get("connection") == "close":
+            self.keep_alive = False
+        if self._waits_for_100 and self.more_body:
+            self.keep_alive = False  # Nobody knows whether a body follows, or the next request.
         return response.written(
             self.request.method, self._more_headers, keeps_alive=self.keep_alive
         )
@@ -129,6 +144,7 @@ class Connection(HttpToolsProtocol):
     pipeline: deque[Exchange]  # type: ignore[assignment]
 
     _current: Exchange | None = None  # Being answered; `cycle` is the last one that has begun.
+    _is_deaf = False  # What comes is no HTTP any more: nothing of it is looked at.
     _in_headers = True
     _bytes = 0  # Of the message that comes in.
     _headers_by: float | None = None
@@ -147,6 +163,8 @@ class Connection(HttpToolsProtocol):
         """
         Count what comes.
         """
+        if self._is_deaf:
+            return
         self._bytes += len(data)
         most = MESSAGE_BYTES_MAX
         if self._in_headers:
@@ -156,7 +174,9 @@ class Connection(HttpToolsProtocol):
             self.transport.abort()
             return
         super().data_received(data)
-        if self._in_headers and self._bytes and self._headers_by is None:
+        if self._is_deaf:
+            self._headers_by = None
+        elif self._in_headers and self._bytes and self._headers_by is None:
             self._headers_by = self._wait(HEADER_SECONDS_MAX)
 
     def on_message_begin(self) -> None:
@@ -202,11 +222,34 @@ class Connection(HttpToolsProtocol):
         if self.transport.is_closing():
             self._part()
             return
-        self.flow.resume_reading()
         if self.pipeline:
             self._begin(self.pipeline.pop())
         else:
+            self.flow.resume_reading()
             self._idle_by = self._wait(KEEP_ALIVE_SECONDS)
+
+    def send_400_response(self, msg: str) -> None:
+        """
+        Say that a request is none; after the answers that are still owed, with no word of its own:
+        it would be taken for one of them.
+        """
+        self._is_deaf = True
+        last = self.cycle
+        if last is None or last.response_complete:
+            super().send_400_response(msg)
+        elif last is self._current and last.more_body:  # It is this one's body that is none.
+            last.disconnected = True
+            last.message_event.set()
+            super().send_400_response(msg)
+        else:
+            last.keep_alive = False
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """
+        Hear nothing more: after a request that asks for another protocol comes what is no body to
+        the parser, and must be no request to us. Its answer is the last.
+        """
+        self._is_deaf = True
 
     def connection_lost(self, exc: Exception | None) -> None:
         """
@@ -236,10 +279,13 @@ class Connection(HttpToolsProtocol):
         """
         url = httptools.parse_url(self.url)
         path = url.path.decode("ascii")
+        is_old = self.parser.get_http_version() == "1.0"  # It knows neither.
         exchange = Exchange(
             self,
-            keep_alive=self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive(),
-            expects_100=self.expect_100_continue,
+            keep_alive=(
+                not is_old and self.parser.should_keep_alive() and not self.parser.should_upgrade()
+            ),
+            expects_100=self.expect_100_continue and not is_old,
         )
         exchange.request = Request(
             self.parser.get_method().decode("ascii"),
