@@ -13,7 +13,15 @@ from counterfoil.api.bodies import Health, Readiness
 from counterfoil.clock import Clock
 from counterfoil.config import Configuration
 from counterfoil.events.worker import Duty, work
-from counterfoil.ground import Ground, Lookout, ground, held, leased, watched
+from counterfoil.ground import (
+    LEASES_RENEWED_PER_LIFE,
+    Ground,
+    Lookout,
+    ground,
+    held,
+    leased,
+    watched,
+)
 from counterfoil.measures import Measures
 from counterfoil.outside import metrics, monitors, readiness
 from counterfoil.receipts.mail import Deliver, Mailer
@@ -32,7 +40,12 @@ def mail_duty(
     Return the duty that sends the mails which *outbox* finds due.
     """
     mailer = Mailer(
-        outbox, configuration.mail, clock, test=configuration.mode == "test", deliver=deliver
+        outbox,
+        configuration.mail,
+        clock,
+        test=configuration.mode == "test",
+        deliver=deliver,
+        fresh_seconds=configuration.timers.lease_seconds / LEASES_RENEWED_PER_LIFE,
     )
     return Duty("mail", mailer.send_due, IDLE_SECONDS, mailer.part)
 

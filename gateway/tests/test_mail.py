@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
@@ -33,6 +34,7 @@ from counterfoil.receipts.mail import (
 from counterfoil.receipts.receipt import receipt
 from counterfoil.store.database import Database, DatabaseAway
 from counterfoil.store.outbox import OutboxStore, OwedMail
+from counterfoil.store.processes import ProcessStore
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import ValidationError, convert
@@ -531,6 +533,72 @@ async def test_a_slow_mail_server_lets_no_other_worker_send_the_same_mails(
     goes_on.set()
 
     assert (meanwhile, await sending) == (0, 2)
+
+
+async def test_who_stood_still_sends_nothing_that_another_has_taken_meanwhile(
+    alone: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its process's lease ended, and with it all of its claims: exactly one e-mail each."""
+    monkeypatch.setattr(mail, "SENT_AT_ONCE_MAX", 1)
+    for _ in range(3):
+        await alone.paid(customer_email=None)
+    process = ProcessStore(alone.database, uuid4())
+    now = alone.clock.now()
+    await process.register("mailer", now, now + timedelta(seconds=10))
+    goes_on, began = asyncio.Event(), asyncio.Event()
+    by_frozen: list[Letter] = []
+    by_other: list[Letter] = []
+
+    async def frozen(letter: Letter) -> None:
+        by_frozen.append(letter)
+        began.set()
+        await goes_on.wait()
+
+    async def at_once(letter: Letter) -> None:
+        by_other.append(letter)
+
+    stores = [
+        OutboxStore(alone.database, each, alone.clock) for each in (process.process_id, uuid4())
+    ]
+    mailers = [
+        Mailer(store, Mail(), alone.clock, test=True, deliver=deliver)
+        for store, deliver in zip(stores, (frozen, at_once), strict=True)
+    ]
+    sending = asyncio.create_task(mailers[0].send_due())
+    await began.wait()
+    alone.clock.move(20)
+
+    taken = await mailers[1].send_due()
+    await process.renew(alone.clock.now() + timedelta(seconds=10))
+    goes_on.set()
+    await sending
+    await process.end(now)
+
+    assert taken == 3
+    assert len(by_frozen) == 1, "the one that it was about when it stood still: nobody can know"
+    assert len({each.content for each in by_other}) == 3
+
+
+async def test_who_has_no_lease_left_claims_nothing(alone: Stage) -> None:
+    """It could not keep it: whoever looks next would take it, and both would send it."""
+    await alone.paid(customer_email=None)
+    process = ProcessStore(alone.database, uuid4())
+    now = alone.clock.now()
+    await process.register("mailer", now, now + timedelta(seconds=10))
+    store = OutboxStore(alone.database, process.process_id, alone.clock)
+    sent: list[Letter] = []
+
+    async def deliver(letter: Letter) -> None:
+        sent.append(letter)
+
+    sender = Mailer(store, Mail(), alone.clock, test=True, deliver=deliver, fresh_seconds=2.5)
+    alone.clock.move(8)
+    without = await sender.send_due()
+    await process.renew(alone.clock.now() + timedelta(seconds=10))
+    renewed = await sender.send_due()
+    await process.end(now)
+
+    assert (without, renewed, len(sent)) == (0, 1, 1)
 
 
 async def test_a_mail_of_a_worker_that_died_is_taken_over(alone: Stage, post: Post) -> None:

@@ -36,6 +36,7 @@ NOTE_SECONDS_MAX = 60.0
 LEASE_SECONDS = (
     CLAIMED_AT_ONCE_MAX / SENT_AT_ONCE_MAX * WORDS_MAX * SEND_SECONDS_MAX + NOTE_SECONDS_MAX
 )
+FRESH_SECONDS = 2.5  # After a claim; who sends later looks whose the mail is by now.
 AWAY_SECONDS = 5.0  # After the mail server could not be reached, nobody tries for so long.
 SPACING_SECONDS = (2, 5, 15, 60, 300, 900, 3600)
 PERMANENT_REFUSALS = range(500, 600)
@@ -62,11 +63,13 @@ class Mailer:
         *,
         test: bool,
         deliver: Deliver | None = None,
+        fresh_seconds: float = FRESH_SECONDS,
     ) -> None:
         self._outbox = outbox
         self._settings = settings
         self._clock = clock
         self._test = test
+        self._fresh = timedelta(seconds=fresh_seconds)
         self._at_once = asyncio.Semaphore(SENT_AT_ONCE_MAX)
         self._away_until = 0.0
         self._password = _secret(settings.password_file)
@@ -82,16 +85,20 @@ class Mailer:
             return 0
         now = self._clock.now()
         lease_until = now + timedelta(seconds=LEASE_SECONDS)
-        owed = await self._outbox.claim_mail(now, lease_until, CLAIMED_AT_ONCE_MAX)
+        fresh_until = now + self._fresh
+        owed = await self._outbox.claim_mail(
+            now, lease_until, CLAIMED_AT_ONCE_MAX, sure_until=fresh_until
+        )
         # All of them end before the round does, whatever befalls one: the next round counts on it.
-        ended = await asyncio.gather(*(self._send(each) for each in owed), return_exceptions=True)
+        sending = (self._send(each, fresh_until) for each in owed)
+        ended = await asyncio.gather(*sending, return_exceptions=True)
         if len(owed) < CLAIMED_AT_ONCE_MAX:
             await self.part()
         for fault in filter(None, ended):
             raise fault
         return len(owed)
 
-    async def _send(self, owed: OwedMail) -> None:
+    async def _send(self, owed: OwedMail, fresh_until: datetime) -> None:
         try:
             letter = self._letter(owed)
         except (ValueError, MessageError) as error:  # An address that is none.
@@ -101,6 +108,9 @@ class Mailer:
             try:
                 if self._away():
                     raise ConnectionError("the mail server could not be reached just now")
+                if not await self._is_ours(owed, fresh_until):
+                    log.info("mail_left_to_another", outbox=owed.outbox_id.hex)
+                    return
                 await self._deliver(letter)
             except NOT_TAKEN as error:
                 if isinstance(error, UNREACHABLE) and not self._away():
@@ -109,6 +119,13 @@ class Mailer:
                 return
         await self._outbox.mail_sent(owed, self._clock.now(), seconds_max=NOTE_SECONDS_MAX)
         log.info("mail_sent", outbox=owed.outbox_id.hex, kind=owed.kind)
+
+    async def _is_ours(self, owed: OwedMail, fresh_until: datetime) -> bool:
+        """
+        Return whether nobody else may send it: who stands still loses what it has claimed.
+        """
+        now = self._clock.now()
+        return now < fresh_until or await self._outbox.is_ours(owed, now + self._fresh)
 
     def _letter(self, owed: OwedMail) -> Letter:
         sender, now = self._settings.sender, self._clock.now()

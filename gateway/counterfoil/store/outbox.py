@@ -45,13 +45,24 @@ class OutboxStore:
         self._moment: asyncio.Future[None] | None = None
         self._together = 0
 
-    async def claim_mail(self, now: datetime, lease_until: datetime, limit: int) -> list[OwedMail]:
+    async def claim_mail(
+        self,
+        now: datetime,
+        lease_until: datetime,
+        limit: int,
+        *,
+        sure_until: datetime | None = None,
+    ) -> list[OwedMail]:
         """
         Take leases on up to *limit* e-mails that are due, of whichever merchants.
 
+        Until *sure_until* nobody else takes them: nothing is claimed if this process's own lease,
+        with whose end all of its leases end, is over by then.
         Nothing of an earlier claim may still be worked on: what it left is taken again.
         """
-        due = await self._database.rows("due_mail", now, limit, self._owner, self._stands_in)
+        due = await self._database.rows(
+            "due_mail", now, limit, self._owner, self._stands_in, sure_until or now
+        )
         if not due:
             return []
         # In one order, whoever asks: two that claim the same rows wait, and never for each other.
@@ -71,6 +82,13 @@ class OutboxStore:
             )
             for row in rows
         ]
+
+    async def is_ours(self, owed: OwedMail, sure_until: datetime) -> bool:
+        """
+        Return whether a mail that was claimed is still ours, and will be until *sure_until*.
+        """
+        own = (owed.merchant_id, owed.outbox_id, self._owner)
+        return await self._database.row("own_mail", *own, sure_until) is not None
 
     async def mail_sent(self, owed: OwedMail, at: datetime, *, seconds_max: float) -> None:
         """

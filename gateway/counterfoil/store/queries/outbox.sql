@@ -1,7 +1,8 @@
 -- name: due_mail
 -- E-mails that are owed and due, and on which nobody works. A lease is also over when its process
 -- has ended, and when it is left from an earlier round of the one who asks. Who only stands in ($4)
--- finds none while a mailer lives.
+-- finds none while a mailer lives; and nobody whose own process's lease ends by $5: it could not keep
+-- what it claims.
 SELECT merchant_id, outbox_id FROM outbox AS o
 WHERE state = 'owed' AND next_try_at <= $1
   AND (lease_until IS NULL OR lease_until <= $1 OR lease_owner = $3 OR EXISTS (
@@ -9,7 +10,18 @@ WHERE state = 'owed' AND next_try_at <= $1
     WHERE ended.process_id = o.lease_owner AND ended.lease_until <= $1))
   AND NOT ($4 AND EXISTS (
     SELECT 1 FROM processes AS mailer WHERE mailer.kind = 'mailer' AND mailer.lease_until > $1))
+  AND NOT EXISTS (
+    SELECT 1 FROM processes AS own WHERE own.process_id = $3 AND own.lease_until <= $5)
 ORDER BY next_try_at LIMIT $2;
+
+-- name: own_mail
+-- An e-mail that was claimed, if it is still its claimer's: nobody else has it, nobody has sent it, and
+-- neither its lease nor that of the claimer's process ends by $4.
+SELECT outbox_id FROM outbox
+WHERE merchant_id = $1 AND outbox_id = $2 AND lease_owner = $3 AND lease_until > $4
+  AND state = (SELECT 'owed')
+  AND NOT EXISTS (
+    SELECT 1 FROM processes AS own WHERE own.process_id = $3 AND own.lease_until <= $4);
 
 -- name: claim_mail
 -- Take a lease on owed e-mails, with what a receipt or a notice needs; of all merchants at once, because
