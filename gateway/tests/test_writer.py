@@ -356,6 +356,33 @@ async def test_a_defect_in_a_group_leaves_nobody_waiting(table: Database) -> Non
     assert [type(each) for each in noticed] == [ZeroDivisionError]
 
 
+async def test_what_waits_behind_a_defect_is_written_all_the_same(table: Database) -> None:
+    """Also when nobody hands in another row, which would begin a group."""
+
+    class BrokenOnce(Slow):
+        async def many(self, name: str, rows: list[tuple[Any, ...]]) -> list[asyncpg.Record]:
+            found = await super().many(name, rows)
+            if len(self.calls) == 1:
+                raise ZeroDivisionError
+            return found
+
+    asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+    broken = BrokenOnce(table)
+    writer = group_writer(broken)
+    first = handed_in(writer, writing.ALONE_ROWS_MIN)
+    await asyncio.sleep(0)
+    behind = handed_in(writer, 1)
+    await asyncio.sleep(0)
+    broken.may.set()
+
+    async with asyncio.timeout(2):
+        told = await asyncio.gather(*first, return_exceptions=True)
+        (won,) = await asyncio.gather(*behind)
+
+    assert [type(each) for each in told] == [DatabaseAway] * writing.ALONE_ROWS_MIN
+    assert won
+
+
 async def test_f20_a_process_that_ends_begins_no_other_group_and_leaves_nobody_waiting(
     table: Database,
 ) -> None:

@@ -140,9 +140,9 @@ class GroupWriter:
         if task.cancelled():
             self._give_up()
             return
+        self._start_group()  # What waits behind a group that met a defect is none of it.
         if error := task.exception():
             raise error
-        self._start_group()
 
     def _give_up(self) -> None:
         """
