@@ -7,7 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from api_stage import Api
+from api_stage import Api, Reply
 from counterfoil.api.bodies import Readiness
 from counterfoil.api.problems import KINDS
 from counterfoil.logs import bound_now
@@ -15,7 +15,7 @@ from counterfoil.network.message import Fields
 from counterfoil.network.outcome import Outcome
 from counterfoil.payments import authorize
 from counterfoil.store.database import DatabaseAway
-from counterfoil.store.writer import QueueFull
+from counterfoil.store.writer import GroupWriter, QueueFull, Row
 from payment_stage import Stage, until
 from scripted_link import approve, not_sent, says, unknown
 
@@ -443,6 +443,46 @@ async def test_health_needs_no_key_and_no_database(api: Api) -> None:
     assert (alive.status, alive.json) == (200, {"status": "alive"})
     assert ready.status == 503
     assert ready.json["checks"] == {"database": "does not answer"}
+
+
+@pytest.mark.parametrize("step", ["screen", "intend", "acknowledge"])
+async def test_a_full_queue_is_a_503_that_says_when_to_come_again_and_nothing_is_written(
+    api: Api, stage: Stage, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """DESIGN 6, back-pressure; who does come again is served as if nothing had been."""
+    write, key = GroupWriter.write, uuid4().hex
+
+    async def written(writer: GroupWriter, row: Row, **more: float) -> object:
+        if writer._step == step:
+            raise QueueFull("4096 rows wait")
+        return await write(writer, row, **more)
+
+    async def called() -> Reply:
+        if step != "acknowledge":
+            return await api.sale(key=key)
+        return await api.call("POST", f"/v1/payments/{known.json['id']}/acknowledge")
+
+    known = await api.sale()
+    before = await _rows(stage)
+    monkeypatch.setattr(GroupWriter, "write", written)
+    refused = await called()
+    after = await _rows(stage)
+    monkeypatch.setattr(GroupWriter, "write", write)
+    again = await called()
+
+    assert refused.status == 503
+    assert int(refused.headers["retry-after"]) >= 1
+    assert refused.json["retryable"] is True
+    assert after == before
+    assert again.status == (200 if step == "acknowledge" else 201)
+
+
+async def _rows(stage: Stage) -> list[int]:
+    """Return how many rows there are of all that a payment writes."""
+    tables = ("idempotency_keys", "payments", "vault_cards", "network_messages", "screening_marks",
+              "payment_events", "movements", "transfers", "outbox", "advices")  # fmt: skip
+    counts = ", ".join(f"(SELECT count(*) FROM {each})" for each in tables)
+    return list((await stage.sql(f"SELECT {counts}"))[0].values())
 
 
 @pytest.mark.parametrize(
