@@ -99,6 +99,41 @@ async def test_a_folder_that_does_not_exist_becomes_a_database_that_answers(
     assert (folder / "ballast").stat().st_blocks * 512 >= BALLAST_BYTES
 
 
+MAKES_AN_ACCOUNT = """
+import sys, time
+from pathlib import Path
+from counterfoil.store import postgres_user
+made, postgres_user.USERS_FOLDER = Path(sys.argv[1]), Path(sys.argv[1]).parent
+def found(name):
+    return postgres_user.Account(name=name, uid=1, gid=1) if made.exists() else None
+def add():
+    with made.with_name("asked").open("a") as log:
+        log.write("asked\\n")
+    time.sleep(0.3)  # As long as useradd takes: whoever looks now does not find it yet.
+    made.touch()
+    return ""
+postgres_user._account_named, postgres_user._add_system_user = found, add
+postgres_user.os.geteuid = lambda: 0
+print(postgres_user.server_account().name)
+"""
+
+
+def test_first_starts_side_by_side_make_one_account(tmp_path: Path) -> None:
+    """Two useradd at once make two users of one name, and the first one's files are nobody's."""
+    starts = [
+        subprocess.Popen(
+            [sys.executable, "-c", MAKES_AN_ACCOUNT, str(tmp_path / "made")],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(4)
+    ]
+    names = [start.communicate(timeout=60)[0] for start in starts]
+
+    assert names == ["counterfoil-pg\n"] * 4
+    assert (tmp_path / "asked").read_text().count("asked") == 1
+
+
 async def test_a_second_start_finds_what_the_first_committed(made: Path) -> None:
     """Data and password outlive the server."""
     for _ in range(2):

@@ -44,6 +44,7 @@ from interruption import AWAITS_MAX, interrupted_at
 from sealed_journal import BROKEN, FORGED, Journal, emptied
 from structlog.testing import capture_logs
 
+CALLS = 5  # Of each statement whose pages are counted.
 DAY = timedelta(days=1).total_seconds()
 REMOVED = "a signed head was removed"
 REPLACED = "a signed head was replaced"
@@ -725,7 +726,11 @@ async def test_f39_an_auditor_elsewhere_verifies_with_the_public_key_alone(
 async def test_a_round_reads_a_few_pages_for_each_merchant_however_long_the_chain(
     kept: Signed, parameters: dict[str, str]
 ) -> None:
-    """Thousands of blocks and hundreds of heads more cost nothing more."""
+    """
+    Thousands of blocks and hundreds of heads more cost nothing more.
+
+    The least of a few calls counts: one that comes upon an ANALYZE reads the catalogue anew.
+    """
     await kept.days(2)
     counting = await CountingDatabase.open(**parameters, size_max=1)
     assert isinstance(counting, CountingDatabase)
@@ -734,9 +739,10 @@ async def test_a_round_reads_a_few_pages_for_each_merchant_however_long_the_chai
         if grown:
             await lengthened(kept)
         counting.forget()
-        await HeadStore(counting).ends()
-        await HeadStore(counting).unsigned(kept.journal.clock.now())
-        pages.append({name: calls[0][0] for name, calls in counting.read.items()})
+        for _ in range(CALLS):
+            await HeadStore(counting).ends()
+            await HeadStore(counting).unsigned(kept.journal.clock.now())
+        pages.append({name: min(calls)[0] for name, calls in counting.read.items()})
     await counting.close()
 
     assert await kept.journal.sql("SELECT 1 FROM transfer_blocks OFFSET 20000") != []

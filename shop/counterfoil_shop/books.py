@@ -9,8 +9,9 @@ nothing more. This is the only module with SQL.
 import sqlite3
 import threading
 import uuid
+from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_urlsafe
@@ -106,8 +107,8 @@ UPDATE orders SET status = ?, payment_id = ?, rrn = ?, confirmation_number = ?, 
                   card_last4 = COALESCE(card_last4, ?), decided_at = ?
 WHERE number = ? AND status = 'unknown'
 """
-# Where the page leads back to, before it is asked for; and the page, once there is one.
-_LEAD_BACK = "UPDATE orders SET return_url = ? WHERE number = ? AND return_url IS NULL"
+# Where its payment page leads back to.
+_LEAD_BACK = "UPDATE orders SET return_url = ? WHERE number = ?"
 _OPENED = """
 UPDATE orders SET checkout_id = ?, checkout_url = ?, return_secret = ?
 WHERE number = ? AND checkout_id IS NULL
@@ -200,11 +201,15 @@ class Books:
         """
         self._database.close()
 
-    def place(self, purchase: Purchase, way: Way = "shop") -> tuple[Order, bool]:
+    def place(
+        self, purchase: Purchase, lead_back: Callable[[Order], str] | None = None
+    ) -> tuple[Order, bool]:
         """
         Write the order for *purchase*, and say whether this call is the one that wrote it.
 
-        The same form submitted again finds the order that its first submission wrote.
+        The same form submitted again finds the order that its first submission wrote. With
+        *lead_back* the order is paid on a payment page, which leads back to the address that it
+        makes: written with the order, as whoever finds the order may open its page.
         """
         row = (
             token_urlsafe(24),
@@ -219,13 +224,17 @@ class Books:
             purchase.postal_code,
             purchase.card_brand,
             purchase.card_last4,
-            way,
+            "shop" if lead_back is None else "page",
             _now(),
         )
-        with self._lock:
+        with self._lock, self._database:  # Commits, or takes everything back.
+            self._database.execute("BEGIN IMMEDIATE")
             fresh = self._database.execute(_PLACE, row).rowcount == 1
             order = self._one(_BY_FORM, purchase.form_token)
-        assert order is not None
+            assert order is not None
+            if fresh and lead_back is not None:
+                order = replace(order, return_url=lead_back(order))
+                self._database.execute(_LEAD_BACK, (order.return_url, order.number))
         return order, fresh
 
     def decide(self, number: int, outcome: Outcome) -> bool:
@@ -246,13 +255,6 @@ class Books:
         )
         with self._lock:
             return self._database.execute(_DECIDE, row).rowcount == 1
-
-    def lead_back(self, number: int, url: str) -> None:
-        """
-        Note to which address of ours the payment page is to lead back.
-        """
-        with self._lock:
-            self._database.execute(_LEAD_BACK, (url, number))
 
     def opened(self, number: int, checkout_id: str, url: str, secret: str) -> None:
         """

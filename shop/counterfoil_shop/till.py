@@ -112,10 +112,9 @@ class Till:
 
         The order that is returned may have no page yet: we go on asking for it.
         """
-        order, fresh = await asyncio.to_thread(self._books.place, purchase, "page")
+        order, fresh = await asyncio.to_thread(self._books.place, purchase, lead_back)
         if fresh:
             _tell("order_placed", order, way=order.way)
-            await asyncio.to_thread(self._books.lead_back, order.number, lead_back(order))
         await self.look_at(order.number)
         return await asyncio.to_thread(self._books.order, order.number) or order
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from counterfoil_shop import log
-from counterfoil_shop.books import Books, Outcome, Purchase, read_all
+from counterfoil_shop.books import Books, Order, Outcome, Purchase, read_all
 
 PAID = Outcome("paid", "pay_1", "632706000123", "123456789012", "123456")
 
@@ -33,6 +33,40 @@ def test_the_same_form_finds_its_order(path: Path, purchase: Purchase) -> None:
 
     assert first == second
     assert not fresh
+
+
+def test_an_order_for_the_payment_page_is_never_seen_without_its_way_back(
+    path: Path, purchase: Purchase
+) -> None:
+    """Promise: whoever finds the order, at any moment, opens a page that leads back."""
+    seen = []
+
+    def lead_back(order: Order) -> str:
+        seen.append(read_all(path))  # What another connection finds meanwhile.
+        return f"http://127.0.0.1:8080/orders/{order.number}/back"
+
+    with closing(Books(path)) as books:
+        order, _ = books.place(purchase, lead_back)
+
+        assert (order.way, order.return_url) == ("page", lead_back(order))
+        assert seen == [[], [order]]
+        assert books.place(purchase, lead_back) == (order, False)
+
+
+def test_an_order_whose_way_back_cannot_be_made_is_not_placed(
+    path: Path, purchase: Purchase
+) -> None:
+    """Promise: both or neither."""
+
+    def lead_back(order: Order) -> str:
+        raise ValueError(order.number)
+
+    with closing(Books(path)) as books:
+        with pytest.raises(ValueError, match="1001"):
+            books.place(purchase, lead_back)
+
+        assert read_all(path) == []
+        assert books.place(purchase)[1]
 
 
 def test_a_decided_order_keeps_its_outcome(path: Path, purchase: Purchase) -> None:

