@@ -1,14 +1,17 @@
 """The matrix judges by the shop's own book, and says who is killed where."""
 
+import asyncio
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from counterfoil_proof.demo import ports
 from counterfoil_proof.matrix import book
 from counterfoil_proof.matrix.agreement import against_book
 from counterfoil_proof.matrix.fates import Result, Target
 from counterfoil_proof.matrix.lane import KINDS, Lane
 from counterfoil_proof.matrix.matrix import DOWN_IN_A_ROW_MAX, NO_LANE, Matrix
+from counterfoil_proof.matrix.processes import Arm, Child
 from counterfoil_proof.matrix.steady import LANES_PER_RUN_MAX
 from counterfoil_proof.matrix.targets import (
     CLOCK_RULE,
@@ -143,3 +146,39 @@ async def test_lanes_that_never_come_up_are_failures_of_their_scenarios_and_the_
     assert all("the mailbox did not start" in each.wrong[0] for each in tried)
     assert len(report.lost) == DOWN_IN_A_ROW_MAX * LANES_PER_RUN_MAX
     assert report.results == []
+
+
+class NoAnswer:
+    """The wire to a process that is killed before it answers."""
+
+    def __init__(self, child: Child) -> None:
+        self._child = child
+
+    def write(self, asked: bytes) -> None:
+        """Die at the pass that was armed."""
+        assert b"begin" in asked
+        self._child.reached.put_nowait(DIES)
+        self._child.has_ended(-9)
+
+
+DIES = Arm(Pass("query totals_to_fold before", 1))
+
+
+async def test_who_dies_at_once_where_it_was_told_to_has_begun() -> None:
+    """Nobody waits a minute for the answer of a dead process, and its death is told."""
+    child = Child("worker")
+    child.known(cast("Any", NoAnswer(child)))
+
+    await asyncio.wait_for(child.begin([DIES]), 5)
+
+    assert child.reached.get_nowait() == DIES
+
+
+def test_a_lane_that_is_closed_gives_its_ports_back() -> None:
+    """However many lanes a proof opens one after the other, they never run out."""
+    first, _ = ports.choose()
+    ports.release(first)
+    second, _ = ports.choose()
+    ports.release(second)
+
+    assert first == second

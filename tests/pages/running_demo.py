@@ -59,6 +59,13 @@ class Demo:
         return f"https://localhost:{port.group(1)}"
 
     @property
+    def panel(self) -> str:
+        """Where the road of each payment is shown as it happens."""
+        found = re.search(r"^  road +(https?://\S+)", self._said.read_text(), re.MULTILINE)
+        assert found, self._said.read_text()
+        return found.group(1)
+
+    @property
     def owner(self) -> tuple[str, str]:
         """How the demo's owner signs in: address and password."""
         email, password = (self.folder / "gateway" / "owner-sign-in.txt").read_text().split()

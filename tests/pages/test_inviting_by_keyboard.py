@@ -4,9 +4,9 @@ An owner invites a clerk, who comes by the link: by keyboard alone.
 
 import re
 
+from barriers import nobody_is_kept_out
 from playwright.async_api import Browser, Page, expect
 from running_demo import Demo, Watch
-from test_every_page_fits import it_fits
 from test_signing_in_by_keyboard import at, press, type_into
 
 PASSWORD = "gravel lantern oboe thistle"
@@ -24,7 +24,7 @@ async def test_a_clerk_is_invited_and_ended_by_keyboard(
     await press(page, "Invite")
     link = page.get_by_role("link", name=re.compile("welcome"))
     await expect(link).to_be_visible()
-    await it_fits(page)
+    await nobody_is_kept_out(page)
     address = await link.text_content()
     assert address
 
@@ -32,7 +32,7 @@ async def test_a_clerk_is_invited_and_ended_by_keyboard(
     clerk = await context.new_page()
     await clerk.set_viewport_size({"width": 360, "height": 800})
     await clerk.goto(address)
-    await it_fits(clerk)
+    await nobody_is_kept_out(clerk)
     await type_into(clerk, "Your name", "Carol Shaw")
     await type_into(clerk, "Password", PASSWORD)
     await clerk.keyboard.press("Enter")
@@ -44,15 +44,15 @@ async def test_a_clerk_is_invited_and_ended_by_keyboard(
     await expect(clerk.get_by_role("heading", level=1)).to_have_text("This link has ended")
 
     await page.goto(f"{demo.web}/people")
-    await it_fits(page)
+    await nobody_is_kept_out(page)
     await press(page, "Change Carol Shaw")
     await expect(page.get_by_role("heading", level=1)).to_have_text("Carol Shaw")
-    await it_fits(page)
+    await nobody_is_kept_out(page)
     await press(page, "End their work here")
     await page.wait_for_url(at(r"/people\?done=ended"))
     await page.goto(f"{demo.web}/audit")
     await expect(page.get_by_text("ended the work of Carol Shaw").first).to_be_visible()
-    await it_fits(page)
+    await nobody_is_kept_out(page)
     await clerk.goto(f"{demo.web}/me")
     await clerk.wait_for_url(re.compile(r"/sign-in\?next=/me"))
     await context.close()

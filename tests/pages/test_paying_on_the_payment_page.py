@@ -6,12 +6,10 @@ import re
 from collections.abc import AsyncIterator
 
 import pytest
-from axe_playwright_python.async_playwright import Axe
+from barriers import nobody_is_kept_out
 from playwright.async_api import Browser, Page, expect
 from running_demo import Demo, Watch
 from test_buying_in_the_shop import tab_to
-from test_every_page_fits import it_fits
-from test_no_barriers import OPTIONS
 
 GOOD = "4111111111111111"
 NO_FUNDS = "4000000000009995"
@@ -48,19 +46,6 @@ async def type_card(page: Page, number: str) -> None:
     await page.keyboard.press("Enter")
 
 
-async def axe_finds_nothing(page: Page) -> None:
-    """Neither in light nor in dark; and it fits a telephone."""
-    size = page.viewport_size
-    assert size
-    for scheme in ("light", "dark"):
-        await page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
-        found = (await Axe().run(page, options=OPTIONS)).response["violations"]
-        assert found == [], scheme
-        await page.set_viewport_size({"width": 360, "height": 740})
-        await it_fits(page)
-        await page.set_viewport_size(size)
-
-
 async def test_a_keyboard_pays_without_javascript_and_comes_back_to_the_shop(
     plain: Page, demo: Demo
 ):
@@ -83,7 +68,7 @@ async def test_a_keyboard_pays_without_javascript_and_comes_back_to_the_shop(
 async def test_a_declined_card_is_told_and_another_one_pays(page: Page, watch: Watch, demo: Demo):
     """The number is grouped as it is typed, and gone afterwards; nobody is kept out."""
     await order(page, demo)
-    await axe_finds_nothing(page)
+    await nobody_is_kept_out(page)
     await page.locator("#card_number").press_sequentially("378282246310005")
     assert await page.input_value("#card_number") == "3782 822463 10005"
     await expect(page.locator("#brand-seen")).to_have_text("American Express")
@@ -92,12 +77,12 @@ async def test_a_declined_card_is_told_and_another_one_pays(page: Page, watch: W
     await type_card(page, NO_FUNDS)
 
     await expect(page.get_by_role("alert")).to_contain_text("Your card was not charged")
-    await axe_finds_nothing(page)
+    await nobody_is_kept_out(page)
     for field in ("card_number", "card_expiry", "card_code"):
         assert await page.input_value(f"#{field}") == ""
     await type_card(page, GOOD)
     await expect(page.locator("#confirmation-number")).to_have_count(1)
-    await axe_finds_nothing(page)
+    await nobody_is_kept_out(page)
     await page.go_back()
     assert GOOD not in (await page.content()).replace(" ", "")
     assert not any(GOOD in url or f"={CVV}" in url for url in watch.urls)
@@ -133,7 +118,7 @@ async def test_a_link_is_made_copied_and_paid(signed_in: Page, demo: Demo):
     made, address = page.url, await page.input_value("#address")
     assert await page.locator(".code img").evaluate("each => each.naturalWidth > 0")
     await page.goto(address)
-    await axe_finds_nothing(page)
+    await nobody_is_kept_out(page)
     await page.locator(".pay-button").click()
     await type_card(page, GOOD)
     number = await page.locator("#confirmation-number").inner_text()

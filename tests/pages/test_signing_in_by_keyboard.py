@@ -6,9 +6,9 @@ import re
 import time
 
 import pyotp
+from barriers import nobody_is_kept_out
 from playwright.async_api import Page, expect
 from running_demo import Demo, Watch
-from test_every_page_fits import it_fits
 
 TABS_MAX = 60
 STEP_SECONDS = 30
@@ -96,17 +96,17 @@ async def test_an_app_and_a_passkey_sign_in_by_keyboard(page: Page, demo: Demo, 
     await page.set_viewport_size({"width": 360, "height": 800})
     await by_password(page, demo)
     await page.wait_for_url(at("/me"))
-    await it_fits(page)
+    await nobody_is_kept_out(page)
 
     await press(page, "Set up an authenticator app")
     await page.wait_for_url(re.compile("/step-up"))
-    await it_fits(page)
+    await nobody_is_kept_out(page)
     await type_into(page, "Password", password)
     await page.keyboard.press("Enter")
     await page.wait_for_url(at("/me/authenticator"))
     await press(page, "Show the picture")
     await expect(page.locator("img.qr")).to_be_visible()
-    await it_fits(page)
+    await nobody_is_kept_out(page)
     assert await page.locator("img.qr").evaluate("each => each.naturalWidth") > 0
     secret = await page.locator("code.secret").text_content()
     assert secret
@@ -115,20 +115,20 @@ async def test_an_app_and_a_passkey_sign_in_by_keyboard(page: Page, demo: Demo, 
     await page.wait_for_url(at("/me/recovery"))
     await press(page, "Show my codes")
     await expect(page.locator(".codes li")).to_have_count(10)
-    await it_fits(page)
+    await nobody_is_kept_out(page)
 
     await page.goto(f"{demo.web}/me/passkeys/new")
-    await it_fits(page)
+    await nobody_is_kept_out(page)
     await type_into(page, "What shall it be called?", "the laptop")
     await page.keyboard.press("Enter")
     await page.wait_for_url(re.compile("done=passkey"))
     await expect(page.get_by_text("the laptop").first).to_be_visible()
-    await it_fits(page)
+    await nobody_is_kept_out(page)
     await out(page)
 
     await by_password(page, demo)
     await page.wait_for_url(re.compile("/sign-in/second"))
-    await it_fits(page)
+    await nobody_is_kept_out(page)
     await page.goto(f"{demo.web}/payments")
     await expect(page).to_have_url(re.compile(r"/sign-in\?next=/payments"))
     await page.goto(f"{demo.web}/sign-in/second?next=/me")
@@ -143,9 +143,9 @@ async def test_an_app_and_a_passkey_sign_in_by_keyboard(page: Page, demo: Demo, 
     await page.wait_for_url(at("/me"))
 
     await page.goto(f"{demo.web}/step-up?next=/me/password")
-    await it_fits(page)
+    await nobody_is_kept_out(page)
     await press(page, "Use a passkey")
     await page.wait_for_url(at("/me/password"))
-    await it_fits(page)
+    await nobody_is_kept_out(page)
     await remove(page, demo, "the authenticator app")
     await remove(page, demo, "the passkey the laptop")

@@ -11,12 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from axe_playwright_python.async_playwright import Axe
+from barriers import nobody_is_kept_out
 from conftest import sign_in
 from playwright.async_api import Browser, Page, expect
 from running_demo import Demo
-from test_every_page_fits import it_fits
-from test_no_barriers import OPTIONS
 
 NUMBER = "5555555555554444"
 TRACKS = f"%B{NUMBER}^BYRON/ADA^30121010000000000000?;{NUMBER}=30121010000000000?"
@@ -28,9 +26,9 @@ SLOW_MS = 2500
 
 
 @contextmanager
-def slow_issuers(demo: Demo) -> Iterator[None]:
+def slow_issuers(demo: Demo, milliseconds: int = SLOW_MS) -> Iterator[None]:
     """Let issuers think for a while."""
-    _fault(demo, str(SLOW_MS))
+    _fault(demo, str(milliseconds))
     try:
         yield
     finally:
@@ -49,15 +47,6 @@ async def typed(page: Page, *fields: str) -> None:
         if number:
             await page.keyboard.press("Enter")
         await page.keyboard.type(text)
-
-
-async def it_is_for_everybody(page: Page) -> None:
-    """Assert that axe-core finds nothing, and that the page fits a small telephone."""
-    seen = await Axe().run(page, options=OPTIONS)
-    assert [each["id"] for each in seen.response["violations"]] == [], page.url
-    await page.set_viewport_size({"width": 360, "height": 740})
-    await it_fits(page)
-    await page.set_viewport_size({"width": 1280, "height": 800})
 
 
 async def at_the_terminal(page: Page, demo: Demo) -> Page:
@@ -96,7 +85,7 @@ async def test_a_telephone_order_takes_a_keyboard_and_nothing_else(
     with capsys.disabled():
         print(f"\n  a telephone order by keyboard alone, the form's thirteen fields: {took:.1f} s")
     assert NUMBER not in await page.content()
-    await it_is_for_everybody(page)
+    await nobody_is_kept_out(page)
     await keys.press("n")
     await page.wait_for_url(FORM)
     await expect(page.locator("#amount")).to_be_focused()
@@ -149,7 +138,7 @@ async def test_a_declined_card_leads_to_another_with_all_else_kept(
     await page.wait_for_url(SALE, timeout=RESULT_TIMEOUT_MS)
     await expect(page.locator("#result")).to_have_text("Declined: 63.09 USD")
     await expect(page.locator(".tell")).to_contain_text("not enough money")
-    await it_is_for_everybody(page)
+    await nobody_is_kept_out(page)
 
     await page.keyboard.press("t")
     await page.wait_for_url(re.compile("again="))
@@ -172,7 +161,7 @@ async def test_what_looks_like_a_duplicate_is_asked_about_once(signed_in: Page, 
         await page.keyboard.press("Control+Enter")
         await page.wait_for_url(SALE, timeout=RESULT_TIMEOUT_MS)
         await expect(page.locator("#result")).to_contain_text(said)
-    await it_is_for_everybody(page)
+    await nobody_is_kept_out(page)
     asked = page.url
 
     await page.keyboard.press("y")
@@ -196,7 +185,7 @@ async def test_faults_are_said_at_their_fields_before_anything_is_sent(
     await expect(page.locator("#expiry-said")).to_contain_text("a month from 01 to 12")
     described = await page.locator("#number").get_attribute("aria-describedby")
     assert "number-said" in (described or "")
-    await it_is_for_everybody(page)
+    await nobody_is_kept_out(page)
     assert sent == []
 
 

@@ -62,6 +62,15 @@ def choose() -> tuple[Ports, dict[str, tuple[int, int]]]:
     return Ports(**chosen), stepped
 
 
+def release(chosen: Ports) -> None:
+    """
+    Let others choose these ports: whoever listened there has ended.
+    """
+    for port in msgspec.structs.astuple(chosen):
+        if port in _RESERVED:
+            _RESERVED.pop(port).close()
+
+
 def _free_from(first: int, taken: set[int]) -> int:
     for port in range(first, first + STEPS_MAX):
         if port not in taken and _is_free(port) and _reserve(port):
@@ -81,7 +90,8 @@ def _is_free(port: int) -> bool:
 
 def _reserve(port: int) -> bool:
     """
-    Keep other demos from choosing *port* until we end, also before our program listens there.
+    Keep other demos from choosing *port* until we release it or end, also before our program
+    listens there.
 
     The reservation is a name in Linux's abstract namespace, which the kernel frees with us.
     """
@@ -91,8 +101,8 @@ def _reserve(port: int) -> bool:
     except OSError:
         name.close()
         return False
-    _RESERVED.append(name)
+    _RESERVED[port] = name
     return True
 
 
-_RESERVED: list[socket.socket] = []
+_RESERVED: dict[int, socket.socket] = {}

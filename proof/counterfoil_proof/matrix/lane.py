@@ -121,7 +121,10 @@ class Lane:
         """
         End everything, each whatever becomes of the others.
         """
-        await self._ending.aclose()
+        try:
+            await self._ending.aclose()
+        finally:
+            ports.release(self.plan.ports)
 
     def remove(self) -> None:
         """

@@ -62,9 +62,17 @@ class Child:
     async def begin(self, arms: Sequence[Arm]) -> None:
         """
         Count passes from one again, with these armed.
+
+        A process that dies at one of them at once may be dead before it answers: then it has begun.
         """
         self.reached = asyncio.Queue()
-        await self._ask({"begin": [each.written() for each in arms]})
+        asked = asyncio.create_task(self._ask({"begin": [each.written() for each in arms]}))
+        first: list[asyncio.Future[Any]] = [asked, self.ended]
+        await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+        if not asked.done():
+            asked.cancel()
+            return
+        await asked
 
     async def passes(self) -> list[Pass]:
         """
