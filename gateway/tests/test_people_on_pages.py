@@ -4,6 +4,7 @@ People and what they changed: invited, given another role, ended; all of it writ
 
 import asyncio
 import re
+from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 import pytest
@@ -30,6 +31,13 @@ async def user_id(site: Site, email: str) -> str:
 def address_of(site: Site, role: Role) -> str:
     """Return the address of somebody whom `signed_in` has let in."""
     return f"{role}-{site.stage.merchant.merchant_id.hex[-12:]}@shop.example"
+
+
+async def step_up(browser: WindowlessBrowser) -> None:
+    """Prove anew who one is; the token of forms is that of the new cookie."""
+    await browser.get("/step-up")
+    await browser.send("/step-up", {"password": PASSWORD, "next": "/people"})
+    await browser.get("/people")
 
 
 async def invited(site: Site, owner: WindowlessBrowser, role: Role, email: str) -> str:
@@ -99,12 +107,72 @@ async def test_what_cannot_stand_is_said_at_its_field(
     assert "Invited" not in words(await owner.get("/people"))
 
 
+@pytest.mark.parametrize(
+    ("path", "form", "kept"),
+    [
+        ("/people/invitations", {"email": "eve@shop.example", "role": "owner"}, "eve@shop.example"),
+        ("/people/{person}/role", {"role": "owner"}, 'value="owner" checked'),
+        ("/people/{person}/end", {}, "End their work here"),
+    ],
+)
+async def test_owners_roles_and_ends_take_a_step_up(
+    site: Site, path: str, form: dict[str, str], kept: str
+) -> None:
+    """Nothing is changed before; the way leads back to the form, which holds what was chosen."""
+    owner, clerk = await site.signed_in(), await site.signed_in(Role.CLERK)
+    person = await user_id(site, address_of(site, Role.CLERK))
+    whole = path.format(person=person)
+    await owner.get("/people")
+    asked = await owner.send(whole, form)
+    at = asked.headers["location"]
+    before = words(await owner.get("/audit"))
+    at_work = await clerk.get("/terminal")
+    onward = parse_qs(urlsplit(at).query)["next"][0]
+    await owner.get(at)
+    proved = await owner.send("/step-up", {"password": PASSWORD, "next": onward})
+    back = await owner.get(proved.headers["location"])
+
+    assert at.startswith("/step-up?next=/people")
+    assert at_work.status_code == 200
+    assert not any(each in before for each in ("eve@shop.example", "to owner", "ended the work"))
+    assert kept in back.text
+    assert "Nothing is changed yet" in words(back)
+    assert (await owner.send(whole, form)).status_code in (200, 303)
+    assert words(await owner.get("/audit")) != before
+
+
+async def test_names_and_addresses_of_people_are_never_markup(site: Site) -> None:
+    """A person's own name, their address and the merchant's name, wherever they are shown."""
+    script, tag = '<script>alert("1")</script>', "<b>own</b>"
+    stage, email = site.stage, "o'b`&{{7*7}}@shop.example"
+    merchant_id = stage.merchant.merchant_id
+    await stage.sql("UPDATE merchants SET name = $2 WHERE merchant_id = $1", merchant_id, script)
+    owner = site.browser()
+    link = await site.link(email, Role.OWNER)
+    welcome = await owner.get(link)
+    form = {"token": link.partition("=")[2], "name": tag, "password": PASSWORD}
+    assert (await owner.send("/welcome", form)).status_code == 303
+    await owner.get("/people")
+    await owner.send("/me/name", {"name": '"><img src=x onerror=alert(1)>'})
+    person = await user_id(site, email)
+
+    shown = [welcome]
+    paths = ("/today", "/me", "/people", f"/people/{person}", "/audit", "/settings", "/step-up")
+    shown += [await owner.get(path) for path in (*paths, "/no-such-page")]
+    for answer in shown:
+        assert answer.status_code in (200, 404), answer.request.url
+        assert not any(each in answer.text for each in ("<script>alert", "<b>own", "<img src=x"))
+        assert "49@shop" not in answer.text
+    assert "&lt;img src=x" in shown[3].text
+    assert "&lt;b&gt;own" in shown[5].text
+
+
 async def test_another_role_counts_at_once(site: Site) -> None:
     """In the browser that is open."""
     owner, clerk = await site.signed_in(), await site.signed_in(Role.CLERK)
     person = await user_id(site, address_of(site, Role.CLERK))
     assert (await clerk.get("/deposits")).status_code == 403
-    await owner.get("/people")
+    await step_up(owner)
 
     changed = await owner.send(f"/people/{person}/role", {"role": "bookkeeper"})
 
@@ -117,7 +185,7 @@ async def test_who_works_here_no_more_is_out_at_once(site: Site) -> None:
     """With every browser; and comes back by a new invitation only."""
     owner, clerk = await site.signed_in(), await site.signed_in(Role.CLERK)
     person = await user_id(site, address_of(site, Role.CLERK))
-    await owner.get("/people")
+    await step_up(owner)
 
     ended = await owner.send(f"/people/{person}/end", {})
     signs_in = await site.browser().send(
@@ -134,7 +202,7 @@ async def test_the_last_owner_stays(site: Site) -> None:
     """As owner, and here."""
     owner = await site.signed_in()
     person = await user_id(site, address_of(site, Role.OWNER))
-    await owner.get("/people")
+    await step_up(owner)
 
     for path, form in (
         (f"/people/{person}/role", {"role": "clerk"}),
@@ -170,7 +238,7 @@ async def test_another_merchants_person_is_nobody_here(site: Site, stage: Stage)
     await other.signed_in(Role.CLERK)
     person = await user_id(other, address_of(other, Role.CLERK))
     owner = await site.signed_in()
-    await owner.get("/people")
+    await step_up(owner)
 
     assert (await owner.get(f"/people/{person}")).status_code == 404
     assert (await owner.send(f"/people/{person}/end", {})).status_code == 404

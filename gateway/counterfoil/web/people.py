@@ -5,6 +5,7 @@ People: who works for the merchant and as what; invited, changed, ended.
 import re
 from datetime import timedelta
 from email.errors import MessageError
+from urllib.parse import quote
 from uuid import UUID
 
 import structlog
@@ -16,8 +17,9 @@ from counterfoil.people.invitation import Invited, letter
 from counterfoil.people.roles import IN_WORDS, Right, Role
 from counterfoil.receipts.mail import NOT_TAKEN, send_at_once
 from counterfoil.store.members import MemberStore
+from counterfoil.web.filters import address
 from counterfoil.web.rendering import page
-from counterfoil.web.session import new_token
+from counterfoil.web.session import is_stepped_up, new_token
 from counterfoil.web.visit import Page, Visit
 
 INVITATION = timedelta(hours=72)
@@ -35,14 +37,17 @@ log = structlog.get_logger("web")
 
 async def people(visit: Visit) -> Response:
     """
-    Everybody, and whoever is invited.
+    Everybody, and whoever is invited; the form holds what was typed before a step-up.
     """
-    return await _people(visit)
+    role = visit.asked("role")
+    typed = {"email": visit.asked("email"), "role": role if role in list(Role) else Role.CLERK}
+    return await _people(visit, typed)
 
 
 async def invite(visit: Visit) -> Response:
     """
-    Invite somebody: by e-mail, and by the link itself, which is shown this once.
+    Invite somebody: by e-mail, and by the link itself, which is shown this once. To invite an
+    owner one proves anew who one is.
     """
     email, chosen = visit.form.get("email", "").strip().lower(), visit.form.get("role", "")
     faults = await _faults(visit, email, chosen)
@@ -50,6 +55,8 @@ async def invite(visit: Visit) -> Response:
         return await _people(visit, {"email": email, "role": chosen}, faults)
     who, desk, now, token = visit.who, visit.desk, visit.desk.clock.now(), new_token()
     role, until = Role(chosen), now + INVITATION
+    if role is Role.OWNER and not is_stepped_up(who, now):
+        return _to_step_up("/people", email=email, role=role.value)
     merchant = who.merchant
     await desk.people.invite(
         token, merchant.merchant_id, email, role, by=who.actor, now=now, expires_at=until
@@ -119,11 +126,13 @@ async def person(visit: Visit) -> Response:
 
 async def change_role(visit: Visit) -> Response:
     """
-    Give a person another role.
+    Give a person another role, after a step-up.
     """
     chosen = visit.form.get("role", "")
     if chosen not in list(Role):
         return await _person(visit, {"role": "Choose one of these."})
+    if not is_stepped_up(visit.who, visit.desk.clock.now()):
+        return _to_step_up(f"/people/{_id(visit, 'user_id').hex}", role=chosen)
     changed = await _store(visit).change_role(
         visit.who.merchant.merchant_id,
         _id(visit, "user_id"),
@@ -144,8 +153,10 @@ def _why_not(visit: Visit, chosen: str) -> str:
 
 async def end_member(visit: Visit) -> Response:
     """
-    End a person's work here.
+    End a person's work here, after a step-up.
     """
+    if not is_stepped_up(visit.who, visit.desk.clock.now()):
+        return _to_step_up(f"/people/{_id(visit, 'user_id').hex}")
     ended = await _store(visit).end_member(
         visit.who.merchant.merchant_id,
         _id(visit, "user_id"),
@@ -157,8 +168,16 @@ async def end_member(visit: Visit) -> Response:
     return RedirectResponse("/people?done=ended", 303)
 
 
+def _to_step_up(form: str, **typed: str) -> Response:
+    """
+    Return the way to prove anew who one is, and back to *form*, which holds what was *typed*.
+    """
+    back = address(form, {**typed, "again": "yes"})
+    return RedirectResponse(f"/step-up?next={quote(back)}", 303)
+
+
 async def _people(
-    visit: Visit, typed: dict[str, str] | None = None, faults: dict[str, str] | None = None
+    visit: Visit, typed: dict[str, str], faults: dict[str, str] | None = None
 ) -> Response:
     store, merchant_id = _store(visit), visit.who.merchant.merchant_id
     return page(
@@ -168,8 +187,9 @@ async def _people(
         members=await store.members(merchant_id),
         pending=await store.pending(merchant_id, visit.desk.clock.now()),
         roles=IN_WORDS,
-        typed=typed or {"email": "", "role": Role.CLERK.value},
+        typed=typed,
         faults=faults or {},
+        again=bool(visit.asked("again")),
         done=DONE.get(visit.asked("done")),
     )
 
@@ -178,12 +198,15 @@ async def _person(visit: Visit, faults: dict[str, str] | None = None) -> Respons
     found = await _store(visit).member(visit.who.merchant.merchant_id, _id(visit, "user_id"))
     if found is None:
         raise HTTPException(404)
+    chosen = visit.asked("role")
     return page(
         visit,
         "person.html",
         status=409 if faults else 200,
         person=found,
         roles=IN_WORDS,
+        chosen=chosen if chosen in list(Role) else found["role"],
+        again=bool(visit.asked("again")),
         faults=faults or {},
     )
 
