@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 import httpx2
 from api_stage import CHECKOUT_ORIGIN as CHECKOUT_ORIGIN
 from api_stage import Api
+from argon2 import PasswordHasher
 from counterfoil.config import Configuration
 from counterfoil.people.passwords import Passwords
 from counterfoil.people.roles import Role
@@ -20,6 +21,7 @@ from counterfoil.web.desk import WebDesk
 from payment_stage import Stage
 
 CHECKOUT_PORT = 8445
+CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)  # Nobody guesses in a test.
 PASSWORD = "four words nobody puts together"
 ORIGIN = "https://localhost:8444"
 _CSRF = re.compile(r'name="csrf" value="([0-9a-f]{64})"')
@@ -38,7 +40,7 @@ class Site:
             database=stage.database,
             merchants=stage.merchants,
             people=PeopleStore(stage.database, stage.road.ids),
-            passwords=Passwords(),
+            passwords=Passwords(CHEAP),
         )
         self.app = application(self.desk, checkout_port=CHECKOUT_PORT)
 
