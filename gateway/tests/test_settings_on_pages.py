@@ -193,6 +193,18 @@ async def test_another_cutoff_is_explained_before_it_holds(
     assert await noted(site.stage) == [("setting_changed", "cutoff", "23:00:00", "17:30:00")]
 
 
+async def test_what_an_address_does_not_ask_stays_as_it_is(
+    site: Site, owner: WindowlessBrowser
+) -> None:
+    """The zone when only a cutoff is asked; everything when nothing is."""
+    said = words(await owner.get("/settings/day?cutoff=17%3A30"))
+    nothing = await owner.get("/settings/day")
+
+    assert "17:30, America/Chicago" in said
+    assert (nothing.status_code, nothing.headers["location"]) == (303, "/settings#day")
+    assert await noted(site.stage) == []
+
+
 async def test_a_cutoff_that_has_passed_already_closes_at_once(
     site: Site, owner: WindowlessBrowser
 ) -> None:
@@ -229,14 +241,14 @@ def test_the_effect_of_a_change_is_what_the_schedule_does() -> None:
 async def test_a_time_or_zone_that_is_none_comes_back(
     site: Site, owner: WindowlessBrowser, field: str, value: str
 ) -> None:
-    """Both from the form that looks and from the one that changes."""
+    """Both from the form that looks, which refuses nothing, and from the one that changes."""
     form = {"cutoff": "22:00", "timezone": "America/Chicago", field: value}
 
     looked = await owner.get("/settings/day?" + "&".join(f"{k}={v}" for k, v in form.items()))
     sent = await owner.send("/settings/day", form)
 
+    assert (looked.status_code, sent.status_code) == (200, 422)
     for answer in (looked, sent):
-        assert answer.status_code == 422
         assert f'id="{field}-said"' in answer.text
     assert await noted(site.stage) == []
 

@@ -79,10 +79,14 @@ async def change_payments(visit: Visit) -> Response:
 
 async def confirm_day(visit: Visit) -> Response:
     """
-    What another cutoff or zone would do to the day that is open now.
+    What another cutoff or zone would do to the day that is open now; what is not asked stays.
     """
-    asked = {"timezone": visit.asked("timezone"), "cutoff": visit.asked("cutoff")}
-    return await _day(visit, asked)
+    row = await _row(visit)
+    asked = {
+        "timezone": visit.asked("timezone", row["timezone"]),
+        "cutoff": visit.asked("cutoff", _clock(row["cutoff"])),
+    }
+    return await _day(visit, asked, row)
 
 
 async def change_day(visit: Visit) -> Response:
@@ -97,11 +101,10 @@ async def change_day(visit: Visit) -> Response:
     return await _changed(visit, change, "day")
 
 
-async def _day(visit: Visit, asked: dict[str, str]) -> Response:
+async def _day(visit: Visit, asked: dict[str, str], row: asyncpg.Record) -> Response:
     faults = _day_faults(asked)
-    if faults:
-        return await _page(visit, asked, faults)
-    row = await _row(visit)
+    if faults:  # Nobody sent anything yet: the form says what is wrong.
+        return await _page(visit, asked, faults, status=200)
     cutoff = read_cutoff(asked["cutoff"])
     assert cutoff is not None, "what was read before"
     before, after = (row["cutoff"], row["timezone"]), (cutoff, asked["timezone"])
@@ -138,10 +141,14 @@ async def _changed(visit: Visit, change: BusinessChange, what: str) -> Response:
 
 
 async def _page(
-    visit: Visit, values: dict[str, str] | None = None, faults: dict[str, str] | None = None
+    visit: Visit,
+    values: dict[str, str] | None = None,
+    faults: dict[str, str] | None = None,
+    *,
+    status: int = 422,
 ) -> Response:
     """
-    Return the page: what stands, or what was typed and why it cannot be.
+    Return the page: what stands, or what was typed and why it cannot be, then with *status*.
     """
     row = await _row(visit)
     merchant_id = visit.who.merchant.merchant_id
@@ -154,7 +161,7 @@ async def _page(
     return page(
         visit,
         "settings.html",
-        status=422 if faults else 200,
+        status=status if faults else 200,
         values=typed,
         faults=faults or {},
         merchant=row,
