@@ -12,6 +12,7 @@ from checkout_stage import PageStage
 from counterfoil.checkouts.links import minor_of
 from counterfoil.money import currency
 from counterfoil.people.roles import Role
+from counterfoil.web import link_page
 from counterfoil.web.payment_links import NOTHING, check
 from payment_stage import Stage
 from scripted_link import says
@@ -108,6 +109,52 @@ async def test_a_link_that_may_be_paid_once_is_paid_once(
     assert sum("cannot be paid any more" in words(each) for each in shown) == 2
     late = await site.browser(CHECKOUT_ORIGIN).get(link)
     assert (late.status_code, "paid already" in words(late)) == (410, True)
+
+
+async def test_what_is_being_paid_just_now_is_not_said_to_be_paid(
+    site: Site, manager: WindowlessBrowser, stage: Stage
+) -> None:
+    """In the list and on the link's page; it is in the count of what may be paid."""
+    path, link = await made(manager, times="2")
+    await paid(site.browser(CHECKOUT_ORIGIN), link)
+    await opened(site.browser(CHECKOUT_ORIGIN), link)
+    merchant_id = stage.merchant.merchant_id
+    await stage.sql("UPDATE payment_links SET taken = 2 WHERE merchant_id = $1", merchant_id)
+    await stage.sql(
+        "UPDATE checkouts SET state = 'paying', tries = 1, trying_since = $2 "
+        "WHERE merchant_id = $1 AND state = 'open'",
+        merchant_id,
+        stage.clock.now(),
+    )
+
+    assert "Paid 1 of 2 times; 1 being paid just now" in words(await manager.get(path))
+    assert "25.00 USD 1 of 2" in words(await manager.get("/links"))
+    assert (await site.browser(CHECKOUT_ORIGIN).get(link)).status_code == 410
+
+
+async def test_a_link_opens_so_many_pages_and_then_says_so(
+    site: Site, manager: WindowlessBrowser, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For one address, and for all together; an hour later again."""
+    monkeypatch.setattr(link_page, "ADDRESS_PAGES_MAX", 2)
+    monkeypatch.setattr(link_page, "LINK_PAGES_MAX", 4)
+    _, link = await made(manager)
+    one, other, last = (
+        site.browser(CHECKOUT_ORIGIN, f"198.51.100.{number}") for number in (1, 2, 3)
+    )
+    for browser in (one, one, other, other):
+        await opened(browser, link)
+
+    await one.get(link)
+    await last.get(link)
+    refused = [await one.send(link, {}), await last.send(link, {})]
+
+    for answer in refused:
+        assert answer.status_code == 429
+        assert "Nothing was charged: try again in ten minutes." in words(answer)
+    assert await stage.count("checkouts") == 4
+    stage.clock.move(3600)
+    await opened(last, link)
 
 
 async def test_the_payer_says_how_much_within_the_bounds(

@@ -35,7 +35,8 @@ class Standing(StrEnum):
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):
     """
-    A payment link. Without `amount_minor` the payer says how much, within the bounds.
+    A payment link. Without `amount_minor` the payer says how much, within the bounds. `taken` is
+    how often it was paid or is being paid; `paying`, of that, how often it is being paid just now.
     """
 
     merchant_id: UUID
@@ -52,6 +53,14 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     created_by: str
     ended_at: datetime | None
+    paying: int = 0
+
+    @property
+    def paid(self) -> int:
+        """
+        How often it was paid.
+        """
+        return self.taken - self.paying
 
 
 def standing(link: Link, now: datetime) -> Standing:

@@ -83,4 +83,5 @@ class LinkStore:
 
 
 def _link(row: asyncpg.Record | None) -> Link | None:
-    return Link(**{name: row[name] for name in Link.__struct_fields__}) if row else None
+    known = {name: row[name] for name in Link.__struct_fields__ if name in row} if row else None
+    return Link(**known) if known else None

@@ -3,16 +3,30 @@ Where a payment link leads: what is paid, how much, and on to a page of one's ow
 
     GET  /l/{token}    the link
     POST /l/{token}    a fresh checkout for this visitor; 303 to its page
+
+How many pages a link opens is bounded, so that nobody fills the books with pages that none pays.
 """
 
+from datetime import timedelta
+
+import msgspec
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
 from counterfoil.checkouts.links import Link, Standing, amount_asked, open_by_link, standing
+from counterfoil.people import limits
+from counterfoil.people.limits import Limit
 from counterfoil.store.links import LinkStore
+from counterfoil.store.sign_ins import SignInStore
 from counterfoil.web import shopper
 from counterfoil.web.payment_page import TOKEN_CHARACTERS
 from counterfoil.web.visit import Page, Visit
+
+ADDRESS_PAGES_MAX = 60  # Many people may share one.
+LINK_PAGES_MAX = 1_000  # Also behind a proxy, where all have one address.
+COUNTED_FOR = timedelta(hours=1)
+PAUSED_FOR = timedelta(minutes=10)
+TOO_MANY = "This link was opened too often just now. Nothing was charged: try again in ten minutes."
 
 
 async def show(visit: Visit) -> Response:
@@ -34,6 +48,7 @@ async def go_on(visit: Visit) -> Response:
     asked = amount_asked(link, visit.form.get("amount", ""))
     if isinstance(asked, str):
         return await _page(visit, link, fault=asked)
+    await _count(visit, link)
     _, token = await open_by_link(
         link,
         asked,
@@ -43,6 +58,33 @@ async def go_on(visit: Visit) -> Response:
         now=now,
     )
     return RedirectResponse(f"/c/{token}", 303)
+
+
+async def _count(visit: Visit, link: Link) -> None:
+    """
+    Count one more page of *link*, for whoever asks and for all; an address first.
+
+    Raises:
+        HTTPException: 429, there were too many.
+    """
+    desk = visit.desk
+    store = SignInStore(desk.database, desk.desk.road.ids)
+
+    def digest(content: bytes) -> bytes:
+        return desk.desk.road.vault.keyed_digest(b"link visit", link.merchant_id, content)
+
+    of_address = limits.of_address(shopper.address_of(visit.request), digest)
+    of_all = Limit(f"link:{link.link_id.hex}", LINK_PAGES_MAX, COUNTED_FOR, PAUSED_FOR)
+    of_one = of_address and msgspec.structs.replace(
+        of_address,
+        subject=f"link-{of_address.subject}",
+        tries_max=ADDRESS_PAGES_MAX,
+        counted_for=COUNTED_FOR,
+        locked_for=PAUSED_FOR,
+    )
+    for limit in filter(None, (of_one, of_all)):
+        if await store.take_try(limit, desk.clock.now()) is None:
+            raise HTTPException(429, TOO_MANY)
 
 
 async def _page(visit: Visit, link: Link, *, fault: str | None = None) -> Response:

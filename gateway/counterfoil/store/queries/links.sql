@@ -13,17 +13,27 @@ WITH made AS (
 SELECT * FROM made;
 
 -- name: link_by_id
--- One payment link of a merchant.
-SELECT * FROM payment_links WHERE merchant_id = $1 AND link_id = $2;
+-- One payment link of a merchant, and how often it is being paid just now.
+SELECT l.*, (SELECT count(*) FROM checkouts AS c WHERE c.merchant_id = l.merchant_id
+    AND c.link_id = l.link_id AND c.state = 'paying') AS paying
+FROM payment_links AS l WHERE l.merchant_id = $1 AND l.link_id = $2;
 
 -- name: link_by_token
 -- The payment link of an address.
 SELECT * FROM payment_links WHERE token_hash = $1;
 
 -- name: links_page
--- A merchant's payment links, newest first.
-SELECT * FROM payment_links
-WHERE merchant_id = $1 AND ($2::uuid IS NULL OR link_id < $2) ORDER BY link_id DESC LIMIT $3;
+-- A merchant's payment links, newest first, and how often each is being paid just now.
+WITH paying AS MATERIALIZED (
+    SELECT link_id, count(*) AS times FROM checkouts
+    WHERE merchant_id = $1 AND link_id IS NOT NULL AND state = 'paying' GROUP BY link_id
+)
+SELECT l.*, COALESCE(p.times, 0) AS paying
+FROM (
+    SELECT * FROM payment_links
+    WHERE merchant_id = $1 AND ($2::uuid IS NULL OR link_id < $2) ORDER BY link_id DESC LIMIT $3
+) AS l LEFT JOIN paying AS p USING (link_id)
+ORDER BY l.link_id DESC;
 
 -- name: end_link
 -- Nobody can pay a link any more; who ended it stands in the list of changes.

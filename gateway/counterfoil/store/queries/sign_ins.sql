@@ -1,6 +1,6 @@
 -- name: take_try
--- One more try of somebody to sign in, taken before it is judged, so that many at once are no more
--- than one after another; nothing when all tries are used up. Old rows are forgotten.
+-- One more try of somebody to sign in (or page of a payment link), taken before it is judged, so that
+-- many at once are no more than one after another; nothing when all are used up. Old rows go.
 WITH forgotten AS (
     DELETE FROM sign_in_tries WHERE subject IN (
         SELECT subject FROM sign_in_tries WHERE until <= $3 AND subject <> $1
