@@ -500,3 +500,67 @@ async def test_another_merchants_keys_and_endpoints_are_not_there(
     assert "Nothing happened yet" in page_of_another
     assert await states(site) == ["gave_up"] * len(deliveries)
     assert await noted(other.stage) == []
+
+
+RETURNS = "/developers/return-addresses"
+
+
+async def test_where_payment_pages_lead_back_to_is_set_and_noted(
+    site: Site, developer: WindowlessBrowser
+) -> None:
+    """One in a line; who did it stands on the audit page."""
+    await developer.get(RETURNS)
+
+    answer = await developer.send(
+        RETURNS, {"origins": "https://shop.example\r\n\r\n https://b.example "}
+    )
+
+    assert answer.headers["location"] == "/developers?done=returns"
+    said = words(await developer.get("/developers"))
+    assert "They may lead back to https://shop.example, https://b.example." in said
+    rows = await site.stage.sql(
+        "SELECT after, actor FROM people_events WHERE merchant_id = $1 "
+        "AND what = 'return_addresses_set'",
+        site.stage.merchant.merchant_id,
+    )
+    assert [row["after"] for row in rows] == ["https://shop.example https://b.example"]
+    assert rows[0]["actor"].startswith("user:")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "http://shop.example",
+        "https://shop.example/path",
+        "javascript:alert(1)",
+        "https://a@b.example",
+        "\n".join(f"https://s{number}.example" for number in range(21)),
+    ],
+)
+async def test_what_is_no_site_to_lead_back_to_comes_back(
+    site: Site, developer: WindowlessBrowser, wrong: str
+) -> None:
+    """With what was typed, and nothing is changed."""
+    await developer.get(RETURNS)
+
+    answer = await developer.send(RETURNS, {"origins": wrong})
+
+    assert answer.status_code == 422
+    assert 'aria-invalid="true"' in answer.text
+    assert (
+        await site.desk.desk.checkouts.store.return_origins(site.stage.merchant.merchant_id) == []
+    )
+
+
+@pytest.mark.parametrize("role", list(Role))
+async def test_where_pages_lead_back_to_is_for_who_may_make_keys(site: Site, role: Role) -> None:
+    """And only after a step-up."""
+    browser = await site.signed_in(role)
+    may = role in (Role.OWNER, Role.DEVELOPER)
+
+    await browser.get("/no-such-page")
+    answers = [await browser.get(RETURNS), await browser.send(RETURNS, {"origins": URL})]
+
+    assert {each.status_code for each in answers} == ({303} if may else {403})
+    for each in answers if may else ():
+        assert each.headers["location"].startswith("/step-up?next=")

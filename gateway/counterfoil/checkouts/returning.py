@@ -63,8 +63,8 @@ def check_return(url: str, allowed: Collection[str], *, is_test: bool) -> None:
     origin = origin_of(url, is_test=is_test)
     if origin not in allowed:
         raise ReturnRefused(
-            f"{origin} is not among the merchant's return origins: have the operator add it "
-            "(`merchant set --return-origin`)"
+            f"{origin} is not among the merchant's return origins: add it on the page "
+            "for developers, or have the operator do so (`merchant set --return-origin`)"
         )
     asked = {name for name, _ in parse_qsl(urlsplit(url).query, keep_blank_values=True)}
     if taken := asked & set(ADDED):

@@ -1,5 +1,5 @@
 """
-For developers: API keys, webhook endpoints and what happened last.
+For developers: API keys, webhook endpoints, where payment pages lead back to, what happened last.
 """
 
 import secrets
@@ -13,6 +13,7 @@ from starlette.responses import RedirectResponse, Response
 
 from counterfoil import ids
 from counterfoil.api.authenticate import PREFIXES
+from counterfoil.checkouts.returning import ORIGINS_MAX, ReturnRefused, checked_origin
 from counterfoil.events.shown import BatchSnapshot, EventAnswer, event_answer
 from counterfoil.people.roles import Right
 from counterfoil.settlement.batch_names import written_name
@@ -32,6 +33,7 @@ NUMBER_DIGITS_MAX = 17
 LIVES = {"0": "Until it is revoked", "30": "30 days", "90": "90 days", "365": "One year"}
 DONE = {
     "revoked": "The key is revoked: no gateway takes it any more.",
+    "returns": "The addresses to which payment pages lead back were changed.",
     "deleted": "The endpoint is deleted. What it was owed is given up; the feed keeps every event.",
 }
 
@@ -51,6 +53,7 @@ async def show_developers(visit: Visit) -> Response:
             {**row, "written": ids.written(ids.ENDPOINT, row["endpoint_id"])} for row in endpoints
         ],
         events=(await _events(visit, None))[:EVENTS_SHOWN],
+        origins=await visit.desk.desk.checkouts.store.return_origins(merchant_id),
         mode=visit.desk.configuration.mode,
         done=DONE.get(visit.asked("done")),
     )
@@ -107,6 +110,42 @@ async def revoke_key(visit: Visit) -> Response:
         who.merchant.merchant_id, row["key_id"], actor=who.actor, now=visit.desk.clock.now()
     )
     return RedirectResponse("/developers?done=revoked", 303)
+
+
+async def returns_form(visit: Visit) -> Response:
+    """
+    To which sites payment pages may lead back, as a form: one in a line.
+    """
+    store = visit.desk.desk.checkouts.store
+    origins = await store.return_origins(visit.who.merchant.merchant_id)
+    return page(visit, "return-addresses.html", typed="\n".join(origins), faults={})
+
+
+async def change_returns(visit: Visit) -> Response:
+    """
+    Change them: for pages that are opened from now on.
+    """
+    desk, who, typed = visit.desk, visit.who, visit.form.get("origins", "")
+    wanted = list(dict.fromkeys(each for line in typed.splitlines() if (each := line.strip())))
+    fault = _fault_of_returns(wanted, is_test=desk.configuration.mode == "test")
+    if fault:
+        faults = {"origins": fault}
+        return page(visit, "return-addresses.html", status=422, typed=typed, faults=faults)
+    await desk.desk.checkouts.store.set_return_origins(
+        who.merchant.merchant_id, wanted, at=desk.clock.now(), actor=who.actor
+    )
+    return RedirectResponse("/developers?done=returns", 303)
+
+
+def _fault_of_returns(origins: list[str], *, is_test: bool) -> str:
+    if len(origins) > ORIGINS_MAX:
+        return f"Write up to {ORIGINS_MAX} addresses."
+    for each in origins:
+        try:
+            checked_origin(each, is_test=is_test)
+        except ReturnRefused as error:
+            return f"{each[:60]}: {error}."
+    return ""
 
 
 async def list_events(visit: Visit) -> Response:
@@ -215,4 +254,6 @@ PAGES = (
     _guarded("/developers/keys/new", make_key, "POST"),
     _guarded("/developers/keys/{key_id}/revoke", revoke_form),
     _guarded("/developers/keys/{key_id}/revoke", revoke_key, "POST"),
+    _guarded("/developers/return-addresses", returns_form),
+    _guarded("/developers/return-addresses", change_returns, "POST"),
 )
