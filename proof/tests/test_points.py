@@ -1,15 +1,20 @@
 """Points: what was passed is counted, what is armed acts once, and each context has its own."""
 
 import asyncio
+import contextlib
 import os
 import re
 import signal
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from counterfoil.api.operations import OPERATIONS
+from counterfoil.store.database import Database, Lock
+from counterfoil.store.queries import query
 from counterfoil_client.journal import Journal
 from counterfoil_proof.points import catalogue, seams
 from counterfoil_proof.points.lent import Lent
@@ -245,6 +250,28 @@ def test_a_transaction_that_changes_something_passes_its_commit() -> None:
         "commit add before",
         "commit add after",
     ]
+
+
+def test_a_rehearsed_query_runs_behind_its_lock_as_ever() -> None:
+    """Without it the statement could begin before what it waits for, and tell it wrongly."""
+    recorded = Recorded()
+
+    class Pool:
+        @contextlib.asynccontextmanager
+        async def acquire(self, **_: Any) -> AsyncIterator[Recorded]:
+            yield recorded
+
+    async def answer() -> None:
+        lock = Lock("lock_payments", ([], []))
+        await Database(cast("Any", Pool())).rows("advice_answered", lock=lock)
+
+    points = Points(lambda _: None)
+    points.begin(Pass("query advice_answered before", 2))
+    with seams.installed(), within(points):
+        asyncio.run(answer())
+
+    both = [query("lock_payments"), query("advice_answered")]
+    assert recorded.ran == ["BEGIN", *both, "COMMIT"]
 
 
 def test_this_process_is_not_watched() -> None:

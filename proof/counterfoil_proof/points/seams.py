@@ -27,7 +27,7 @@ from counterfoil.events.posting import Poster
 from counterfoil.network.connection import Connection
 from counterfoil.network.line import Line
 from counterfoil.receipts.mail import Mailer
-from counterfoil.store.database import IN_DOUBT, Database, DatabaseAway
+from counterfoil.store.database import IN_DOUBT, Database, DatabaseAway, Lock
 from counterfoil.store.migrate import migrations
 from counterfoil.store.queries import query
 from counterfoil_client.async_client import AsyncClient
@@ -60,7 +60,7 @@ def _rows(plain: Any) -> Any:
         if points is None or not catalogue.writes(name):
             return await plain(self, name, *arguments, **options)
         if points.rehearses and points.waits_at(f"query {name} before"):
-            return await _rehearsed(self, name, arguments)
+            return await _rehearsed(self, name, arguments, options.get("lock"))
         if not points.rehearses:
             points.reach(f"query {name} before")
         found = await plain(self, name, *arguments, **options)
@@ -73,7 +73,9 @@ def _rows(plain: Any) -> Any:
     return rows
 
 
-async def _rehearsed(database: Database, name: str, arguments: tuple[Any, ...]) -> Any:
+async def _rehearsed(
+    database: Database, name: str, arguments: tuple[Any, ...], lock: Lock | None
+) -> Any:
     """
     Run a query whose `before` is armed, and pass that point between the statement and its COMMIT.
 
@@ -83,6 +85,8 @@ async def _rehearsed(database: Database, name: str, arguments: tuple[Any, ...]) 
         async with database.acquire() as lent:
             connection = lent.connection if isinstance(lent, Lent) else lent
             async with connection.transaction():
+                if lock is not None:
+                    await connection.fetch(query(lock.name), *lock.arguments)
                 found = await connection.fetch(query(name), *arguments)
                 if found or not catalogue.tells(name):
                     reach(f"query {name} before")
