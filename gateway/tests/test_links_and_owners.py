@@ -3,6 +3,7 @@ What a one-time link may change about somebody who works here already, or no mor
 """
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 from counterfoil.people.roles import Role
@@ -51,6 +52,49 @@ async def test_whoever_has_come_uses_no_earlier_link(site: Site) -> None:
 
     assert (used, again) == (303, 410)
     assert await _roles(site) == {"bob@shop.example": "clerk"}
+
+
+async def test_an_address_that_somebody_took_first_opens_nothing_to_them(site: Site) -> None:
+    """Another merchant's link takes the password of the address; without it nothing is used."""
+    other = await Site.of(await Stage.set_up(site.stage.database))
+    bob = f"bob-{site.stage.merchant.merchant_id.hex[-12:]}@shop.example"
+    await _use(site, await site.link(bob, Role.CLERK))
+    link = await other.link(bob, Role.OWNER)
+    form = {
+        "token": link.partition("=")[2],
+        "name": "Bob",
+        "password": "five words of the real person",
+    }
+
+    wrong = await other.browser().send("/welcome", form)
+    before = await _roles(other)
+    right = await _use(other, link)
+
+    assert (wrong.status_code, right) == (422, 303)
+    assert before == {}
+    assert await _roles(other) == {bob: "owner"}
+
+
+async def test_links_that_somebody_made_end_with_their_work(site: Site) -> None:
+    """An owner who is ended comes back by none that they kept for another address."""
+    await site.signed_in()
+    await _use(site, await site.link("bob@shop.example", Role.OWNER))
+    merchant_id, now = site.stage.merchant.merchant_id, site.stage.clock.now()
+    found = {each["email"]: each for each in await _store(site).members(merchant_id)}
+    bob = found["bob@shop.example"]["user_id"]
+    await site.desk.people.invite(
+        "kept-for-later",
+        merchant_id,
+        "eve@shop.example",
+        Role.OWNER,
+        by=f"user:{bob.hex}",
+        now=now,
+        expires_at=now + timedelta(hours=1),
+    )
+
+    assert await _store(site).end_member(merchant_id, bob, by="cli:test", now=now)
+
+    assert await _use(site, "/welcome?token=kept-for-later") == 410
 
 
 async def test_of_many_links_at_once_one_is_used(site: Site) -> None:

@@ -234,7 +234,7 @@ async def test_a_link_signs_nobody_in_whom_we_know(site: Site) -> None:
     await site.signed_in()
     link = await site.link(site.address_of(), Role.OWNER)
     browser = site.browser()
-    answer = await browser.send("/welcome", {"token": link.partition("=")[2]})
+    answer = await browser.send("/welcome", {"token": link.partition("=")[2], "password": PASSWORD})
 
     assert answer.headers["location"] == "/sign-in?done=joined"
     assert COOKIE not in browser.client.cookies
@@ -327,7 +327,7 @@ async def test_a_person_of_two_merchants_chooses_with_a_new_cookie(site: Site) -
     assert (await browser.send("/me/merchant", chosen)).status_code == 404
 
     link = await site.link(site.address_of(), Role.CLERK, other.merchant_id)
-    await browser.send("/welcome", {"token": link.partition("=")[2]})
+    await browser.send("/welcome", {"token": link.partition("=")[2], "password": PASSWORD})
     assert "Show" in words(await browser.get("/me"))
     answer = await browser.send("/me/merchant", chosen)
 

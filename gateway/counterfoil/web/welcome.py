@@ -11,12 +11,16 @@ from counterfoil.people.password_rules import USED, fault_of
 from counterfoil.people.passwords import PASSWORD_CHARACTERS_MAX, PASSWORD_CHARACTERS_MIN
 from counterfoil.people.person import Invitation
 from counterfoil.web import session
-from counterfoil.web.proving import sign_ins
+from counterfoil.web.proving import LOCKED_WORDS, Outcome, prove, sign_ins
 from counterfoil.web.rendering import page
 from counterfoil.web.visit import Page, Visit
 
 NAME_CHARACTERS_MAX = 64
 TOKEN_CHARACTERS_MAX = 64
+NOT_YOURS = (
+    "This is not the password of this address. Whoever does not know it gets a new link from "
+    "whoever runs Counterfoil."
+)
 
 
 async def welcome_form(visit: Visit) -> Response:
@@ -31,8 +35,9 @@ async def welcome_form(visit: Visit) -> Response:
 
 async def welcome(visit: Visit) -> Response:
     """
-    Use up the link, once. Somebody new is signed in; whom we know signs in as always: a link in an
-    e-mail stands for no password and no second factor.
+    Use up the link, once. Somebody new is signed in; whom we know proves it by their password, so
+    that nobody who took an address first comes to what its owner is invited to, and signs in as
+    always.
     """
     form, desk, now = visit.form, visit.desk, visit.desk.clock.now()
     token = form.get("token", "")
@@ -41,7 +46,10 @@ async def welcome(visit: Visit) -> Response:
         return _welcome(visit, None, token)
     name, password = form.get("name", "").strip(), form.get("password", "")
     own = (invitation.email, name, invitation.merchant_name)
-    faults = {} if invitation.has_password else _faults(name, password, own)
+    if invitation.has_password:
+        faults = await _unproved(visit, invitation.email, password)
+    else:
+        faults = _faults(name, password, own)
     if faults:
         return _welcome(visit, invitation, token, name=name, faults=faults)
     kept = None if invitation.has_password else await desk.passwords.hash(password)
@@ -98,6 +106,19 @@ async def used_before(visit: Visit, user_id: UUID, password: str) -> str | None:
         if await visit.desk.passwords.holds(kept, password):
             return USED
     return None
+
+
+async def _unproved(visit: Visit, email: str, password: str) -> dict[str, str]:
+    account = await visit.desk.people.account(email)
+    kept = account.password_hash if account else None
+
+    async def is_right() -> bool:
+        return await visit.desk.passwords.holds(kept, password[:PASSWORD_CHARACTERS_MAX])
+
+    outcome = await prove(visit, account.user_id if account else None, email, is_right)
+    if outcome is Outcome.RIGHT:
+        return {}
+    return {"password": LOCKED_WORDS if outcome is Outcome.LOCKED else NOT_YOURS}
 
 
 def _faults(name: str, password: str, own: Iterable[str]) -> dict[str, str]:

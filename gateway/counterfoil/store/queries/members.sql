@@ -48,7 +48,7 @@ RETURNING event_id;
 
 -- name: end_member
 -- Somebody works for the merchant no more: their browsers are signed out in the same moment, and
--- links that were made for them before end.
+-- links that were made for them, or by them, end.
 WITH owners AS MATERIALIZED (
     SELECT user_id FROM members
     WHERE merchant_id = $1 AND role = 'owner' AND ended_at IS NULL
@@ -65,7 +65,8 @@ WITH owners AS MATERIALIZED (
 ), links AS (
     UPDATE invitations AS i SET ended_at = $3
     FROM ended AS e JOIN users AS u USING (user_id)
-    WHERE i.merchant_id = e.merchant_id AND i.email = u.email
+    WHERE i.merchant_id = e.merchant_id
+        AND (i.email = u.email OR i.invited_by = 'user:' || replace(u.user_id::text, '-', ''))
         AND i.used_at IS NULL AND i.ended_at IS NULL
 )
 INSERT INTO people_events (event_id, merchant_id, at, actor, what, about, before)
