@@ -532,6 +532,7 @@ async def test_the_currency_is_that_of_the_latest_payment(
         ("٤٢", "USD", None),
         ("9999999999999", "USD", None),
         ("", "USD", None),
+        ("420.00".rjust(28, "0"), "USD", None),
     ],
 )
 def test_an_amount_is_read_exactly_or_not_at_all(text: str, code: str, minor: int | None) -> None:

@@ -18,8 +18,9 @@ def read_amount(text: str, currency: Currency) -> int | None:
     A comma before three digits separates thousands, before fewer decimals; where a currency has
     three decimals it may mean both, and is refused.
     """
-    found = _AMOUNT.fullmatch(text.strip()[:AMOUNT_CHARACTERS_MAX])
-    if found is None:
+    said = text.strip()
+    found = _AMOUNT.fullmatch(said)
+    if found is None or len(said) > AMOUNT_CHARACTERS_MAX:  # Cut, it would be another amount.
         return None
     whole, part = found[1], found[2] or ""
     is_unclear = "," in whole and not part and currency.exponent == 3
