@@ -124,6 +124,9 @@ async def test_a_long_deposit_comes_in_pages(told: Told, monkeypatch: pytest.Mon
     assert "?after=2#lines" in first
     assert [f"pay_{each.payment_id.hex}" in first for each in told.items] == [True, True, False]
     assert [f"pay_{each.payment_id.hex}" in second for each in told.items] == [False, False, True]
+    for nonsense in ("9" * 5000, "-1", "two"):
+        answer = await browser.get(f"/deposits/{FUNDED}?after={nonsense}")
+        assert answer.status_code == 200, nonsense[:8]
 
 
 async def test_lists_come_in_pages(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -218,6 +218,7 @@ async def test_a_code_is_a_picture_of_our_own(manager: WindowlessBrowser) -> Non
         ({"times": "\N{SUPERSCRIPT TWO}"}, "times"),
         ({"days": "9999"}, "days"),
         ({"order": "4111111111111111"}, "order"),
+        ({"description": "For Ada, 4111 1111 1111 1111"}, "description"),
     ],
 )
 def test_what_a_link_cannot_be_is_said_at_its_field(change: dict[str, str], field: str) -> None:
@@ -226,6 +227,17 @@ def test_what_a_link_cannot_be_is_said_at_its_field(change: dict[str, str], fiel
 
     assert isinstance(found, dict)
     assert set(found) == {field}
+
+
+@pytest.mark.parametrize("field", ["description", "order", "amount"])
+async def test_a_card_number_that_went_astray_is_not_shown_again(
+    manager: WindowlessBrowser, field: str
+) -> None:
+    """Nor kept: the form says at which field it was, and shows it empty."""
+    answer = await manager.send("/links", {**NOTHING, **FORM, field: "4111 1111 1111 1111"})
+
+    assert answer.status_code == 422
+    assert "4111 1111" not in answer.text
 
 
 def test_amounts_are_read_as_people_write_them() -> None:

@@ -389,6 +389,23 @@ async def test_a_card_is_kept_found_charged_and_forgotten(
     assert "No card is kept" in words(await clerk.get("/terminal/cards"))
 
 
+@pytest.mark.parametrize("path", ["/terminal/refund", "/terminal/cards"])
+async def test_a_search_leads_to_an_address_without_a_card_number(site: Site, path: str) -> None:
+    """The form is posted; what it found stands at an address that may stay in the history."""
+    manager = await site.signed_in(Role.MANAGER)
+    await manager.get(path)
+    found = await manager.send(path, {"q": " Ada & Sons "})
+    astray = await manager.send(path, {"q": "4242 4242 4242 4242"})
+    typed = await manager.get(f"{path}?q=4242424242424242")
+
+    assert found.headers["location"] == f"{path}?q=Ada%20%26%20Sons"
+    for each in (astray, typed):
+        assert each.headers["location"] == f"{path}?card-number=yes"
+    page = await manager.get(f"{path}?card-number=yes")
+    assert "neither kept nor looked for" in words(page)
+    assert f'<form method="post" action="{path}"' in page.text
+
+
 async def test_no_card_stays_anywhere_after_it_was_sent(
     clerk: WindowlessBrowser, stage: Stage, caplog: pytest.LogCaptureFixture
 ) -> None:

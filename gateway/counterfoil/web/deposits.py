@@ -80,7 +80,8 @@ async def show_deposit(visit: Visit) -> Response:
     One deposit: its sums as a bill, what the bank booked, and every payment in it.
     """
     row, after = await _one(visit), visit.asked("after")
-    number = int(after) if after.isascii() and after.isdigit() else 0
+    is_line = after.isascii() and after.isdigit() and len(after) <= len(str(LINE_MAX))
+    number = int(after) if is_line else 0
     store, books = visit.desk.desk.deposits, BookStore(visit.desk.database)
     whole = await explained_deposit(
         row, store, after_line=min(number, LINE_MAX), limit=LINES_PAGE_MAX

@@ -20,6 +20,7 @@ from counterfoil.money import CURRENCIES, currency
 from counterfoil.people.roles import Right
 from counterfoil.store.links import LinkStore
 from counterfoil.web.rendering import page
+from counterfoil.web.terminal_form import holds_card
 from counterfoil.web.visit import Page, Visit
 
 ON_A_PAGE = 25
@@ -78,7 +79,7 @@ async def make(visit: Visit) -> Response:
             visit,
             "link-new.html",
             status=422,
-            typed=typed,
+            typed={name: "" if holds_card(text) else text for name, text in typed.items()},
             faults=wanted,
             currencies=sorted(CURRENCIES),
         )
@@ -186,6 +187,8 @@ def _link(wanted: Wanted, merchant_id: UUID, link_id: UUID, now: datetime, actor
 def _fault_of_text(text: str, most: int) -> str:
     if not text:
         return "Say what is paid: it stands on the page and on the receipt."
+    if holds_card(text):
+        return "This looks like a card's number, which never stands on a page."
     return "" if text.isprintable() and len(text) <= most else f"Use up to {most} characters."
 
 

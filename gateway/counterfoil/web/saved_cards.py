@@ -2,6 +2,8 @@
 Saved cards: those that customers let the merchant keep, to be charged again or forgotten.
 """
 
+from urllib.parse import quote
+
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
@@ -17,13 +19,20 @@ from counterfoil.web.visit import Page, Visit
 CUSTOMER_CHARACTERS_MAX = 254
 
 
+async def search(visit: Visit) -> Response:
+    """
+    Lead from the form to an address that can be kept: a card number never stands in it.
+    """
+    return RedirectResponse(_found_at(visit.form.get("q", "")), 303)
+
+
 async def show(visit: Visit) -> Response:
     """
     The cards of customers whose e-mail address or name begins so.
     """
     customer = visit.asked("q").strip()[:CUSTOMER_CHARACTERS_MAX]
     if holds_card(customer):
-        return RedirectResponse("/terminal/cards", 303)
+        return RedirectResponse(_found_at(customer), 303)
     found = await store_of(visit).saved_cards(visit.who.merchant.merchant_id, customer)
     now = visit.desk.clock.now()
     return page(
@@ -33,6 +42,7 @@ async def show(visit: Visit) -> Response:
         cards=[(each, expired(each.expiry_month, each.expiry_year, now)) for each in found],
         cards_max=CARDS_PAGE_MAX,
         is_forgotten=visit.asked("done") == "forgotten",
+        was_card=visit.asked("card-number") == "yes",
     )
 
 
@@ -53,8 +63,22 @@ async def forget(visit: Visit) -> Response:
     return RedirectResponse("/terminal/cards?done=forgotten", 303)
 
 
+def _found_at(text: str) -> str:
+    customer = text.strip()[:CUSTOMER_CHARACTERS_MAX]
+    if holds_card(customer):
+        return "/terminal/cards?card-number=yes"
+    return f"/terminal/cards?q={quote(customer)}" if customer else "/terminal/cards"
+
+
 PAGES = (
     Page(path="/terminal/cards", endpoint=show, right=Right.TAKE_PAYMENTS),
+    Page(
+        path="/terminal/cards",
+        endpoint=search,
+        right=Right.TAKE_PAYMENTS,
+        method="POST",
+        only_asks=True,
+    ),
     Page(
         path="/terminal/cards/{card}/forget",
         endpoint=forget,

@@ -2,6 +2,7 @@
 Refunds on the terminal: find the payment, say how much, give it back.
 
     GET  /terminal/refund              by confirmation or order number, or out of the last ones
+    POST /terminal/refund              the search form; 303 to the page of what it found
     GET  /terminal/refund/{payment}    how much
     POST /terminal/refund/{payment}    give it back; 303 to the sale's page
 """
@@ -31,12 +32,20 @@ ASKED_CHARACTERS_MAX = 64
 CONFIRMATION_DIGITS = 12
 
 
+async def search(visit: Visit) -> Response:
+    """
+    Lead from the form to an address that can be kept: a card number never stands in it.
+    """
+    return to(visit, _found_at(visit.form.get("q", "").strip()[:ASKED_CHARACTERS_MAX]))
+
+
 async def find(visit: Visit) -> Response:
     """
     The payments that may be meant.
     """
     text = visit.asked("q").strip()[:ASKED_CHARACTERS_MAX]
-    text = "" if holds_card(text) else text
+    if holds_card(text):
+        return to(visit, _found_at(text))
     merchant_id, store = visit.who.merchant.merchant_id, store_of(visit)
     digits = text.replace(" ", "").replace("-", "")
     is_number = digits.isascii() and digits.isdigit() and len(digits) == CONFIRMATION_DIGITS
@@ -52,6 +61,7 @@ async def find(visit: Visit) -> Response:
         found=found,
         kinds=kinds_of(visit),
         words=terminal_words,
+        was_card=visit.asked("card-number") == "yes",
     )
 
 
@@ -101,6 +111,12 @@ async def submit(visit: Visit) -> Response:
     return await worked(visit, sale, work)
 
 
+def _found_at(text: str) -> str:
+    if holds_card(text):
+        return "/terminal/refund?card-number=yes"
+    return f"/terminal/refund?q={quote(text)}" if text else "/terminal/refund"
+
+
 async def _payment(visit: Visit) -> Payment:
     try:
         payment_id = ids.read(ids.PAYMENT, visit.named("payment"))
@@ -136,6 +152,13 @@ def _form(
 
 PAGES = (
     Page(path="/terminal/refund", endpoint=find, right=Right.REFUND),
+    Page(
+        path="/terminal/refund",
+        endpoint=search,
+        right=Right.REFUND,
+        method="POST",
+        only_asks=True,
+    ),
     Page(path="/terminal/refund/{payment}", endpoint=show, right=Right.REFUND),
     Page(path="/terminal/refund/{payment}", endpoint=submit, right=Right.REFUND, method="POST"),
 )
