@@ -74,19 +74,22 @@ class Fates:
         """
         self._words = words
         for kind in ("gateway", "worker"):
-            await self._lane.children[kind].begin(self._arms(kind))
+            child = self._lane.children[kind]
+            child.reached = asyncio.Queue()  # What befell it in a former run was that run's.
+            await child.begin(self._arms(kind))
             self._watch(kind)
         self._live("shop")
 
     async def from_here(self) -> None:
         """
         Count passes from here: what came before is another scenario's.
+
+        Each is watched already, and whoever sees to a death just now must not be stopped.
         """
         self._has_begun = True
         for kind, child in self._lane.children.items():
             if not child.ended.done():
                 await child.begin(self._arms(kind))
-                self._watch(kind)
 
     def next_life(self, kind: str) -> None:
         """

@@ -65,7 +65,6 @@ class Child:
 
         A process that dies at one of them at once may be dead before it answers: then it has begun.
         """
-        self.reached = asyncio.Queue()
         asked = asyncio.create_task(self._ask({"begin": [each.written() for each in arms]}))
         first: list[asyncio.Future[Any]] = [asked, self.ended]
         await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
