@@ -236,7 +236,7 @@ async def test_the_same_amount_on_the_same_card_is_asked_about_once(
     asked = await charged(clerk)
     assert "The same amount on the same card 2 minutes ago: charge again?" in words(asked)
     assert len(stage.link.asked) == 1
-    assert "Asked: again?" in words(await clerk.get("/terminal"))
+    assert "Not charged: a double?" in words(await clerk.get("/terminal"))
     fresh = _SALE.search(asked.text)
     action = re.search(r'action="(/terminal/sales/tsl_[0-9a-f]{32}/again)"', asked.text)
     assert fresh is not None
@@ -249,6 +249,27 @@ async def test_the_same_amount_on_the_same_card_is_asked_about_once(
     assert {each.status_code for each in sent} == {303}
     assert "Paid: 42.00 USD" in words(page)
     assert len(stage.link.asked) == 2
+
+
+async def test_a_question_that_nobody_answered_is_none_any_more(
+    clerk: WindowlessBrowser, stage: Stage
+) -> None:
+    """Whoever comes by later charges nothing by one key."""
+    await charged(clerk)
+    asked = await charged(clerk)
+    at = re.search(r'action="(/terminal/sales/tsl_[0-9a-f]{32})/again"', asked.text)
+    fresh = _SALE.search(asked.text)
+    assert at is not None
+    assert fresh is not None
+    stage.clock.move(601)
+
+    page = await clerk.get(at.group(1))
+    late = await clerk.send(f"{at.group(1)}/again", {"sale": fresh.group(1), "cvv": ""})
+
+    assert "/again" not in page.text
+    assert "charge again?" not in words(page)
+    assert late.status_code == 409
+    assert len(stage.link.asked) == 1
 
 
 async def test_tax_and_tip_stand_on_the_receipt(clerk: WindowlessBrowser) -> None:

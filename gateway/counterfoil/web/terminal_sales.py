@@ -9,6 +9,7 @@ A sale's page: what happened, and what the clerk can do about it.
 """
 
 import contextlib
+from datetime import datetime, timedelta
 
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, RedirectResponse, Response
@@ -61,6 +62,8 @@ async def again(visit: Visit) -> Response:
     first = await selling.payment_of(asked, visit.desk.desk.road)
     if first is None or not first.duplicate_of or asked.user_id != visit.who.user_id:
         raise HTTPException(409, "Nobody asked whether to charge this again.")
+    if _is_stale(first, visit.desk.clock.now()):
+        raise HTTPException(409, "That was asked too long ago. Nothing was charged: begin anew.")
     try:
         sale_id = ids.read(ids.SALE, visit.form.get("sale", ""))
     except ids.UnreadableId:
@@ -131,6 +134,7 @@ async def _page(
     if payment is not None and payment.duplicate_of:
         first = await road.store.payment(sale.merchant_id, payment.duplicate_of)
     is_own = sale.user_id == visit.who.user_id
+    may_go_on = is_own and payment is not None and not _is_stale(payment, now)
     return page(
         visit,
         "terminal-sale.html",
@@ -139,6 +143,7 @@ async def _page(
         payment=payment,
         first=first,
         is_own=is_own,
+        may_go_on=may_go_on,
         is_claimable=not sale.is_over
         and is_own
         and terminal_words.is_claimable(payment, now, LEFT_ALONE),
@@ -154,6 +159,13 @@ async def _page(
         Kind=SaleKind,
         State=State,
     )
+
+
+def _is_stale(asked: Payment, now: datetime) -> bool:
+    """
+    Whether the question of a double is so old that whoever answers it may not remember.
+    """
+    return now - asked.created_at > timedelta(seconds=selling.DUPLICATE_SECONDS)
 
 
 def _page_of(path: str, endpoint: object, method: str = "GET") -> Page:

@@ -83,7 +83,7 @@ def row_standing(row: asyncpg.Record) -> tuple[str, str]:
     """
     state, kind = State(row["state"]), SaleKind(row["kind"])
     if state is not State.DONE:
-        return ("wait", "Asked: again?") if row["is_question"] else _STATES[state]
+        return ("wait", "Not charged: a double?") if row["is_question"] else _STATES[state]
     if since := _SINCE.get(row["payment_state"] or ""):
         return "", since
     return "good", _DONE[kind]
