@@ -18,7 +18,13 @@ from counterfoil.money import currency
 from counterfoil.payments import acknowledge as acknowledging
 from counterfoil.payments import movements
 from counterfoil.payments.payment import Payment
-from counterfoil.payments.refusals import KeyFenced, KeyReused, NothingWritten, NotNow
+from counterfoil.payments.refusals import (
+    AmountTooLarge,
+    KeyFenced,
+    KeyReused,
+    NothingWritten,
+    NotNow,
+)
 from counterfoil.people.roles import Right
 from counterfoil.web import session
 from counterfoil.web.filters import address
@@ -28,6 +34,7 @@ from counterfoil.web.visit import Endpoint, Page, Visit
 
 STEP_UP_WHOLE = 500  # Units of a currency: to give back more, who one is is proved anew.
 WRITE_AN_AMOUNT = "Write an amount such as 12.50."
+TOO_MUCH = "that is more than is left: write less, or leave it empty for all that is left"
 
 _KEY = re.compile(r"web-[0-9a-f]{32}")
 
@@ -87,7 +94,7 @@ async def _not_done(visit: Visit, name: str, text: str, refusal: Exception) -> R
     """
     Show the payment as it stands by now, with the reason at the form; its next key is a new one.
     """
-    said = f"{refusal}"
+    said = TOO_MUCH if isinstance(refusal, AmountTooLarge) else f"{refusal}"  # In minor units.
     words = f"{said[:1].upper()}{said[1:]}."
     return await shown(visit, await payment_of(visit), status=409, fault=(name, text, words))
 
