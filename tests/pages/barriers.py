@@ -34,4 +34,5 @@ async def barriers(page: Page) -> list[str]:
 
 async def nobody_is_kept_out(page: Page) -> None:
     """Assert that the page as it stands has no barrier."""
-    assert await barriers(page) == []
+    found = await barriers(page)
+    assert found == [], found

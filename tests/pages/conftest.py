@@ -14,7 +14,7 @@ from playwright.async_api import Browser, Page, async_playwright
 
 sys.path.insert(0, str(Path(__file__).parent))  # For `running_demo`, beside this file.
 
-from running_demo import Demo, Watch
+from running_demo import Demo, Watch, sign_in
 
 CHROMIUM = Path("/usr/bin/chromium")
 INSTALL = "sudo apt-get install --no-install-recommends chromium"
@@ -85,16 +85,6 @@ def watch(page: Page, demo: Demo) -> Iterator[Watch]:
     watching = Watch(page, demo)
     yield watching
     watching.saw_nothing_wrong()
-
-
-async def sign_in(page: Page, demo: Demo) -> None:
-    """Sign the demo's owner in, as they do it."""
-    email, password = demo.owner
-    await page.goto(f"{demo.web}/sign-in")
-    await page.fill("#email", email)
-    await page.fill("#password", password)
-    await page.get_by_role("button", name="Sign in").click()
-    await page.wait_for_url(lambda url: "/sign-in" not in url)
 
 
 @pytest.fixture

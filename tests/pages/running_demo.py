@@ -118,3 +118,13 @@ class Watch:
 
     def _request(self, request: Request) -> None:
         self.urls.append(request.url)
+
+
+async def sign_in(page: Page, demo: Demo) -> None:
+    """Sign the demo's owner in, as they do it."""
+    email, password = demo.owner
+    await page.goto(f"{demo.web}/sign-in")
+    await page.fill("#email", email)
+    await page.fill("#password", password)
+    await page.get_by_role("button", name="Sign in").click()
+    await page.wait_for_url(lambda url: "/sign-in" not in url)

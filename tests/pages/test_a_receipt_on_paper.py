@@ -15,7 +15,7 @@ POINTS_OF_PAPER = {"80mm": (227, 595), "a4": (595, 842)}
 
 async def receipt_page(page: Page, demo: Demo) -> str:
     """Open the receipt of the demo's own purchase; return its address."""
-    await page.goto(f"{demo.web}/today")
+    await page.goto(f"{demo.web}/payments?q=18.00")
     row = page.get_by_role("row").filter(has_text="18.00").filter(has_text="4242").last
     payment = await row.get_by_role("link").first.get_attribute("href")
     address = f"{demo.web}{payment}/receipt"

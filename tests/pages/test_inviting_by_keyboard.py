@@ -28,7 +28,9 @@ async def test_a_clerk_is_invited_and_ended_by_keyboard(
     address = await link.text_content()
     assert address
 
-    context = await browser.new_context(ignore_https_errors=True, locale="en-GB")
+    context = await browser.new_context(
+        ignore_https_errors=True, locale="en-GB", reduced_motion="reduce"
+    )
     clerk = await context.new_page()
     await clerk.set_viewport_size({"width": 360, "height": 800})
     await clerk.goto(address)

@@ -12,9 +12,8 @@ from contextlib import contextmanager
 
 import pytest
 from barriers import nobody_is_kept_out
-from conftest import sign_in
 from playwright.async_api import Browser, Page, expect
-from running_demo import Demo
+from running_demo import Demo, sign_in
 
 NUMBER = "5555555555554444"
 TRACKS = f"%B{NUMBER}^BYRON/ADA^30121010000000000000?;{NUMBER}=30121010000000000?"
