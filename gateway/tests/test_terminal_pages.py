@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import httpx2
 import pytest
+from counterfoil import ids
 from counterfoil.money import currency
 from counterfoil.payments.recovery import sweep
 from counterfoil.people.roles import Role
@@ -534,6 +535,55 @@ async def test_an_approval_that_died_with_its_process_is_claimed_or_given_back_b
     await sweep(stage.road)
     await minder.look()
     assert await stage.sql("SELECT 1 FROM payments WHERE state = 'approved'") == []
+
+
+async def test_what_others_began_is_finished_by_managers_and_the_audit_says_who(
+    site: Site, clerk: WindowlessBrowser, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clerk finishes their own only, on the payment's page too; whoever claims is the actor."""
+    manager, eve = await site.signed_in(Role.MANAGER), site.browser()
+    link = await site.link("eve@shop.example", Role.CLERK)
+    come = {"token": link.partition("=")[2], "name": "Eve", "password": PASSWORD}
+    assert (await eve.send("/welcome", come)).status_code == 303
+    waiting = "SELECT payment_id FROM payments WHERE merchant_id = $1 AND state = 'approved'"
+    for deed, said in (("claim", "Paid: 42.00 USD"), ("refuse", "Reversed: not charged")):
+        sale = await form(clerk)
+        with monkeypatch.context() as patched:
+            patched.setattr(TerminalStore, "note_approval", killed)
+            with pytest.raises(Killed):
+                await send(clerk, sale)
+        stage.clock.move(5)
+        (row,) = await stage.sql(waiting, stage.merchant.merchant_id)
+        payment = f"/payments/{ids.written(ids.PAYMENT, row['payment_id'])}"
+        await eve.get("/terminal")
+
+        refused = [
+            (await eve.send(f"/terminal/sales/{sale}/{deed}", {})).status_code,
+            (await eve.send(f"{payment}/acknowledge", {})).status_code,
+            (await eve.send(f"{payment}/refuse", {})).status_code,
+        ]
+        untouched = await stage.sql(waiting, stage.merchant.merchant_id)
+        asked = await manager.get(f"/terminal/sales/{sale}")
+        await manager.send(f"/terminal/sales/{sale}/{deed}", {})
+        page = await manager.get(f"/terminal/sales/{sale}")
+
+        assert refused == [404, 403, 403]
+        assert len(untouched) == 1
+        assert "Approved, and not confirmed: take it?" in words(asked)
+        assert said in words(page)
+        stage.clock.move(601)
+    actors = await stage.sql(
+        "SELECT DISTINCT actor FROM payment_events WHERE merchant_id = $1 "
+        "AND cause IN ('acknowledged', 'refused')",
+        stage.merchant.merchant_id,
+    )
+    (boss,) = await stage.sql(
+        "SELECT user_id FROM users WHERE email = $1", site.address_of(Role.MANAGER)
+    )
+    assert [row["actor"] for row in actors] == [f"user:{boss['user_id'].hex}"]
+    audit = words(await (await site.signed_in(Role.OWNER)).get("/audit"))
+    assert "set out to claim pay_" in audit
+    assert "set out to refuse pay_" in audit
 
 
 async def test_the_currency_is_that_of_the_latest_payment(

@@ -40,6 +40,8 @@ KINDS = MappingProxyType(
         "key_made": ("API key", "made the key {about} for {after}"),
         "key_revoked": ("API key", "revoked the key {about} of {before}"),
         "receipt_sent": ("Receipt", "sent the receipt of {about} to {after}"),
+        "approval_claimed": ("Claim", "set out to claim {about}, which others began"),
+        "approval_refused": ("Refusal", "set out to refuse {about}, which others began"),
         "webhook_added": ("Webhook", "added the endpoint {about}"),
         "webhook_changed": ("Webhook", "changed the endpoint {before}, now {after}"),
         "webhook_enabled": ("Webhook", "enabled the endpoint {about}"),

@@ -14,6 +14,7 @@ class Right(StrEnum):
     """
 
     TAKE_PAYMENTS = "take payments"
+    FINISH = "claim or refuse what others began"
     READ_PAYMENTS = "read payments"
     REFUND = "refund"  # Voids, captures and credits too: whatever moves money that was taken.
     CLOSE_BATCH = "close batches"
@@ -41,7 +42,7 @@ class Role(StrEnum):
 
 _CLERK = frozenset({Right.TAKE_PAYMENTS})
 _BOOKKEEPER = frozenset({Right.READ_PAYMENTS, Right.READ_DEPOSITS, Right.EXPORT})
-_MANAGER = _CLERK | _BOOKKEEPER | {Right.REFUND, Right.CLOSE_BATCH, Right.LINKS}
+_MANAGER = _CLERK | _BOOKKEEPER | {Right.FINISH, Right.REFUND, Right.CLOSE_BATCH, Right.LINKS}
 _DEVELOPER = frozenset({Right.READ_PAYMENTS, Right.KEYS, Right.WEBHOOKS, Right.LOGS})
 
 RIGHTS = MappingProxyType(

@@ -90,7 +90,9 @@ class TerminalStore:
         row = await self._database.row("terminal_sale", merchant_id, sale_id)
         return sale_of(row) if row else None
 
-    async def note_approval(self, sale: Sale, payment_id: UUID, now: datetime) -> Sale | None:
+    async def note_approval(
+        self, sale: Sale, payment_id: UUID, now: datetime, *, by: str | None = None
+    ) -> Sale | None:
         """
         Note that the terminal has the approval; None when *sale* is further already.
         """
@@ -101,7 +103,7 @@ class TerminalStore:
             payment_id,
             now,
             self._ids.new(),
-            sale.actor,
+            by or sale.actor,
         )
         return sale_of(row) if row else None
 
@@ -114,6 +116,7 @@ class TerminalStore:
         cause: str,
         said: str | None,
         now: datetime,
+        by: str | None = None,
     ) -> Sale | None:
         """
         Write how *sale* ended; None when that was written before.
@@ -128,7 +131,7 @@ class TerminalStore:
             now,
             self._ids.new(),
             cause,
-            sale.actor,
+            by or sale.actor,
         )
         return sale_of(row) if row else None
 

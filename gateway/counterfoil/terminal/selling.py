@@ -83,24 +83,37 @@ async def give_back(sale: Sale, merchant: Merchant, *, road: Road, store: Termin
 
 
 async def conclude(
-    sale: Sale, merchant: Merchant, payment: Payment, *, road: Road, store: TerminalStore
+    sale: Sale,
+    merchant: Merchant,
+    payment: Payment,
+    *,
+    road: Road,
+    store: TerminalStore,
+    by: str | None = None,
 ) -> Sale:
     """
-    Note an approval and claim it, or write how *sale* ended otherwise.
+    Note an approval and claim it, or write how *sale* ended otherwise; *by* whom, if somebody else
+    than who began it.
     """
     if payment.state is lifecycle.State.APPROVED:
-        noted = await store.note_approval(sale, payment.payment_id, road.clock.now())
-        return await claim(noted or sale, merchant, payment, road=road, store=store)
+        noted = await store.note_approval(sale, payment.payment_id, road.clock.now(), by=by)
+        return await claim(noted or sale, merchant, payment, road=road, store=store, by=by)
     state = outcome(payment)
     if state is None:
         return sale
     if state is State.DONE and sale.keep_card:
         await keep_card(sale, payment, road=road, store=store)
-    return await _settled(sale, state, payment, payment.state.value, road, store)
+    return await _settled(sale, state, payment, payment.state.value, road, store, by=by)
 
 
 async def claim(
-    sale: Sale, merchant: Merchant, payment: Payment, *, road: Road, store: TerminalStore
+    sale: Sale,
+    merchant: Merchant,
+    payment: Payment,
+    *,
+    road: Road,
+    store: TerminalStore,
+    by: str | None = None,
 ) -> Sale:
     """
     Acknowledge the approval of *sale*; too late, it was reversed.
@@ -110,14 +123,14 @@ async def claim(
             merchant,
             payment.payment_id,
             session_id=payment.session_id,
-            actor=sale.actor,
+            actor=by or sale.actor,
             road=road,
         )
     except NotNow as late:
         payment = late.payment
     if payment.state is lifecycle.State.APPROVED:
         return sale
-    return await conclude(sale, merchant, payment, road=road, store=store)
+    return await conclude(sale, merchant, payment, road=road, store=store, by=by)
 
 
 async def find_out(sale: Sale, merchant: Merchant, *, road: Road, store: TerminalStore) -> Sale:
@@ -230,10 +243,11 @@ async def _settled(
     store: TerminalStore,
     *,
     said: str | None = None,
+    by: str | None = None,
 ) -> Sale:
     payment_id = payment.payment_id if payment else None
     settled = await store.settle(
-        sale, state, payment_id, cause=cause, said=said, now=road.clock.now()
+        sale, state, payment_id, cause=cause, said=said, now=road.clock.now(), by=by
     )
     if settled is None:  # Somebody else has written it meanwhile.
         settled = await store.one(sale.merchant_id, sale.sale_id)

@@ -17,6 +17,7 @@ from counterfoil import ids
 from counterfoil.money import currency
 from counterfoil.payments import acknowledge as acknowledging
 from counterfoil.payments import movements
+from counterfoil.payments.lifecycle import State
 from counterfoil.payments.payment import Payment
 from counterfoil.payments.refusals import (
     AmountTooLarge,
@@ -104,6 +105,7 @@ async def acknowledge(visit: Visit) -> Response:
     Claim an approval that nobody has claimed.
     """
     payment, road, who = await payment_of(visit), visit.desk.desk.road, visit.who
+    await note_finishing(visit, payment, "approval_claimed")
     work = acknowledging.acknowledge(
         who.merchant,
         payment.payment_id,
@@ -119,8 +121,20 @@ async def refuse(visit: Visit) -> Response:
     Turn an approval down: it is reversed at once.
     """
     payment, road, who = await payment_of(visit), visit.desk.desk.road, visit.who
+    await note_finishing(visit, payment, "approval_refused")
     work = acknowledging.refuse(who.merchant, payment.payment_id, actor=who.actor, road=road)
     return await _decided(visit, payment, "refuse", work)
+
+
+async def note_finishing(visit: Visit, payment: Payment, what: str) -> None:
+    """
+    Add to the list of changes that somebody sets out to finish what others began. The payment's own
+    history says what came of it, in the same statement as that.
+    """
+    if payment.state is not State.APPROVED:
+        return
+    about = ids.written(ids.PAYMENT, payment.payment_id)
+    await visit.desk.people.note(visit.who, visit.desk.clock.now(), what, about=about)
 
 
 async def _decided(
@@ -160,6 +174,6 @@ PAGES = (
     _page("void", _moves("void", movements.void), Right.REFUND),
     _page("refund", _moves("refund", movements.refund), Right.REFUND),
     _page("undo", _moves("undo", movements.undo), Right.REFUND),
-    _page("acknowledge", acknowledge, Right.TAKE_PAYMENTS),
-    _page("refuse", refuse, Right.TAKE_PAYMENTS),
+    _page("acknowledge", acknowledge, Right.FINISH),
+    _page("refuse", refuse, Right.FINISH),
 )

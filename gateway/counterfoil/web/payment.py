@@ -45,8 +45,8 @@ DONE = {
 }
 # What each thing that can be done takes.
 RIGHTS = {
-    "acknowledge": Right.TAKE_PAYMENTS,
-    "refuse": Right.TAKE_PAYMENTS,
+    "acknowledge": Right.FINISH,
+    "refuse": Right.FINISH,
     "capture": Right.REFUND,
     "void": Right.REFUND,
     "refund": Right.REFUND,

@@ -6,6 +6,8 @@ A sale's page: what happened, and what the clerk can do about it.
     POST /terminal/sales/{sale}/again    it is no duplicate: charge again
     POST /terminal/sales/{sale}/claim    take an approval whose process has died
     POST /terminal/sales/{sale}/refuse   give it back
+
+Who began a sale finishes it; others do with a right of its own, and that stands in the audit.
 """
 
 import contextlib
@@ -24,6 +26,7 @@ from counterfoil.terminal import selling
 from counterfoil.terminal.minding import LEFT_ALONE
 from counterfoil.terminal.sale import Sale, SaleKind, State, Wanted
 from counterfoil.web import terminal_words
+from counterfoil.web.doing import note_finishing
 from counterfoil.web.payment_form import fault_of_code
 from counterfoil.web.rendering import page
 from counterfoil.web.terminal import begun, sale_named, sold, store_of, to_sale
@@ -87,9 +90,10 @@ async def claim(visit: Visit) -> Response:
     """
     sale, payment = await _unclaimed(visit)
     if payment is not None:
-        desk = visit.desk.desk
+        desk, who = visit.desk.desk, visit.who
+        await _note_if_others(visit, sale, payment, "approval_claimed")
         work = selling.conclude(
-            sale, visit.who.merchant, payment, road=desk.road, store=store_of(visit)
+            sale, who.merchant, payment, road=desk.road, store=store_of(visit), by=who.actor
         )
         await desk.money_task(work)
     return to_sale(visit, sale)
@@ -102,6 +106,7 @@ async def refuse(visit: Visit) -> Response:
     sale, payment = await _unclaimed(visit)
     if payment is not None:
         desk, who = visit.desk.desk, visit.who
+        await _note_if_others(visit, sale, payment, "approval_refused")
         work = acknowledge.refuse(who.merchant, payment.payment_id, actor=who.actor, road=desk.road)
         with contextlib.suppress(NotNow):  # Somebody was faster: the page says what came of it.
             await desk.money_task(work)
@@ -111,9 +116,18 @@ async def refuse(visit: Visit) -> Response:
 async def _unclaimed(visit: Visit) -> tuple[Sale, Payment | None]:
     sale = await sale_named(visit, visit.named("sale"))
     payment = await selling.payment_of(sale, visit.desk.desk.road)
-    if sale.user_id != visit.who.user_id or sale.is_over or payment is None:
+    if not _may_finish(visit, sale) or sale.is_over or payment is None:
         return sale, None
     return sale, payment if payment.state is lifecycle.State.APPROVED else None
+
+
+def _may_finish(visit: Visit, sale: Sale) -> bool:
+    return sale.user_id == visit.who.user_id or visit.who.may(Right.FINISH)
+
+
+async def _note_if_others(visit: Visit, sale: Sale, payment: Payment, what: str) -> None:
+    if sale.user_id != visit.who.user_id:
+        await note_finishing(visit, payment, what)
 
 
 async def _found_out(visit: Visit, sale: Sale) -> Sale:
@@ -145,7 +159,7 @@ async def _page(
         is_own=is_own,
         may_go_on=may_go_on,
         is_claimable=not sale.is_over
-        and is_own
+        and _may_finish(visit, sale)
         and terminal_words.is_claimable(payment, now, LEFT_ALONE),
         decline=terminal_words.decline_of(payment) if sale.state is State.DECLINED else None,
         has_receipt=payment is not None and sale.is_over and sale.kind is not SaleKind.VERIFICATION,
