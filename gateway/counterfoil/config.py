@@ -7,6 +7,7 @@ COUNTERFOIL_API_PORT; settings outside a section are COUNTERFOIL_MODE and so on.
 `DATABASE_URL` goes before `[database] url`.
 """
 
+import ipaddress
 import os
 import re
 import tomllib
@@ -28,6 +29,7 @@ Brand = Literal[
 ROUTES_MAX = 1_000
 GATEWAYS_MAX = 64
 PORT_MAX = 65_535
+PROXIES_MAX = 256
 ORIGIN = r"^https://[a-z0-9.-]{1,253}(:[0-9]{1,5})?$"
 
 
@@ -202,7 +204,8 @@ class Web(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `url` and `checkout_url` are how browsers reach them, if not by this host and these ports:
     they stand in e-mails and links. `second_factor`: whether a password alone signs in; without a
-    word it does in test mode, and not in live mode.
+    word it does in test mode, and not in live mode. `trusted_proxies`: addresses and networks of
+    whoever passes requests on to here; what they say in X-Forwarded-For is believed.
     """
 
     enabled: bool = True
@@ -212,6 +215,7 @@ class Web(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     url: Annotated[str, Meta(pattern=ORIGIN)] | None = None
     checkout_url: Annotated[str, Meta(pattern=ORIGIN)] | None = None
     second_factor: Literal["required", "offered"] | None = None
+    trusted_proxies: Annotated[tuple[str, ...], Meta(max_length=PROXIES_MAX)] = ()
 
 
 class Routing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -382,7 +386,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigurationRefused(f"{path} is not TOML: {error}") from error
 
 
-_LISTS = ("names", "former_keys")  # In the environment: with commas between.
+_LISTS = ("names", "former_keys", "trusted_proxies")  # In the environment: with commas between.
 
 
 def _overlay(content: dict[str, Any], environment: Mapping[str, str]) -> None:
@@ -427,6 +431,7 @@ def _check(configuration: Configuration) -> None:
         raise ConfigurationRefused("api.certificate and api.private_key go together")
     _check_database(configuration.database.url)
     _check_metrics(configuration.metrics, configuration.api.processes)
+    _check_proxies(configuration.web.trusted_proxies)
     if configuration.mode == "live":
         _check_live(configuration)
 
@@ -439,6 +444,22 @@ def _check_database(url: str | None) -> None:
             f"[database] url (or DATABASE_URL) has {scheme[:20]!r}: expected PostgreSQL's, "
             "postgresql://USER@HOST:PORT/NAME"
         )
+
+
+def _check_proxies(proxies: tuple[str, ...]) -> None:
+    for each in proxies:
+        try:
+            network = ipaddress.ip_network(each)
+        except ValueError as error:
+            raise ConfigurationRefused(
+                f"[web] trusted_proxies has {each!r}: write addresses and networks, such as "
+                f"127.0.0.1 or 10.1.0.0/16 ({error})"
+            ) from error
+        if not network.prefixlen:
+            raise ConfigurationRefused(
+                f"[web] trusted_proxies has {each!r}: to believe everybody is to believe whoever "
+                "makes an address up"
+            )
 
 
 def _check_metrics(metrics: Metrics, processes: int) -> None:

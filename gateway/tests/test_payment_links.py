@@ -136,6 +136,7 @@ async def test_a_link_opens_so_many_pages_and_then_says_so(
     site: Site, manager: WindowlessBrowser, stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """For one address, and for all together; an hour later again."""
+    assert link_page.LINK_PAGES_MAX >= 300 * link_page.ADDRESS_PAGES_MAX
     monkeypatch.setattr(link_page, "ADDRESS_PAGES_MAX", 2)
     monkeypatch.setattr(link_page, "LINK_PAGES_MAX", 4)
     _, link = await made(manager)
@@ -155,6 +156,23 @@ async def test_a_link_opens_so_many_pages_and_then_says_so(
     assert await stage.count("checkouts") == 4
     stage.clock.move(3600)
     await opened(last, link)
+
+
+async def test_a_stranger_pauses_a_link_for_themselves_and_nobody_else(
+    site: Site, manager: WindowlessBrowser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is refused them does not count for the others."""
+    monkeypatch.setattr(link_page, "ADDRESS_PAGES_MAX", 2)
+    monkeypatch.setattr(link_page, "LINK_PAGES_MAX", 5)
+    _, link = await made(manager)
+    stranger = site.browser(CHECKOUT_ORIGIN, "198.51.100.1")
+    await stranger.get(link)
+
+    statuses = [(await stranger.send(link, {})).status_code for _ in range(20)]
+
+    assert statuses == [303] * 2 + [429] * 18
+    for number in (2, 3, 4):
+        await opened(site.browser(CHECKOUT_ORIGIN, f"198.51.100.{number}"), link)
 
 
 async def test_the_payer_says_how_much_within_the_bounds(

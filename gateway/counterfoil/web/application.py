@@ -19,6 +19,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from counterfoil.api.problems import Problem
 from counterfoil.outside.doors import DoorsClosed
@@ -133,6 +134,9 @@ log = structlog.get_logger("web")
 def application(desk: WebDesk, *, checkout_port: int) -> ASGIApp:
     """
     Return both sites: which one is asked for, the port on which a request came says.
+
+    Behind proxies that are trusted, everything inside sees the address of whoever asked them: the
+    last one in X-Forwarded-For that is none of theirs.
     """
     merchants = _site(desk, PAGES, desk.configuration.web_origin)
     checkout = _site(desk, CHECKOUT_PAGES, desk.configuration.checkout_origin, shoppers=True)
@@ -141,7 +145,11 @@ def application(desk: WebDesk, *, checkout_port: int) -> ASGIApp:
         server = scope.get("server") or ("", 0)
         await (checkout if server[1] == checkout_port else merchants)(scope, receive, send)
 
-    return by_port
+    proxies = desk.configuration.web.trusted_proxies
+    if not proxies:
+        return by_port
+    behind: ASGIApp = ProxyHeadersMiddleware(by_port, list(proxies))  # type: ignore[arg-type, assignment]  # Types of its own.
+    return behind
 
 
 def _site(
