@@ -4,6 +4,8 @@ The audit agrees with books that are right, and names whatever is changed in the
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -232,6 +234,11 @@ async def test_what_went_back_outside_of_the_acquirer_is_in_the_books(
     assert audited.merchants[0].awaiting_report_minor == open_minor > 0
 
 
+def by_hand() -> dict[str, Any]:
+    """Return who resolves a finding, and under which id that is noted."""
+    return {"actor": "cli:ada", "event_id": uuid4()}
+
+
 @pytest.mark.parametrize("outside", [False, True])
 async def test_what_the_merchant_refunded_meanwhile_is_not_given_back_twice(
     database: Database, outside: bool
@@ -241,15 +248,17 @@ async def test_what_the_merchant_refunded_meanwhile_is_not_given_back_twice(
     payment, found = await refused_refund(day, 500)
     settlement = SettlementStore(database)
     resolving = (found["merchant_id"], found["finding_id"], day.stage.clock.now(), "by the shop")
-    assert not await settlement.resolve_finding(*resolving)
+    assert not await settlement.resolve_finding(*resolving, **by_hand())
 
     for amount, is_all in ((200, False), (300, True)):
         await refund(day.stage.command(payment, amount_minor=amount), day.stage.road)
         assert not await ended(day, found, outside=outside)
-        assert not await settlement.resolve_finding(*resolving), "the acquirer may refuse it yet"
+        assert not await settlement.resolve_finding(*resolving, **by_hand()), (
+            "the acquirer may refuse it yet"
+        )
         day.stage.clock.move(1)
         await forward(day.stage)
-        assert await settlement.resolve_finding(*resolving) is is_all
+        assert await settlement.resolve_finding(*resolving, **by_hand()) is is_all
 
     assert (await day.stage.read(payment)).refunded_minor == 500
     audited = await day.audit()
@@ -266,7 +275,7 @@ async def test_one_refund_of_the_merchant_settles_one_finding(database: Database
     async def resolved(found: asyncpg.Record) -> bool:
         at = stage.clock.now()
         return await settlement.resolve_finding(
-            found["merchant_id"], found["finding_id"], at, "by the shop"
+            found["merchant_id"], found["finding_id"], at, "by the shop", **by_hand()
         )
 
     told = []
@@ -293,7 +302,7 @@ async def test_a_refund_of_the_merchant_that_is_refused_too_settles_nothing(
     await forward(day.stage)
 
     resolving = (found["merchant_id"], found["finding_id"], day.stage.clock.now(), "by the shop")
-    assert not await SettlementStore(database).resolve_finding(*resolving)
+    assert not await SettlementStore(database).resolve_finding(*resolving, **by_hand())
     assert await ended(day, found, outside=False)
 
 

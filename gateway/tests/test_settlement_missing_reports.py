@@ -3,6 +3,7 @@ A batch that no report names is asked after, even when no report comes at all.
 """
 
 from datetime import date
+from uuid import uuid4
 
 import pytest
 from counterfoil.ids import Ids
@@ -56,7 +57,12 @@ async def test_what_a_person_has_cleared_up_is_not_opened_again(books: Books) ->
     await ask(books, 7)
     (finding,) = await books.of("findings")
     await books.store.resolve_finding(
-        books.merchant_id, finding["finding_id"], books.clock.now(), "asked"
+        books.merchant_id,
+        finding["finding_id"],
+        books.clock.now(),
+        "asked",
+        actor="cli:ada",
+        event_id=uuid4(),
     )
 
     assert await ask(books, 8) == 0

@@ -16,6 +16,7 @@ from counterfoil.cli.console import (
     CommandRefused,
     ConfigOption,
     JsonOption,
+    actor_of,
     configuration,
     refuse_in_quarantine,
     run,
@@ -246,8 +247,14 @@ async def _findings(
 async def _resolve(settings: Configuration, finding: str, note: str) -> None:
     async with open_database(settings) as database:
         merchant_id, finding_id = await found_finding(database, finding)
+        clock = SystemClock()
         if not await SettlementStore(database).resolve_finding(
-            merchant_id, finding_id, SystemClock().now(), note
+            merchant_id,
+            finding_id,
+            clock.now(),
+            note,
+            actor=actor_of(None),
+            event_id=Ids(clock).new(),
         ):
             raise CommandRefused(await why_not_resolved(database, merchant_id, finding_id))
 

@@ -109,7 +109,7 @@ class Endpoints:
             wanted,
             at=self._clock.now(),
             actor=actor,
-            event_id=self._ids.new(),
+            events=self._ids.several(2),
         )
         return _known(changed)
 

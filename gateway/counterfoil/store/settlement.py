@@ -12,6 +12,7 @@ from uuid import UUID
 
 import asyncpg
 
+from counterfoil.ids import FINDING, written
 from counterfoil.store.booking import Booking, BookingRefused, Kept
 from counterfoil.store.database import IN_DOUBT, Database, DatabaseAway, Lock
 
@@ -132,10 +133,17 @@ class SettlementStore:
         await self._database.rows("add_bank_account", merchant_id, account, currency, at)
 
     async def resolve_finding(
-        self, merchant_id: UUID, finding_id: UUID, at: datetime, resolution: str
+        self,
+        merchant_id: UUID,
+        finding_id: UUID,
+        at: datetime,
+        resolution: str,
+        *,
+        actor: str,
+        event_id: UUID,
     ) -> bool:
         """
-        Note that a person has cleared a finding up; False when it was not open.
+        Note that a person has cleared a finding up, and who; False when it was not open.
         """
         return bool(
             await self._database.rows(
@@ -144,6 +152,9 @@ class SettlementStore:
                 finding_id,
                 at,
                 resolution,
+                event_id,
+                actor,
+                written(FINDING, finding_id),
                 lock=Lock("lock_payment_of_finding", (merchant_id, finding_id)),
             )
         )

@@ -128,10 +128,10 @@ class EndpointStore:
         *,
         at: datetime,
         actor: str,
-        event_id: UUID,
+        events: list[UUID],
     ) -> asyncpg.Record | None:
         """
-        Make an endpoint what is *wanted*, and return it; None when there is none.
+        Make an endpoint what is *wanted*, and return it; None when there is none. Two *events*.
         """
         return await self._database.row(
             "change_endpoint",
@@ -140,7 +140,7 @@ class EndpointStore:
             *msgspec.structs.astuple(wanted),
             at,
             actor,
-            event_id,
+            *events,
         )
 
     async def rotate(

@@ -172,9 +172,16 @@ async def resolve_finding(visit: Visit) -> Response:
     finding_id, note, now = await _finding_of(visit), _note(visit), visit.desk.clock.now()
     said = f"{note} ({visit.who.name})"
     store = SettlementStore(visit.desk.database)
-    if not await store.resolve_finding(_merchant(visit), finding_id, now, said):
+    resolved = await store.resolve_finding(
+        _merchant(visit),
+        finding_id,
+        now,
+        said,
+        actor=visit.who.actor,
+        event_id=visit.desk.desk.road.ids.new(),
+    )
+    if not resolved:
         raise HTTPException(409, "This is not open any more, or the cardholder is owed the money.")
-    await visit.desk.people.note(visit.who, now, "finding_resolved", about=_name(finding_id))
     return _seen_to(visit, "resolve")
 
 
@@ -252,10 +259,6 @@ def _note(visit: Visit, *, may_be_empty: bool = False) -> str:
 def _seen_to(visit: Visit, done: str) -> Response:
     counts.forget(_merchant(visit))
     return RedirectResponse(f"/attention?done={done}", 303)
-
-
-def _name(finding_id: UUID) -> str:
-    return ids.written(ids.FINDING, finding_id)
 
 
 def _merchant(visit: Visit) -> UUID:

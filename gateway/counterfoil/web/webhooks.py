@@ -80,7 +80,6 @@ async def add_endpoint(visit: Visit) -> Response:
     except EndpointsFull:
         words = f"There are {ENDPOINTS_MAX} endpoints already, and more there cannot be."
         return _form(visit, visit.form, {"url": words})
-    await _note(visit, "webhook_added", row["url"])
     return _secret(visit, row, secret, is_new=True)
 
 
@@ -113,8 +112,6 @@ async def edit_endpoint(visit: Visit) -> Response:
         await _change(visit, row, url=made.url, description=made.description, types=made.types)
     except AddressRefused as error:
         return _form(visit, visit.form, {"url": str(error)}, row)
-    if (row["url"], row["description"], row["types"]) != (made.url, made.description, made.types):
-        await _note(visit, "webhook_changed", made.url, before=row["url"])
     return _back(row, "changed")
 
 
@@ -127,7 +124,6 @@ async def set_state(visit: Visit) -> Response:
         raise HTTPException(400, "An endpoint is enabled or disabled.")
     if state != row["state"]:
         await _change(visit, row, state=state)
-        await _note(visit, f"webhook_{state}", row["url"])
     return _back(row, state)
 
 
@@ -152,7 +148,6 @@ async def rotate_secret(visit: Visit) -> Response:
     changed, secret = await visit.desk.desk.endpoints.rotate(
         row["merchant_id"], row["endpoint_id"], visit.who.actor, int(overlap)
     )
-    await _note(visit, "webhook_secret_rotated", row["url"])
     return _secret(visit, changed, secret, is_new=False)
 
 
@@ -169,7 +164,6 @@ async def delete_endpoint(visit: Visit) -> Response:
     """
     row = await _one(visit)
     await _change(visit, row, state="deleted")
-    await _note(visit, "webhook_deleted", row["url"])
     return RedirectResponse("/developers?done=deleted", 303)
 
 
@@ -308,14 +302,6 @@ async def _change(visit: Visit, row: asyncpg.Record, **changes: Any) -> None:
         )
     except EndpointUnknown:
         raise HTTPException(404) from None
-
-
-async def _note(visit: Visit, what: str, url: str, before: str | None = None) -> None:
-    """
-    Add to the list of changes what the endpoint's own history says too.
-    """
-    now = visit.desk.clock.now()
-    await visit.desk.people.note(visit.who, now, what, about=url, before=before, after=url)
 
 
 async def _one(visit: Visit) -> asyncpg.Record:

@@ -287,7 +287,8 @@ WHERE f.merchant_id = $1 AND f.kind = n.kind AND f.subject = n.subject AND f.sta
 -- name: resolve_finding
 -- A person has cleared it up; no row when it was not open. A refused refund that stands for a void or
 -- reversal is still owed, unless the merchant has given that much back by itself since and the
--- acquirer has taken it; what another such finding was resolved with counts for that one only.
+-- acquirer has taken it; what another such finding was resolved with counts for that one only. Who did
+-- ($5 to $7) is in the list of changes.
 WITH found AS MATERIALIZED (
     SELECT f.*, c.payment_id FROM findings AS f
     LEFT JOIN movements AS c ON c.merchant_id = f.merchant_id AND c.movement_id = f.movement_id
@@ -306,18 +307,23 @@ WITH found AS MATERIALIZED (
         SELECT 1 FROM advices AS a
         WHERE a.merchant_id = r.merchant_id AND a.payment_id = r.payment_id
           AND a.movement_id = r.movement_id AND a.kind = 'refund' AND a.state = 'accepted')
+), resolved AS (
+    UPDATE findings AS f SET state = 'resolved', resolved_at = $3, resolution = $4
+    FROM found
+    WHERE f.merchant_id = $1 AND f.finding_id = $2 AND f.state = 'open'
+      AND (f.kind <> 'refund_refused' OR (
+        f.amount_minor <= (SELECT sum(amount_minor) FROM given
+            WHERE created_at >= (SELECT since FROM refused WHERE movement_id = f.movement_id))
+        AND f.amount_minor
+            + (SELECT COALESCE(sum(amount_minor), 0) FROM refused WHERE by_refunds)
+            <= (SELECT sum(amount_minor) FROM given
+                WHERE created_at >= (SELECT min(since) FROM refused))))
+    RETURNING f.finding_id
+), noted AS (
+    INSERT INTO people_events (event_id, merchant_id, at, actor, what, about, after)
+    SELECT $5, $1, $3, $6, 'finding_resolved', $7, $4 FROM resolved
 )
-UPDATE findings AS f SET state = 'resolved', resolved_at = $3, resolution = $4
-FROM found
-WHERE f.merchant_id = $1 AND f.finding_id = $2 AND f.state = 'open'
-  AND (f.kind <> 'refund_refused' OR (
-    f.amount_minor <= (SELECT sum(amount_minor) FROM given
-        WHERE created_at >= (SELECT since FROM refused WHERE movement_id = f.movement_id))
-    AND f.amount_minor
-        + (SELECT COALESCE(sum(amount_minor), 0) FROM refused WHERE by_refunds)
-        <= (SELECT sum(amount_minor) FROM given
-            WHERE created_at >= (SELECT min(since) FROM refused))))
-RETURNING f.finding_id;
+SELECT finding_id FROM resolved;
 
 -- name: book_transfers
 -- Rows of the journal that concern a deposit.

@@ -1,5 +1,6 @@
 -- name: add_endpoint
--- A new endpoint with its sealed secret, unless the merchant has $9 already.
+-- A new endpoint with its sealed secret, unless the merchant has $9 already. Who added it stands in its
+-- own history, and in the list of changes.
 WITH full_up AS MATERIALIZED (
     SELECT count(*) >= $9::integer AS so FROM webhook_endpoints
     WHERE merchant_id = $1 AND state <> 'deleted'
@@ -14,6 +15,9 @@ WITH full_up AS MATERIALIZED (
     INSERT INTO webhook_endpoint_events
         (merchant_id, endpoint_id, event_id, at, to_state, cause, actor)
     SELECT merchant_id, endpoint_id, $12, $10, 'enabled', 'added', $11 FROM made
+), noted AS (
+    INSERT INTO people_events (event_id, merchant_id, at, actor, what, about, after)
+    SELECT $12, merchant_id, $10, $11, 'webhook_added', url, url FROM made
 )
 SELECT * FROM made;
 
@@ -28,7 +32,8 @@ SELECT * FROM webhook_endpoints WHERE merchant_id = $1 AND endpoint_id = $2 AND 
 
 -- name: change_endpoint
 -- Change address, description, filter or state; what is to stay comes in as it is. Whoever enables
--- it lets it begin anew: how long it failed is forgotten. What a deleted one was owed is given up.
+-- it lets it begin anew: how long it failed is forgotten. What a deleted one was owed is given up. Who
+-- did stands in its history ($9), and in the list of changes: what it is ($9), and its state ($10).
 WITH before AS MATERIALIZED (
     SELECT * FROM webhook_endpoints
     WHERE merchant_id = $1 AND endpoint_id = $2 AND state <> 'deleted' FOR UPDATE
@@ -45,6 +50,14 @@ WITH before AS MATERIALIZED (
         (merchant_id, endpoint_id, event_id, at, from_state, to_state, cause, actor)
     SELECT c.merchant_id, c.endpoint_id, $9, $7, b.state, c.state, 'changed', $8
     FROM changed AS c, before AS b
+), noted AS (
+    INSERT INTO people_events (event_id, merchant_id, at, actor, what, about, before, after)
+    SELECT $9, c.merchant_id, $7, $8, 'webhook_changed', c.url, b.url, c.url
+    FROM changed AS c, before AS b
+    WHERE (b.url, b.description, b.types) IS DISTINCT FROM (c.url, c.description, c.types)
+    UNION ALL
+    SELECT $10, c.merchant_id, $7, $8, 'webhook_' || c.state, c.url, NULL, c.url
+    FROM changed AS c, before AS b WHERE b.state <> c.state
 ), dropped AS (
     UPDATE webhook_deliveries AS d SET state = 'gave_up', ended_at = $7
     FROM changed AS c
@@ -54,7 +67,7 @@ WITH before AS MATERIALIZED (
 SELECT * FROM changed UNION ALL SELECT * FROM before WHERE NOT EXISTS (SELECT 1 FROM changed);
 
 -- name: rotate_endpoint
--- A new secret; the one before signs beside it until $6.
+-- A new secret; the one before signs beside it until $6. With who gave it, in both lists.
 WITH rotated AS (
     UPDATE webhook_endpoints
     SET previous_key_id = secret_key_id, previous_nonce = secret_nonce,
@@ -66,6 +79,9 @@ WITH rotated AS (
     INSERT INTO webhook_endpoint_events
         (merchant_id, endpoint_id, event_id, at, from_state, to_state, cause, actor)
     SELECT merchant_id, endpoint_id, $9, $7, state, state, 'rotated', $8 FROM rotated
+), noted AS (
+    INSERT INTO people_events (event_id, merchant_id, at, actor, what, about, after)
+    SELECT $9, merchant_id, $7, $8, 'webhook_secret_rotated', url, url FROM rotated
 )
 SELECT * FROM rotated;
 
