@@ -7,6 +7,7 @@ repr shows brand and last four, so that no log or traceback can show more.
 
 import calendar
 import functools
+from collections.abc import Container
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -87,6 +88,13 @@ def _brand_of(first: str) -> str:
     return "other"
 
 
+def length_fits(number: str) -> bool:
+    """
+    Return whether the number has as many digits as its scheme gives out; of no scheme, as any does.
+    """
+    return len(number) in _LENGTHS.get(brand(number), _ANY_LENGTH)
+
+
 def expired(month: int, year: int, now: datetime) -> bool:
     """
     Return whether the card's last day, the end of *month*, has passed everywhere on Earth.
@@ -101,6 +109,17 @@ def expired(month: int, year: int, now: datetime) -> bool:
 # What each digit (its byte) counts, and what it counts when it is doubled.
 _VALUES = bytes(byte % 16 for byte in range(256))
 _DOUBLED = bytes([0, 2, 4, 6, 8, 1, 3, 5, 7, 9, *range(10, 256)])
+
+_ANY_LENGTH = range(PAN_DIGITS_MIN, PAN_DIGITS_MAX + 1)
+_LENGTHS: dict[str, Container[int]] = {
+    "visa": (13, 16, 18, 19),
+    "mastercard": (16,),
+    "amex": (15,),
+    "discover": range(16, 20),
+    "jcb": range(16, 20),
+    "diners": range(14, 20),
+    "unionpay": range(16, 20),
+}
 
 # First digits of each scheme: name, from, to, how many digits are compared.
 _RANGES = (

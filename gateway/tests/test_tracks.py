@@ -39,10 +39,10 @@ class Script:
     The script in a process of its own.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, text: str) -> None:
         node = shutil.which("node") or _node_of_playwright()
         self._process = subprocess.Popen(
-            [node, "-e", SCRIPT.read_text() + ANSWERS],
+            [node, "-e", text],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -70,7 +70,7 @@ def _node_of_playwright() -> str:
 @pytest.fixture(scope="module")
 def script() -> Iterator[Script]:
     """The script that browsers run."""
-    running = Script()
+    running = Script(SCRIPT.read_text() + ANSWERS)
     yield running
     running.end()
 

@@ -88,6 +88,65 @@ async def test_a_declined_card_is_told_and_another_one_pays(page: Page, watch: W
     assert not any(GOOD in url or f"={CVV}" in url for url in watch.urls)
 
 
+async def test_a_mistake_is_told_before_the_card_is_sent_and_nothing_typed_is_lost(
+    page: Page, watch: Watch, demo: Demo
+):
+    """Every one at its field, the first with the focus; what is right by now is wrong no more."""
+    await order(page, demo)
+    own = page.url
+    sent: list[str] = []
+    page.on("request", lambda each: sent.append(each.url) if each.method == "POST" else None)
+    for field, text in (("number", GOOD[:-1] + "2"), ("expiry", "13/39"), ("code", "92")):
+        await page.locator(f"#card_{field}").press_sequentially(text)
+    await page.fill("#postal_code", "9#")
+    await page.keyboard.press("Enter")
+
+    for field, words in (
+        ("card_number", "a digit is wrong, or two are swapped"),
+        ("card_expiry", "Enter a month from 01 to 12"),
+        ("card_code", "Enter the 3 digits on the back"),
+        ("postal_code", "Use letters and digits"),
+    ):
+        await expect(page.locator(f"#{field}")).to_have_attribute("aria-invalid", "true")
+        await expect(page.locator(f"#{field}")).to_have_accessible_description(re.compile(words))
+    await expect(page.locator("#card_number")).to_be_focused()
+    assert (await page.input_value("#card_number")).replace(" ", "") == GOOD[:-1] + "2"
+    assert await page.input_value("#card_code") == "92"
+    assert sent == []
+    await nobody_is_kept_out(page)
+
+    await page.fill("#card_number", GOOD)
+    await expect(page.locator("#card_number")).not_to_have_attribute("aria-invalid", "true")
+    await expect(page.locator("#card_number-said")).to_have_count(0)
+    await page.fill("#card_expiry", "12/39")
+    await page.fill("#card_code", CVV)
+    await page.fill("#postal_code", "97201")
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#confirmation-number")).to_have_count(1)
+    assert sent == [own]
+
+
+async def test_a_card_that_was_typed_is_gone_when_the_page_was_left(
+    page: Page, watch: Watch, demo: Demo
+):
+    """By whatever way one comes back, also from the cache of whole pages."""
+    await order(page, demo)
+    fields = ("#card_number", "#card_expiry", "#card_code")
+    for event in ("pagehide", "pageshow"):
+        for field, text in zip(fields, (GOOD, "12/39", CVV), strict=True):
+            await page.fill(field, text)
+        await page.evaluate(
+            "name => dispatchEvent(new PageTransitionEvent(name, { persisted: true }))", event
+        )
+        assert [await page.input_value(field) for field in fields] == [""] * 3
+
+    await page.fill("#card_number", GOOD)
+    await page.goto(demo.shop)
+    await page.go_back()
+
+    assert [await page.input_value(field) for field in fields] == [""] * 3
+
+
 async def test_two_tabs_pay_once(page: Page, watch: Watch, demo: Demo):
     """Whoever presses second sees the number of the first."""
     await order(page, demo)

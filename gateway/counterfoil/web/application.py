@@ -115,7 +115,7 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
-# Payment pages load less, and run nothing but one file of ours.
+# Payment pages load less, and run nothing but two files of ours.
 CHECKOUT_HEADERS = {
     **HEADERS,
     "Content-Security-Policy": (

@@ -14,11 +14,11 @@ import msgspec
 from counterfoil.api.bodies import EMAIL
 from counterfoil.cards import (
     EXPIRY_YEARS_MAX,
-    PAN_DIGITS_MAX,
     PAN_DIGITS_MIN,
     Card,
     brand,
     expired,
+    length_fits,
     luhn_holds,
 )
 
@@ -124,7 +124,7 @@ def fault_of_number(number: str) -> str:
     if not number:
         return "Enter the number on the front of the card."
     plausible = number.isascii() and number.isdecimal()
-    if not plausible or not PAN_DIGITS_MIN <= len(number) <= PAN_DIGITS_MAX:
+    if not plausible or not length_fits(number):
         return "Check the card number: it has too few or too many digits."
     if not luhn_holds(number):
         return "Check the card number: a digit is wrong, or two are swapped."

@@ -10,6 +10,7 @@ The payment page: what is to be paid, the card, and what came of it.
 Whoever opens the page goes on where a process has died: what is shown is what is durable.
 """
 
+from datetime import UTC
 from typing import Any, NamedTuple
 
 from starlette.exceptions import HTTPException
@@ -201,6 +202,7 @@ async def _page(
         typed=typed or Shown(email=checkout.customer_email or ""),
         kept=await shopper.kept_card(visit, merchant),
         said=None if faults else _said(visit, checkout, payment),
+        today=visit.desk.clock.now().astimezone(UTC).date().isoformat(),
         **facts,
     )
 

@@ -1,46 +1,58 @@
-// Makes the card form nicer: digits in groups, the brand by its first digits, a slash in the date. The
-// page works without it. It sends nothing anywhere, and clears the card when the page is left.
+// Makes the card form nicer: digits in groups, the brand by its first digits, a slash in the date; and
+// tells a mistake before the form is sent, because a card does not come back. The page works without
+// it. It sends nothing anywhere, and clears the card when the page is left.
 
+const { brandOf, digitsOf, grouped, rewrite, setFault } = CardFields;
 const form = document.querySelector(".pay-form");
 const number = form.elements.card_number;
 const expiry = form.elements.card_expiry;
 const code = form.elements.card_code;
+const postal = form.elements.postal_code;
+const email = form.elements.email;
 const button = form.querySelector(".pay-button");
 const seen = document.getElementById("brand-seen");
+const faultsAbove = document.getElementById("faults");
 const words = button.textContent;
+const today = new Date(form.dataset.today); // The server's day: a telephone's may be wrong.
 
-const BRANDS = [
-  ["Visa", /^4/],
-  ["Mastercard", /^(5[1-5]|2(22[1-9]|2[3-9]|[3-6]|7[01]|720))/],
-  ["American Express", /^3[47]/],
-  ["Discover", /^(6011|64[4-9]|65)/],
-  ["JCB", /^35(2[89]|[3-8])/],
-  ["Diners Club", /^3(0[0-5]|6|8)/],
-];
+const faultOfPostalCode = () => {
+  const text = postal.value.trim().replace(/\s+/g, " ");
+  return !text || /^[A-Z0-9][A-Z0-9 -]{0,9}$/i.test(text)
+    ? ""
+    : "Use letters and digits, or leave this empty.";
+};
 
-const digitsOf = (text) => text.replace(/\D/g, "");
+const faultOfEmail = () => {
+  const text = email.value.trim();
+  const isOne = !email.validity.typeMismatch && /^[^.@]+(\.[^.@]+)*@[^.@]+(\.[^.@]+)+$/.test(text);
+  return !text || isOne ? "" : "Write an address like ada@example.com, or leave this empty.";
+};
 
-const grouped = (digits) =>
-  /^3[47]/.test(digits)
-    ? [digits.slice(0, 4), digits.slice(4, 10), digits.slice(10)].filter(Boolean).join(" ")
-    : (digits.match(/.{1,4}/g) || []).join(" ");
+// In the order of the form.
+const CHECKS = [
+  [number, () => CardFields.faultOfNumber(number.value)],
+  [expiry, () => CardFields.faultOfExpiry(expiry.value, today)],
+  [code, () => CardFields.faultOfCode(code.value, number.value)],
+  [postal, faultOfPostalCode],
+  [email, faultOfEmail],
+].filter(([field]) => field);
 
-// Rewrites a field and leaves the caret behind the same digit.
-const rewrite = (field, made) => {
-  if (field.value === made) return;
-  const before = digitsOf(field.value.slice(0, field.selectionStart)).length;
-  field.value = made;
-  let at = 0;
-  for (let passed = 0; at < made.length && passed < before; at += 1)
-    if (/\d/.test(made[at])) passed += 1;
-  field.setSelectionRange(at, at);
+// Says what is wrong, and whether nothing is; the first field with a fault gets the focus.
+const isRight = () => {
+  if (faultsAbove) faultsAbove.remove(); // What the server said of the form before.
+  const wrong = CHECKS.filter(([field, check]) => {
+    const said = check();
+    setFault(field.id, said);
+    return said;
+  });
+  if (wrong.length) wrong[0][0].focus();
+  return !wrong.length;
 };
 
 number.addEventListener("input", () => {
   const digits = digitsOf(number.value).slice(0, 19);
   rewrite(number, grouped(digits));
-  const brand = BRANDS.find(([, first]) => first.test(digits));
-  const name = brand ? brand[0] : "";
+  const name = brandOf(digits);
   if (seen.textContent !== name) seen.textContent = name;
   code.maxLength = name === "American Express" ? 4 : 3;
 });
@@ -51,7 +63,17 @@ expiry.addEventListener("input", (event) => {
   if (/^\d{3,4}$/.test(expiry.value)) rewrite(expiry, `${digits.slice(0, 2)}/${digits.slice(2)}`);
 });
 
-form.addEventListener("submit", () => {
+// What is right by now is said to be wrong no more; nothing is called wrong while it is typed.
+form.addEventListener("input", () => {
+  for (const [field, check] of CHECKS)
+    if (field.getAttribute("aria-invalid") && !check()) setFault(field.id, "");
+});
+
+form.addEventListener("submit", (event) => {
+  if (!isRight()) {
+    event.preventDefault();
+    return;
+  }
   button.disabled = true;
   button.textContent = "Paying…";
 });

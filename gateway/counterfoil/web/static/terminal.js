@@ -1,6 +1,7 @@
 // The terminal by keyboard: Enter goes on, swipes are understood, a sale is sent without leaving the
 // page. Without this script it is a plain form. A card is never written into the page's markup.
 
+const { brandOf, digitsOf, grouped, rewrite, setFault } = CardFields;
 const form = document.getElementById("sale-form");
 const field = (name) => form.elements[name];
 const amount = field("amount");
@@ -17,41 +18,12 @@ const faultsAbove = document.getElementById("faults");
 const SLOW_MS = 400; // A reader types a character every few milliseconds.
 const TICK_MS = 1000;
 const LOOKS_MAX = 60;
-const BRANDS = [
-  ["Visa", /^4/],
-  ["Mastercard", /^(5[1-5]|2(22[1-9]|2[3-9]|[3-6]|7[01]|720))/],
-  ["American Express", /^3[47]/],
-  ["Discover", /^(6011|64[4-9]|65)/],
-  ["JCB", /^35(2[89]|[3-8])/],
-  ["Diners Club", /^3(0[0-5]|6|8)/],
-  ["UnionPay", /^62/],
-];
-const SHORT_MIN = 12;
 const LONG_MAX = 19;
 
 let swiped = null; // { number, month, year }, and nowhere else.
 let isUnderWay = false;
 
-const digitsOf = (text) => text.replace(/\D/g, "");
-const brandOf = (digits) => (BRANDS.find(([, first]) => first.test(digits)) || [""])[0];
-
 /* What is typed, made readable */
-
-const grouped = (digits) =>
-  /^3[47]/.test(digits)
-    ? [digits.slice(0, 4), digits.slice(4, 10), digits.slice(10)].filter(Boolean).join(" ")
-    : (digits.match(/.{1,4}/g) || []).join(" ");
-
-// Rewrites a field and leaves the caret behind the same digit.
-const rewrite = (input, made) => {
-  if (input.value === made) return;
-  const before = digitsOf(input.value.slice(0, input.selectionStart)).length;
-  input.value = made;
-  let at = 0;
-  for (let passed = 0; at < made.length && passed < before; at += 1)
-    if (/\d/.test(made[at])) passed += 1;
-  input.setSelectionRange(at, at);
-};
 
 const decimals = () => {
   const chosen = currency.selectedOptions && currency.selectedOptions[0];
@@ -90,43 +62,6 @@ const nameTheBrand = () => {
 
 /* Faults, tied to their fields */
 
-const setFault = (name, words) => {
-  const input = document.getElementById(name);
-  if (!input) return;
-  const id = `${name}-said`;
-  let said = document.getElementById(id);
-  if (said && said.classList.contains("help") && words) {
-    said.dataset.help = said.textContent;
-    said.className = "fault";
-  }
-  if (!said && words) {
-    said = document.createElement("p");
-    said.id = id;
-    said.className = "fault";
-    (input.closest(".field") || input.parentElement).append(said);
-  }
-  const others = (input.getAttribute("aria-describedby") || "")
-    .split(" ")
-    .filter((each) => each && each !== id);
-  if (words) {
-    said.textContent = words;
-    input.setAttribute("aria-invalid", "true");
-    input.setAttribute("aria-describedby", [...others, id].join(" "));
-    return;
-  }
-  input.removeAttribute("aria-invalid");
-  if (said && said.dataset.help) {
-    said.textContent = said.dataset.help;
-    said.className = "help";
-    return;
-  }
-  if (said && said.classList.contains("fault")) {
-    said.remove();
-    if (others.length) input.setAttribute("aria-describedby", others.join(" "));
-    else input.removeAttribute("aria-describedby");
-  }
-};
-
 const clearFaults = () => {
   faultsAbove.replaceChildren();
   for (const each of form.querySelectorAll("[aria-invalid]")) setFault(each.id, "");
@@ -143,28 +78,9 @@ const say = (words, tone = "bad") => {
   faultsAbove.replaceChildren(notice);
 };
 
-const faultOfNumber = () => {
-  if (swiped) return "";
-  const digits = digitsOf(number.value);
-  if (!digits) return "Enter the number on the front of the card.";
-  if (digits.length < SHORT_MIN || digits.length > LONG_MAX)
-    return "Check the card number: it has too few or too many digits.";
-  return Tracks.luhnHolds(digits)
-    ? ""
-    : "Check the card number: a digit is wrong, or two are swapped.";
-};
+const faultOfNumber = () => (swiped ? "" : CardFields.faultOfNumber(number.value));
 
-const faultOfExpiry = () => {
-  if (swiped) return "";
-  const found = /^\s*(\d{1,2})\s*[/.-]?\s*(?:20)?(\d{2})\s*$/.exec(expiry.value);
-  if (!found) return "Enter the date as on the card, like 12/30.";
-  const month = Number(found[1]);
-  if (month < 1 || month > 12)
-    return "Enter a month from 01 to 12, then the year, like 12/30.";
-  return Tracks.isExpired(month, 2000 + Number(found[2]), new Date())
-    ? "This card has expired. Use another card."
-    : "";
-};
+const faultOfExpiry = () => (swiped ? "" : CardFields.faultOfExpiry(expiry.value, new Date()));
 
 const faultOfAmount = () => {
   if (minorOf(amount.value)) return "";
@@ -173,12 +89,9 @@ const faultOfAmount = () => {
 };
 
 const faultOfCode = () => {
-  const digits = swiped ? swiped.number : number ? digitsOf(number.value) : "";
   if (!code.value) return "";
   if (!number) return /^\d{3,4}$/.test(code.value) ? "" : "Enter the 3 or 4 digits of the code.";
-  if (/^3[47]/.test(digits))
-    return /^\d{4}$/.test(code.value) ? "" : "Enter the 4 digits on the front of the card.";
-  return /^\d{3}$/.test(code.value) ? "" : "Enter the 3 digits on the back of the card.";
+  return CardFields.faultOfCode(code.value, swiped ? swiped.number : number.value);
 };
 
 const CHECKS = [

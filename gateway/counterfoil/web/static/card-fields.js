@@ -1,0 +1,126 @@
+// The fields of a card, on the payment page and on the terminal: how a number is grouped, what is
+// wrong with what was typed, and where that is said. In the server's words and by its rules, so that
+// a mistake is told while the card still stands in its fields: the server never sends one back.
+
+const CardFields = (() => {
+  const DAY_MS = 86_400_000;
+  const YEARS_MAX = 25;
+  const SHORT_MIN = 12;
+  const LONG_MAX = 19;
+  // Name, first digits, how many digits a number has.
+  const BRANDS = [
+    ["Visa", /^4/, [13, 16, 18, 19]],
+    ["Mastercard", /^(5[1-5]|2(22[1-9]|2[3-9]|[3-6]|7[01]|720))/, [16]],
+    ["American Express", /^3[47]/, [15]],
+    ["Discover", /^(6011|64[4-9]|65)/, [16, 17, 18, 19]],
+    ["JCB", /^35(2[89]|[3-8])/, [16, 17, 18, 19]],
+    ["Diners Club", /^3(0[0-5]|6|8|9)/, [14, 15, 16, 17, 18, 19]],
+    ["UnionPay", /^62/, [16, 17, 18, 19]],
+  ];
+
+  const digitsOf = (text) => text.replace(/\D/g, "");
+  const ofBrand = (digits) => BRANDS.find(([, first]) => first.test(digits)) || ["", /^/, []];
+  const brandOf = (digits) => ofBrand(digits)[0];
+
+  const grouped = (digits) =>
+    /^3[47]/.test(digits)
+      ? [digits.slice(0, 4), digits.slice(4, 10), digits.slice(10)].filter(Boolean).join(" ")
+      : (digits.match(/.{1,4}/g) || []).join(" ");
+
+  // Rewrites a field and leaves the caret behind the same digit.
+  const rewrite = (input, made) => {
+    if (input.value === made) return;
+    const before = digitsOf(input.value.slice(0, input.selectionStart)).length;
+    input.value = made;
+    let at = 0;
+    for (let passed = 0; at < made.length && passed < before; at += 1)
+      if (/\d/.test(made[at])) passed += 1;
+    input.setSelectionRange(at, at);
+  };
+
+  const luhnHolds = (number) => {
+    let sum = 0;
+    [...number].reverse().forEach((each, at) => {
+      const value = Number(each) * (at % 2 ? 2 : 1);
+      sum += value > 9 ? value - 9 : value;
+    });
+    return sum % 10 === 0;
+  };
+
+  // Whether the last day of the month has passed everywhere on Earth.
+  const isExpired = (month, year, today) =>
+    (Date.UTC(today.getUTCFullYear(), today.getUTCMonth(), today.getUTCDate()) -
+      Date.UTC(year, month, 0)) /
+      DAY_MS >
+    1;
+
+  const faultOfNumber = (text) => {
+    const number = text.replace(/[\s-]/g, "");
+    if (!number) return "Enter the number on the front of the card.";
+    const lengths = ofBrand(number)[2];
+    const isLong = number.length >= SHORT_MIN && number.length <= LONG_MAX;
+    if (!/^\d+$/.test(number) || !isLong || (lengths.length && !lengths.includes(number.length)))
+      return "Check the card number: it has too few or too many digits.";
+    return luhnHolds(number)
+      ? ""
+      : "Check the card number: a digit is wrong, or two are swapped.";
+  };
+
+  const faultOfExpiry = (text, today) => {
+    if (!text.trim()) return "Enter the month and year printed on the card.";
+    const found = /^(\d{1,2})\s*[/.-]?\s*(?:20)?(\d{2})$/.exec(text.trim());
+    if (!found) return "Enter the date as on the card, like 12/30.";
+    const [month, year] = [Number(found[1]), 2000 + Number(found[2])];
+    if (month < 1 || month > 12) return "Enter a month from 01 to 12, then the year, like 12/30.";
+    if (isExpired(month, year, today)) return "This card has expired. Use another card.";
+    return year > today.getUTCFullYear() + YEARS_MAX ? "Check the year: it is too far away." : "";
+  };
+
+  const faultOfCode = (text, number) => {
+    const isAmex = brandOf(number.replace(/[\s-]/g, "")) === "American Express";
+    if ((isAmex ? /^\d{4}$/ : /^\d{3}$/).test(text.trim())) return "";
+    return isAmex
+      ? "Enter the 4 digits on the front of the card."
+      : "Enter the 3 digits on the back of the card.";
+  };
+
+  // Says at the field *name* what is wrong with it; without words, nothing is.
+  const setFault = (name, words) => {
+    const input = document.getElementById(name);
+    if (!input) return;
+    const id = `${name}-said`;
+    let said = document.getElementById(id);
+    if (said && said.classList.contains("help") && words) {
+      said.dataset.help = said.textContent;
+      said.className = "fault";
+    }
+    if (!said && words) {
+      said = document.createElement("p");
+      said.id = id;
+      said.className = "fault";
+      (input.closest(".field") || input.parentElement).append(said);
+    }
+    const others = (input.getAttribute("aria-describedby") || "")
+      .split(" ")
+      .filter((each) => each && each !== id);
+    if (words) {
+      said.textContent = words;
+      input.setAttribute("aria-invalid", "true");
+      input.setAttribute("aria-describedby", [...others, id].join(" "));
+      return;
+    }
+    input.removeAttribute("aria-invalid");
+    if (said && said.dataset.help) {
+      said.textContent = said.dataset.help;
+      said.className = "help";
+      return;
+    }
+    if (said && said.classList.contains("fault")) {
+      said.remove();
+      if (others.length) input.setAttribute("aria-describedby", others.join(" "));
+      else input.removeAttribute("aria-describedby");
+    }
+  };
+
+  return { brandOf, digitsOf, grouped, rewrite, faultOfNumber, faultOfExpiry, faultOfCode, setFault };
+})();

@@ -1,0 +1,116 @@
+"""
+What a browser says of a card that was typed is what the server would say, word for word.
+
+The script that runs in the browser is run here by node, with cases that hypothesis makes.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from counterfoil.cards import luhn_holds
+from counterfoil.web import rendering
+from counterfoil.web.payment_form import fault_of_code, fault_of_number, read_expiry
+from hypothesis import example, given
+from hypothesis import strategies as st
+from test_tracks import PATIENT, Script
+
+SCRIPT = Path(rendering.__file__).parent / "static" / "card-fields.js"
+TODAY = datetime(2026, 11, 28, tzinfo=UTC)
+ANSWERS = """
+const lines = require("readline").createInterface({ input: process.stdin });
+lines.on("line", (line) => {
+  const [name, ...said] = JSON.parse(line);
+  if (name === "faultOfExpiry") said.push(new Date(said.pop()));
+  process.stdout.write(JSON.stringify(CardFields[name](...said)) + "\\n");
+});
+"""
+SCHEMES = (
+    4,
+    51,
+    2221,
+    2720,
+    2721,
+    34,
+    37,
+    6011,
+    644,
+    65,
+    3528,
+    3589,
+    300,
+    305,
+    306,
+    36,
+    38,
+    39,
+    62,
+)
+FIRST = st.sampled_from((*SCHEMES, 50, 57, 9)).map(str) | st.just("")
+
+
+@pytest.fixture(scope="module")
+def script() -> Iterator[Script]:
+    """The script that browsers run."""
+    running = Script(SCRIPT.read_text() + ANSWERS)
+    yield running
+    running.end()
+
+
+@st.composite
+def numbers(draw: st.DrawFn) -> str:
+    """A number of any length, most often with its check digit."""
+    digits = draw(FIRST) + draw(st.text("0123456789", min_size=7, max_size=17))
+    last = next(each for each in "0123456789" if luhn_holds(digits + each))
+    return digits + draw(st.sampled_from([last, last, last, "0"]))
+
+
+@PATIENT
+@given(number=numbers() | st.text("0123456789 -x", max_size=22))
+@example(number="4111111111111111")
+@example(number="411111111111116")  # Fifteen digits of a Visa, and the check digit fits.
+@example(number="")
+def test_a_number_is_right_or_wrong_as_the_server_says(script: Script, number: str) -> None:
+    """Its digits, their count by scheme, and the check digit."""
+    plain = number.replace(" ", "").replace("-", "")
+
+    assert script.ask("faultOfNumber", number) == fault_of_number(plain)
+
+
+@PATIENT
+@given(
+    text=st.from_regex(r"\A[0-9]{1,2} ?[/.-]? ?[0-9]{2,4}\Z")
+    | st.text("0123456789/. -", max_size=8)
+)
+@example(text="10/26")
+@example(text="11/26")
+@example(text="1/2030")
+@example(text="1220")
+@example(text="13/30")
+@example(text="12/52")
+@example(text=" ")
+def test_an_expiry_date_is_right_or_wrong_as_the_server_says(script: Script, text: str) -> None:
+    """Its form, its month, and whether it has passed or is too far away."""
+    read = read_expiry(text, TODAY)
+
+    said = script.ask("faultOfExpiry", text, TODAY.date().isoformat())
+
+    assert said == (read if isinstance(read, str) else "")
+
+
+@pytest.mark.parametrize("day", ["2026-12-01", "2026-12-02", "2027-01-01"])
+def test_a_card_is_good_until_its_last_day_has_passed_everywhere(script: Script, day: str) -> None:
+    """Also on the last shore of Earth."""
+    read = read_expiry("11/26", datetime.fromisoformat(day).replace(tzinfo=UTC))
+
+    assert script.ask("faultOfExpiry", "11/26", day) == (read if isinstance(read, str) else "")
+
+
+@PATIENT
+@given(code=st.text("0123456789x ", max_size=5), number=st.sampled_from(["4111", "3782", "34", ""]))
+def test_a_security_code_is_right_or_wrong_as_the_server_says(
+    script: Script, code: str, number: str
+) -> None:
+    """Three digits, of an American Express four."""
+    assert script.ask("faultOfCode", code, number) == fault_of_code(code.strip(), number)
