@@ -165,6 +165,44 @@ async def test_a_wrong_step_up_counts_as_a_try_and_leads_nowhere_else(site: Site
     assert (await noted(site, "step_up_failed", "sign_in_locked"))[-1] == "sign_in_locked"
 
 
+async def test_a_wrong_step_up_is_written_down_by_name_and_its_lock_holds(site: Site) -> None:
+    """Who is signed in is known; a wrong sign-in stays somebody's whom nobody knows."""
+    await try_it(site, WRONG)
+    browser = await site.signed_in()
+    await try_it(site, WRONG)
+    await browser.get("/step-up")
+    for _ in range(limits.ACCOUNT_TRIES_MAX - 1):
+        await browser.send("/step-up", {"password": WRONG, "next": "/me"})
+    locked = await browser.send("/step-up", {"password": PASSWORD, "next": "/me"})
+    rows = await site.stage.sql(
+        "SELECT DISTINCT what, actor FROM people_events WHERE merchant_id = $1 AND what IN "
+        "('step_up_failed', 'sign_in_locked', 'sign_in_failed') ORDER BY what",
+        site.stage.merchant.merchant_id,
+    )
+    (ada,) = await site.stage.sql("SELECT user_id FROM users WHERE email = $1", site.address_of())
+    actor = f"user:{ada['user_id'].hex}"
+    said = words(await browser.get("/audit"))
+    keys = await browser.get("/developers/keys/new")
+    await browser.get("/me")
+    site.stage.clock.move(14 * 60)
+    await browser.get("/me")
+    site.stage.clock.move(14 * 60)
+    await browser.get("/me")
+    site.stage.clock.move(3 * 60)
+    after = await browser.send("/step-up", {"password": PASSWORD, "next": "/me"})
+
+    assert [tuple(row) for row in rows] == [
+        ("sign_in_failed", "stranger"),
+        ("sign_in_locked", actor),
+        ("step_up_failed", actor),
+    ]
+    assert "Ada Byron Wrong step-up gave a wrong proof of being" in said
+    assert "somebody not signed in Wrong password tried a wrong password of" in said
+    assert "There were too many wrong tries. Wait half an hour" in words(locked)
+    assert keys.headers["location"].startswith("/step-up?next=")
+    assert (locked.status_code, after.status_code) == (429, 303)
+
+
 async def test_signing_in_anew_ends_what_was_before(site: Site) -> None:
     """A cookie that somebody planted signs nobody in."""
     browser = await site.signed_in()

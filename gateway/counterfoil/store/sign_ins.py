@@ -46,14 +46,14 @@ class SignInStore:
         await self._database.rows("give_tries_back", [each.subject for each in limits])
 
     async def note_wrong(
-        self, user_id: UUID | None, whats: list[str], address: str, now: datetime
+        self, user_id: UUID | None, whats: list[str], address: str, now: datetime, *, by: str
     ) -> None:
         """
-        Write down a wrong try of a person, or of a stranger, and what followed from it.
+        Write down a wrong try at a person's account, or at nobody's, and what followed from it.
         """
         count = MERCHANTS_TOLD_MAX * len(whats) if user_id else len(whats)
         events = self._ids.several(count)
-        await self._database.rows("note_wrong_try", user_id, whats, events, now, address)
+        await self._database.rows("note_wrong_try", user_id, whats, events, now, address, by)
 
     async def begin_half(self, token: str, user_id: UUID, now: datetime, ends_at: datetime) -> None:
         """

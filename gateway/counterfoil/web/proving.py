@@ -15,6 +15,7 @@ from counterfoil.web import session
 from counterfoil.web.visit import Visit
 
 NOBODYS = UUID(int=0)
+STRANGER = "stranger"
 LOCKED_WORDS = (
     "There were too many wrong tries. Wait half an hour, then try again. "
     "Whoever has lost the way in gets a new link from whoever runs Counterfoil."
@@ -55,9 +56,11 @@ async def prove(
     proof: Callable[[], Awaitable[bool]],
     *,
     wrong: str = "sign_in_failed",
+    by: str = STRANGER,
 ) -> Outcome:
     """
-    Judge one try by *proof*, if tries are left; *wrong* is its name in the list of changes.
+    Judge one try by *proof*, if tries are left; *wrong* is its name in the list of changes, *by*
+    whoever is signed in, or else a stranger.
     """
     now, store = visit.desk.clock.now(), sign_ins(visit)
     address = session.address_of(visit.request)
@@ -73,7 +76,7 @@ async def prove(
         await store.give_back(taken)
         return Outcome.RIGHT
     locked = ["sign_in_locked"] if tries >= limits.ACCOUNT_TRIES_MAX else []
-    await store.note_wrong(user_id, [wrong, *locked], address, now)
+    await store.note_wrong(user_id, [wrong, *locked], address, now, by=by)
     return Outcome.WRONG
 
 

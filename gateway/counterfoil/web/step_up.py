@@ -47,7 +47,7 @@ async def step_up(visit: Visit) -> Response:
         kept = account.password_hash if account else None
         return await visit.desk.passwords.holds(kept, password)
 
-    outcome = await prove(visit, who.user_id, who.email, is_right, wrong=WRONG)
+    outcome = await prove(visit, who.user_id, who.email, is_right, wrong=WRONG, by=who.actor)
     if outcome is not Outcome.RIGHT:
         return await _form(visit, onward, outcome, field="code" if code else "password")
     return await _renewed(visit, RedirectResponse(onward, 303))
@@ -74,7 +74,7 @@ async def passkey(visit: Visit) -> Response:
         challenge = await sign_ins(visit).asked_of_session(who.session_id, now)
         return await passkeys.is_signed(visit, who.user_id, challenge, signed)
 
-    outcome = await prove(visit, who.user_id, who.email, is_right, wrong=WRONG)
+    outcome = await prove(visit, who.user_id, who.email, is_right, wrong=WRONG, by=who.actor)
     if outcome is not Outcome.RIGHT:
         words = LOCKED_WORDS if outcome is Outcome.LOCKED else NOT_SIGNED
         return JSONResponse({"words": words}, STATUS[outcome])

@@ -20,7 +20,8 @@ UPDATE sign_in_tries SET tries = tries - 1 WHERE subject = ANY($1) AND tries > 0
 
 -- name: note_wrong_try
 -- A wrong try, and the lock if it brought one, for each merchant of the person; of a stranger, for
--- none. What a stranger typed is not kept: it may be a password.
+-- none, by whoever tried ($6): at a step-up that is known. What a stranger typed is not kept: it may be
+-- a password.
 WITH place AS (
     SELECT merchant_id, row_number() OVER (ORDER BY merchant_id) AS number
     FROM members WHERE user_id = $1 AND ended_at IS NULL
@@ -33,7 +34,7 @@ WITH place AS (
             ON (number - 1) % cardinality($2::text[]) = nth - 1
 )
 INSERT INTO people_events (event_id, merchant_id, at, actor, what, about, after)
-SELECT said.event_id, place.merchant_id, $4, 'stranger', said.what,
+SELECT said.event_id, place.merchant_id, $4, $6, said.what,
     (SELECT email FROM users WHERE user_id = $1), $5
 FROM place JOIN said USING (number);
 
