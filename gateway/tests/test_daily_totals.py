@@ -194,6 +194,26 @@ async def test_the_issuers_no_and_the_shops_own_are_told_apart(stage: Stage) -> 
     assert (day.approved, day.declined, day.stopped) == (1, 1, 1)
 
 
+async def test_what_a_clerk_was_only_asked_about_was_stopped_by_nobody(stage: Stage) -> None:
+    """Neither before it is folded nor afterwards; what the shop's rule stopped is."""
+    for session in ("terminal:0198", "127.0.0.1:40000"):
+        guard = {"duplicate_seconds": 600, "session_id": session}
+        await stage.paid(order_number=session, **guard)
+        await stage.take(order_number=session, **guard)
+
+    [live] = await days(stage)
+    await number(stage)
+    await fold(stage)
+    [folded_day] = await days(stage)
+
+    assert (live.approved, live.declined, live.stopped) == (2, 0, 1)
+    assert folded_day == live
+    [kept] = await stage.sql(
+        "SELECT stopped FROM daily_totals WHERE merchant_id = $1", stage.merchant.merchant_id
+    )
+    assert kept["stopped"] == 1
+
+
 async def test_another_merchants_days_are_not_seen(stage: Stage) -> None:
     """Each has its own."""
     other = await Stage.set_up(stage.database)

@@ -11,6 +11,7 @@ import httpx2
 import pytest
 from counterfoil import ids
 from counterfoil.money import currency
+from counterfoil.payments.movements import refund, void
 from counterfoil.payments.recovery import sweep
 from counterfoil.people.roles import Role
 from counterfoil.store.terminal import TerminalStore
@@ -18,7 +19,7 @@ from counterfoil.terminal.minding import SaleMinder
 from counterfoil.web.amounts import read_amount
 from counterfoil.web.terminal_form import holds_card
 from payment_stage import Stage, new_merchant, until
-from scripted_link import approve, says
+from scripted_link import approve, not_sent, says, unknown
 from test_terminal import Killed, killed
 from web_stage import PASSWORD, Site, WindowlessBrowser, words
 
@@ -74,6 +75,13 @@ async def charged(browser: WindowlessBrowser, **changes: str) -> httpx2.Response
     sent = await send(browser, **changes)
     assert sent.status_code == 303, words(sent)
     return await browser.get(sent.headers["location"])
+
+
+def question_of(page: httpx2.Response) -> str:
+    """Return the address of the sale that a page asks about."""
+    found = re.search(r'action="(/terminal/sales/tsl_[0-9a-f]{32})/again"', page.text)
+    assert found is not None, words(page)
+    return found.group(1)
 
 
 async def dump(stage: Stage) -> str:
@@ -237,19 +245,131 @@ async def test_the_same_amount_on_the_same_card_is_asked_about_once(
     asked = await charged(clerk)
     assert "The same amount on the same card 2 minutes ago: charge again?" in words(asked)
     assert len(stage.link.asked) == 1
-    assert "Not charged: a double?" in words(await clerk.get("/terminal"))
-    fresh = _SALE.search(asked.text)
-    action = re.search(r'action="(/terminal/sales/tsl_[0-9a-f]{32}/again)"', asked.text)
-    assert fresh is not None
-    assert action is not None
-    said = {"sale": fresh.group(1), "cvv": ""}
+    assert "Asked, not charged" in words(await clerk.get("/terminal"))
+    at = question_of(asked)
 
-    sent = await asyncio.gather(*(clerk.send(action.group(1), said) for _ in range(4)))
+    sent = await asyncio.gather(*(clerk.send(f"{at}/again", {"cvv": ""}) for _ in range(4)))
     page = await clerk.get(sent[0].headers["location"])
+    late = await clerk.send(f"{at}/no", {})
 
-    assert {each.status_code for each in sent} == {303}
+    assert {each.headers["location"] for each in sent} == {sent[0].headers["location"]}
     assert "Paid: 42.00 USD" in words(page)
     assert len(stage.link.asked) == 2
+    said = words(await clerk.get(late.headers["location"]))
+    assert "You said: charge again" in said
+    assert "Nothing was taken" not in said
+
+
+async def test_who_does_not_charge_again_is_told_that_nothing_was_taken(
+    clerk: WindowlessBrowser, stage: Stage
+) -> None:
+    """And about what they were asked; the answer stays, also against a tab that still asks."""
+    await charged(clerk)
+    asked = await charged(clerk)
+    at = question_of(asked)
+
+    sent = await clerk.send(f"{at}/no", {})
+    page = await clerk.get(sent.headers["location"])
+    again = await clerk.send(f"{at}/again", {"cvv": ""})
+
+    said = words(page)
+    assert sent.headers["location"] == again.headers["location"] == at
+    assert "Not charged. Nothing was taken." in said
+    assert "42.00 USD on Visa" in said
+    assert "was paid at" in said
+    assert "/again" not in page.text
+    assert 'data-key="P"' not in page.text
+    assert len(stage.link.asked) == 1
+    rows = await stage.sql(
+        "SELECT cause, actor FROM terminal_sale_events WHERE merchant_id = $1 "
+        "AND from_state = to_state",
+        stage.merchant.merchant_id,
+    )
+    assert [row["cause"] for row in rows] == ["not_charged_again"]
+    assert rows[0]["actor"].startswith("user:")
+
+
+async def test_a_question_is_no_decline_on_any_page(site: Site, stage: Stage) -> None:
+    """Not in the day's figures, in the list, on the payment's page; and it has no receipt."""
+    owner = await site.signed_in()
+    await owner.get("/terminal")
+    await charged(owner)
+    asked = await charged(owner)
+    payment = re.search(r'href="(/payments/pay_[0-9a-f]{32})"', asked.text)
+    assert payment is not None
+
+    today = words(await owner.get("/today"))
+    listed = await owner.get("/payments?standing=asked")
+    declined = await owner.get("/payments?standing=declined")
+    page = await owner.get(payment.group(1))
+    receipt = await owner.get(f"{payment.group(1)}/receipt")
+
+    assert "100.0 % 1 of 1" in today
+    assert "your rules stopped" not in today
+    assert "Asked, not charged" in today
+    assert "Declined" not in today.partition("The last payments")[2]
+    assert payment.group(1) in listed.text
+    assert payment.group(1) not in declined.text
+    assert "Asked, not charged" in words(page)
+    assert "Declined" not in words(page).partition("Its road")[0]
+    assert "/receipt" not in page.text
+    assert receipt.status_code == 409
+    assert "no receipt of a question" in words(receipt)
+
+
+@pytest.mark.parametrize(
+    ("step", "kind", "deed", "badge"),
+    [
+        (approve, "sale", "", ("good", "Paid")),
+        (approve, "authorization", "", ("good", "Authorized")),
+        (approve, "verification", "", ("good", "Card is good")),
+        (approve, "sale", "void", ("", "Voided")),
+        (approve, "sale", "refund", ("", "Refunded")),
+        (says("05"), "sale", "", ("bad", "Declined")),
+        (not_sent, "sale", "", ("bad", "Not sent")),
+        (unknown, "sale", "", ("", "Reversed")),
+        (says("10", f38="A1B2C3", f4="000000001000"), "sale", "", ("", "Reversed")),
+        (unknown, "verification", "", ("bad", "No answer")),
+    ],
+)
+async def test_one_state_has_one_word_and_one_colour_on_every_page(
+    site: Site, stage: Stage, step: Any, kind: str, deed: str, badge: tuple[str, str]
+) -> None:
+    """The terminal's last sales and its page of the sale, Payments, Today, the payment's page."""
+    stage.link.script.extend([step] * (2 if step is not_sent else 1))  # That is tried twice.
+    owner = await site.signed_in()
+    sale = await form(owner, f"/terminal?kind={kind}")
+    sent = await send(owner, sale, kind=kind)
+    (row,) = await stage.sql(
+        "SELECT payment_id FROM payments WHERE merchant_id = $1", stage.merchant.merchant_id
+    )
+    payment_id = row["payment_id"]
+    forwarder = stage.forwarder()
+    while await forwarder.forward():
+        pass
+    if deed:
+        payment = await stage.road.store.payment(stage.merchant.merchant_id, payment_id)
+        assert payment is not None
+        await {"void": void, "refund": refund}[deed](stage.command(payment), stage.road)
+        while await forwarder.forward():
+            pass
+
+    places = {
+        "/terminal": 'id="lately"',
+        "/payments": "<tbody>",
+        "/today": 'id="last"',
+        f"/payments/pay_{payment_id.hex}": 'class="standing"',
+    }
+    seen = {}
+    for path, begins in places.items():
+        text = (await owner.get(path)).text.partition(begins)[2]
+        found = re.search(r'<span class="badge (\w*)">([^<]*)</span>', text)
+        assert found is not None, path
+        seen[path] = (found[1], found[2])
+    page = await owner.get(sent.headers["location"])
+
+    assert seen == dict.fromkeys(places, badge)
+    assert re.search(rf'id="result">{badge[1]}', page.text), words(page)
 
 
 async def test_a_question_that_nobody_answered_is_none_any_more(
@@ -258,14 +378,11 @@ async def test_a_question_that_nobody_answered_is_none_any_more(
     """Whoever comes by later charges nothing by one key."""
     await charged(clerk)
     asked = await charged(clerk)
-    at = re.search(r'action="(/terminal/sales/tsl_[0-9a-f]{32})/again"', asked.text)
-    fresh = _SALE.search(asked.text)
-    assert at is not None
-    assert fresh is not None
+    at = question_of(asked)
     stage.clock.move(601)
 
-    page = await clerk.get(at.group(1))
-    late = await clerk.send(f"{at.group(1)}/again", {"sale": fresh.group(1), "cvv": ""})
+    page = await clerk.get(at)
+    late = await clerk.send(f"{at}/again", {"cvv": ""})
 
     assert "/again" not in page.text
     assert "charge again?" not in words(page)
@@ -296,7 +413,7 @@ async def test_nobody_charges_again_what_was_no_duplicate(clerk: WindowlessBrows
 @pytest.mark.parametrize(
     ("kind", "more", "said"),
     [
-        ("authorization", {}, "Held: 42.00 USD"),
+        ("authorization", {}, "Authorized: 42.00 USD"),
         ("forced", {"voice_code": "H7K2P9"}, "Paid: 42.00 USD"),
         ("verification", {}, "Card is good"),
     ],
@@ -467,7 +584,7 @@ async def test_sales_of_others_are_not_found(site: Site, clerk: WindowlessBrowse
 
     for browser in strangers:
         assert [(await browser.get(path)).status_code for path in paths] == [404] * 3
-        for deed in ("again", "claim", "refuse"):
+        for deed in ("again", "no", "claim", "refuse"):
             answer = await browser.send(f"/terminal/sales/{sale}/{deed}", {"sale": sale})
             assert answer.status_code == 404, deed
         assert "42.00" not in words(await browser.get("/terminal"))
@@ -503,7 +620,7 @@ async def test_the_page_that_comes_back_shows_what_happened(
     done = await clerk.get(f"/terminal/sales/{sale}")
 
     assert f"/terminal/sales/{sale}" in back.text
-    assert "Under way" in words(back)
+    assert "On its way" in words(back)
     assert f'data-poll="/terminal/sales/{sale}.json"' in waiting.text
     assert "<noscript><meta http-equiv" in waiting.text
     assert look.json()["over"] is False
@@ -515,7 +632,7 @@ async def test_an_approval_that_died_with_its_process_is_claimed_or_given_back_b
     site: Site, clerk: WindowlessBrowser, stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The page says so and asks; nobody claims it behind their back."""
-    for deed, said in (("claim", "Paid: 42.00 USD"), ("refuse", "Reversed: not charged")):
+    for deed, said in (("claim", "Paid: 42.00 USD"), ("refuse", "eversed: not charged")):
         sale = await form(clerk)
         with monkeypatch.context() as patched:
             patched.setattr(TerminalStore, "note_approval", killed)
@@ -546,7 +663,7 @@ async def test_what_others_began_is_finished_by_managers_and_the_audit_says_who(
     come = {"token": link.partition("=")[2], "name": "Eve", "password": PASSWORD}
     assert (await eve.send("/welcome", come)).status_code == 303
     waiting = "SELECT payment_id FROM payments WHERE merchant_id = $1 AND state = 'approved'"
-    for deed, said in (("claim", "Paid: 42.00 USD"), ("refuse", "Reversed: not charged")):
+    for deed, said in (("claim", "Paid: 42.00 USD"), ("refuse", "eversed: not charged")):
         sale = await form(clerk)
         with monkeypatch.context() as patched:
             patched.setattr(TerminalStore, "note_approval", killed)

@@ -169,6 +169,29 @@ async def test_what_looks_like_a_duplicate_is_asked_about_once(signed_in: Page, 
     await expect(page.locator("#result")).to_have_text("Paid: 64.10 USD")
 
 
+async def test_a_double_that_is_not_charged_says_so_and_leads_to_the_next(
+    signed_in: Page, demo: Demo
+) -> None:
+    """N says no, and N once more begins anew; the list calls it what it was."""
+    page = signed_in
+    for said in ("Paid: 64.20 USD", "charge again?"):
+        await at_the_terminal(page, demo)
+        await typed(page, "64.20", NUMBER, "1230")
+        await page.keyboard.press("Control+Enter")
+        await page.wait_for_url(SALE, timeout=RESULT_TIMEOUT_MS)
+        await expect(page.locator("#result")).to_contain_text(said)
+
+    await page.keyboard.press("n")
+    await expect(page.locator("#result")).to_have_text("Not charged. Nothing was taken.")
+    await expect(page.locator("#announce")).to_have_text("Not charged. Nothing was taken.")
+    await expect(page.locator(".outcome")).to_contain_text("64.20 USD on Mastercard")
+    await nobody_is_kept_out(page)
+    await page.keyboard.press("n")
+
+    await page.wait_for_url(FORM)
+    await expect(page.locator(".lately li").first).to_contain_text("Asked, not charged")
+
+
 async def test_faults_are_said_at_their_fields_before_anything_is_sent(
     signed_in: Page, demo: Demo
 ) -> None:

@@ -73,6 +73,7 @@ class Narrowing(msgspec.Struct, frozen=True, kw_only=True):
     acquirer: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+    is_question: bool | None = None
 
 
 class Between(msgspec.Struct, frozen=True, kw_only=True):

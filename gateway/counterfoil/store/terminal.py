@@ -14,6 +14,7 @@ from counterfoil.store.database import Database
 from counterfoil.store.payments import sealed_card
 from counterfoil.terminal.sale import (
     SAID_CHARACTERS_MAX,
+    Answer,
     Entry,
     Sale,
     SaleKind,
@@ -134,6 +135,26 @@ class TerminalStore:
             by or sale.actor,
         )
         return sale_of(row) if row else None
+
+    async def answer(self, sale: Sale, said: Answer, now: datetime) -> Answer:
+        """
+        Keep what the clerk *said* to "charge again?"; return what was said first, by whichever tab.
+        """
+        await self._database.rows(
+            "answer_terminal_question", sale.merchant_id, sale.sale_id, now, said, sale.actor
+        )
+        kept = await self.answer_of(sale)
+        assert kept is not None, "an answer that is kept stays"
+        return kept
+
+    async def answer_of(self, sale: Sale) -> Answer | None:
+        """
+        Return what was said to "charge again?"; None while nothing was.
+        """
+        row = await self._database.row(
+            "answer_of_terminal_question", sale.merchant_id, sale.sale_id
+        )
+        return Answer(row["cause"]) if row else None
 
     async def history(self, sale: Sale) -> list[asyncpg.Record]:
         """

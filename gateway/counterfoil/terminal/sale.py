@@ -16,7 +16,14 @@ from uuid import UUID
 
 import msgspec
 
+from counterfoil.ids import uuid_of
+from counterfoil.payments.payment import Payment
+
 SAID_CHARACTERS_MAX = 300
+SESSIONS = "terminal:"  # So begins the session of each payment that a clerk asks for.
+
+_MILLISECOND = 1 << 80  # Of an id.
+_ID_MAX = (1 << 128) - 1
 
 
 class State(StrEnum):
@@ -70,6 +77,15 @@ MOVES: frozenset[tuple[State, State]] = frozenset(
     }
 )
 UNFINISHED = frozenset({State.ASKED, State.APPROVED})
+
+
+class Answer(StrEnum):
+    """
+    What a clerk said to "charge again?": the cause of a row of history, one for each question.
+    """
+
+    NO = "not_charged_again"
+    YES = "charged_again"
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,3 +148,20 @@ class Sale(Wanted, frozen=True, kw_only=True):
         Whether nothing becomes of it any more.
         """
         return self.state not in UNFINISHED
+
+    @property
+    def again_id(self) -> UUID:
+        """
+        The id of the sale that charges again what this one asked about: there is one at most.
+        """
+        return uuid_of((self.sale_id.int + _MILLISECOND) & _ID_MAX)
+
+
+def is_question(payment: Payment) -> bool:
+    """
+    Whether *payment* is none, but what a clerk was asked about: the same amount on the same card.
+
+    The gateway keeps it as declined before the network; no issuer has said no. `totals.sql` and
+    `search.sql` say the same.
+    """
+    return payment.duplicate_of is not None and payment.session_id.startswith(SESSIONS)

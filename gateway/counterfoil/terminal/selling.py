@@ -26,7 +26,7 @@ from counterfoil.payments.lifecycle import Kind
 from counterfoil.payments.movements import Command, refund
 from counterfoil.payments.order import Order
 from counterfoil.payments.payment import Merchant, Payment
-from counterfoil.payments.refusals import NotNow, OutcomeNotStored, Refused
+from counterfoil.payments.refusals import AmountTooLarge, NotNow, OutcomeNotStored, Refused
 from counterfoil.payments.resolve import resolve
 from counterfoil.payments.road import Road
 from counterfoil.payments.screened import stopped
@@ -77,6 +77,9 @@ async def give_back(sale: Sale, merchant: Merchant, *, road: Road, store: Termin
     except UNDECIDED as error:
         log.warning("sale_undecided", sale=sale.sale_id.hex, reason=type(error).__name__)
         return sale
+    except AmountTooLarge:  # It says so in minor units.
+        words = "That is more than is left to give back by now"
+        return await not_sent(sale, words, road=road, store=store)
     except Refused as error:
         return await not_sent(sale, str(error), road=road, store=store)
     return await _settled(sale, State.DONE, done.payment, "refunded", road, store)

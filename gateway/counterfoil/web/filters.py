@@ -14,15 +14,17 @@ from counterfoil.payments.lifecycle import Kind
 from counterfoil.receipts.receipt import BRANDS
 from counterfoil.store.search import FIRST, LAST, Between, Narrowing
 from counterfoil.web.visit import Visit
-from counterfoil.web.words import KINDS
+from counterfoil.web.words import ASKED_ONLY, KINDS
 
-# What a person calls it, and the states that it is in the database.
+# What a person calls it, and the states that it is in the database. What a clerk was only asked
+# about is `asked`, and not `declined`, as which the gateway keeps it.
 STANDING: dict[str, tuple[str, tuple[str, ...]]] = {
     "paid": ("Paid", ("captured",)),
     "refunded": ("Refunded, wholly or partly", ("captured",)),
     "authorized": ("Authorized", ("authorized",)),
     "declined": ("Declined", ("declined",)),
-    "waiting": ("Under way, or waits to be claimed", ("processing", "approved")),
+    "asked": (ASKED_ONLY, ("declined",)),
+    "waiting": ("On its way, or waits to be claimed", ("processing", "approved")),
     "voided": ("Voided", ("voiding", "voided")),
     "reversed": ("Reversed", ("reversing", "reversed")),
     "lapsed": ("Lapsed", ("expired",)),
@@ -93,6 +95,7 @@ def asked(visit: Visit) -> Asked:
             acquirer=values["acquirer"] or None,
             since=since,
             until=until,
+            is_question={"asked": True, "declined": False}.get(values["standing"]),
         ),
         between=_between(visit, since, until),
         faults=faults,

@@ -20,6 +20,7 @@ from counterfoil.people.roles import Right
 from counterfoil.settlement.batch_names import written_name
 from counterfoil.settlement.words import batch_name
 from counterfoil.store.timeline import TimelineStore
+from counterfoil.terminal.sale import is_question
 from counterfoil.web import timeline
 from counterfoil.web.rendering import page, rendered
 from counterfoil.web.visit import Page, Visit
@@ -133,7 +134,8 @@ async def _facts(visit: Visit, payment: Payment, answer: PaymentAnswer) -> dict[
         "payment": payment,
         "name": ids.written(ids.PAYMENT, payment.payment_id),
         "answer": answer,
-        "checks": results_of(payment),
+        "checks": [] if is_question(payment) else results_of(payment),
+        "is_question": is_question(payment),
         "movements": [_movement(each, deposits) for each in movements],
         "steps": timeline.in_order(
             [each for each in messages if each.by],  # What was said comes before what it changed.

@@ -15,11 +15,16 @@ from counterfoil.payments.refusals import PaymentUnknown
 from counterfoil.people.roles import Right
 from counterfoil.receipts.receipt import Receipt, headline, receipt
 from counterfoil.store.receipts import COPIES_LATELY_MAX, COPIES_MAX, UNDECIDED, ReceiptStore
+from counterfoil.terminal.sale import SESSIONS
 from counterfoil.web.pdf import as_file, pdf_of
 from counterfoil.web.rendering import page, rendered
 from counterfoil.web.visit import Page, Visit
 
 WHO = (Right.READ_PAYMENTS, Right.TAKE_PAYMENTS)
+ASKED_ONLY = (
+    "The terminal asked whether to charge again, and nothing was charged under this number: there "
+    "is no receipt of a question."
+)
 PAPERS = {"a4": "A4", "80mm": "80 mm roll"}
 MAIL_STATES = {
     "owed": ("wait", "On its way"),
@@ -112,6 +117,8 @@ async def _facts(visit: Visit) -> dict[str, Any]:
     sees_all = visit.who.may(Right.READ_PAYMENTS)
     if facts is None or not (sees_all or facts["taken_by"] == visit.who.actor):
         raise PaymentUnknown("this merchant has no payment with this id")
+    if facts["duplicate_of"] and facts["session_id"].startswith(SESSIONS):
+        raise HTTPException(409, ASKED_ONLY)
     return facts
 
 

@@ -23,7 +23,7 @@ from counterfoil.money import CURRENCIES
 from counterfoil.people.roles import Right
 from counterfoil.store.terminal import SavedCard, TerminalStore
 from counterfoil.terminal import selling
-from counterfoil.terminal.sale import Sale, SaleKind, Wanted
+from counterfoil.terminal.sale import SESSIONS, Sale, SaleKind, Wanted
 from counterfoil.web import terminal_form, terminal_words
 from counterfoil.web.doing import STEP_UP_WHOLE, is_too_much
 from counterfoil.web.rendering import page
@@ -114,7 +114,7 @@ async def sold(visit: Visit, sale: Sale, card: Card) -> Response:
         sale,
         who.merchant,
         card,
-        session_id=f"terminal:{who.session_id.hex}",
+        session_id=f"{SESSIONS}{who.session_id.hex}",
         road=desk.road,
         store=store_of(visit),
     )

@@ -4,6 +4,7 @@ A sale's page: what happened, and what the clerk can do about it.
     GET  /terminal/sales/{sale}          what happened; under way: it looks again by itself
     GET  /terminal/sales/{sale}.json     whether it is over, for the page's script
     POST /terminal/sales/{sale}/again    it is no duplicate: charge again
+    POST /terminal/sales/{sale}/no       it is one: do not charge
     POST /terminal/sales/{sale}/claim    take an approval whose process has died
     POST /terminal/sales/{sale}/refuse   give it back
 
@@ -24,7 +25,7 @@ from counterfoil.payments.refusals import NotNow
 from counterfoil.people.roles import Right
 from counterfoil.terminal import selling
 from counterfoil.terminal.minding import LEFT_ALONE
-from counterfoil.terminal.sale import Sale, SaleKind, State, Wanted
+from counterfoil.terminal.sale import Answer, Sale, SaleKind, State, Wanted, is_question
 from counterfoil.web import terminal_words
 from counterfoil.web.doing import note_finishing
 from counterfoil.web.payment_form import fault_of_code
@@ -53,35 +54,57 @@ async def look(visit: Visit) -> Response:
     waits = not sale.is_over and terminal_words.is_claimable(
         payment, visit.desk.clock.now(), LEFT_ALONE
     )
-    _, words = terminal_words.standing(sale)
+    _, words = terminal_words.standing(sale, payment)
     return JSONResponse({"over": sale.is_over or waits, "words": words})
 
 
 async def again(visit: Visit) -> Response:
     """
-    Charge a sale that looked like a duplicate, once for each page that asked.
+    Charge a sale that looked like a duplicate, once, in however many tabs somebody says so.
     """
-    asked = await sale_named(visit, visit.named("sale"))
-    first = await selling.payment_of(asked, visit.desk.desk.road)
-    if first is None or not first.duplicate_of or asked.user_id != visit.who.user_id:
-        raise HTTPException(409, "Nobody asked whether to charge this again.")
-    if _is_stale(first, visit.desk.clock.now()):
+    asked, question = await _question(visit)
+    if _is_stale(question, visit.desk.clock.now()):
         raise HTTPException(409, "That was asked too long ago. Nothing was charged: begin anew.")
-    try:
-        sale_id = ids.read(ids.SALE, visit.form.get("sale", ""))
-    except ids.UnreadableId:
-        raise HTTPException(400, "This form could not be read. Open the terminal again.") from None
-    kept = await store_of(visit).sealed(visit.desk.desk.road.vault, first)
+    kept = await store_of(visit).sealed(visit.desk.desk.road.vault, question)
     code = visit.form.get("cvv", "").strip() or None
     if code and (fault := fault_of_code(code, kept.number)):
         return await _page(visit, asked, status=422, faults={"cvv": fault})
     card = Card(kept.number, int(kept.expiry[2:]), 2000 + int(kept.expiry[:2]), code)
+    if await _answered(visit, asked, Answer.YES) is Answer.NO:
+        return to_sale(visit, asked)
     values = {name: getattr(asked, name) for name in Wanted.__struct_fields__}
     wanted = Wanted(**{**values, "charge_again": True})
-    sale, is_new = await begun(visit, sale_id, wanted, card)
+    sale, is_new = await begun(visit, asked.again_id, wanted, card)
     if sale is None:
         return to_sale(visit, asked)
     return await sold(visit, sale, card) if is_new else to_sale(visit, sale)
+
+
+async def do_not(visit: Visit) -> Response:
+    """
+    Note that a sale that looked like a duplicate is one: its page says that nothing was taken.
+    """
+    asked, _ = await _question(visit)
+    await _answered(visit, asked, Answer.NO)
+    return to_sale(visit, asked)
+
+
+async def _question(visit: Visit) -> tuple[Sale, Payment]:
+    """
+    Return the sale about which this clerk was asked, and what the gateway keeps of it.
+
+    Raises:
+        HTTPException: 409 nobody asked them.
+    """
+    asked = await sale_named(visit, visit.named("sale"))
+    payment = await selling.payment_of(asked, visit.desk.desk.road)
+    if payment is None or not is_question(payment) or asked.user_id != visit.who.user_id:
+        raise HTTPException(409, "Nobody asked whether to charge this again.")
+    return asked, payment
+
+
+async def _answered(visit: Visit, asked: Sale, said: Answer) -> Answer:
+    return await store_of(visit).answer(asked, said, visit.desk.clock.now())
 
 
 async def claim(visit: Visit) -> Response:
@@ -144,32 +167,41 @@ async def _page(
 ) -> Response:
     road, now = visit.desk.desk.road, visit.desk.clock.now()
     payment = await selling.payment_of(sale, road)
-    first = None
-    if payment is not None and payment.duplicate_of:
+    first, answer, charged = None, None, None
+    is_duplicate = payment is not None and is_question(payment)
+    if payment is not None and is_duplicate:
+        assert payment.duplicate_of is not None, "a question is about another payment"
         first = await road.store.payment(sale.merchant_id, payment.duplicate_of)
+        answer = await store_of(visit).answer_of(sale)
+        charged = await store_of(visit).one(sale.merchant_id, sale.again_id)
     is_own = sale.user_id == visit.who.user_id
     may_go_on = is_own and payment is not None and not _is_stale(payment, now)
+    tone, standing = terminal_words.standing(sale, payment)
     return page(
         visit,
         "terminal-sale.html",
         status=status,
         sale=sale,
         payment=payment,
+        tone=tone,
+        standing=standing,
+        is_duplicate=is_duplicate,
         first=first,
+        is_answered=answer is not None,
+        is_answered_no=answer is Answer.NO,
+        charged_at=ids.written(ids.SALE, charged.sale_id) if answer and charged else None,
+        is_asking=is_duplicate and may_go_on and answer is not Answer.NO and not charged,
         is_own=is_own,
-        may_go_on=may_go_on,
         is_claimable=not sale.is_over
         and _may_finish(visit, sale)
         and terminal_words.is_claimable(payment, now, LEFT_ALONE),
         decline=terminal_words.decline_of(payment) if sale.state is State.DECLINED else None,
         has_receipt=payment is not None and sale.is_over and sale.kind is not SaleKind.VERIFICATION,
         has_form=sale.kind in FIELDS_OF,
-        fresh=ids.written(ids.SALE, road.ids.new()),
         faults=faults or {},
         words=terminal_words,
         now=now,
         look_again_seconds=LOOK_AGAIN_SECONDS,
-        history=await store_of(visit).history(sale),
         Kind=SaleKind,
         State=State,
     )
@@ -204,6 +236,7 @@ PAGES = (
     _page_of(".json", look),
     _page_of("", show),
     _page_of("/again", again, "POST"),
+    _page_of("/no", do_not, "POST"),
     _page_of("/claim", claim, "POST"),
     _page_of("/refuse", refuse, "POST"),
 )

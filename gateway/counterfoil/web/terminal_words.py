@@ -14,6 +14,7 @@ from counterfoil.network.verification_results import AVS_WORDS, CVV_WORDS, Avs, 
 from counterfoil.payments import lifecycle
 from counterfoil.payments.payment import Payment
 from counterfoil.terminal.sale import Sale, SaleKind, State
+from counterfoil.web import words
 
 KINDS = MappingProxyType(
     {
@@ -45,48 +46,44 @@ ACTS = MappingProxyType(
         SaleKind.REFUND: "Refund",
     }
 )
-_DONE = MappingProxyType(
-    {
-        SaleKind.SALE: "Paid",
-        SaleKind.AUTHORIZATION: "Held",
-        SaleKind.FORCED: "Paid",
-        SaleKind.VERIFICATION: "Card is good",
-        SaleKind.CREDIT: "Given",
-        SaleKind.REFUND: "Refunded",
-    }
-)
+# Where there is no payment, and of a refund, which has none of its own. The words are those of the
+# payment's state that it comes to.
 _STATES = MappingProxyType(
     {
-        State.ASKED: ("wait", "Under way"),
-        State.APPROVED: ("wait", "Being confirmed"),
-        State.DECLINED: ("bad", "Declined"),
-        State.REVERSED: ("bad", "Reversed: not charged"),
-        State.NOT_SENT: ("bad", "Not sent: not charged"),
-        State.UNANSWERED: ("bad", "No answer"),
+        State.ASKED: ("wait", words.STATES[lifecycle.State.PROCESSING]),
+        State.APPROVED: ("wait", words.STATES[lifecycle.State.APPROVED]),
+        State.DONE: ("", "Refunded"),
+        State.DECLINED: ("bad", words.STATES[lifecycle.State.DECLINED]),
+        State.REVERSED: ("", words.STATES[lifecycle.State.REVERSED]),
+        State.NOT_SENT: ("bad", words.STATES[lifecycle.State.NOT_SENT]),
+        State.UNANSWERED: ("bad", words.STATES[lifecycle.State.UNANSWERED]),
     }
 )
-_SINCE = MappingProxyType({"voided": "Voided later", "voiding": "Voided later"})
 
 
-def standing(sale: Sale) -> tuple[str, str]:
+def standing(sale: Sale, payment: Payment | None) -> tuple[str, str]:
     """
-    Return how *sale* stands: how good that is, and in words.
+    Return how *sale* stands: how good that is, and in words. It is its payment that stands somehow:
+    every page says of it what this one says.
     """
-    if sale.state is State.DONE:
-        return "good", _DONE[sale.kind]
-    return _STATES[sale.state]
+    if payment is None or sale.kind is SaleKind.REFUND:
+        return _STATES[sale.state]
+    return words.tone(payment), words.state_words(payment)
 
 
 def row_standing(row: asyncpg.Record) -> tuple[str, str]:
     """
-    Return how a sale in a row of the list stands, also if its payment was taken back since.
+    Return how a sale in a row of the list stands, as `standing` does.
     """
-    state, kind = State(row["state"]), SaleKind(row["kind"])
-    if state is not State.DONE:
-        return ("wait", "Not charged: a double?") if row["is_question"] else _STATES[state]
-    if since := _SINCE.get(row["payment_state"] or ""):
-        return "", since
-    return "good", _DONE[kind]
+    if row["payment_state"] is None or row["kind"] == SaleKind.REFUND:
+        return _STATES[State(row["state"])]
+    return words.standing(
+        lifecycle.State(row["payment_state"]),
+        lifecycle.Kind(row["payment_kind"]),
+        captured_minor=row["captured_minor"],
+        refunded_minor=row["refunded_minor"],
+        is_asked_only=row["is_question"],
+    )
 
 
 def decline_of(payment: Payment | None) -> Decline | None:
@@ -130,11 +127,11 @@ def is_claimable(payment: Payment | None, now: datetime, left_alone: timedelta) 
     )
 
 
-def sentence(words: str) -> str:
+def sentence(said: str) -> str:
     """
-    Return *words* as a sentence of their own.
+    Return *said* as a sentence of its own.
     """
-    return f"{words[:1].upper()}{words[1:].rstrip('.')}."
+    return f"{said[:1].upper()}{said[1:].rstrip('.')}."
 
 
 def ago(then: datetime, now: datetime) -> str:

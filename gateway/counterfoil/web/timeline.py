@@ -17,6 +17,7 @@ from counterfoil.network.dialect import DEFAULT_DIALECT, load_dialect
 from counterfoil.network.response_codes import meaning
 from counterfoil.payments.lifecycle import Cause, State
 from counterfoil.payments.payment import Change, Movement, Payment
+from counterfoil.terminal.sale import is_question
 from counterfoil.web.actors import by_whom
 from counterfoil.web.rendering import money_text
 
@@ -129,10 +130,16 @@ def changes_of(
             at=each.at,
             words=_words(payment, each, known),
             by=by_whom(each.actor, names.get(each.actor)),
-            tone="bad" if each.cause in _BAD else "good" if each.cause in _GOOD else "",
+            tone=_tone(payment, each),
         )
         for each in history
     ]
+
+
+def _tone(payment: Payment, change: Change) -> str:
+    if change.cause in _BAD:
+        return "" if is_question(payment) else "bad"
+    return "good" if change.cause in _GOOD else ""
 
 
 def _words(payment: Payment, change: Change, movements: dict[UUID, Movement]) -> str:
@@ -145,6 +152,8 @@ def _words(payment: Payment, change: Change, movements: dict[UUID, Movement]) ->
     }
     if change.cause == Cause.HOST_ACCEPTED and change.to_state != change.from_state:
         return ACCEPTED.get(State(change.to_state), "The acquirer has accepted it")
+    if change.cause == Cause.SCREENED and is_question(payment):
+        return "It looked like a double: the terminal asked whether to charge again"
     if change.cause in STEPS:
         return STEPS[Cause(change.cause)].format(**said)
     if change.movement_state and movement:

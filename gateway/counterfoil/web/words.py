@@ -6,7 +6,9 @@ from datetime import datetime
 
 from counterfoil.payments.lifecycle import Kind, State
 from counterfoil.payments.payment import Payment
+from counterfoil.terminal.sale import is_question
 
+ASKED_ONLY = "Asked, not charged"
 KINDS = {
     Kind.SALE: "Sale",
     Kind.AUTHORIZATION: "Authorization",
@@ -38,24 +40,45 @@ def state_words(payment: Payment) -> str:
     """
     Return how *payment* stands, in two or three words.
     """
-    if payment.state is State.CAPTURED:
-        if payment.kind is Kind.CREDIT:
-            return "Given"
-        if payment.refunded_minor:
-            all_of_it = payment.refunded_minor == payment.captured_minor
-            return "Refunded" if all_of_it else "Partly refunded"
-    return STATES[payment.state]
+    return _standing_of(payment)[1]
 
 
 def tone(payment: Payment) -> str:
     """
     Return how good that is: good, wait, bad, or nothing of these.
     """
-    if payment.state in _WAIT:
-        return "wait"
-    if payment.state in _BAD:
-        return "bad"
-    return "good" if payment.state in _GOOD and not payment.refunded_minor else ""
+    return _standing_of(payment)[0]
+
+
+def _standing_of(payment: Payment) -> tuple[str, str]:
+    return standing(
+        payment.state,
+        payment.kind,
+        captured_minor=payment.captured_minor,
+        refunded_minor=payment.refunded_minor,
+        is_asked_only=is_question(payment),
+    )
+
+
+def standing(
+    state: State, kind: Kind, *, captured_minor: int, refunded_minor: int, is_asked_only: bool
+) -> tuple[str, str]:
+    """
+    Return how good it is and in words how a payment stands: the same on every page.
+
+    `is_asked_only`: a clerk was asked whether to charge a double, and nothing was charged.
+    """
+    if is_asked_only:
+        return "", ASKED_ONLY
+    if state is State.CAPTURED and kind is Kind.CREDIT:
+        return "good", "Given"
+    if state is State.CAPTURED and refunded_minor:
+        return "", "Refunded" if refunded_minor == captured_minor else "Partly refunded"
+    if state in _WAIT:
+        return "wait", STATES[state]
+    if state in _BAD:
+        return "bad", STATES[state]
+    return "good" if state in _GOOD else "", STATES[state]
 
 
 def kind_words(payment: Payment) -> str:

@@ -101,6 +101,8 @@ WHERE merchant_id = $1 AND payment_id = ANY($2::uuid[])
   AND ($7::text IS NULL OR currency = $7) AND ($8::text IS NULL OR acquirer = $8)
   AND ($9::timestamptz IS NULL OR created_at >= $9)
   AND ($10::timestamptz IS NULL OR created_at < $10)
+  AND ($11::boolean IS NULL
+    OR (duplicate_of IS NOT NULL AND session_id LIKE 'terminal:%') = $11)
 ORDER BY payment_id DESC;
 
 -- name: currencies_in_use

@@ -55,7 +55,19 @@ SELECT * FROM settled;
 -- name: terminal_sale_history
 -- What became of a sale, oldest first.
 SELECT at, from_state, to_state, cause, actor FROM terminal_sale_events
-WHERE merchant_id = $1 AND sale_id = $2 ORDER BY event_id LIMIT 20;
+WHERE merchant_id = $1 AND sale_id = $2 ORDER BY at, event_id LIMIT 20;
+
+-- name: answer_terminal_question
+-- What the clerk said to "charge again?", once: its row of history has the sale's own id.
+INSERT INTO terminal_sale_events
+    (merchant_id, sale_id, event_id, at, from_state, to_state, cause, actor)
+SELECT merchant_id, sale_id, sale_id, $3, state, state, $4, $5
+FROM terminal_sales WHERE merchant_id = $1 AND sale_id = $2
+ON CONFLICT DO NOTHING;
+
+-- name: answer_of_terminal_question
+-- What was said to it, if anything was.
+SELECT cause FROM terminal_sale_events WHERE merchant_id = $1 AND sale_id = $2 AND event_id = $2;
 
 -- name: unfinished_terminal_sales
 -- Sales without an end that were begun before a moment, the oldest few.
@@ -64,8 +76,9 @@ ORDER BY created_at LIMIT $2;
 
 -- name: last_terminal_sales
 -- A clerk's own last sales, newest first, with how their payments stand now.
-SELECT s.*, p.state AS payment_state, p.card_brand, p.card_last_four,
-    p.duplicate_of IS NOT NULL AS is_question
+SELECT s.*, p.card_brand, p.card_last_four, p.state AS payment_state, p.kind AS payment_kind,
+    p.captured_minor, p.refunded_minor,
+    p.duplicate_of IS NOT NULL AND p.session_id LIKE 'terminal:%' AS is_question
 FROM terminal_sales AS s LEFT JOIN payments AS p
     ON p.merchant_id = s.merchant_id AND p.payment_id = COALESCE(s.payment_id, s.refunded_payment_id)
 WHERE s.merchant_id = $1 AND s.user_id = $2

@@ -14,7 +14,8 @@ SELECT merchant_id FROM due;
 -- Count the next $2 events of each merchant's feed into its days, once: the head that is locked says
 -- from which number on. An event says how its payment stood afterwards, so what it changed is the
 -- difference to the version before: in these events, or in the feed. Until it is
--- acknowledged a payment has neither taken nor given anything. One that tells an older version than was counted
+-- acknowledged a payment has neither taken nor given anything. What a clerk was asked about and did not
+-- charge (`terminal/sale.py`, is_question) was stopped by nobody. One that tells an older version than was counted
 -- (it was noted while another change was committed) tells nothing new.
 WITH heads AS MATERIALIZED (
     SELECT t.merchant_id, t.folded_number, m.timezone
@@ -36,7 +37,8 @@ WITH heads AS MATERIALIZED (
 ), before AS MATERIALIZED (
     SELECT t.merchant_id, t.payment_id, p.currency, COALESCE(b.version, 0) AS version,
         COALESCE(b.captured_minor, 0) AS captured_minor,
-        COALESCE(b.refunded_minor, 0) AS refunded_minor
+        COALESCE(b.refunded_minor, 0) AS refunded_minor,
+        p.duplicate_of IS NOT NULL AND p.session_id LIKE 'terminal:%' AS is_question
     FROM touched AS t JOIN payments AS p USING (merchant_id, payment_id)
     LEFT JOIN LATERAL (
         SELECT f.version, f.captured_minor, f.refunded_minor FROM feed AS f
@@ -45,7 +47,7 @@ WITH heads AS MATERIALIZED (
         ORDER BY f.version DESC, f.number DESC LIMIT 1
     ) AS b ON true
 ), steps AS (
-    SELECT e.merchant_id, e.day, b.currency, e.type, e.cause,
+    SELECT e.merchant_id, e.day, b.currency, b.is_question, e.type, e.cause,
         e.captured_minor - lag(e.captured_minor, 1, b.captured_minor) OVER life AS gross_minor,
         e.refunded_minor - lag(e.refunded_minor, 1, b.refunded_minor) OVER life AS refunds_minor
     FROM events AS e JOIN before AS b USING (merchant_id, payment_id)
@@ -56,7 +58,8 @@ WITH heads AS MATERIALIZED (
         sum(refunds_minor)::bigint AS refunds_minor,
         count(*) FILTER (WHERE type = 'payment.approved') AS approved,
         count(*) FILTER (WHERE type = 'payment.declined' AND cause <> 'screened') AS declined,
-        count(*) FILTER (WHERE type = 'payment.declined' AND cause = 'screened') AS stopped
+        count(*) FILTER (WHERE type = 'payment.declined' AND cause = 'screened' AND NOT is_question)
+            AS stopped
     FROM steps GROUP BY merchant_id, day, currency
 ), counted AS (
     INSERT INTO daily_totals AS d
@@ -106,7 +109,8 @@ WITH head AS MATERIALIZED (
 ), before AS MATERIALIZED (
     SELECT t.payment_id, p.currency, COALESCE(b.version, 0) AS version,
         COALESCE(b.captured_minor, 0) AS captured_minor,
-        COALESCE(b.refunded_minor, 0) AS refunded_minor
+        COALESCE(b.refunded_minor, 0) AS refunded_minor,
+        p.duplicate_of IS NOT NULL AND p.session_id LIKE 'terminal:%' AS is_question
     FROM touched AS t JOIN payments AS p ON p.merchant_id = $1 AND p.payment_id = t.payment_id
     LEFT JOIN LATERAL (
         SELECT f.version, f.captured_minor, f.refunded_minor FROM feed AS f
@@ -115,7 +119,7 @@ WITH head AS MATERIALIZED (
         ORDER BY f.version DESC, f.number DESC LIMIT 1
     ) AS b ON true
 ), steps AS (
-    SELECT e.day, b.currency, e.type, e.cause,
+    SELECT e.day, b.currency, b.is_question, e.type, e.cause,
         e.captured_minor - lag(e.captured_minor, 1, b.captured_minor) OVER life AS gross_minor,
         e.refunded_minor - lag(e.refunded_minor, 1, b.refunded_minor) OVER life AS refunds_minor
     FROM events AS e JOIN before AS b USING (payment_id)
@@ -132,7 +136,7 @@ FROM (
     UNION ALL
     SELECT day, currency, gross_minor, refunds_minor, (type = 'payment.approved')::integer,
         (type = 'payment.declined' AND cause <> 'screened')::integer,
-        (type = 'payment.declined' AND cause = 'screened')::integer
+        (type = 'payment.declined' AND cause = 'screened' AND NOT is_question)::integer
     FROM steps WHERE day >= $2
 ) AS d
 GROUP BY d.day, d.currency ORDER BY d.currency, d.day;
