@@ -14,7 +14,7 @@ PARTIES := client gateway rail shop proof
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser demo test proofs bench lint unit lock clean
+.PHONY: help setup browser demo test proofs bench lint unit inventory lock clean
 
 help:
 	@echo "make demo    set up and run the whole road of a payment; Ctrl-C ends it"
@@ -24,6 +24,7 @@ help:
 	@echo "make bench   whole payments a second beside pgbench, and what each costs (ARGS=--quick)"
 	@echo "make setup   only make .venv, with the counterfoil command in it"
 	@echo "make unit    only the unit tests          make lint    only lint and types"
+	@echo "make inventory  after a change of a script or style: write its hash into the inventory"
 	@echo "make lock    pin requirements/all.in anew make clean   remove .venv and caches"
 
 setup:
@@ -58,6 +59,9 @@ lint: setup
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+inventory: setup
+	@$(BIN)/python tools/make_inventory.py
 
 lock:
 	@command -v uv >/dev/null || { echo "make lock needs uv (pip install uv)"; exit 1; }

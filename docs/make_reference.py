@@ -1,5 +1,6 @@
 """
-Write the pages of the reference that the code knows best: problems, response codes, events.
+Write the pages of the reference that the code knows best: problems, response codes, events,
+scripts.
 
     .venv/bin/python docs/make_reference.py
 
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from counterfoil.api.operations import OPERATIONS, Operation
 from counterfoil.api.problems import KINDS
+from counterfoil.checkouts.inventory import Listed, inventory
 from counterfoil.events.types import ALL_TYPES
 from counterfoil.network.response_codes import TABLE_AS_OF, Again, ask_again, codes
 from counterfoil.network.response_table import ADVICE_ROWS, BRAND_ROWS, LIMIT_ROWS
@@ -243,6 +245,29 @@ before anything is sent: the payment is `declined` with the cause `screened`.
 """
 
 
+SCRIPTS = f"""\
+{MADE}
+# Scripts and styles
+
+Every file that a page may load, and why. The hash of each (SHA-384) stands in
+`gateway/counterfoil/checkouts/inventory.json`, in every tag that loads it, and in what
+`counterfoil pages inventory` prints; see [guarding payment pages](../operating/payment-pages.md).
+Nothing comes from another site.
+
+## Payment pages
+
+| file | why |
+|---|---|
+"""
+
+OTHER_SCRIPTS = """
+## The merchants' pages
+
+| file | why |
+|---|---|
+"""
+
+
 def pages() -> dict[Path, str]:
     """
     Return every generated page with its content.
@@ -251,6 +276,7 @@ def pages() -> dict[Path, str]:
         HERE / "problems.md": problems(),
         HERE / "response-codes.md": response_codes(),
         HERE / "events.md": events(),
+        HERE / "scripts.md": scripts(),
     }
 
 
@@ -276,6 +302,20 @@ def events() -> str:
     Return the page of all types of events.
     """
     return EVENTS + "".join(f"| `{each}` | {WORDS[each]} |\n" for each in ALL_TYPES)
+
+
+def scripts() -> str:
+    """
+    Return the page of everything that a page loads.
+    """
+    listed = list(inventory().values())
+    ours = [_listed(each) for each in listed if each.on_payment_pages]
+    others = [_listed(each) for each in listed if not each.on_payment_pages]
+    return SCRIPTS + "".join(ours) + OTHER_SCRIPTS + "".join(others)
+
+
+def _listed(each: Listed) -> str:
+    return f"| `{each.file}` | {each.why} |\n"
 
 
 def response_codes() -> str:

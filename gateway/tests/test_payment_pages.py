@@ -283,7 +283,8 @@ async def test_pages_have_a_policy_of_their_own(shopper: Shopper) -> None:
         policy = answer.headers["content-security-policy"]
         for said in (
             "default-src 'none'",
-            "script-src 'self'",
+            "script-src 'sha384-",
+            "object-src 'none'",
             "form-action 'self'",
             "frame-ancestors 'none'",
             "base-uri 'none'",
@@ -293,6 +294,8 @@ async def test_pages_have_a_policy_of_their_own(shopper: Shopper) -> None:
         assert "unsafe" not in policy
         assert answer.headers["cache-control"] == "no-store"
         assert answer.headers["referrer-policy"] == "no-referrer"
+        for name in ("cross-origin-opener-policy", "cross-origin-resource-policy"):
+            assert answer.headers[name] == "same-origin"
         assert not foreign.search(answer.text)
 
 

@@ -12,6 +12,7 @@ import httpx2
 from api_stage import CHECKOUT_ORIGIN as CHECKOUT_ORIGIN
 from api_stage import Api
 from argon2 import PasswordHasher
+from counterfoil.checkouts.inventory import not_as_listed
 from counterfoil.config import Configuration
 from counterfoil.people.passwords import Passwords
 from counterfoil.people.roles import Role
@@ -33,6 +34,7 @@ class Site:
     """
 
     def __init__(self, stage: Stage, api: Api, configuration: Configuration) -> None:
+        assert not not_as_listed(), "scripts or styles have changed: run `make inventory`"
         self.stage = stage
         self.desk = WebDesk(
             desk=api.desk,

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from counterfoil.checkouts.inventory import not_as_listed
 from playwright.async_api import ConsoleMessage, Page, Request
 
 START_SECONDS_MAX = 180.0  # For a machine that is busy with other things.
@@ -34,6 +35,7 @@ class Demo:
 
     def start(self) -> None:
         """Start it and return when it has bought something and invites us to try by hand."""
+        assert not not_as_listed(), "scripts or styles have changed: run `make inventory`"
         words = ["demo", "--state", str(self.folder), "--issuer-delay-ms", "50"]
         with self._said.open("wb") as said:
             self._program = subprocess.Popen(

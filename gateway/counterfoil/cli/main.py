@@ -46,6 +46,7 @@ _OWN = {
     "restore": "counterfoil.cli.backup:restore",
     "quarantine": "counterfoil.cli.quarantine:app",
     "keys": "counterfoil.cli.keys:app",
+    "pages": "counterfoil.cli.pages:app",
 }
 
 for _name, _place in _OWN.items():

@@ -7,7 +7,6 @@ whatever breaks is logged by its type and place, because values may be secret.
 
 import time
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from urllib.parse import quote
 
 import structlog
@@ -22,6 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from counterfoil.api.problems import Problem
+from counterfoil.checkouts import inventory, policy
 from counterfoil.outside.doors import DoorsClosed
 from counterfoil.payments.refusals import NothingWritten, NotNow, PaymentUnknown, Refused
 from counterfoil.routing.routes import NoRoute
@@ -102,31 +102,15 @@ CHECKOUT_PAGES: tuple[Page, ...] = (*payment_page.PAGES, *link_page.PAGES)
 
 READING = ("GET", "HEAD")
 HEADERS = {
+    **policy.HEADERS,
     "Content-Security-Policy": (
         "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
-        "connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+        "connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'; "
+        "object-src 'none'; require-trusted-types-for 'script'; trusted-types live"
     ),
-    "Cache-Control": "no-store",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
-    "Referrer-Policy": "no-referrer",
-    "Strict-Transport-Security": "max-age=31536000; includeSubDomains",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-}
-# Payment pages load less, and run nothing but two files of ours.
-CHECKOUT_HEADERS = {
-    **HEADERS,
-    "Content-Security-Policy": (
-        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; "
-        "form-action 'self'; frame-ancestors 'none'; base-uri 'none'; "
-        "require-trusted-types-for 'script'; trusted-types 'none'"
-    ),
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=()",
 }
 STATIC_HEADERS = {"Cache-Control": "public, max-age=31536000, immutable"}
-STATIC = Path(__file__).parent / "static"
 
 log = structlog.get_logger("web")
 
@@ -163,13 +147,13 @@ def _site(
         Route(each.path, _guarded(each, desk, origin, shoppers=shoppers), methods=[each.method])
         for each in pages
     ]
-    static = StaticFiles(directory=STATIC)
+    static = StaticFiles(directory=inventory.STATIC)
     routes.append(Mount("/static", WithHeaders(static, STATIC_HEADERS), name="static"))
 
     async def fault(request: Request, error: Exception) -> Response:
         return await _fault(request, error, desk, shoppers=shoppers)
 
-    headers = CHECKOUT_HEADERS if shoppers else HEADERS
+    headers = policy.HEADERS if shoppers else HEADERS
     return Starlette(
         routes=routes,
         # By name: what only `Exception` stands for is raised again after it was answered.

@@ -5,7 +5,6 @@ Pages out of templates: one environment, its filters, what every page knows.
 import hashlib
 from datetime import date, datetime
 from functools import cache
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -23,6 +22,7 @@ from markupsafe import Markup
 from starlette.responses import HTMLResponse, Response
 
 from counterfoil import ids
+from counterfoil.checkouts.inventory import STATIC, inventory
 from counterfoil.money import currency, decimal_text
 from counterfoil.people.roles import Right
 from counterfoil.receipts.receipt import BRANDS, grouped
@@ -30,7 +30,6 @@ from counterfoil.web import words
 from counterfoil.web.attention_words import ENDS
 from counterfoil.web.visit import Visit
 
-HERE = Path(__file__).parent
 MINUS = "\N{MINUS SIGN}"
 BULLET = "\N{BULLET}"
 
@@ -111,6 +110,8 @@ def environment() -> Environment:
     }
     made.globals |= {
         "static": static_url,
+        "script": script_tag,
+        "style": style_tag,
         "left": words.left_text,
         "ends": ENDS,
         "tone": words.tone,
@@ -162,5 +163,24 @@ def static_url(name: str) -> str:
     """
     Return the address of a file of ours, which changes when the file does.
     """
-    digest = hashlib.sha256((HERE / "static" / name).read_bytes()).hexdigest()[:12]
+    digest = hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:12]
     return f"/static/{name}?v={digest}"
+
+
+def script_tag(name: str, *, module: bool = False) -> Markup:
+    """
+    Return what loads a script of ours, if it is the one that the inventory lists.
+
+    Browsers that keep an integrity policy load none without `crossorigin`.
+    """
+    when = Markup('type="module"') if module else Markup("defer")
+    tag = Markup('<script src="{}" integrity="{}" crossorigin {}></script>')
+    return tag.format(static_url(name), inventory()[name].integrity, when)
+
+
+def style_tag(name: str) -> Markup:
+    """
+    Return what loads a stylesheet of ours, if it is the one that the inventory lists.
+    """
+    tag = Markup('<link rel="stylesheet" href="{}" integrity="{}" crossorigin>')
+    return tag.format(static_url(name), inventory()[name].integrity)

@@ -2,6 +2,9 @@
 // and times are counted down. Without this script the page is as it was when it came.
 
 const SECOND = 1000;
+// The one place where text becomes marks: what our own server has answered to us.
+const marks = { createHTML: (words) => words };
+const live = window.trustedTypes ? trustedTypes.createPolicy("live", marks) : marks;
 const clockSkew = new Map();
 
 function left(seconds) {
@@ -45,7 +48,7 @@ async function refresh(part) {
   const words = await answer.text();
   if (part.lastWords === words) return true;
   if (!isInUse(part)) {
-    part.innerHTML = words;
+    part.innerHTML = live.createHTML(words);
     part.lastWords = words;
   }
   return true;
