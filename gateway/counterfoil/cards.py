@@ -7,7 +7,8 @@ repr shows brand and last four, so that no log or traceback can show more.
 
 import calendar
 import functools
-from collections.abc import Container
+import re
+from collections.abc import Container, Iterator
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -15,6 +16,7 @@ import msgspec
 
 PAN_DIGITS_MIN = 12
 PAN_DIGITS_MAX = 19
+PAN_DIGITS_IN_TEXT_MIN = 13  # Fewer in a text are a telephone number more often than a card's.
 BRAND_DIGITS = 4  # More are never needed to tell a scheme.
 EXPIRY_YEARS_MAX = 25  # Further ahead than any issuer prints: a typing mistake.
 
@@ -95,6 +97,34 @@ def length_fits(number: str) -> bool:
     return len(number) in _LENGTHS.get(brand(number), _ANY_LENGTH)
 
 
+def holds_card_number(text: str) -> bool:
+    """
+    Return whether *text* holds what must be a card's number, written in any groups.
+
+    Its first digits, how many there are and the check digit must fit a scheme, so that few numbers
+    of orders are taken for one; whatever stands beside it hides it not.
+    """
+    return len(text) >= PAN_DIGITS_IN_TEXT_MIN and any(
+        brand(digits) != "other" and length_fits(digits) and luhn_holds(digits)
+        for run in _LONG_RUN.findall(text)
+        for digits in _rows_of_groups(_GROUP.findall(run))
+    )
+
+
+def _rows_of_groups(groups: list[str]) -> Iterator[str]:
+    """
+    Return each row of neighbouring groups that is as long as a card's number may be.
+    """
+    for first in range(len(groups)):
+        digits = ""
+        for group in groups[first:]:
+            digits += group
+            if len(digits) > PAN_DIGITS_MAX:
+                break
+            if len(digits) >= PAN_DIGITS_IN_TEXT_MIN:
+                yield digits
+
+
 def expired(month: int, year: int, now: datetime) -> bool:
     """
     Return whether the card's last day, the end of *month*, has passed everywhere on Earth.
@@ -109,6 +139,10 @@ def expired(month: int, year: int, now: datetime) -> bool:
 # What each digit (its byte) counts, and what it counts when it is doubled.
 _VALUES = bytes(byte % 16 for byte in range(256))
 _DOUBLED = bytes([0, 2, 4, 6, 8, 1, 3, 5, 7, 9, *range(10, 256)])
+
+# Digits in groups; dashes are the one of the keyboard and those of typesetters.
+_GROUP = re.compile(r"[0-9]+")
+_LONG_RUN = re.compile(r"[0-9](?:[\s\-\u2010-\u2015]{0,3}[0-9]){12,}")
 
 _ANY_LENGTH = range(PAN_DIGITS_MIN, PAN_DIGITS_MAX + 1)
 _LENGTHS: dict[str, Container[int]] = {

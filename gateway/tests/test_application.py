@@ -3,6 +3,7 @@ The HTTP application: statuses, headers, and every fault as a problem that says 
 """
 
 import asyncio
+import logging
 from typing import Any
 from uuid import uuid4
 
@@ -68,6 +69,74 @@ async def test_a_card_number_in_a_field_that_is_stored_is_refused(api: Api, name
 
     assert is_problem(answer, 400, "card_number_misplaced")
     assert number not in str(answer.json)
+
+
+OTHERS = "5555 5555 5555 4444"  # Not the card that pays.
+
+
+@pytest.mark.parametrize(
+    ("path", "field", "text"),
+    [
+        *(
+            (f"/v1/{call}", field, text)
+            for call in ("payments", "verifications", "credits")
+            for field, text in (
+                ("order", OTHERS.replace(" ", "-")),
+                ("description", f"refund to {OTHERS} 12/30 918"),
+            )
+        ),
+        ("/v1/payments", "customer_email", "5555555555554444@shopper.example"),
+        ("/v1/payments", "billing.street", f"Main {OTHERS}"),
+        ("/v1/checkouts", "order", OTHERS),
+        ("/v1/checkouts", "description", OTHERS),
+        ("/v1/checkouts", "customer_email", "5555555555554444@shopper.example"),
+        ("/v1/webhook-endpoints", "description", OTHERS),
+    ],
+)
+async def test_any_card_number_in_a_text_is_refused_and_kept_nowhere(
+    api: Api, path: str, field: str, text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not only the one that pays; the problem names the field, and nothing repeats the number."""
+    caplog.set_level(logging.DEBUG)
+    body: dict[str, Any] = {"amount_minor": 4200, "currency": "USD"}
+    if "checkouts" not in path:
+        body["card"] = _sale()["card"]
+    if "verifications" in path:
+        del body["amount_minor"]
+    if "webhook" in path:
+        body = {"url": "https://hooks.shop.example/payments"}
+    outer, _, inner = field.partition(".")
+    body[outer] = {inner: text} if inner else text
+
+    answer = await api.call("POST", path, body, idempotency_key="one")
+
+    problem = is_problem(answer, 400, "card_number_misplaced")
+    assert problem, answer.json
+    assert answer.json["param"] == field
+    for said in (str(answer.json), caplog.text):
+        assert OTHERS not in said
+        assert OTHERS.replace(" ", "-") not in said
+        assert OTHERS.replace(" ", "") not in said
+    for table in ("payments", "checkouts", "webhook_endpoints"):
+        assert await api.stage.count(table) == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026112810111200003",  # A moment, and a counter.
+        "INV-2026-0001-4242",
+        "4242424242424241",  # No check digit.
+        "40000000000002",  # A check digit that fits, and no scheme has so few digits.
+        "call +1 415 555 2671 or +1 415 555 2672",
+        "978-0-306-40615-7, 978-3-16-148410-0",
+    ],
+)
+async def test_a_long_number_that_is_no_cards_is_taken(api: Api, text: str) -> None:
+    """Order numbers, telephones, books."""
+    answer = await api.sale({**_sale(), "order": text, "description": text})
+
+    assert (answer.status, answer.json["order"]) == (201, text)
 
 
 async def test_a_repeat_is_a_200_with_the_same_payment(api: Api) -> None:

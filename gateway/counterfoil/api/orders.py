@@ -17,6 +17,7 @@ from counterfoil.api.bodies import (
 from counterfoil.api.desk import Desk
 from counterfoil.api.exchange import Request
 from counterfoil.api.problems import Problem
+from counterfoil.api.reading import MISPLACED
 from counterfoil.cards import Card, expired, luhn_holds
 from counterfoil.payments.lifecycle import Kind
 from counterfoil.payments.order import Order
@@ -115,7 +116,7 @@ def _refuse_misplaced_number(body: CardRequest, reference: str) -> None:
         if isinstance(text, str) and _says(text, body.card.number):
             raise Problem(
                 "card_number_misplaced",
-                "The card number stands in a field that is stored: send it in card.number only.",
+                MISPLACED,
                 param=param,
             )
 

@@ -7,15 +7,20 @@ Error texts never repeat a value: what is wrong may be part of a card number.
 import asyncio
 import json
 import re
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
 import msgspec
 
-from counterfoil.api.bodies import PATTERNS
+from counterfoil.api.bodies import PATTERNS, CardBody
 from counterfoil.api.exchange import Request
 from counterfoil.api.problems import Problem
+from counterfoil.cards import PAN_DIGITS_IN_TEXT_MIN, holds_card_number
 
 BODY_SECONDS_MAX = 20.0
+MISPLACED = (
+    "A card number stands in this field, which is stored and shown: send it in card.number only."
+)
 DISCARDED_BYTES_MAX = 4_194_304  # Of a body that is too large; a longer one ends the connection.
 
 Body = TypeVar("Body", bound=msgspec.Struct)
@@ -26,6 +31,8 @@ _QUOTED = re.compile(r"`([^`]{1,64})`")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 _NAME_DIGITS_MAX = 8  # With more of them it could be a card number.
 _KEY = re.compile(r"[!-~]{1,255}")
+# Long numbers that a program has made up are common in these, and one in fifty looks like a card's.
+_MADE_BY_PROGRAMS = frozenset({"idempotency_key", "return_url", "cancel_url", "url"})
 
 
 async def read(request: Request, kind: type[Body], bytes_max: int) -> Body:
@@ -49,7 +56,24 @@ async def read(request: Request, kind: type[Body], bytes_max: int) -> Body:
         raise Problem("body_malformed", "The body cannot be read as JSON in UTF-8.") from None
     except RecursionError:
         raise Problem("body_malformed", "The body is nested too deeply.") from None
+    for param, text in _texts_of(body):
+        if holds_card_number(text):
+            raise Problem("card_number_misplaced", MISPLACED, param=param)
     return body  # type: ignore[return-value]
+
+
+def _texts_of(body: msgspec.Struct, path: str = "") -> Iterator[tuple[str, str]]:
+    """
+    Return what a client may write freely, which is stored and shown: every text of *body* but those
+    of its card, and those that a program makes.
+    """
+    for name in body.__struct_fields__:
+        value = getattr(body, name)
+        if isinstance(value, str):
+            if len(value) >= PAN_DIGITS_IN_TEXT_MIN and name not in _MADE_BY_PROGRAMS:
+                yield f"{path}{name}", value
+        elif isinstance(value, msgspec.Struct) and not isinstance(value, CardBody):
+            yield from _texts_of(value, f"{path}{name}.")
 
 
 def _may_double(content: bytes) -> bool:

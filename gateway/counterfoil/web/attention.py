@@ -26,6 +26,7 @@ from counterfoil.web import counts
 from counterfoil.web.attention_words import DONE, FILES, TITLES, WHAT_TO_DO
 from counterfoil.web.doing import is_too_much
 from counterfoil.web.rendering import page, rendered
+from counterfoil.web.terminal_form import holds_card
 from counterfoil.web.visit import Page, Visit
 
 NOTE_CHARACTERS_MAX = 500
@@ -253,6 +254,8 @@ def _note(visit: Visit, *, may_be_empty: bool = False) -> str:
         raise HTTPException(
             400, f"Write in a note what was agreed, up to {NOTE_CHARACTERS_MAX} characters."
         )
+    if holds_card(note):
+        raise HTTPException(400, "A card's number stands in this note: leave it out.")
     return note
 
 

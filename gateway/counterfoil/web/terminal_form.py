@@ -22,7 +22,7 @@ from counterfoil.api.bodies import (
     OrderNumber,
     PaymentRequest,
 )
-from counterfoil.cards import Card, brand, expired, luhn_holds
+from counterfoil.cards import Card, expired, holds_card_number
 from counterfoil.terminal.sale import Entry, SaleKind, Wanted
 from counterfoil.web.amounts import read_amount
 from counterfoil.web.payment_form import fault_of_code, fault_of_number, read_expiry
@@ -46,7 +46,6 @@ _CARD_FIELDS = ("number", "expiry", "cvv")
 
 _SEPARATORS = re.compile(r"[\s-]")
 _TRACK = re.compile(r"%?[A-Za-z][0-9 ]{12,24}\^|;[0-9]{12,19}=|[0-9]{12,19}[=^][0-9]{4}")
-_NUMBER = re.compile(r"[0-9](?:[ -]?[0-9]){12,18}", re.ASCII)
 
 SWIPED_ASTRAY = (
     "A card was swiped into a field, and nothing of it was kept. Swipe again when the page has "
@@ -80,10 +79,7 @@ def holds_card(text: str) -> bool:
     """
     Return whether *text* has a track of a card in it, or what must be a card's number.
     """
-    return bool(_TRACK.search(text)) or any(
-        luhn_holds(digits) and brand(digits) != "other"
-        for digits in (_SEPARATORS.sub("", each) for each in _NUMBER.findall(text))
-    )
+    return bool(_TRACK.search(text)) or holds_card_number(text)
 
 
 def check(
