@@ -105,7 +105,7 @@ async def test_a_link_that_may_be_paid_once_is_paid_once(
 
     states = [state for state, _ in await PageStage(stage).payments()]
     assert sorted(states) == ["captured", "declined"]
-    assert sorted(each.status_code for each in shown) == [200, 429, 429]
+    assert sorted(each.status_code for each in shown) == [200, 410, 410]
     assert sum("cannot be paid any more" in words(each) for each in shown) == 2
     late = await site.browser(CHECKOUT_ORIGIN).get(link)
     assert (late.status_code, "paid already" in words(late)) == (410, True)
@@ -118,18 +118,33 @@ async def test_what_is_being_paid_just_now_is_not_said_to_be_paid(
     path, link = await made(manager, times="2")
     await paid(site.browser(CHECKOUT_ORIGIN), link)
     await opened(site.browser(CHECKOUT_ORIGIN), link)
+    waiting = site.browser(CHECKOUT_ORIGIN)
+    own = await opened(waiting, link)
     merchant_id = stage.merchant.merchant_id
     await stage.sql("UPDATE payment_links SET taken = 2 WHERE merchant_id = $1", merchant_id)
     await stage.sql(
         "UPDATE checkouts SET state = 'paying', tries = 1, trying_since = $2 "
-        "WHERE merchant_id = $1 AND state = 'open'",
+        "WHERE merchant_id = $1 AND checkout_id = (SELECT checkout_id FROM checkouts "
+        "WHERE merchant_id = $1 AND state = 'open' ORDER BY checkout_id LIMIT 1)",
         merchant_id,
         stage.clock.now(),
     )
 
     assert "Paid 1 of 2 times; 1 being paid just now" in words(await manager.get(path))
     assert "25.00 USD 1 of 2" in words(await manager.get("/links"))
-    assert (await site.browser(CHECKOUT_ORIGIN).get(link)).status_code == 410
+    late = await site.browser(CHECKOUT_ORIGIN).get(link)
+    for answer in (late, await waiting.get(own)):
+        assert answer.status_code == 409
+        assert "being paid just now" in words(answer)
+        assert "If that does not succeed, you can try again in a few minutes." in words(answer)
+        assert "paid already" not in words(answer)
+    await stage.sql("UPDATE payment_links SET taken = 1 WHERE merchant_id = $1", merchant_id)
+    await stage.sql(
+        "UPDATE checkouts SET state = 'open', trying_since = NULL "
+        "WHERE merchant_id = $1 AND state = 'paying'",
+        merchant_id,
+    )
+    assert (await waiting.get(own)).status_code == 200
 
 
 async def test_a_link_opens_so_many_pages_and_then_says_so(
@@ -202,12 +217,56 @@ async def test_a_link_that_was_ended_or_is_too_old_cannot_be_paid(
 
     sent = await manager.send(f"{path}/end", {})
     await browser.send(own, {"try": "0", **CARD})
-    assert sent.headers["location"] == path
+    assert sent.headers["location"] == f"{path}?ended=1"
     assert "cannot be paid any more" in words(await browser.get(own))
     assert "This link has ended" in words(await browser.get(ended))
     stage.clock.move(86_400)
     assert "This link has expired" in words(await browser.get(old))
     assert await PageStage(stage).payments() == []
+
+
+async def test_to_end_a_link_one_is_asked_first(
+    site: Site, manager: WindowlessBrowser, stage: Stage
+) -> None:
+    """By a page that says what it means, and does nothing; it leads back once there is no end."""
+    path, link = await made(manager, description="<b>Concert</b>")
+    page = await manager.get(path)
+
+    asked = await manager.get(f"{path}/end")
+
+    assert f'href="{path}/end"' in page.text
+    assert f'action="{path}/end"' not in page.text
+    assert "nobody can pay by it any more" in words(asked)
+    assert "It cannot be opened again" in words(asked)
+    assert "<b>Concert" not in asked.text
+    assert (await site.browser(CHECKOUT_ORIGIN).get(link)).status_code == 200
+    ended = await manager.send(f"{path}/end", {})
+    assert "The link has ended" in words(await manager.get(ended.headers["location"]))
+    assert (await manager.get(f"{path}/end")).headers["location"] == path
+    clerk, there = (
+        await site.signed_in(Role.CLERK),
+        await Site.of(await Stage.set_up(stage.database)),
+    )
+    assert (await clerk.get(f"{path}/end")).status_code == 403
+    assert (await (await there.signed_in(Role.OWNER)).get(f"{path}/end")).status_code == 404
+
+
+async def test_everything_that_is_wrong_with_a_new_link_is_told_at_once(
+    manager: WindowlessBrowser,
+) -> None:
+    """Each at its field, and all above the form."""
+    wrong = {"description": "", "currency": "XXX", "times": "0", "days": "x", "order": "1" * 65}
+    for kind, fields in (("fixed", ["amount"]), ("open", ["least", "most"])):
+        answer = await manager.send("/links", {**NOTHING, **wrong, "kind": kind, "amount": "x"})
+
+        assert answer.status_code == 422
+        for name in (*wrong, *fields):
+            assert f'id="{name}-said"' in answer.text, name
+            assert f'href="#{name}"' in answer.text, name
+            field = re.search(rf'<(?:input|select) id="{name}"[^>]*>', answer.text)
+            assert field, name
+            assert f'aria-describedby="{name}-said"' in field[0]
+            assert 'aria-invalid="true"' in field[0]
 
 
 async def test_a_code_is_a_picture_of_our_own(manager: WindowlessBrowser) -> None:

@@ -81,6 +81,10 @@ async def test_a_link_that_was_ended_takes_nobody_any_further(signed_in: Page, d
     await expect(shopper.locator("#card_number")).to_be_visible()
 
     await page.goto(made.partition("?")[0])
+    await page.get_by_role("link", name="End this link").click()
+    await nobody_is_kept_out(page)
+    await shopper.reload()
+    await expect(shopper.locator("#card_number")).to_be_visible()
     await page.get_by_role("button", name="End this link").click()
     await expect(page.get_by_role("status").first).to_be_visible()
     await shopper.reload()

@@ -24,13 +24,15 @@ _AMOUNT = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,4})?", re.ASCII)
 
 class Standing(StrEnum):
     """
-    Whether a link can be paid now, and why not.
+    Whether a link can be paid now, and why not. BEING_PAID: by others, as often as it may be; if
+    one of them does not succeed, it is open again.
     """
 
     OPEN = "open"
     ENDED = "ended"
     EXPIRED = "expired"
     USED_UP = "used up"
+    BEING_PAID = "being paid"
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,7 +72,7 @@ def standing(link: Link, now: datetime) -> Standing:
     if link.ended_at is not None:
         return Standing.ENDED
     if link.times_max is not None and link.taken >= link.times_max:
-        return Standing.USED_UP
+        return Standing.USED_UP if link.paid >= link.times_max else Standing.BEING_PAID
     if link.expires_at is not None and link.expires_at <= now:
         return Standing.EXPIRED
     return Standing.OPEN

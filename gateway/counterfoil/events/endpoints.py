@@ -61,6 +61,15 @@ class Endpoints:
         self._ids = ids
         self._loopback = loopback
 
+    def check(self, url: str) -> None:
+        """
+        Refuse a URL to which webhooks do not go.
+
+        Raises:
+            AddressRefused: Why not.
+        """
+        check_url(url, loopback=self._loopback)
+
     async def add(
         self, merchant_id: UUID, made: Endpoint, actor: str, endpoint_id: UUID | None = None
     ) -> tuple[asyncpg.Record, str]:
@@ -72,7 +81,7 @@ class Endpoints:
             EndpointMade: The one of that *endpoint_id* was made before.
             EndpointsFull: Delete one first.
         """
-        check_url(made.url, loopback=self._loopback)
+        self.check(made.url)
         if endpoint_id and await self.store.one(merchant_id, endpoint_id):
             raise EndpointMade
         endpoint_id, secret = endpoint_id or self._ids.new(), new_secret(os.urandom)
@@ -102,7 +111,7 @@ class Endpoints:
         now = Endpoint(**{name: row[name] for name in Endpoint.__struct_fields__})
         wanted = msgspec.structs.replace(now, **changes)
         if wanted.url != now.url:
-            check_url(wanted.url, loopback=self._loopback)
+            self.check(wanted.url)
         changed = await self.store.change(
             merchant_id,
             endpoint_id,

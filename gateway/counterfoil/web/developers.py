@@ -140,12 +140,13 @@ async def change_returns(visit: Visit) -> Response:
 def _fault_of_returns(origins: list[str], *, is_test: bool) -> str:
     if len(origins) > ORIGINS_MAX:
         return f"Write up to {ORIGINS_MAX} addresses."
+    said = []
     for each in origins:
         try:
             checked_origin(each, is_test=is_test)
         except ReturnRefused as error:
-            return f"{each[:60]}: {error}."
-    return ""
+            said.append(f"{each[:60]}: {error}.")
+    return " ".join(said)
 
 
 async def list_events(visit: Visit) -> Response:

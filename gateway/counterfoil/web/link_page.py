@@ -27,6 +27,7 @@ ADDRESS_PAGES_MAX = 60  # Many people may share one.
 LINK_PAGES_MAX = 20_000  # Of all together: more than fifty that come back after each pause.
 COUNTED_FOR = timedelta(hours=1)
 PAUSED_FOR = timedelta(minutes=10)
+STATUS = {Standing.OPEN: 200, Standing.BEING_PAID: 409}  # The others are over: 410.
 TOO_MANY = "This link was opened too often just now. Nothing was charged: try again in ten minutes."
 
 
@@ -92,7 +93,7 @@ async def _page(visit: Visit, link: Link, *, fault: str | None = None) -> Respon
     merchant = await visit.desk.merchants.merchant(link.merchant_id)
     assert merchant is not None, "a merchant is never deleted"
     stands = standing(link, visit.desk.clock.now())
-    status = 410 if stands is not Standing.OPEN else 422 if fault else 200
+    status = STATUS.get(stands, 410) if not fault else 422
     return shopper.shopper_page(
         visit,
         "pay-link.html",

@@ -15,7 +15,7 @@ from starlette.responses import RedirectResponse, Response
 from counterfoil import ids
 from counterfoil.cards import PAN_DIGITS_MIN
 from counterfoil.checkouts.checkout import link_token
-from counterfoil.checkouts.links import DAYS_MAX, TIMES_MAX, Link, minor_of, standing
+from counterfoil.checkouts.links import DAYS_MAX, TIMES_MAX, Link, Standing, minor_of, standing
 from counterfoil.money import CURRENCIES, currency
 from counterfoil.people.roles import Right
 from counterfoil.store.links import LinkStore
@@ -106,6 +106,7 @@ async def show(visit: Visit) -> Response:
         payers=payers,
         more=payers[-1]["checkout_id"] if len(found) > ON_A_PAGE else None,
         made=visit.asked("made") == "1",
+        ended=visit.asked("ended") == "1" and link.ended_at is not None,
     )
 
 
@@ -119,13 +120,23 @@ async def code(visit: Visit) -> Response:
     return Response(drawn.getvalue(), media_type="image/svg+xml")
 
 
+async def end_form(visit: Visit) -> Response:
+    """
+    Ask once more: a link that has ended is not opened again.
+    """
+    link = await _found(visit)
+    if standing(link, visit.desk.clock.now()) not in (Standing.OPEN, Standing.BEING_PAID):
+        return RedirectResponse(visit.request.url.path.removesuffix("/end"), 303)
+    return page(visit, "link-end.html", link=link)
+
+
 async def end(visit: Visit) -> Response:
     """
     End a link: nobody can pay it any more.
     """
     link = await _found(visit)
     await _store(visit).end(link, at=visit.desk.clock.now(), actor=visit.who.actor)
-    return RedirectResponse(visit.request.url.path.removesuffix("/end"), 303)
+    return RedirectResponse(f"{visit.request.url.path.removesuffix('/end')}?ended=1", 303)
 
 
 def url_of(visit: Visit, link: Link) -> str:
@@ -252,5 +263,6 @@ PAGES = (
     Page(path="/links", endpoint=make, right=Right.LINKS, method="POST"),
     Page(path=ONE, endpoint=show, right=Right.LINKS),
     Page(path=f"{ONE}/code.svg", endpoint=code, right=Right.LINKS),
+    Page(path=f"{ONE}/end", endpoint=end_form, right=Right.LINKS),
     Page(path=f"{ONE}/end", endpoint=end, right=Right.LINKS, method="POST"),
 )

@@ -34,6 +34,9 @@ WAITS_SECONDS_MAX = 8.0  # Then the page says that we are finding out, and looks
 LOOK_AGAIN_SECONDS = 2
 TOKEN_CHARACTERS = 43
 
+# Why no card is taken, and the status that says so.
+STOPPED = {"link": 410, "being paid": 409, "page": 429, "address": 429}
+
 NOT_CHARGED = "The payment did not go through, and nothing was charged. Try again in a moment."
 EXPIRED_CARD = "The card that you kept has expired. Use another card."
 
@@ -191,7 +194,7 @@ async def _page(
         )
     if stop := await _stop(visit, shop):
         return shopper.shopper_page(
-            visit, "pay-stopped.html", merchant, status=429, stop=stop, **facts
+            visit, "pay-stopped.html", merchant, status=STOPPED[stop], stop=stop, **facts
         )
     return shopper.shopper_page(
         visit,
@@ -216,8 +219,9 @@ async def _stop(visit: Visit, shop: Shop) -> str | None:
         link = await LinkStore(visit.desk.database, desk.road.ids).one(
             merchant_id, checkout.link_id
         )
-        if link is None or standing(link, visit.desk.clock.now()) is not Standing.OPEN:
-            return "link"
+        stands = standing(link, visit.desk.clock.now()) if link else Standing.ENDED
+        if stands is not Standing.OPEN:
+            return "being paid" if stands is Standing.BEING_PAID else "link"
     if checkout.declines >= DECLINES_MAX:
         return "page"
     payer = payer_of(merchant_id, shopper.address_of(visit.request), desk.road)

@@ -60,15 +60,13 @@ async def add_endpoint(visit: Visit) -> Response:
     """
     Add an endpoint and show its secret, this once: the answer to the form, which nothing keeps.
     """
-    made, faults = _typed(visit, "enabled")
+    made, faults = _typed(visit)
     if faults:
         return _form(visit, visit.form, faults)
     endpoint_id = _id(ids.ENDPOINT, visit.form.get("endpoint_id", ""))
     merchant_id, who = visit.who.merchant.merchant_id, visit.who
     try:
         row, secret = await visit.desk.desk.endpoints.add(merchant_id, made, who.actor, endpoint_id)
-    except AddressRefused as error:
-        return _form(visit, visit.form, {"url": str(error)})
     except EndpointMade:
         return page(
             visit,
@@ -105,13 +103,10 @@ async def edit_endpoint(visit: Visit) -> Response:
     Change address, description or filter.
     """
     row = await _one(visit)
-    made, faults = _typed(visit, row["state"])
+    made, faults = _typed(visit, row)
     if faults:
         return _form(visit, visit.form, faults, row)
-    try:
-        await _change(visit, row, url=made.url, description=made.description, types=made.types)
-    except AddressRefused as error:
-        return _form(visit, visit.form, {"url": str(error)}, row)
+    await _change(visit, row, url=made.url, description=made.description, types=made.types)
     return _back(row, "changed")
 
 
@@ -275,16 +270,29 @@ def _groups() -> list[tuple[str, list[str]]]:
 _GROUPS = _groups()
 
 
-def _typed(visit: Visit, state: str) -> tuple[Endpoint, dict[str, str]]:
+def _typed(visit: Visit, row: asyncpg.Record | None = None) -> tuple[Endpoint, dict[str, str]]:
+    """
+    Return the endpoint that the form says, and every fault of it; an address that stands, stands.
+    """
     form, faults = visit.form, {}
     url, description = form.get("url", "").strip(), form.get("description", "").strip()
     if not url:
         faults["url"] = "Write the address that is called: https://..."
+    elif row is None or url != row["url"]:
+        try:
+            visit.desk.desk.endpoints.check(url)
+        except AddressRefused as error:
+            faults["url"] = str(error)
     if not (description.isprintable() and len(description) <= DESCRIPTION_CHARACTERS_MAX):
         faults["description"] = f"One line of up to {DESCRIPTION_CHARACTERS_MAX} characters."
     chosen = [each for each in ALL_TYPES if f"type_{each}" in form]
     types = None if not chosen or len(chosen) == len(ALL_TYPES) else chosen
-    made = Endpoint(url=url, description=description or None, types=types, state=state)
+    made = Endpoint(
+        url=url,
+        description=description or None,
+        types=types,
+        state=row["state"] if row else "enabled",
+    )
     return made, faults
 
 

@@ -19,8 +19,10 @@ SELECT l.*, (SELECT count(*) FROM checkouts AS c WHERE c.merchant_id = l.merchan
 FROM payment_links AS l WHERE l.merchant_id = $1 AND l.link_id = $2;
 
 -- name: link_by_token
--- The payment link of an address.
-SELECT * FROM payment_links WHERE token_hash = $1;
+-- The payment link of an address, and how often it is being paid just now.
+SELECT l.*, (SELECT count(*) FROM checkouts AS c WHERE c.merchant_id = l.merchant_id
+    AND c.link_id = l.link_id AND c.state = 'paying') AS paying
+FROM payment_links AS l WHERE l.token_hash = $1;
 
 -- name: links_page
 -- A merchant's payment links, newest first, and how often each is being paid just now.
