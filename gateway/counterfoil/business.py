@@ -10,6 +10,8 @@ import zoneinfo
 from datetime import time
 from functools import cache
 
+from counterfoil.countries import COUNTRIES
+
 ACKNOWLEDGE_SECONDS = range(5, 3601)
 
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"  # RFC 5322, 3.2.3.
@@ -21,7 +23,7 @@ FORMS = {
     "name": (r".{1,64}", "1 to 64 characters of one line"),
     "city": (r".{1,64}", "1 to 64 characters of one line"),
     "region": (r"[A-Za-z0-9]{0,3}", "up to 3 letters or digits: OR"),
-    "country": (r"[A-Z]{2}", "the two letters of ISO 3166: US"),
+    "country": (r"[A-Z]{2}", "the two letters of a country in ISO 3166: US"),
     "category_code": (r"[0-9]{4}", "the four digits of the MCC: 5999"),
     "email": (rf"(?=.{{6,254}}\Z){EMAIL}", "a bare address, such as owner@shop.example"),
     "terminal_id": (r"[ -~]{8}", "eight printable ASCII characters (DE 41)"),
@@ -34,6 +36,8 @@ def fits(name: str, text: str) -> bool:
     """
     Return whether the database, the acquirer's message and a receipt can carry *text* as *name*.
     """
+    if name == "country" and text not in COUNTRIES:
+        return False
     return text.isprintable() and re.fullmatch(FORMS[name][0], text) is not None
 
 

@@ -35,7 +35,7 @@ def test_no_browser_stops_a_form_at_its_first_fault(template: str) -> None:
     [
         (
             "/settings/business",
-            {"name": "", "city": "", "region": "ABCD", "country": "Z", "email": "x"},
+            {"name": "", "city": "", "region": "ABCD", "country": "ZZ", "email": "x"},
             ["name", "city", "region", "country", "email"],
         ),
         (

@@ -2,6 +2,7 @@
 Settings and screening as pages change them: checked, noted with what was before, told at once.
 """
 
+import re
 from datetime import datetime, time
 from typing import Any
 from uuid import uuid4
@@ -9,6 +10,8 @@ from uuid import uuid4
 import pytest
 from counterfoil import ids
 from counterfoil.cards import Card
+from counterfoil.countries import COUNTRIES
+from counterfoil.money import currency
 from counterfoil.network.verification_results import Avs, Cvv
 from counterfoil.payments.policy import OFF, Policy, Velocity
 from counterfoil.people.roles import Role
@@ -25,6 +28,7 @@ BUSINESS = {
     "email": "owner@bookshop.example",
 }
 OTHER_CARD = Card("5555555555554444", 12, 2030, "927")
+USD = currency("USD")
 PAYMENTS = {"acknowledge_seconds": "180", "partial_approvals": "reverse"}
 
 
@@ -89,6 +93,8 @@ async def test_each_value_of_the_business_changes_and_is_noted(
         ("region", "ILLI"),
         ("country", "USA"),
         ("country", "1A"),
+        ("country", "ZZ"),
+        ("country", ""),
         ("email", "nobody"),
         ("email", "a@b.example\r\nBcc: c@d.example"),
     ],
@@ -104,6 +110,26 @@ async def test_a_value_that_no_message_could_carry_comes_back_at_its_field(
     assert f'id="{field}-said"' in answer.text
     assert (await merchant(site.stage))[field] == BUSINESS[field]
     assert await noted(site.stage) == []
+
+
+async def test_a_country_is_chosen_by_its_name(site: Site, owner: WindowlessBrowser) -> None:
+    """Of all in ISO 3166, and nothing else; one that was set before stands until it is changed."""
+    shown = (await owner.get("/settings")).text
+    options = re.findall(r'<option value="([A-Z]{2})"( selected)?>([^<]+)<', shown)
+
+    assert len(options) == len(COUNTRIES) == 249
+    assert ("US", " selected", "United States") in options
+    assert ("DE", "", "Germany") in options
+    names = [name for _, _, name in options]
+    assert names.index("Åland Islands") < names.index("Albania")
+    refused = await owner.send("/settings/business", {**BUSINESS, "country": "ZZ"})
+    assert "Choose a country of the list." in words(refused)
+    assert '<option value="US" selected>' in refused.text
+    await site.stage.sql(
+        "UPDATE merchants SET country = 'XK' WHERE merchant_id = $1",
+        site.stage.merchant.merchant_id,
+    )
+    assert '<option value="XK" selected>' in (await owner.get("/settings")).text
 
 
 async def test_what_a_person_typed_is_text_and_no_page(owner: WindowlessBrowser) -> None:
@@ -288,18 +314,18 @@ ALL_RULES = Policy(
 @pytest.mark.parametrize("policy", [OFF, ALL_RULES, Policy(declines_max=1)])
 def test_a_form_says_the_rules_that_it_shows(policy: Policy) -> None:
     """Whoever saves without a change changes nothing."""
-    found, faults = policy_of(fields_of(policy), policy)
+    found, faults = policy_of(fields_of(policy, USD), policy, USD)
 
     assert faults == {}
     assert {*found.avs_refused} == {*policy.avs_refused}
-    assert fields_of(found) == fields_of(policy)
+    assert fields_of(found, USD) == fields_of(policy, USD)
 
 
 def test_a_rule_that_the_form_does_not_offer_stays() -> None:
     """What the operator set by the command line is not lost by saving."""
     odd = Policy(avs_refused=(Avs.MATCH,))
 
-    assert policy_of(fields_of(odd), odd)[0] == odd
+    assert policy_of(fields_of(odd, USD), odd, USD)[0] == odd
 
 
 @pytest.mark.parametrize(
@@ -313,7 +339,10 @@ def test_a_rule_that_the_form_does_not_offer_stays() -> None:
         ({"card_payments": "5", "card_every": ""}, "card_every"),
         ({"card_payments": "5", "card_every": "59", "card_unit": "seconds"}, "card_every"),
         ({"card_payments": "5", "card_every": "31", "card_unit": "days"}, "card_every"),
-        ({"email_amount": "1.50", "email_every": "1"}, "email_amount"),
+        ({"email_amount": "1.505", "email_every": "1"}, "email_amount"),
+        ({"email_amount": "0", "email_every": "1"}, "email_amount"),
+        ({"email_amount": "much", "email_every": "1"}, "email_amount"),
+        ({"email_amount": "10000000000", "email_every": "1"}, "email_amount"),
         ({"address_every": "1"}, "address_payments"),
         ({"merchant_payments": "10001", "merchant_every": "1"}, "merchant_payments"),
         ({"declines_max": "5", "declines_every": ""}, "declines_every"),
@@ -322,7 +351,7 @@ def test_a_rule_that_the_form_does_not_offer_stays() -> None:
 )
 def test_a_rule_that_cannot_be_is_a_fault_at_its_field(changes: dict[str, str], field: str) -> None:
     """And the rules that stand go on to hold."""
-    found, faults = policy_of({**fields_of(OFF), **changes}, ALL_RULES)
+    found, faults = policy_of({**fields_of(OFF, USD), **changes}, ALL_RULES, USD)
 
     assert field in faults
     assert found == ALL_RULES
@@ -330,16 +359,62 @@ def test_a_rule_that_cannot_be_is_a_fault_at_its_field(changes: dict[str, str], 
 
 async def test_rules_are_changed_noted_and_hold(site: Site, owner: WindowlessBrowser) -> None:
     """The same version as the operator's command would have written."""
-    form = {**fields_of(ALL_RULES), "version": "0"}
+    form = {**fields_of(ALL_RULES, USD), "version": "0"}
 
     answer = await owner.send("/settings/screening", form)
 
     kept = await site.stage.road.store.screening.kept_policy(site.stage.merchant.merchant_id)
     ((what, about, before, after),) = await noted(site.stage)
     assert answer.headers["location"] == "/settings/screening?done=rules"
-    assert (kept.version, fields_of(kept.policy)) == (1, fields_of(ALL_RULES))
+    assert (kept.version, fields_of(kept.policy, USD)) == (1, fields_of(ALL_RULES, USD))
     assert (what, about, before) == ("screening_changed", "version 1", None)
     assert '"duplicate_seconds":300' in after
+
+
+async def test_amounts_of_rules_are_asked_and_shown_as_people_write_them(
+    site: Site, owner: WindowlessBrowser
+) -> None:
+    """In the currency of the latest payment; what cannot be one is told at its field."""
+    store, merchant_id = site.stage.road.store.screening, site.stage.merchant.merchant_id
+    await store.set_policy(merchant_id, ALL_RULES, after_version=0, actor="cli:ada")
+
+    shown = await owner.get("/settings/screening")
+
+    assert "Amount in USD" in words(shown)
+    assert re.search(r'name="email_amount" value="500.00" inputmode="decimal"', shown.text)
+    form = {**fields_of(ALL_RULES, USD), "version": "1"}
+    for wrong, said in (
+        ("1.505", "Write up to 2 decimals: USD has no more."),
+        ("12345678901.00", "This is too large: write at most 9999999999.99 USD."),
+        ("some", "Write an amount in USD, such as 500.00."),
+    ):
+        answer = await owner.send("/settings/screening", {**form, "email_amount": wrong})
+        assert answer.status_code == 422
+        assert f'<p class="fault" id="email_amount-said">{said}</p>' in answer.text
+        assert f'value="{wrong}"' in answer.text
+    await owner.send("/settings/screening", {**form, "email_amount": "1,250.5"})
+    kept = (await store.kept_policy(merchant_id)).policy
+    assert kept.email == Velocity(seconds=86_400, payments_max=3, amount_minor_max=125_050)
+
+
+async def test_rules_in_a_currency_without_cents_say_so(
+    site: Site, owner: WindowlessBrowser
+) -> None:
+    """A form that says no currency changes nothing: its amounts could mean anything."""
+    await site.stage.paid(currency=currency("JPY"), amount_minor=4200)
+    form = {"version": "0", "currency": "JPY", "card_every": "1", "card_unit": "hours"}
+
+    shown = await owner.get("/settings/screening")
+    wrong = await owner.send("/settings/screening", {**form, "card_amount": "42.5"})
+    unclear = await owner.send("/settings/screening", {**form, "card_amount": "42", "currency": ""})
+    await owner.send("/settings/screening", {**form, "card_amount": "42"})
+
+    assert "Amount in JPY" in words(shown)
+    assert "Write a whole amount: JPY has no decimals." in words(wrong)
+    assert unclear.status_code == 400
+    kept = await site.stage.road.store.screening.kept_policy(site.stage.merchant.merchant_id)
+    assert kept.version == 1
+    assert kept.policy.card == Velocity(seconds=3600, amount_minor_max=42)
 
 
 async def test_rules_that_somebody_else_has_changed_are_not_overwritten(
@@ -348,7 +423,12 @@ async def test_rules_that_somebody_else_has_changed_are_not_overwritten(
     """The page says so, keeps what was typed, and may be sent again."""
     store, merchant_id = site.stage.road.store.screening, site.stage.merchant.merchant_id
     await store.set_policy(merchant_id, ALL_RULES, after_version=0, actor="cli:ada")
-    form = {**fields_of(OFF), "duplicate_every": "7", "duplicate_unit": "minutes", "version": "0"}
+    form = {
+        **fields_of(OFF, USD),
+        "duplicate_every": "7",
+        "duplicate_unit": "minutes",
+        "version": "0",
+    }
 
     answer = await owner.send("/settings/screening", form)
 

@@ -328,6 +328,7 @@ def test_a_merchant_is_added_listed_and_shown(installation: Installation):
         (("--city", "x" * 65), "--city takes 1 to 64 characters"),
         (("--region", "Oregon"), "--region takes up to 3"),
         (("--country", "USA"), "--country takes the two letters"),
+        (("--country", "ZZ"), "--country takes the two letters"),
         (("--category-code", "12"), "--category-code takes the four digits"),
         (("--timezone", "Mars"), "'Mars' is no time zone"),
         (("--cutoff", "noon"), "'noon' is no time of day"),

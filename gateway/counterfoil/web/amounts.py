@@ -4,9 +4,10 @@ An amount as people type it, read exactly: `42`, `42.5`, `42,50`, `1,234.56`.
 
 import re
 
-from counterfoil.money import AMOUNT_MINOR_MAX, Currency
+from counterfoil.money import AMOUNT_MINOR_MAX, Currency, decimal_text
 
 AMOUNT_CHARACTERS_MAX = 24
+EXAMPLE = 500  # In whole units.
 
 _AMOUNT = re.compile(r"([0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:[.,]([0-9]+))?", re.ASCII)
 
@@ -28,3 +29,28 @@ def read_amount(text: str, currency: Currency) -> int | None:
         return None
     minor = int(whole.replace(",", "") + part.ljust(currency.exponent, "0"))
     return minor if minor <= AMOUNT_MINOR_MAX else None
+
+
+def amount_or_fault(text: str, currency: Currency) -> int | str:
+    """
+    Return the minor units that *text* says, one at least, or what is wrong with it in words.
+    """
+    if minor := read_amount(text, currency):
+        return minor
+    code, decimals = currency.code, currency.exponent
+    found = _AMOUNT.fullmatch(text.strip())
+    if found is None or minor == 0:
+        example = decimal_text(EXAMPLE * 10**decimals, currency)
+        return f"Write an amount in {code}, such as {example}."
+    if len(found[2] or "") > decimals:
+        return (
+            f"Write up to {decimals} decimals: {code} has no more."
+            if decimals
+            else f"Write a whole amount: {code} has no decimals."
+        )
+    most = decimal_text(AMOUNT_MINOR_MAX, currency)
+    if len(text.strip()) <= AMOUNT_CHARACTERS_MAX and int(found[1].replace(",", "")) < int(
+        most.partition(".")[0]
+    ):
+        return "Write it without the comma: it could stand for thousands or for decimals."
+    return f"This is too large: write at most {most} {code}."

@@ -8,6 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
 from counterfoil import ids
+from counterfoil.money import CURRENCIES, currency
 from counterfoil.payments.block_list import (
     BLOCK,
     FORMS,
@@ -17,6 +18,7 @@ from counterfoil.payments.block_list import (
 )
 from counterfoil.people.roles import Right
 from counterfoil.store.screening import Block, ScreeningStore
+from counterfoil.store.terminal import TerminalStore
 from counterfoil.web.rendering import page
 from counterfoil.web.screening_form import (
     AVS_CHOICES,
@@ -58,7 +60,10 @@ async def change_rules(visit: Visit) -> Response:
     """
     store, who = _store(visit), visit.who
     kept = await store.kept_policy(who.merchant.merchant_id)
-    policy, faults = policy_of(visit.form, kept.policy)
+    code = visit.form.get("currency", "")
+    if code not in CURRENCIES:  # Nobody guesses what its amounts mean.
+        raise HTTPException(400, "This form does not say its currency. Reload it, and save again.")
+    policy, faults = policy_of(visit.form, kept.policy, currency(code))
     if faults:
         return await _page(visit, typed=visit.form, faults=faults)
     if policy == kept.policy:
@@ -166,12 +171,15 @@ async def _page(
     kept = await store.kept_policy(merchant_id)
     rows = await store.blocks(merchant_id, ended=visit.asked("ended") == "1")
     status = 422 if faults else 409 if conflict else 200
+    terminal = TerminalStore(visit.desk.database, visit.desk.desk.road.ids)
+    unit = currency((typed or {}).get("currency") or await terminal.currency(merchant_id))
     return page(
         visit,
         "screening.html",
         status=status,
         kept=kept,
-        fields=typed if typed is not None else fields_of(kept.policy),
+        fields=typed if typed is not None else fields_of(kept.policy, unit),
+        unit=unit,
         version=(typed or {}).get("version", kept.version) if faults else kept.version,
         entry=entry or {"kind": "card", "value": visit.asked("payment"), "reason": ""},
         faults=faults or {},

@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 
+from counterfoil.money import Currency, decimal_text
 from counterfoil.network.verification_results import AVS_WORDS, CVV_WORDS, Avs, Cvv
 from counterfoil.payments.policy import (
-    AMOUNT_MAX,
     COUNT_MAX,
     DUPLICATE_SECONDS_MAX,
     VOLUME_MAX,
@@ -17,6 +17,7 @@ from counterfoil.payments.policy import (
     Policy,
     Velocity,
 )
+from counterfoil.web.amounts import amount_or_fault
 
 DIGITS_MAX = 15
 
@@ -33,26 +34,30 @@ AVS_CHOICES = {each: words for each, words in AVS_WORDS.items() if each is not A
 CVV_CHOICES = {each: words for each, words in CVV_WORDS.items() if each is not Cvv.MATCH}
 
 
-def fields_of(policy: Policy) -> dict[str, str]:
+def fields_of(policy: Policy, unit: Currency) -> dict[str, str]:
     """
-    Return *policy* as the form shows it; what is off is empty.
+    Return *policy* as the form shows it, amounts as those of *unit*; what is off is empty.
     """
-    fields = {f"avs_{each}": "on" for each in policy.avs_refused}
+    fields = {"currency": unit.code}
+    fields |= {f"avs_{each}": "on" for each in policy.avs_refused}
     fields |= {f"cvv_{each}": "on" for each in policy.cvv_refused}
     fields |= _every("duplicate", policy.duplicate_seconds or None)
     for name, _, _ in COUNTED:
         rule: Velocity | None = getattr(policy, name)
         fields |= _every(name, rule.seconds if rule else None)
         fields[f"{name}_payments"] = _text(rule.payments_max if rule else None)
-        fields[f"{name}_amount"] = _text(rule.amount_minor_max if rule else None)
+        amount = rule.amount_minor_max if rule else None
+        fields[f"{name}_amount"] = "" if amount is None else decimal_text(amount, unit)
     fields |= _every("declines", policy.declines_seconds if policy.declines_max else None)
     fields["declines_max"] = _text(policy.declines_max or None)
     return fields
 
 
-def policy_of(form: dict[str, str], standing: Policy) -> tuple[Policy, dict[str, str]]:
+def policy_of(
+    form: dict[str, str], standing: Policy, unit: Currency
+) -> tuple[Policy, dict[str, str]]:
     """
-    Return the rules that *form* says, and faults by the names of their fields.
+    Return the rules that *form* says, amounts in *unit*, and faults by the names of their fields.
 
     A result that the form does not offer stays as it stands.
     """
@@ -71,16 +76,16 @@ def policy_of(form: dict[str, str], standing: Policy) -> tuple[Policy, dict[str,
         "duplicate_seconds": _seconds(form, "duplicate", 0, DUPLICATE_SECONDS_MAX, faults) or 0,
     }
     for name, _, payments_max in COUNTED:
-        changes[name] = _velocity(form, name, payments_max, faults)
+        changes[name] = _velocity(form, name, payments_max, unit, faults)
     changes |= _declines(form, standing, faults)
     return (standing if faults else msgspec.structs.replace(standing, **changes)), faults
 
 
 def _velocity(
-    form: dict[str, str], name: str, payments_max: int, faults: dict[str, str]
+    form: dict[str, str], name: str, payments_max: int, unit: Currency, faults: dict[str, str]
 ) -> Velocity | None:
     payments = _number(form, f"{name}_payments", 1, payments_max, faults)
-    amount = _number(form, f"{name}_amount", 1, AMOUNT_MAX, faults)
+    amount = _amount(form, f"{name}_amount", unit, faults)
     seconds = _seconds(form, name, WINDOW_SECONDS_MIN, WINDOW_SECONDS_MAX, faults)
     asked = any(form.get(f"{name}_{each}", "").strip() for each in ("payments", "amount"))
     if not asked:
@@ -136,6 +141,15 @@ def _number(
         faults[field] = f"Write a whole number from {low} to {high:,}."
         return None
     return int(text)
+
+
+def _amount(form: dict[str, str], field: str, unit: Currency, faults: dict[str, str]) -> int | None:
+    text = form.get(field, "").strip()
+    found = amount_or_fault(text, unit) if text else None
+    if isinstance(found, str):
+        faults[field] = found
+        return None
+    return found
 
 
 def _every(name: str, seconds: int | None) -> dict[str, str]:

@@ -19,6 +19,7 @@ from counterfoil.business import (
     read_cutoff,
     timezones,
 )
+from counterfoil.countries import COUNTRIES, by_name
 from counterfoil.payments.payment import PartialApprovals
 from counterfoil.people.roles import Right
 from counterfoil.settlement.cutoff import effect_of_change, next_cutoff
@@ -50,6 +51,8 @@ async def change_business(visit: Visit) -> Response:
     faults = {
         name: f"Write {FORMS[name][1]}." for name, text in values.items() if not fits(name, text)
     }
+    if "country" in faults:
+        faults["country"] = "Choose a country of the list."
     if faults:
         return await _page(visit, values, faults)
     return await _changed(visit, msgspec.convert(values, BusinessChange), "business")
@@ -157,6 +160,8 @@ async def _page(
     typed = {**stands, **(values or {})}
     if not is_timezone(typed["timezone"]):  # A list shows what it has.
         typed["timezone"] = stands["timezone"]
+    if typed["country"] not in COUNTRIES:
+        typed["country"] = stands["country"]
     policy = await visit.desk.desk.road.store.screening.kept_policy(merchant_id)
     return page(
         visit,
@@ -167,6 +172,7 @@ async def _page(
         merchant=row,
         merchant_written=ids.written(ids.MERCHANT, merchant_id),
         terminals=await visit.desk.merchants.terminals(merchant_id),
+        countries=_countries(typed["country"]),
         zones=[(each, each.replace("_", " ")) for each in _zones(typed["timezone"])],
         next_close=next_cutoff(row["last_cutoff_at"], row["cutoff"], row["timezone"]),
         acknowledge=(ACKNOWLEDGE_SECONDS[0], ACKNOWLEDGE_SECONDS[-1]),
@@ -182,6 +188,14 @@ async def _row(visit: Visit) -> asyncpg.Record:
     row = await visit.desk.merchants.row(visit.who.merchant.merchant_id)
     assert row is not None, "somebody of it is signed in"
     return row
+
+
+def _countries(chosen: str) -> list[tuple[str, str]]:
+    """
+    Return the countries to choose from: those of ISO 3166, and the one that is set.
+    """
+    known = by_name()
+    return known if chosen in COUNTRIES else [(chosen, chosen), *known]
 
 
 def _zones(chosen: str) -> list[str]:
