@@ -30,6 +30,7 @@ SALE = "tsl"
 SAVED_CARD = "crd"
 SESSION = "ses"
 PASSKEY = "psk"
+PAGE_REPORT = "rpt"
 
 SEVERAL_MAX = 256  # Identifiers at once.
 

@@ -198,6 +198,11 @@ class Measures(msgspec.Struct, frozen=True):
             "link_events", "what happened on the links", ("acquirer", "event")
         )
     )
+    reports: Counts = msgspec.field(
+        default_factory=lambda: Counts(
+            "page_reports", "what browsers said that they refused on payment pages", ("outcome",)
+        )
+    )
     failures: Counts = msgspec.field(
         default_factory=lambda: Counts(
             "duty_failures", "rounds of a worker that met a fault and are done again", ("duty",)
@@ -240,4 +245,4 @@ class Measures(msgspec.Struct, frozen=True):
         """
         Return the families of counts.
         """
-        return (self.payments, self.answers, self.links, self.failures)
+        return (self.payments, self.answers, self.links, self.reports, self.failures)

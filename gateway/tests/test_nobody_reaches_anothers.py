@@ -116,6 +116,12 @@ async def found(stage: Stage) -> tuple[Site, WindowlessBrowser, Found]:
         "FROM web_sessions WHERE merchant_id = $1",
         stage.merchant.merchant_id,
     )
+    await stage.sql(
+        "INSERT INTO page_reports (merchant_id, report_id, page, directive, refused, times, "
+        "first_at, last_at) VALUES ($1, gen_random_uuid(), '/c/{token}', 'img-src', 'data', 1, "
+        "now(), now())",
+        stage.merchant.merchant_id,
+    )
     known = Found()
     firsts = [each.path for each in PAGES if "{" not in each.path and each.method == "GET"]
     receipt = f"/payments/{ids.written(ids.PAYMENT, paid.payment_id)}/receipt"

@@ -10,6 +10,7 @@ import asyncpg
 import msgspec
 
 from counterfoil import app
+from counterfoil.checkouts.inventory import not_as_listed
 from counterfoil.cli.console import ConfigOption, JsonOption, configuration, run, say, say_json
 from counterfoil.cli.findings import Finding, gateways_say, names_here
 from counterfoil.clock import SystemClock
@@ -25,6 +26,7 @@ from counterfoil.store.advices import AdviceStore
 from counterfoil.store.database import Database, DatabaseAway
 from counterfoil.store.heads import HeadStore
 from counterfoil.store.migrate import MigrationRefused, pending
+from counterfoil.store.page_reports import PageReportStore
 from counterfoil.store.processes import ProcessStore
 from counterfoil.vault import VaultClosed
 
@@ -132,6 +134,7 @@ async def _database(database: Database, settings: Configuration) -> list[Finding
     findings.append(await _mail(database, clock))
     findings.append(await _quarantine(database))
     findings.append(await _end_of_day(database, clock))
+    findings.append(await _payment_pages(database, clock))
     return findings
 
 
@@ -166,6 +169,24 @@ async def _end_of_day(database: Database, clock: SystemClock) -> Finding:
     ]
     said = "; ".join(filter(None, troubles))
     return Finding("end of the day", not said, said or "nothing held, nothing open")
+
+
+async def _payment_pages(database: Database, clock: SystemClock) -> Finding:
+    """
+    Say what of the payment pages is not as it should be.
+    """
+    changed = not_as_listed()
+    reported = await PageReportStore(database, Ids(clock)).of_all()
+    troubles = [
+        f"not as listed on this machine: {', '.join(changed)}: see `counterfoil pages inventory`"
+        if changed
+        else "",
+        f"{len(reported)} thing(s) that browsers refused: `counterfoil pages reports`"
+        if reported
+        else "",
+    ]
+    said = "; ".join(filter(None, troubles))
+    return Finding("payment pages", not said, said or "as listed, and no browser refused anything")
 
 
 async def _clock(processes: ProcessStore, clock: SystemClock) -> Finding:

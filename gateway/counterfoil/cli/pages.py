@@ -1,13 +1,26 @@
 """
-`counterfoil pages`: what payment pages may load.
+`counterfoil pages`: what payment pages may load, and what browsers refused on them.
 """
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import cyclopts
 
+from counterfoil import app as counterfoil_app
 from counterfoil.checkouts.inventory import inventory, not_as_listed
-from counterfoil.cli.console import JsonOption, say, say_json, table
+from counterfoil.cli.console import (
+    ConfigOption,
+    JsonOption,
+    configuration,
+    run,
+    say,
+    say_json,
+    table,
+)
+from counterfoil.clock import SystemClock
+from counterfoil.config import Configuration
+from counterfoil.ids import MERCHANT, PAGE_REPORT, Ids, written
+from counterfoil.store.page_reports import PageReportStore
 
 app = cyclopts.App(
     name="pages", help="What payment pages may load, and whether they are as they should be."
@@ -48,3 +61,41 @@ def inventory_(
     )
     for name in sorted(changed):
         say(f"NOT AS LISTED: {name}")
+
+
+@app.command
+def reports(*, json: JsonOption = False, config: ConfigOption = None) -> None:
+    """
+    List what browsers refused on payment pages and nobody has looked into, newest first.
+    """
+    rows = run(_reports(configuration(config)))
+    if json:
+        say_json(rows)
+        return
+    table(
+        ["merchant", "page", "directive", "refused", "times", "first", "last"],
+        [
+            [row["merchant"], row["page"], row["directive"], row["refused"], str(row["times"]),
+             f"{row['first_at']:%Y-%m-%d %H:%M}", f"{row['last_at']:%Y-%m-%d %H:%M}"]
+            for row in rows
+        ],
+    )  # fmt: skip
+
+
+async def _reports(settings: Configuration) -> list[dict[str, Any]]:
+    async with counterfoil_app.open_database(settings) as database:
+        rows = await PageReportStore(database, Ids(SystemClock())).of_all()
+    return [
+        {
+            "report": written(PAGE_REPORT, row["report_id"]),
+            "merchant_id": written(MERCHANT, row["merchant_id"]),
+            "merchant": row["name"],
+            "page": row["page"],
+            "directive": row["directive"],
+            "refused": row["refused"],
+            "times": row["times"],
+            "first_at": row["first_at"],
+            "last_at": row["last_at"],
+        }
+        for row in rows
+    ]

@@ -42,7 +42,10 @@ GAUGES: dict[str, tuple[str, str]] = {
     "oldest_owed_reversal_seconds": ("age of the oldest reversal that is owed", ""),
     "oldest_open_batch_seconds": ("age of the oldest batch that is open", ""),
     "oldest_owed_mail_seconds": ("age of the oldest e-mail that is owed", ""),
-    "waiting": ("what waits: approvals, mails, files, batches, findings", "what"),
+    "waiting": (
+        "what waits: approvals, mails, files, batches, findings, reports of browsers",
+        "what",
+    ),
 }
 
 

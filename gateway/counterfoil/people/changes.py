@@ -43,6 +43,7 @@ KINDS = MappingProxyType(
         "approval_claimed": ("Claim", "set out to claim {about}, which others began"),
         "approval_refused": ("Refusal", "set out to refuse {about}, which others began"),
         "finding_resolved": ("Finding", "cleared {about} up: {after}"),
+        "page_report_seen_to": ("Payment pages", "looked into {about}: {after}"),
         "webhook_added": ("Webhook", "added the endpoint {about}"),
         "webhook_changed": ("Webhook", "changed the endpoint {before}, now {after}"),
         "webhook_enabled": ("Webhook", "enabled the endpoint {about}"),

@@ -39,6 +39,7 @@ from counterfoil.web import (
     me_factors,
     me_passkeys,
     overview,
+    page_reports,
     payment,
     payment_links,
     payment_page,
@@ -102,12 +103,13 @@ CHECKOUT_PAGES: tuple[Page, ...] = (*payment_page.PAGES, *link_page.PAGES)
 
 READING = ("GET", "HEAD")
 HEADERS = {
-    **policy.HEADERS,
+    **{name: text for name, text in policy.HEADERS.items() if name != "Reporting-Endpoints"},
     "Content-Security-Policy": (
         "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
         "connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'; "
         "object-src 'none'; require-trusted-types-for 'script'; trusted-types live"
     ),
+    "Integrity-Policy": "blocked-destinations=(script)",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
 STATIC_HEADERS = {"Cache-Control": "public, max-age=31536000, immutable"}
@@ -147,6 +149,8 @@ def _site(
         Route(each.path, _guarded(each, desk, origin, shoppers=shoppers), methods=[each.method])
         for each in pages
     ]
+    if shoppers:
+        routes.append(page_reports.route(desk, origin))
     static = StaticFiles(directory=inventory.STATIC)
     routes.append(Mount("/static", WithHeaders(static, STATIC_HEADERS), name="static"))
 

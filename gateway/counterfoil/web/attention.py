@@ -20,10 +20,11 @@ from counterfoil.settlement.words import batch_name
 from counterfoil.store.attention import AttentionStore
 from counterfoil.store.batches import BatchKey
 from counterfoil.store.deposits import DepositStore
+from counterfoil.store.page_reports import PageReportStore
 from counterfoil.store.refused_refunds import Decision, RefusedRefundStore
 from counterfoil.store.settlement import SettlementStore
 from counterfoil.web import counts
-from counterfoil.web.attention_words import DONE, FILES, TITLES, WHAT_TO_DO
+from counterfoil.web.attention_words import DONE, FILES, PAGES_IN_WORDS, TITLES, WHAT_TO_DO
 from counterfoil.web.doing import is_too_much
 from counterfoil.web.rendering import page, rendered
 from counterfoil.web.terminal_form import holds_card
@@ -58,6 +59,7 @@ async def _facts(visit: Visit) -> dict[str, Any]:
         *(_batch(row) for row in await store.batches()),
         *(_file(row) for row in await store.files()),
         *(_finding(row) for row in await store.findings()),
+        *(_report(row) for row in await _reports(visit).open(merchant.merchant_id)),
     ]
     seen = await visit.desk.desk.road.store.unclaimed_page(merchant, None, LATELY_MAX)
     return {
@@ -112,6 +114,21 @@ def _finding(row: asyncpg.Record) -> dict[str, Any]:
         "since": row["opened_at"],
         "path": f"/attention/findings/{ids.written(ids.FINDING, row['finding_id'])}",
         "ends": ("again", "returned") if is_refund else ("resolve",),
+    }
+
+
+def _report(row: asyncpg.Record) -> dict[str, Any]:
+    often = "once" if row["times"] == 1 else f"{row['times']:,} times"
+    return {
+        "kind": "report",
+        "title": TITLES["report"],
+        "about": f"{PAGES_IN_WORDS[row['page']]}: {row['refused']} ({row['directive']}), {often}",
+        "link": None,
+        "amount": None,
+        "to_do": WHAT_TO_DO["report"],
+        "since": row["first_at"],
+        "path": f"/attention/reports/{ids.written(ids.PAGE_REPORT, row['report_id'])}",
+        "ends": ("looked-into",),
     }
 
 
@@ -186,6 +203,23 @@ async def resolve_finding(visit: Visit) -> Response:
     return _seen_to(visit, "resolve")
 
 
+async def look_into(visit: Visit) -> Response:
+    """
+    Take what a browser refused off the list: a person has looked into it.
+    """
+    try:
+        report_id = ids.read(ids.PAGE_REPORT, visit.named("report_id"))
+    except ids.UnreadableId:
+        raise HTTPException(404) from None
+    merchant_id, store, now = _merchant(visit), _reports(visit), visit.desk.clock.now()
+    if report_id not in {row["report_id"] for row in await store.open(merchant_id)}:
+        raise HTTPException(404)
+    note = _note(visit)
+    if not await store.see_to(merchant_id, report_id, now, note, actor=visit.who.actor):
+        raise HTTPException(409, "This is not open any more.")
+    return _seen_to(visit, "looked-into")
+
+
 async def refund_again(visit: Visit) -> Response:
     """
     Ask the acquirer once more for a refund that it refused.
@@ -248,6 +282,10 @@ def _digest(visit: Visit) -> bytes:
     return digest
 
 
+def _reports(visit: Visit) -> PageReportStore:
+    return PageReportStore(visit.desk.database, visit.desk.desk.road.ids)
+
+
 def _note(visit: Visit, *, may_be_empty: bool = False) -> str:
     note = " ".join(visit.form.get("note", "").split())
     if len(note) > NOTE_CHARACTERS_MAX or not (note or may_be_empty):
@@ -277,6 +315,7 @@ PAGES = (
             ("batches/{batch_id}/retry", retry_batch, Right.CLOSE_BATCH),
             ("batches/{batch_id}/resolve", resolve_batch, Right.CLOSE_BATCH),
             ("files/{digest}/aside", put_aside, Right.CLOSE_BATCH),
+            ("reports/{report_id}/looked-into", look_into, Right.KEYS),
             ("findings/{finding_id}/resolve", resolve_finding, Right.CLOSE_BATCH),
             ("findings/{finding_id}/again", refund_again, Right.REFUND),
             ("findings/{finding_id}/returned", returned, Right.REFUND),

@@ -7,6 +7,7 @@ from counterfoil.people.roles import Right
 TITLES = {
     "batch": "A batch does not agree with the acquirer",
     "file": "A file could not be read",
+    "report": "A browser refused something on a payment page",
     "missing_there": "The acquirer's report leaves an item out",
     "missing_here": "The acquirer settles something that is not here",
     "amount_differs": "An amount differs",
@@ -26,7 +27,12 @@ TITLES = {
 WHAT_TO_DO = {
     "batch": "Compare both sides' totals on the batch's page with somebody at the acquirer.",
     "file": "Ask whoever sent it for a right one; it is read by itself when it comes.",
+    "report": (
+        "Somebody may have changed the page, or a shopper's own browser did. Show it to whoever "
+        "runs this installation; until it is clear, take cards in another way."
+    ),
 }
+PAGES_IN_WORDS = {"/c/{token}": "Payment page", "/l/{token}": "Page of a payment link"}
 FILES = {
     "report": "The acquirer's report",
     "statement": "A bank statement",
@@ -39,6 +45,7 @@ DONE = {
     "resolve-batch": "The batch is closed by hand.",
     "aside": "The file is put aside. It is kept, and waits for nobody.",
     "resolve": "That is cleared up.",
+    "looked-into": "It is noted that somebody has looked into it.",
     "again": "The refund is asked for again, in the open batch.",
     "returned": "It is noted that the money went back in another way.",
 }
@@ -56,6 +63,7 @@ ENDS = {
         "What was agreed, and with whom",
         Right.CLOSE_BATCH,
     ),
+    ("report", "looked-into"): ("It was looked into", "What it was, and who looked", Right.KEYS),
     ("refund", "again"): ("Ask for the refund again", "Why, and who decided it", Right.REFUND),
     ("refund", "returned"): (
         "It went back in another way",

@@ -37,4 +37,6 @@ SELECT (SELECT count(*) FROM (SELECT 1 FROM payments
     + (SELECT count(*) FROM (SELECT 1 FROM incoming_files
         WHERE merchant_id = $1 AND state = 'held' AND aside_at IS NULL LIMIT $2) AS f)
     + (SELECT count(*) FROM (SELECT 1 FROM findings
-        WHERE merchant_id = $1 AND state = 'open' LIMIT $2) AS g) AS number;
+        WHERE merchant_id = $1 AND state = 'open' LIMIT $2) AS g)
+    + (SELECT count(*) FROM (SELECT 1 FROM page_reports
+        WHERE merchant_id = $1 AND seen_to_at IS NULL LIMIT $2) AS r) AS number;

@@ -1,0 +1,268 @@
+"""
+What browsers refused on a payment page: counted, stripped, bounded, and told to its merchant.
+"""
+
+from typing import Any
+
+import httpx2
+import msgspec
+import pytest
+from checkout_stage import PageStage
+from counterfoil.checkouts.reports import (
+    BODY_BYTES_MAX,
+    MINUTE_SECONDS,
+    PAGE_MINUTE_MAX,
+    Unreadable,
+    read,
+    refused,
+)
+from counterfoil.people.roles import Role
+from counterfoil.store import page_reports
+from hypothesis import given
+from hypothesis import strategies as st
+from payment_stage import Stage
+from web_stage import CHECKOUT_ORIGIN, Site, WindowlessBrowser, words
+
+CARD = "4111111111111111"
+OLD, NEW = "application/csp-report", "application/reports+json"
+
+
+def old(address: str, **said: Any) -> bytes:
+    """A report as `report-uri` sends it."""
+    body = {
+        "document-uri": address,
+        "referrer": "",
+        "violated-directive": "script-src-elem",
+        "effective-directive": "script-src-elem",
+        "original-policy": "default-src 'none'",
+        "blocked-uri": "inline",
+        "status-code": 200,
+        "script-sample": f"send('{CARD}')",
+        **said,
+    }
+    return msgspec.json.encode({"csp-report": body})
+
+
+def new(address: str, kind: str = "csp-violation", **said: Any) -> bytes:
+    """A report as `report-to` sends it."""
+    body = {
+        "documentURL": address,
+        "effectiveDirective": "script-src-elem",
+        "blockedURL": "inline",
+        "sample": CARD,
+        **said,
+    }
+    report = {"age": 3, "type": kind, "url": address, "user_agent": "M", "body": body}
+    return msgspec.json.encode([report])
+
+
+@pytest.fixture
+async def site(stage: Stage) -> Site:
+    """Both origins."""
+    return await Site.of(stage)
+
+
+@pytest.fixture
+async def address(stage: Stage) -> str:
+    """The whole address of a payment page, with what a browser may add to it."""
+    pages = PageStage(stage)
+    path = pages.checkouts.url(await pages.opened()).rpartition("/")[2]
+    return f"{CHECKOUT_ORIGIN}/c/{path}?note={CARD}#top"
+
+
+async def send(site: Site, body: bytes, kind: str = OLD, **headers: str) -> httpx2.Response:
+    """Send it as a browser does."""
+    return await site.browser(CHECKOUT_ORIGIN).client.post(
+        "/reports", content=body, headers={"Content-Type": kind, **headers}
+    )
+
+
+async def rows(stage: Stage) -> list[dict[str, Any]]:
+    found = await stage.sql("SELECT * FROM page_reports ORDER BY refused")
+    return [dict(row) for row in found if row["merchant_id"] == stage.merchant.merchant_id]
+
+
+async def test_both_forms_are_counted_in_one_group(stage: Stage, site: Site, address: str) -> None:
+    """By page, directive and what was refused; first and last."""
+    answer = await send(site, old(address))
+    stage.clock.move(5)
+    await send(site, new(address), NEW)
+
+    assert answer.status_code == 204
+    [row] = await rows(stage)
+    assert (row["page"], row["directive"], row["refused"]) == (
+        "/c/{token}",
+        "script-src-elem",
+        "inline",
+    )
+    assert row["times"] == 2
+    assert (row["last_at"] - row["first_at"]).total_seconds() == 5
+
+
+async def test_nothing_of_a_card_or_of_the_pages_address_is_kept(
+    stage: Stage, site: Site, address: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither in the table nor in the log."""
+    for blocked in (
+        f"https://{CARD}.evil.example/x?card={CARD}",
+        f"https://evil.example/{CARD}",
+        f"wss://a.b.c.{CARD[:4]}.example:4443/",
+        CARD,
+        f"data:text/html,{CARD}",
+    ):
+        await send(site, old(address, **{"blocked-uri": blocked, "source-file": f"x{CARD}"}))
+        await send(site, new(address, blockedURL=blocked, effectiveDirective=CARD), NEW)
+
+    kept = str(await rows(stage))
+    said = capsys.readouterr()
+    token = address.partition("/c/")[2].partition("?")[0]
+    for text in (kept, said.out + said.err):
+        assert "4111" not in text
+        assert token not in text
+    assert {row["refused"] for row in await rows(stage)} == {
+        "https://evil.example",
+        "wss://....example:4443",
+        "data",
+        "other",
+    }
+    assert "page_report" in said.out
+
+
+@given(st.text(alphabet="/:.?#@[]-4111111aZ%\x00é ", max_size=80))
+def test_whatever_is_refused_four_digits_in_a_row_are_never_kept(text: str) -> None:
+    """But a port's, and an address's own."""
+    kept = refused(f"https://{text}", origin=CHECKOUT_ORIGIN)
+
+    assert len(kept) <= 120
+    assert "41111" not in kept
+
+
+@pytest.mark.parametrize(
+    ("blocked", "kept"),
+    [
+        ("https://shop.evil.co.uk/a.js?b=c", "https://evil.co.uk"),
+        ("https://cdn.evil.example/a.js", "https://evil.example"),
+        ("https://203.0.113.7/a.js", "https://203.0.113.7"),
+        ("http://localhost:8445/static/search.js", "http://localhost:8445"),
+        (f"{CHECKOUT_ORIGIN}/static/search.js", "a file of this site"),
+        ("blob", "blob"),
+        ("blob:https://x/1-2", "blob"),
+        ("eval", "eval"),
+        ("trusted-types-sink", "trusted-types-sink"),
+        ("", "other"),
+        ("https://[", "other"),
+        ("ftp://x/", "other"),
+    ],
+)
+def test_what_was_refused_is_told_by_its_kind_or_by_whose_it_is(blocked: str, kept: str) -> None:
+    """So that a person knows where to look."""
+    assert refused(blocked, origin=CHECKOUT_ORIGIN) == kept
+
+
+async def test_a_report_of_no_page_of_ours_is_nobodys(
+    stage: Stage, site: Site, address: str
+) -> None:
+    """Neither a made-up one, nor one of another page, nor of a shopper's own extension."""
+    for each in (f"{CHECKOUT_ORIGIN}/c/{'A' * 43}", f"{CHECKOUT_ORIGIN}/", "https://[", ""):
+        assert (await send(site, old(each))).status_code == 204
+    for scheme in ("chrome-extension", "moz-extension"):
+        await send(site, old(address, **{"source-file": f"{scheme}://abc/x.js"}))
+        await send(site, new(address, blockedURL=scheme), NEW)
+
+    assert await rows(stage) == []
+    counted = stage.road.measures.reports.children
+    assert (counted["stranger",], counted["extension",]) == (4, 4)
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "headers", "status"),
+    [
+        (b"x" * (BODY_BYTES_MAX + 1), OLD, {}, 413),
+        (b"{}", "text/html", {}, 415),
+        (b"{}", OLD, {"Sec-Fetch-Site": "cross-site"}, 403),
+        (b"{}", OLD, {}, 400),
+        (b"[1]", NEW, {}, 400),
+        (b"[]", NEW, {}, 400),
+        (b'{"csp-report": 1}', OLD, {}, 400),
+        (b"\xff", OLD, {}, 400),
+        (b"[" * 20_000, NEW, {}, 400),
+    ],
+)
+async def test_what_is_no_report_is_refused(
+    stage: Stage, site: Site, body: bytes, kind: str, headers: dict[str, str], status: int
+) -> None:
+    """Before anything is looked up."""
+    assert (await send(site, body, kind, **headers)).status_code == status
+    assert await rows(stage) == []
+
+
+@given(st.binary(max_size=200))
+def test_whatever_comes_is_read_or_refused(body: bytes) -> None:
+    """Nothing breaks."""
+    for each in (body, b'{"csp-report": ' + body + b"}", b'[{"body": ' + body + b"}]"):
+        try:
+            read(each, origin=CHECKOUT_ORIGIN)
+        except Unreadable:
+            continue
+
+
+async def test_so_many_are_counted_within_a_minute(stage: Stage, site: Site, address: str) -> None:
+    """And anew in the next one."""
+    for _ in range(PAGE_MINUTE_MAX + 5):
+        await send(site, old(address))
+
+    assert [row["times"] for row in await rows(stage)] == [PAGE_MINUTE_MAX]
+    assert stage.road.measures.reports.children["dropped",] == 5
+    stage.clock.move(MINUTE_SECONDS)
+    await send(site, old(address))
+    assert [row["times"] for row in await rows(stage)] == [PAGE_MINUTE_MAX + 1]
+
+
+async def test_so_many_groups_of_a_merchant_are_kept(
+    stage: Stage, site: Site, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What belongs to one that there is counts all the same."""
+    monkeypatch.setattr(page_reports, "OPEN_MAX", 2)
+    for host in ("one.example", "two.example", "three.example", "one.example"):
+        await send(site, old(address, **{"blocked-uri": f"https://{host}/"}))
+
+    found = {row["refused"]: row["times"] for row in await rows(stage)}
+    assert found == {"https://one.example": 2, "https://two.example": 1}
+
+
+async def test_it_waits_for_a_person_until_somebody_notes_what_it_was(
+    stage: Stage, site: Site, address: str
+) -> None:
+    """An owner or a developer; it is in the menu's number and on the audit page."""
+    await send(site, old(address))
+    owner, manager = await site.signed_in(), await site.signed_in(Role.MANAGER)
+    shown = await owner.get("/attention")
+    path = shown.text.partition('action="/attention/reports/')[2].partition('"')[0]
+
+    async def note(browser: WindowlessBrowser) -> int:
+        await browser.get("/attention")
+        form = {"note": "A proxy of the shopper."}
+        return (await browser.send(f"/attention/reports/{path}", form)).status_code
+
+    assert "Payment page: inline (script-src-elem), once" in words(shown)
+    assert '<span class="count">1<' in shown.text
+    assert await note(manager) == 403
+    assert await note(owner) == 303
+    assert await note(owner) == 404
+    assert "Nothing waits for you" in words(await owner.get("/attention"))
+    assert "A proxy of the shopper." in words(await owner.get("/audit"))
+
+
+async def test_another_merchant_neither_sees_nor_ends_it(
+    stage: Stage, site: Site, address: str
+) -> None:
+    """By its id."""
+    await send(site, old(address))
+    [row] = await rows(stage)
+    other = await Site.of(await Stage.set_up(stage.database))
+    browser = await other.signed_in()
+    await browser.get("/attention")
+    path = f"/attention/reports/rpt_{row['report_id'].hex}/looked-into"
+
+    assert (await browser.send(path, {"note": "Mine."})).status_code == 404
+    assert [each["seen_to_at"] for each in await rows(stage)] == [None]
