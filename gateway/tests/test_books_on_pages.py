@@ -188,6 +188,12 @@ async def test_a_batch_that_needs_a_person_says_what_to_do(told: Told) -> None:
     assert "Needs a person" in listed
     assert "TERM0001/USD/000003" not in listed
     assert "counterfoil batch retry TERM0001/USD/000004" in said
+    assert "You do both in Attention" in said
+    bookkeeper = await told.site.signed_in(Role.BOOKKEEPER)
+    theirs = await bookkeeper.get(f"/batches/{name_of(stage, 4)}")
+    assert "An owner or manager does both in Attention" in words(theirs)
+    assert 'href="/attention#person"' in theirs.text
+    assert (await bookkeeper.get("/attention")).status_code == 200
 
 
 @pytest.fixture
@@ -315,12 +321,18 @@ async def test_any_day_may_be_asked_for(bookkeeper: WindowlessBrowser) -> None:
     """One without anything says so; what is no day comes back at its field."""
     empty = words(await bookkeeper.get("/reports/2020-02-29"))
     chosen = await bookkeeper.get("/reports?day=2020-02-29")
-    odd = await bookkeeper.get("/reports?day=2021-02-29")
+    odd = [await bookkeeper.get(f"/reports?day={day}") for day in ("2021-02-29", "nonsense")]
 
     assert "Nothing on this day" in empty
     assert chosen.headers["location"] == "/reports/2020-02-29"
-    assert odd.status_code == 422
-    assert 'aria-invalid="true"' in odd.text
+    for answer in odd:
+        assert answer.status_code == 422
+        field = re.search(r'<input id="day"[^>]*>', answer.text)
+        assert field
+        assert 'aria-invalid="true" aria-describedby="day-said"' in field[0]
+        assert re.search(r'value="20\d\d-\d\d-\d\d"', field[0])  # A browser shows nothing else.
+        assert "This is no day. Choose one, or write it as 2026-11-28." in words(answer)
+        assert "The last 31 days" in words(answer)
     for path in ("/reports/2021-02-29", "/reports/0001-01-01", "/reports/9999-12-31", "/reports/x"):
         assert (await bookkeeper.get(path)).status_code == 404
 

@@ -213,7 +213,8 @@ async def test_another_cutoff_is_explained_before_it_holds(
     assert await noted(site.stage) == []
     answer = await owner.send("/settings/day", {"cutoff": "17:30", "timezone": "America/Chicago"})
 
-    assert "The next close is on 23 Nov 2026, 17:30:00 CST instead of 23 Nov 2026, 23:00:00" in said
+    earlier = "ends earlier : on 23 Nov 2026, 17:30:00 CST , not on 23 Nov 2026, 23:00:00 CST ."
+    assert f"The day that is open now {earlier} It lasts 17 hours in all." in said
     assert answer.headers["location"] == "/settings?done=day"
     assert (await merchant(site.stage))["cutoff"] == time(17, 30)
     assert await noted(site.stage) == [("setting_changed", "cutoff", "23:00:00", "17:30:00")]
@@ -231,6 +232,19 @@ async def test_what_an_address_does_not_ask_stays_as_it_is(
     assert await noted(site.stage) == []
 
 
+async def test_a_later_cutoff_and_one_that_changes_nothing_today_say_so(
+    owner: WindowlessBrowser,
+) -> None:
+    """As a shop owner reads it: when the day that is open ends, and what counts for it."""
+    later = words(await owner.get("/settings/day?cutoff=23%3A45"))
+    same = words(await owner.get("/settings/day?cutoff=23%3A00&timezone=America%2FMenominee"))
+
+    assert "ends later : on 23 Nov 2026, 23:45:00 CST , not on 23 Nov 2026, 23:00:00 CST ." in later
+    assert "What you take until then still counts for it." in later
+    assert "ends as it would have: on 23 Nov 2026, 23:00:00 CST ." in same
+    assert "show times by the new clock" in same
+
+
 async def test_a_cutoff_that_has_passed_already_closes_at_once(
     site: Site, owner: WindowlessBrowser
 ) -> None:
@@ -240,7 +254,7 @@ async def test_a_cutoff_that_has_passed_already_closes_at_once(
 
     said = words(await browser.get("/settings/day?cutoff=14%3A00&timezone=America%2FChicago"))
 
-    assert "What is open now closes at once" in said
+    assert "The day that is open now ends at once , not on 23 Nov 2026, 23:00:00 CST" in said
     assert "Change it, and close now" in said
     assert "24 Nov 2026, 14:00:00 CST" in said
 

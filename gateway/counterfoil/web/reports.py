@@ -37,7 +37,7 @@ async def list_days(visit: Visit) -> Response:
     if asked:
         if day := _read_day(asked):
             return RedirectResponse(f"/reports/{day.isoformat()}", 303)
-        fault = "Write the day as 2026-11-28."
+        fault = "This is no day. Choose one, or write it as 2026-11-28."
     zone = ZoneInfo(visit.who.merchant.timezone)
     today = visit.desk.clock.now().astimezone(zone).date()
     first = today - timedelta(days=DAYS_LISTED)
@@ -54,7 +54,7 @@ async def list_days(visit: Visit) -> Response:
         status=422 if fault else 200,
         days=rows,
         today=today,
-        asked=asked or today.isoformat(),
+        wanted=today.isoformat(),
         fault=fault,
         listed=DAYS_LISTED,
     )
