@@ -494,7 +494,7 @@ async def test_to_give_much_back_at_the_terminal_one_proves_who_one_is(
 
     assert led.headers["location"].startswith("/step-up?next=/terminal/refund/")
     assert 'value="500.01"' in again.text
-    assert (credit.status_code, "proved who they are" in words(credit)) == (422, True)
+    assert credit.headers["location"].startswith("/step-up?next=/terminal%3F")
     assert rows[0]["refunded_minor"] == 0
     await stage.sql("UPDATE web_sessions SET stepped_up_at = $1", stage.clock.now())
     done = await manager.send(address, {**said, "sale": await form(manager, address)})

@@ -52,7 +52,7 @@ async def test_a_clerk_is_invited_and_ended_by_keyboard(
     await page.wait_for_url(re.compile("/step-up"))
     await type_into(page, "Password", demo.owner[1])
     await page.keyboard.press("Enter")
-    await page.wait_for_url(re.compile("again=yes"))
+    await page.wait_for_url(re.compile("kept=yes"))
     await press(page, "End their work here")
     await page.wait_for_url(at(r"/people\?done=ended"))
     await page.goto(f"{demo.web}/audit")

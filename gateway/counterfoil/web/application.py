@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -64,6 +64,7 @@ from counterfoil.web import (
 from counterfoil.web.counts import counts_of
 from counterfoil.web.desk import WebDesk
 from counterfoil.web.forms import check_csrf, comes_from, read_form
+from counterfoil.web.interrupted import to_step_up
 from counterfoil.web.rendering import page
 from counterfoil.web.visit import Page, Visit
 
@@ -182,7 +183,7 @@ def _guarded(page: Page, desk: WebDesk, origin: str, *, shoppers: bool) -> ASGIA
         if not shoppers:
             visit.guest, visit.csrf = await session.guest_of(request, desk, seen=not page.is_live)
         if visit.guest is None:
-            return await page.endpoint(visit) if page.open_to_all else _to_sign_in(request)
+            return await page.endpoint(visit) if page.open_to_all else _to_sign_in(request, page)
         if request.method not in READING:
             check_csrf(visit.form, visit.csrf)
         lacks = desk.configuration.second_factor_required and not visit.guest.has_second_factor
@@ -191,7 +192,7 @@ def _guarded(page: Page, desk: WebDesk, origin: str, *, shoppers: bool) -> ASGIA
         if not page.is_for(visit.guest):
             raise HTTPException(403, f"Your role, {visit.guest.role}, is not allowed to do this.")
         if page.after_step_up and not session.is_stepped_up(visit.guest, desk.clock.now()):
-            return _to_step_up(request)
+            return _to_step_up(visit, page)
         if not page.is_live:
             visit.counts = await counts_of(visit)
         return await page.endpoint(visit)
@@ -199,13 +200,21 @@ def _guarded(page: Page, desk: WebDesk, origin: str, *, shoppers: bool) -> ASGIA
     return endpoint  # type: ignore[return-value]  # Starlette tells functions and apps apart.
 
 
-def _to_sign_in(request: Request) -> Response:
+def _to_sign_in(request: Request, page: Page) -> Response:
+    if page.by_script:
+        return JSONResponse({"words": "You are signed out.", "at": "/sign-in"}, 401)
     back = _address(request) if request.method in READING else "/"
     return RedirectResponse(f"/sign-in?next={quote(back)}", 303)
 
 
-def _to_step_up(request: Request) -> Response:
-    return RedirectResponse(f"/step-up?next={quote(_address(request))}", 303)
+def _to_step_up(visit: Visit, page: Page) -> Response:
+    request = visit.request
+    if page.by_script:
+        return JSONResponse({"words": "This took more than five minutes.", "at": "/step-up"}, 401)
+    if request.method in READING:
+        return RedirectResponse(f"/step-up?next={quote(_address(request))}", 303)
+    typed = {name: visit.form.get(name, "") for name in page.keeps}
+    return to_step_up(request.url.path, typed)
 
 
 def _address(request: Request) -> str:

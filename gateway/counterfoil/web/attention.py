@@ -26,6 +26,7 @@ from counterfoil.store.settlement import SettlementStore
 from counterfoil.web import counts
 from counterfoil.web.attention_words import DONE, FILES, PAGES_IN_WORDS, TITLES, WHAT_TO_DO
 from counterfoil.web.doing import is_too_much
+from counterfoil.web.interrupted import to_step_up
 from counterfoil.web.rendering import page, rendered
 from counterfoil.web.terminal_form import holds_card
 from counterfoil.web.visit import Page, Visit
@@ -42,14 +43,16 @@ async def show(visit: Visit) -> Response:
     """
     The whole page.
     """
-    return page(visit, "attention.html", **await _facts(visit), done=DONE.get(visit.asked("done")))
+    done = DONE.get(visit.asked("done"))
+    kept = {name: visit.asked(name) for name in ("do", "about", "note")}
+    return page(visit, "attention.html", **await _facts(visit), done=done, kept=kept)
 
 
 async def live(visit: Visit) -> Response:
     """
     Only the lists, for the page that looks again by itself.
     """
-    return HTMLResponse(rendered(visit, "attention-live.html", **await _facts(visit)))
+    return HTMLResponse(rendered(visit, "attention-live.html", **await _facts(visit), kept={}))
 
 
 async def _facts(visit: Visit) -> dict[str, Any]:
@@ -112,7 +115,7 @@ def _finding(row: asyncpg.Record) -> dict[str, Any]:
         "amount": (row["amount_minor"], row["currency"]),
         "to_do": row["next_step"],
         "since": row["opened_at"],
-        "path": f"/attention/findings/{ids.written(ids.FINDING, row['finding_id'])}",
+        "path": f"/attention/findings/{_name(row['finding_id'])}",
         "ends": ("again", "returned") if is_refund else ("resolve",),
     }
 
@@ -241,7 +244,8 @@ async def _end_refund(visit: Visit, *, outside: bool) -> Response:
     if found is None or found.kind != REFUSED_REFUND:
         raise HTTPException(404)
     if is_too_much(visit, found.amount_minor, found.currency):
-        return RedirectResponse(f"/step-up?next={quote('/attention')}", 303)
+        kept = {"do": "returned" if outside else "again", "about": _name(finding_id), "note": note}
+        return to_step_up("/attention", kept)
     decision = Decision(actor=visit.who.actor, note=note, outside=outside)
     if not await store.end(_merchant(visit), finding_id, now, decision):
         raise HTTPException(
@@ -300,6 +304,10 @@ def _note(visit: Visit, *, may_be_empty: bool = False) -> str:
 def _seen_to(visit: Visit, done: str) -> Response:
     counts.forget(_merchant(visit))
     return RedirectResponse(f"/attention?done={done}", 303)
+
+
+def _name(finding_id: UUID) -> str:
+    return ids.written(ids.FINDING, finding_id)
 
 
 def _merchant(visit: Visit) -> UUID:

@@ -63,7 +63,9 @@ async def key_form(visit: Visit) -> Response:
     """
     The form of a new key. It names the key already, so that sent twice it makes one.
     """
-    return _key_page(visit, {"name": "", "days": "0"}, {})
+    days = visit.asked("days")
+    typed = {"name": visit.asked("name"), "days": days if days in LIVES else "0"}
+    return _key_page(visit, typed, {})
 
 
 async def make_key(visit: Visit) -> Response:
@@ -118,7 +120,8 @@ async def returns_form(visit: Visit) -> Response:
     """
     store = visit.desk.desk.checkouts.store
     origins = await store.return_origins(visit.who.merchant.merchant_id)
-    return page(visit, "return-addresses.html", typed="\n".join(origins), faults={})
+    typed = visit.asked("origins") or "\n".join(origins)
+    return page(visit, "return-addresses.html", typed=typed, faults={})
 
 
 async def change_returns(visit: Visit) -> Response:
@@ -244,17 +247,24 @@ def _store(visit: Visit) -> SettingsStore:
     return SettingsStore(visit.desk.database, visit.desk.desk.road.ids)
 
 
-def _guarded(path: str, endpoint: Any, method: str = "GET") -> Page:
-    return Page(path=path, endpoint=endpoint, right=Right.KEYS, method=method, after_step_up=True)
+def _guarded(path: str, endpoint: Any, method: str = "GET", *, keeps: tuple[str, ...] = ()) -> Page:
+    return Page(
+        path=path,
+        endpoint=endpoint,
+        right=Right.KEYS,
+        method=method,
+        after_step_up=True,
+        keeps=keeps,
+    )
 
 
 PAGES = (
     Page(path="/developers", endpoint=show_developers, right=Right.KEYS),
     Page(path="/developers/events", endpoint=list_events, right=Right.KEYS),
     _guarded("/developers/keys/new", key_form),
-    _guarded("/developers/keys/new", make_key, "POST"),
+    _guarded("/developers/keys/new", make_key, "POST", keeps=("name", "days")),
     _guarded("/developers/keys/{key_id}/revoke", revoke_form),
     _guarded("/developers/keys/{key_id}/revoke", revoke_key, "POST"),
     _guarded("/developers/return-addresses", returns_form),
-    _guarded("/developers/return-addresses", change_returns, "POST"),
+    _guarded("/developers/return-addresses", change_returns, "POST", keeps=("origins",)),
 )

@@ -8,7 +8,6 @@ person who has just proved anew who they are.
 import re
 from collections.abc import Callable, Coroutine
 from typing import Any
-from urllib.parse import quote
 
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
@@ -28,7 +27,7 @@ from counterfoil.payments.refusals import (
 )
 from counterfoil.people.roles import Right
 from counterfoil.web import session
-from counterfoil.web.filters import address
+from counterfoil.web.interrupted import to_step_up
 from counterfoil.web.payment import payment_of, shown
 from counterfoil.web.search import amount_minor
 from counterfoil.web.visit import Endpoint, Page, Visit
@@ -53,8 +52,7 @@ def _moves(name: str, move: Move) -> Endpoint:
         if text and not minor:
             return await shown(visit, payment, status=422, fault=(name, text, WRITE_AN_AMOUNT))
         if name in ("refund", "undo") and must_step_up(visit, payment, minor):
-            back = address(_path(payment), {"do": name, "amount": text})
-            return RedirectResponse(f"/step-up?next={quote(back)}", 303)
+            return to_step_up(_path(payment), {"do": name, "amount": text})
         command = movements.Command(
             merchant=visit.who.merchant,
             payment_id=payment.payment_id,

@@ -23,7 +23,7 @@ async def new_form(visit: Visit) -> Response:
     """
     Name a passkey, and let the browser make it.
     """
-    return page(visit, "me-passkey.html")
+    return page(visit, "me-passkey.html", name=visit.asked("name"))
 
 
 async def options(visit: Visit) -> Response:
@@ -89,20 +89,21 @@ async def _one(visit: Visit) -> asyncpg.Record:
     return found[0]
 
 
-def _page(path: str, endpoint: Endpoint, method: str = "GET") -> Page:
+def _page(path: str, endpoint: Endpoint, method: str = "GET", *, by_script: bool = False) -> Page:
     return Page(
         path=path,
         endpoint=endpoint,
         method=method,
         after_step_up=True,
         before_second_factor=True,
+        by_script=by_script,
     )
 
 
 PAGES = (
     _page("/me/passkeys/new", new_form),
-    _page("/me/passkeys/new", add, "POST"),
-    _page("/me/passkeys/options", options, "POST"),
+    _page("/me/passkeys/new", add, "POST", by_script=True),
+    _page("/me/passkeys/options", options, "POST", by_script=True),
     _page("/me/passkeys/{passkey_id}/remove", remove_form),
     _page("/me/passkeys/{passkey_id}/remove", remove, "POST"),
 )

@@ -5,7 +5,6 @@ People: who works for the merchant and as what; invited, changed, ended.
 import re
 from datetime import timedelta
 from email.errors import MessageError
-from urllib.parse import quote
 from uuid import UUID
 
 import structlog
@@ -17,7 +16,7 @@ from counterfoil.people.invitation import Invited, letter
 from counterfoil.people.roles import IN_WORDS, Right, Role
 from counterfoil.receipts.mail import NOT_TAKEN, send_at_once
 from counterfoil.store.members import MemberStore
-from counterfoil.web.filters import address
+from counterfoil.web.interrupted import to_step_up
 from counterfoil.web.rendering import page
 from counterfoil.web.session import is_stepped_up, new_token
 from counterfoil.web.visit import Page, Visit
@@ -56,7 +55,7 @@ async def invite(visit: Visit) -> Response:
     who, desk, now, token = visit.who, visit.desk, visit.desk.clock.now(), new_token()
     role, until = Role(chosen), now + INVITATION
     if role is Role.OWNER and not is_stepped_up(who, now):
-        return _to_step_up("/people", email=email, role=role.value)
+        return to_step_up("/people", {"email": email, "role": role.value})
     merchant = who.merchant
     await desk.people.invite(
         token, merchant.merchant_id, email, role, by=who.actor, now=now, expires_at=until
@@ -132,7 +131,7 @@ async def change_role(visit: Visit) -> Response:
     if chosen not in list(Role):
         return await _person(visit, {"role": "Choose one of these."})
     if not is_stepped_up(visit.who, visit.desk.clock.now()):
-        return _to_step_up(f"/people/{_id(visit, 'user_id').hex}", role=chosen)
+        return to_step_up(f"/people/{_id(visit, 'user_id').hex}", {"role": chosen})
     changed = await _store(visit).change_role(
         visit.who.merchant.merchant_id,
         _id(visit, "user_id"),
@@ -156,7 +155,7 @@ async def end_member(visit: Visit) -> Response:
     End a person's work here, after a step-up.
     """
     if not is_stepped_up(visit.who, visit.desk.clock.now()):
-        return _to_step_up(f"/people/{_id(visit, 'user_id').hex}")
+        return to_step_up(f"/people/{_id(visit, 'user_id').hex}", {})
     ended = await _store(visit).end_member(
         visit.who.merchant.merchant_id,
         _id(visit, "user_id"),
@@ -166,14 +165,6 @@ async def end_member(visit: Visit) -> Response:
     if not ended:
         return await _person(visit, {"end": "The last owner stays: make somebody else one first."})
     return RedirectResponse("/people?done=ended", 303)
-
-
-def _to_step_up(form: str, **typed: str) -> Response:
-    """
-    Return the way to prove anew who one is, and back to *form*, which holds what was *typed*.
-    """
-    back = address(form, {**typed, "again": "yes"})
-    return RedirectResponse(f"/step-up?next={quote(back)}", 303)
 
 
 async def _people(
@@ -189,7 +180,6 @@ async def _people(
         roles=IN_WORDS,
         typed=typed,
         faults=faults or {},
-        again=bool(visit.asked("again")),
         done=DONE.get(visit.asked("done")),
     )
 
@@ -206,7 +196,6 @@ async def _person(visit: Visit, faults: dict[str, str] | None = None) -> Respons
         person=found,
         roles=IN_WORDS,
         chosen=chosen if chosen in list(Role) else found["role"],
-        again=bool(visit.asked("again")),
         faults=faults or {},
     )
 

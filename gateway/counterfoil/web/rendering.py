@@ -72,6 +72,7 @@ def rendered(visit: Visit, template: str, **facts: Any) -> str:
         "counts": visit.counts,
         "path": visit.request.url.path,
         "is_test": visit.desk.is_test,
+        "is_kept": bool(visit.asked("kept")),
         "Right": Right,
     }
     return environment().get_template(template).render(**{**known, **facts})

@@ -118,6 +118,6 @@ async def _form(
 PAGES = (
     Page(path="/step-up", endpoint=step_up_form, before_second_factor=True),
     Page(path="/step-up", endpoint=step_up, method="POST", before_second_factor=True),
-    Page(path="/step-up/passkey/options", endpoint=passkey_options, method="POST"),
-    Page(path="/step-up/passkey", endpoint=passkey, method="POST"),
+    Page(path="/step-up/passkey/options", endpoint=passkey_options, method="POST", by_script=True),
+    Page(path="/step-up/passkey", endpoint=passkey, method="POST", by_script=True),
 )

@@ -10,6 +10,7 @@ the browser. A form that comes twice leads to the same page.
 
 from collections.abc import Coroutine
 from typing import Any
+from urllib.parse import quote
 from uuid import UUID
 
 import structlog
@@ -25,7 +26,8 @@ from counterfoil.store.terminal import SavedCard, TerminalStore
 from counterfoil.terminal import selling
 from counterfoil.terminal.sale import SESSIONS, Sale, SaleKind, Wanted
 from counterfoil.web import terminal_form, terminal_words
-from counterfoil.web.doing import STEP_UP_WHOLE, is_too_much
+from counterfoil.web.doing import is_too_much
+from counterfoil.web.interrupted import KEPT, way_back
 from counterfoil.web.rendering import page
 from counterfoil.web.terminal_form import FIELDS_OF
 from counterfoil.web.visit import Page, Visit
@@ -35,11 +37,6 @@ ANSWER_SECONDS_MAX = 27.0  # Then the sale's page says that it is under way, and
 USED_BEFORE = (
     "This form was used for another sale already, and nothing was charged now. Its result stands "
     "below, in your last sales. To charge once more, send the form again."
-)
-
-PROVE_FIRST = (
-    f"More than {STEP_UP_WHOLE} is given only by somebody who has just proved who they are: open "
-    "/step-up, then this form again. Nothing was given."
 )
 
 log = structlog.get_logger("terminal")
@@ -52,6 +49,8 @@ async def show(visit: Visit) -> Response:
     kind = _kind(visit, visit.asked("kind", SaleKind.SALE))
     saved = await _saved(visit, visit.asked("card"))
     values: dict[str, str] = {}
+    if visit.asked(KEPT):
+        values = terminal_form.shown(visit.request.query_params, kind)
     if visit.asked("again"):
         sale = await sale_named(visit, visit.asked("again"))
         if sale.kind in FIELDS_OF:
@@ -72,7 +71,7 @@ async def submit(visit: Visit) -> Response:
         return await _refused(visit, kind, checked, saved)
     wanted = checked.wanted
     if kind is SaleKind.CREDIT and is_too_much(visit, wanted.amount_minor, wanted.currency):
-        return await _refused(visit, kind, {"amount": PROVE_FIRST}, saved)
+        return _to_step_up(visit, kind, saved)
     sale, is_new = await begun(visit, sale_id, checked.wanted, checked.card)
     if sale is None:
         fresh = ids.written(ids.SALE, visit.desk.desk.road.ids.new())
@@ -224,6 +223,16 @@ async def _refused(
     values = terminal_form.shown(visit.form, kind)
     sale = more.get("sale") or visit.form.get("sale", "")
     return await _form(visit, kind, values, status=422, faults=faults, saved=saved, sale=sale)
+
+
+def _to_step_up(visit: Visit, kind: SaleKind, saved: SavedCard | None) -> Response:
+    """
+    Lead to where one proves anew who one is, and back to the form without its card.
+    """
+    typed = {**terminal_form.shown(visit.form, kind), "kind": kind.value}
+    if saved:
+        typed["card"] = visit.form.get("card", "")
+    return to(visit, f"/step-up?next={quote(way_back('/terminal', typed))}")
 
 
 def kinds_of(visit: Visit) -> list[SaleKind]:

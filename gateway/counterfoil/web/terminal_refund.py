@@ -23,6 +23,7 @@ from counterfoil.terminal.sale import Entry, SaleKind, Wanted
 from counterfoil.web import terminal_words
 from counterfoil.web.amounts import read_amount
 from counterfoil.web.doing import must_step_up
+from counterfoil.web.interrupted import way_back
 from counterfoil.web.rendering import page
 from counterfoil.web.terminal import begun, kinds_of, store_of, to, to_sale, worked
 from counterfoil.web.terminal_form import holds_card
@@ -86,7 +87,7 @@ async def submit(visit: Visit) -> Response:
         shown = "" if holds_card(text) else text
         return _form(visit, payment, shown, f"Type an amount up to {left}.", status=422)
     if must_step_up(visit, payment, minor):
-        back = f"/terminal/refund/{visit.named('payment')}?amount={quote(text)}"
+        back = way_back(f"/terminal/refund/{visit.named('payment')}", {"amount": text})
         return to(visit, f"/step-up?next={quote(back)}")
     try:
         sale_id = ids.read(ids.SALE, visit.form.get("sale", ""))

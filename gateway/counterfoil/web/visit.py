@@ -60,7 +60,9 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     `after_step_up`: only within some minutes of having proved anew who one is. `is_live`: a page
     asks for it again and again by itself, so that it keeps nobody signed in. `only_asks`: a form
     that changes nothing, sent so that what was typed stands in no address.
-    `before_second_factor`: also for whoever must set a second factor up first.
+    `before_second_factor`: also for whoever must set a second factor up first. `keeps`: the fields
+    of a form that are held for whoever must prove first who they are. `by_script`: a script of ours
+    asks, and is answered in JSON, also when it may not.
     """
 
     path: str
@@ -72,6 +74,8 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     is_live: bool = False
     only_asks: bool = False
     before_second_factor: bool = False
+    keeps: tuple[str, ...] = ()
+    by_script: bool = False
 
     def is_for(self, who: Who) -> bool:
         """

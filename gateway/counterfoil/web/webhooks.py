@@ -38,6 +38,8 @@ OVERLAPS = {
     "3600": "One hour",
     "0": "Not at all: it was stolen",
 }
+USUAL_OVERLAP = "86400"
+TYPED = ("url", "description", *(f"type_{each}" for each in ALL_TYPES))
 DONE = {
     "changed": "The endpoint was changed.",
     "enabled": "The endpoint is enabled: what it is owed is sent to it again.",
@@ -53,7 +55,7 @@ async def endpoint_form(visit: Visit) -> Response:
     """
     The form of a new endpoint.
     """
-    return _form(visit, {}, {})
+    return _form(visit, {name: text for name in TYPED if (text := visit.asked(name))}, {})
 
 
 async def add_endpoint(visit: Visit) -> Response:
@@ -127,7 +129,14 @@ async def rotate_form(visit: Visit) -> Response:
     Ask how long the secret before signs too.
     """
     row = await _one(visit)
-    return page(visit, "webhook-rotate.html", endpoint=_shown(row), overlaps=OVERLAPS.items())
+    asked = visit.asked("overlap")
+    return page(
+        visit,
+        "webhook-rotate.html",
+        endpoint=_shown(row),
+        overlaps=OVERLAPS.items(),
+        chosen=asked if asked in OVERLAPS else USUAL_OVERLAP,
+    )
 
 
 async def rotate_secret(visit: Visit) -> Response:
@@ -364,25 +373,33 @@ def _id(prefix: str, text: str) -> UUID:
         raise HTTPException(404) from None
 
 
-def _page(path: str, endpoint: Any, method: str = "GET", *, after_step_up: bool = False) -> Page:
+def _page(
+    path: str,
+    endpoint: Any,
+    method: str = "GET",
+    *,
+    after_step_up: bool = False,
+    keeps: tuple[str, ...] = (),
+) -> Page:
     return Page(
         path=f"/developers/webhooks{path}",
         endpoint=endpoint,
         right=Right.WEBHOOKS,
         method=method,
         after_step_up=after_step_up,
+        keeps=keeps,
     )
 
 
 PAGES = (
     _page("/new", endpoint_form, after_step_up=True),
-    _page("/new", add_endpoint, "POST", after_step_up=True),
+    _page("/new", add_endpoint, "POST", after_step_up=True, keeps=TYPED),
     _page("/{endpoint_id}", show_endpoint),
     _page("/{endpoint_id}/edit", edit_form),
     _page("/{endpoint_id}/edit", edit_endpoint, "POST"),
     _page("/{endpoint_id}/state", set_state, "POST"),
     _page("/{endpoint_id}/rotate", rotate_form, after_step_up=True),
-    _page("/{endpoint_id}/rotate", rotate_secret, "POST", after_step_up=True),
+    _page("/{endpoint_id}/rotate", rotate_secret, "POST", after_step_up=True, keeps=("overlap",)),
     _page("/{endpoint_id}/delete", delete_form),
     _page("/{endpoint_id}/delete", delete_endpoint, "POST"),
     _page("/{endpoint_id}/replay", replay_range, "POST"),

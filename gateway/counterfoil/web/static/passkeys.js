@@ -36,13 +36,21 @@ const sendable = (credential) => {
 
 const post = async (path, fields) => {
   const answer = await fetch(path, { method: "POST", body: new URLSearchParams(fields) });
-  if (answer.redirected) {
-    location.reload();
-    return new Promise(() => {});
-  }
+  const isOurs = (answer.headers.get("content-type") || "").startsWith("application/json");
+  if (!isOurs) throw new Error("This page is too old by now. Reload it, then try again.");
   const said = await answer.json();
-  if (!answer.ok) throw new Error(said.words);
+  if (!answer.ok) throw Object.assign(new Error(said.words), { at: said.at });
   return said;
+};
+
+// The way to sign in, or to prove anew who one is, and back here with what was typed.
+const wayBack = (at, { csrf, next, ...typed }) => {
+  const kept = new URLSearchParams(typed);
+  const here = kept.size ? `${location.pathname}?${kept}` : location.pathname + location.search;
+  const link = document.createElement("a");
+  link.href = `${at}?next=${encodeURIComponent(here)}`;
+  link.textContent = at === "/sign-in" ? "Sign in again" : "Prove again that it is you";
+  return link;
 };
 
 for (const form of document.querySelectorAll("form[data-passkey]")) {
@@ -56,8 +64,8 @@ for (const form of document.querySelectorAll("form[data-passkey]")) {
     if (button.getAttribute("aria-disabled") === "true") return;
     button.setAttribute("aria-disabled", "true");
     said.textContent = "";
+    const fields = Object.fromEntries(new FormData(form));
     try {
-      const fields = Object.fromEntries(new FormData(form));
       const options = readable(await post(form.dataset.options, fields));
       const credential = form.dataset.passkey === "make"
         ? await navigator.credentials.create(options)
@@ -68,6 +76,7 @@ for (const form of document.querySelectorAll("form[data-passkey]")) {
       said.textContent = fault instanceof DOMException
         ? "Your device made or used no passkey. Try again when you are ready."
         : fault.message;
+      if (fault.at) said.append(" ", wayBack(fault.at, fields));
       button.removeAttribute("aria-disabled");
     }
   });
