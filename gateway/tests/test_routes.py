@@ -295,6 +295,19 @@ async def test_an_acquirer_that_answers_with_faults_is_avoided_for_a_while(map_:
     assert map_.routes.health()[map_.south] == "ok"
 
 
+async def test_a_currency_is_known_that_no_rule_leads_to_a_terminal(map_: Map) -> None:
+    """One that some cards can be charged in is none of these."""
+    everything = await map_.routes.currencies(map_.stage.merchant)
+    map_.ruled(
+        RouteRule((map_.south,), currencies=("USD",)),
+        RouteRule(("elsewhere",), currencies=("EUR",), brands=("visa",)),
+        RouteRule(("elsewhere",), currencies=("JPY",)),
+        RouteRule(("elsewhere",), currencies=("GBP",), merchants=("mer_" + 32 * "0",)),
+    )
+
+    assert everything - await map_.routes.currencies(map_.stage.merchant) == {"JPY"}
+
+
 async def test_the_only_acquirer_is_asked_even_if_it_is_avoided(map_: Map) -> None:
     """A breaker chooses between acquirers; it refuses no payment."""
     await map_.faults(map_.north)

@@ -10,6 +10,7 @@ from uuid import uuid4
 import httpx2
 import pytest
 from counterfoil import ids
+from counterfoil.config import RouteRule
 from counterfoil.money import currency
 from counterfoil.payments.movements import refund, void
 from counterfoil.payments.recovery import sweep
@@ -703,16 +704,53 @@ async def test_what_others_began_is_finished_by_managers_and_the_audit_says_who(
     assert "set out to refuse pay_" in audit
 
 
-async def test_the_currency_is_that_of_the_latest_payment(
+def choices(answer: httpx2.Response) -> tuple[str, list[str], list[str]]:
+    """Return which currency is chosen, and which are offered as one's own and as others."""
+    (chosen,) = re.findall(r'<option value="(\w+)"[^>]* selected', answer.text)
+    own, _, others = answer.text.partition('label="Other currencies"')
+    found = [re.findall(r'<option value="([A-Z]{3})"', text) for text in (own, others)]
+    return chosen, *found
+
+
+async def test_a_sale_in_another_currency_changes_no_other_form(
     clerk: WindowlessBrowser, stage: Stage
 ) -> None:
-    """US dollars when there is none."""
+    """It begins with the merchant's own; what was taken once is not among the others any more."""
     first = await clerk.get("/terminal")
-    await stage.paid(currency=currency("JPY"), amount_minor=500)
+    page = await charged(clerk, currency="JPY", amount="500", tax="", tip="")
     second = await clerk.get("/terminal")
 
-    assert re.search(r'value="USD"[^>]* selected', first.text)
-    assert re.search(r'value="JPY"[^>]* selected', second.text)
+    assert "Paid: 500 JPY" in words(page)
+    chosen, own, others = choices(first)
+    assert (chosen, own) == ("USD", ["USD"])
+    assert "JPY" in others
+    chosen, own, others = choices(second)
+    assert (chosen, own) == ("USD", ["USD", "JPY"])
+    assert "JPY" not in others
+    manager = await Site.signed_in(await Site.of(stage), Role.MANAGER)
+    assert choices(await manager.get("/links/new")) == choices(second)
+
+
+async def test_what_no_route_can_take_is_not_offered(
+    site: Site, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither at the terminal nor in a new payment link; sent all the same, it is said there."""
+    rules = (RouteRule((stage.acquirer,), currencies=("USD",)), RouteRule(("elsewhere",)))
+    monkeypatch.setattr(stage.road.routes, "_rules", rules)
+    manager = await site.signed_in(Role.MANAGER)
+
+    terminal, link = await manager.get("/terminal"), await manager.get("/links/new")
+    sale = await send(manager, await form(manager), currency="EUR")
+    made = {"description": "Summer concert", "kind": "fixed", "currency": "EUR", "amount": "25"}
+    refused = await manager.send("/links", made)
+
+    for page in (terminal, link):
+        assert choices(page) == ("USD", ["USD"], [])
+    for answer in (sale, refused):
+        assert answer.status_code == 422
+        assert "No acquirer of yours takes EUR" in words(answer)
+    assert stage.link.asked == []
+    assert await stage.count("terminal_sales") == 0
 
 
 @pytest.mark.parametrize(

@@ -15,13 +15,14 @@ import msgspec
 
 from counterfoil.clock import Clock
 from counterfoil.config import Acquirer, RouteRule, Routing
+from counterfoil.money import CURRENCIES
 from counterfoil.network.message import Fields
 from counterfoil.network.outcome import NotSent, Outcome
 from counterfoil.network.requests import Station, name_and_place
 from counterfoil.payments.payment import Merchant
 from counterfoil.routing.health import Ask, Breaker
 from counterfoil.routing.pace import OwedPace, Pace, Share
-from counterfoil.routing.rules import Wanted, acquirers_for
+from counterfoil.routing.rules import Wanted, acquirers_for, leads_somewhere
 from counterfoil.store.merchants import MerchantStore
 
 REMEMBER_SECONDS = 60.0
@@ -232,6 +233,19 @@ class Routes:
                 "no terminal: add one with `counterfoil merchant terminal`, or correct the route"
             )
         return ruled
+
+    async def currencies(self, merchant: Merchant) -> frozenset[str]:
+        """
+        Return the currencies in which some card can be charged for *merchant*: all, unless a rule
+        leads where it has no terminal.
+        """
+        stations = (await self._known(merchant)).stations
+        acquirers = {each.acquirer for each in stations} & self._links.keys()
+        return frozenset(
+            code
+            for code in CURRENCIES
+            if leads_somewhere(self._rules, merchant.merchant_id, code, acquirers)
+        )
 
     async def station(self, merchant: Merchant, acquirer: str, terminal_id: str) -> Station:
         """

@@ -5,7 +5,7 @@ The first rule that fits a payment decides; its acquirers are tried in the order
 it names them, and no others. Without a rule that fits, all terminals take turns.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from uuid import UUID
 
 import msgspec
@@ -39,6 +39,25 @@ def acquirers_for(
         if _fits(rule, merchant, wanted):
             return rule.acquirers
     return None
+
+
+def leads_somewhere(
+    rules: Sequence[RouteRule], merchant_id: UUID, currency: str, acquirers: Collection[str]
+) -> bool:
+    """
+    Return whether some card may be charged in *currency* at one of *acquirers*, where the merchant
+    has its terminals.
+    """
+    merchant = ids.written(ids.MERCHANT, merchant_id)
+    for rule in rules:
+        is_elsewhere = rule.merchants and merchant not in rule.merchants
+        if is_elsewhere or (rule.currencies and currency not in rule.currencies):
+            continue
+        if any(each in acquirers for each in rule.acquirers):
+            return True
+        if not rule.brands and not rule.bins:  # No card gets past it.
+            return False
+    return True
 
 
 def _fits(rule: RouteRule, merchant: str, wanted: Wanted) -> bool:

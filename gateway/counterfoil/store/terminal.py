@@ -27,7 +27,6 @@ SALES_PAGE_MAX = 10
 CARDS_PAGE_MAX = 20
 REFUNDABLE_MAX = 10
 LAST_PAYMENTS_MAX = 200
-DEFAULT_CURRENCY = "USD"
 
 _LIKE = str.maketrans({"\\": r"\\", "%": r"\%", "_": r"\_"})
 
@@ -176,13 +175,6 @@ class TerminalStore:
         return await self._database.rows(
             "last_terminal_sales", merchant_id, user_id, SALES_PAGE_MAX
         )
-
-    async def currency(self, merchant_id: UUID) -> str:
-        """
-        Return the currency of the merchant's latest payment.
-        """
-        row = await self._database.row("latest_currency", merchant_id)
-        return str(row["currency"]) if row else DEFAULT_CURRENCY
 
     async def refundable(self, merchant_id: UUID) -> list[asyncpg.Record]:
         """

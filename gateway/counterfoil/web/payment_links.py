@@ -19,6 +19,7 @@ from counterfoil.checkouts.links import DAYS_MAX, TIMES_MAX, Link, Standing, min
 from counterfoil.money import CURRENCIES, currency
 from counterfoil.people.roles import Right
 from counterfoil.store.links import LinkStore
+from counterfoil.web.currencies import offered
 from counterfoil.web.rendering import page
 from counterfoil.web.terminal_form import holds_card
 from counterfoil.web.visit import Page, Visit
@@ -65,7 +66,9 @@ async def new(visit: Visit) -> Response:
     """
     The form of a new link.
     """
-    return page(visit, "link-new.html", typed=NOTHING, faults={}, currencies=sorted(CURRENCIES))
+    currencies = await offered(visit)
+    typed = {**NOTHING, "currency": currencies.own}
+    return page(visit, "link-new.html", typed=typed, faults={}, currencies=currencies)
 
 
 async def make(visit: Visit) -> Response:
@@ -73,7 +76,10 @@ async def make(visit: Visit) -> Response:
     Make a link.
     """
     typed = {name: visit.form.get(name, NOTHING[name]).strip() for name in FIELDS}
-    wanted = check(typed)
+    currencies, wanted = await offered(visit), check(typed)
+    if fault := currencies.fault(typed["currency"]):
+        others = wanted if isinstance(wanted, dict) else {}
+        wanted = {**others, "currency": fault}
     if isinstance(wanted, dict):
         return page(
             visit,
@@ -81,7 +87,7 @@ async def make(visit: Visit) -> Response:
             status=422,
             typed={name: "" if holds_card(text) else text for name, text in typed.items()},
             faults=wanted,
-            currencies=sorted(CURRENCIES),
+            currencies=currencies,
         )
     road, now = visit.desk.desk.road, visit.desk.clock.now()
     link = _link(wanted, _merchant(visit), road.ids.new(), now, visit.who.actor)

@@ -20,12 +20,12 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from counterfoil import ids
 from counterfoil.api.problems import Problem
 from counterfoil.cards import Card
-from counterfoil.money import CURRENCIES
 from counterfoil.people.roles import Right
 from counterfoil.store.terminal import SavedCard, TerminalStore
 from counterfoil.terminal import selling
 from counterfoil.terminal.sale import SESSIONS, Sale, SaleKind, Wanted
 from counterfoil.web import terminal_form, terminal_words
+from counterfoil.web.currencies import offered
 from counterfoil.web.doing import is_too_much
 from counterfoil.web.interrupted import KEPT, way_back
 from counterfoil.web.rendering import page
@@ -70,6 +70,8 @@ async def submit(visit: Visit) -> Response:
     if isinstance(checked, dict):
         return await _refused(visit, kind, checked, saved)
     wanted = checked.wanted
+    if fault := (await offered(visit)).fault(wanted.currency):
+        return await _refused(visit, kind, {"currency": fault}, saved)
     if kind is SaleKind.CREDIT and is_too_much(visit, wanted.amount_minor, wanted.currency):
         return _to_step_up(visit, kind, saved)
     sale, is_new = await begun(visit, sale_id, checked.wanted, checked.card)
@@ -193,8 +195,9 @@ async def _form(
 ) -> Response:
     who, store = visit.who, store_of(visit)
     merchant_id = who.merchant.merchant_id
+    currencies = await offered(visit)
     if not values.get("currency"):
-        values = {**values, "currency": await store.currency(merchant_id)}
+        values = {**values, "currency": currencies.own}
     return page(
         visit,
         "terminal.html",
@@ -206,7 +209,7 @@ async def _form(
         faults=faults or {},
         saved=saved,
         sale=sale or ids.written(ids.SALE, visit.desk.desk.road.ids.new()),
-        currencies=sorted(CURRENCIES.values(), key=lambda each: each.code),
+        currencies=currencies,
         sales=await store.last_of(merchant_id, who.user_id),
         words=terminal_words,
     )

@@ -84,9 +84,15 @@ FROM terminal_sales AS s LEFT JOIN payments AS p
 WHERE s.merchant_id = $1 AND s.user_id = $2
 ORDER BY s.sale_id DESC LIMIT $3;
 
--- name: latest_currency
--- The currency of a merchant's latest payment.
-SELECT currency FROM payments WHERE merchant_id = $1 ORDER BY payment_id DESC LIMIT 1;
+-- name: currencies_of_merchant
+-- Each currency in which a merchant ever had a batch, with how many of its latest $2 payments.
+SELECT currency, sum(payments)::bigint AS payments FROM (
+    SELECT DISTINCT currency, 0 AS payments FROM batches WHERE merchant_id = $1
+    UNION ALL
+    SELECT currency, count(*) FROM (
+        SELECT currency FROM payments WHERE merchant_id = $1 ORDER BY payment_id DESC LIMIT $2
+    ) AS latest GROUP BY currency
+) AS taken GROUP BY currency;
 
 -- name: refundable_payments
 -- Of a merchant's last payments ($2) those of which something can be given back, newest first.

@@ -254,6 +254,7 @@ function clearAll() {
     if (each.type === "checkbox") each.checked = false;
     else if (each.tagName !== "SELECT") each.value = "";
   }
+  for (const each of currency.options || []) each.selected = each.defaultSelected;
   forgetCard();
   clearFaults();
   nameTheCharge();
