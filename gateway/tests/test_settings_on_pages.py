@@ -16,6 +16,7 @@ from counterfoil.network.verification_results import Avs, Cvv
 from counterfoil.payments.policy import OFF, Policy, Velocity
 from counterfoil.people.roles import Role
 from counterfoil.settlement.cutoff import effect_of_change
+from counterfoil.web.currencies import AHEAD_MIN
 from counterfoil.web.screening_form import fields_of, policy_of
 from payment_stage import Stage
 from web_stage import Site, WindowlessBrowser, words
@@ -388,7 +389,7 @@ async def test_rules_are_changed_noted_and_hold(site: Site, owner: WindowlessBro
 async def test_amounts_of_rules_are_asked_and_shown_as_people_write_them(
     site: Site, owner: WindowlessBrowser
 ) -> None:
-    """In the currency of the latest payment; what cannot be one is told at its field."""
+    """In the merchant's own currency; what cannot be one is told at its field."""
     store, merchant_id = site.stage.road.store.screening, site.stage.merchant.merchant_id
     await store.set_policy(merchant_id, ALL_RULES, after_version=0, actor="cli:ada")
 
@@ -415,7 +416,8 @@ async def test_rules_in_a_currency_without_cents_say_so(
     site: Site, owner: WindowlessBrowser
 ) -> None:
     """A form that says no currency changes nothing: its amounts could mean anything."""
-    await site.stage.paid(currency=currency("JPY"), amount_minor=4200)
+    for _ in range(AHEAD_MIN):
+        await site.stage.paid(currency=currency("JPY"), amount_minor=4200)
     form = {"version": "0", "currency": "JPY", "card_every": "1", "card_unit": "hours"}
 
     shown = await owner.get("/settings/screening")

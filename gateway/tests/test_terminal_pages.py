@@ -4,7 +4,9 @@ The Virtual Terminal in a browser without a window: what is sent, what is shown,
 
 import asyncio
 import re
+from html import unescape
 from typing import Any
+from urllib.parse import unquote
 from uuid import uuid4
 
 import httpx2
@@ -143,6 +145,14 @@ async def test_a_track_that_is_sent_is_neither_kept_nor_shown(
         ({"amount": ""}, "amount", "Type the amount, such as 42.00."),
         ({"amount": "12.345"}, "amount", "Type an amount, such as 42.00."),
         ({"amount": "0"}, "amount", "Type an amount, such as 42.00."),
+        ({"amount": "1e13"}, "amount", "Type an amount, such as 42.00."),
+        (
+            {"amount": "10,000,000,000.00"},
+            "amount",
+            "This is too large: write at most 9,999,999,999.99 USD.",
+        ),
+        ({"amount": "9" * 24, "currency": "JPY"}, "amount", "write at most 999,999,999,999 JPY."),
+        ({"amount": "9" * 25}, "amount", "This is too large"),
         ({"tip": "41"}, "tip", "Tax and tip are parts of the amount."),
         ({"number": "4242 4242 4242 4241"}, "number", "a digit is wrong, or two are swapped"),
         ({"number": ""}, "number", "Enter the number on the front of the card."),
@@ -235,6 +245,79 @@ async def test_a_decline_is_told_to_both_and_keeps_all_but_the_card(
         assert f'value="{value}"' in typed.text
     assert NUMBER not in typed.text
     assert 'value="918"' not in typed.text
+
+
+async def test_a_sale_that_came_after_its_sign_in_had_ended_is_told_as_not_charged(
+    site: Site, stage: Stage
+) -> None:
+    """On the way and at the terminal, where it keeps its kind; an ordinary sign-in says nothing."""
+    clerk = await site.signed_in(Role.CLERK)
+    sale = await form(clerk, "/terminal?kind=authorization")
+    stage.clock.move(16 * 60)
+    credentials = {"email": site.address_of(Role.CLERK), "password": PASSWORD}
+
+    lost = await send(clerk, sale, kind="authorization", card="")
+    on_the_way = await clerk.get(lost.headers["location"])
+    onward = re.search(r'name="next" value="([^"]*)"', on_the_way.text)
+    assert onward is not None
+    there = unescape(onward.group(1))
+    signed_in = await clerk.send("/sign-in", {**credentials, "next": there})
+    back = await clerk.get(signed_in.headers["location"])
+
+    assert there == "/terminal?kind=authorization&lost=sale"
+    assert "Your sign-in had ended, and nothing was charged." in words(on_the_way)
+    assert "Nothing was charged. The card was not kept: key it again." in words(back)
+    assert re.search(r'aria-current="page"[^>]*>Authorization<', back.text)
+    for secret in (NUMBER, "4242 4242", "918"):
+        assert secret not in lost.headers["location"] + on_the_way.text + back.text
+    assert await stage.count("terminal_sales") == 0
+    assert stage.link.asked == []
+
+    stage.clock.move(16 * 60)
+    ordinary = await clerk.get("/terminal")
+    asked = await clerk.get(ordinary.headers["location"])
+    signed_in = await clerk.send("/sign-in", {**credentials, "next": "/terminal"})
+    page = await clerk.get(signed_in.headers["location"])
+    for answer in (asked, page):
+        assert "had ended" not in words(answer)
+
+
+async def test_what_a_sign_in_that_had_ended_lost_is_told_as_what_it_was(
+    site: Site, stage: Stage
+) -> None:
+    """An answer, a refund, a sale with a saved card."""
+    manager = await site.signed_in(Role.MANAGER)
+    sale = await form(manager)
+    card = "crd_" + 32 * "0"
+    stage.clock.move(16 * 60)
+
+    told = {}
+    for path, said in (
+        (f"/terminal/sales/{sale}/again", {}),
+        ("/terminal/refund/pay_" + 32 * "0", {"amount": "1"}),
+        ("/terminal/sales", {**TYPED, "sale": sale, "card": card}),
+        ("/terminal/cards/" + card + "/forget", {}),
+    ):
+        answer = await manager.send(path, said)
+        told[path] = unquote(answer.headers["location"].partition("next=")[2])
+
+    assert list(told.values()) == [
+        "/terminal?lost=answer",
+        "/terminal/refund?lost=refund",
+        f"/terminal?card={card}&lost=saved",
+        "/",
+    ]
+
+
+async def test_what_is_wrong_takes_the_focus_where_no_script_does(
+    clerk: WindowlessBrowser,
+) -> None:
+    """It stands above the form, and before every field that would have the focus."""
+    sent = await send(clerk, amount="0")
+
+    notice = re.search(r'<div class="notice bad"[^>]*autofocus', sent.text)
+    assert notice is not None
+    assert notice.start() < sent.text.index('id="amount"')
 
 
 async def test_the_same_amount_on_the_same_card_is_asked_about_once(
@@ -391,10 +474,49 @@ async def test_a_question_that_nobody_answered_is_none_any_more(
     assert len(stage.link.asked) == 1
 
 
+@pytest.mark.parametrize(
+    ("typed", "letters", "address", "code"),
+    [
+        (
+            {"postal_code": "", "street": ""},
+            "UM",
+            "No address was given.",
+            "The security code fits.",
+        ),
+        ({"cvv": ""}, "YP", "Street and postal code fit.", "No security code was given."),
+        ({"cvv": ""}, "YS", "Street and postal code fit.", "No security code was given."),
+        (
+            {},
+            "UP",
+            "The issuer could not verify the address.",
+            "The security code was not checked.",
+        ),
+    ],
+)
+async def test_what_was_not_given_is_not_told_as_the_issuers_doubt(
+    site: Site, stage: Stage, typed: dict[str, str], letters: str, address: str, code: str
+) -> None:
+    """On the sale's page and on the payment's; neutral there, where a doubt is not."""
+    stage.link.script.append(says("00", f38="A1B2C3", f44=letters))
+    owner = await site.signed_in()
+    await owner.get("/terminal")
+    page = await charged(owner, **typed)
+    payment = re.search(r'href="(/payments/pay_[0-9a-f]{32})"', page.text)
+    assert payment is not None
+    told = words(await owner.get(payment.group(1)))
+
+    for said, tone in ((address, "AVS"), (code, "CVV")):
+        assert said in told, tone
+        badge = re.search(rf'<span class="badge (\w*)">{re.escape(said)}', page.text)
+        assert badge is not None, said
+        neutral = said.startswith("No ")
+        assert (badge[1] == "") is neutral, said
+
+
 async def test_tax_and_tip_stand_on_the_receipt(clerk: WindowlessBrowser) -> None:
     """On the page, and in the e-mail that is made of the same facts."""
     page = await charged(clerk)
-    receipt = re.search(r'href="(/payments/pay_[0-9a-f]{32}/receipt)"', page.text)
+    receipt = re.search(r'href="(/payments/pay_[0-9a-f]{32}/receipt)\?print=yes"', page.text)
     assert receipt is not None
 
     said = words(await clerk.get(receipt.group(1)))

@@ -192,6 +192,19 @@ async def test_a_double_that_is_not_charged_says_so_and_leads_to_the_next(
     await expect(page.locator(".lately li").first).to_contain_text("Asked, not charged")
 
 
+async def test_an_amount_that_is_too_large_says_what_the_most_is(
+    signed_in: Page, demo: Demo
+) -> None:
+    """Before anything is sent; the button names no such amount."""
+    page = await at_the_terminal(signed_in, demo)
+    await typed(page, "10000000000", NUMBER)
+
+    await expect(page.locator("#amount-said")).to_have_text(
+        "This is too large: write at most 9,999,999,999.99 USD."
+    )
+    await expect(page.locator("#charge")).to_have_text("Charge")
+
+
 async def test_faults_are_said_at_their_fields_before_anything_is_sent(
     signed_in: Page, demo: Demo
 ) -> None:
@@ -209,6 +222,99 @@ async def test_faults_are_said_at_their_fields_before_anything_is_sent(
     assert "number-said" in (described or "")
     await nobody_is_kept_out(page)
     assert sent == []
+
+
+async def test_a_sale_after_the_sign_in_had_ended_comes_back_without_its_card(
+    page: Page, demo: Demo
+) -> None:
+    """With all else that was typed, for the same person; a reload has neither words nor fields."""
+    await sign_in(page, demo)
+    await at_the_terminal(page, demo)
+    await typed(page, "67.12", NUMBER, "1230", "123", "97201", "10 Main Street", "", "T-67")
+    await page.context.clear_cookies()
+    await page.keyboard.press("Control+Enter")
+    await page.wait_for_url(re.compile("/sign-in"))
+    await expect(page.locator(".notice")).to_contain_text("nothing was charged")
+    email, password = demo.owner
+    await page.fill("#email", email)
+    await page.fill("#password", password)
+    await page.get_by_role("button", name="Sign in").click()
+    await page.wait_for_url(re.compile("/terminal"))
+
+    notice = page.locator("#faults .notice")
+    await expect(notice).to_contain_text("Nothing was charged")
+    await expect(notice).to_be_focused()
+    for field, value in {"amount": "67.12", "postal_code": "97201", "order": "T-67"}.items():
+        await expect(page.locator(f"#{field}")).to_have_value(value)
+    for field in ("number", "expiry", "cvv"):
+        await expect(page.locator(f"#{field}")).to_have_value("")
+    await expect(page.locator("#charge")).to_have_text("Charge 67.12 USD")
+    assert await page.evaluate("sessionStorage.length") == 0
+    await nobody_is_kept_out(page)
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#number")).to_be_focused()
+    await page.reload()
+    await expect(page.locator("#amount")).to_be_focused()
+    await expect(page.locator("#amount")).to_have_value("")
+    await expect(notice).to_have_count(0)
+
+
+async def test_a_refusal_is_seen_wherever_the_page_was_scrolled_to(page: Page, demo: Demo) -> None:
+    """On a low screen, at the end of the form: it has the focus, and Enter goes on from it."""
+    await page.set_viewport_size({"width": 1280, "height": 720})
+    await sign_in(page, demo)
+    await at_the_terminal(page, demo)
+    used = {"faults": {"card": "This form was used for another sale already."}}
+    await page.route("**/terminal/sales", lambda route: route.fulfill(status=422, json=used))
+    await typed(page, "68.13", NUMBER, "1230")
+    await page.focus("#name")
+    await page.keyboard.press("Control+Enter")
+
+    notice = page.locator("#faults .notice")
+    await expect(notice).to_be_focused()
+    await expect(notice).to_be_in_viewport(ratio=1)
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#number")).to_be_focused()
+
+
+async def test_a_refusal_is_seen_without_scripts(browser: Browser, demo: Demo) -> None:
+    """It is where the page begins."""
+    context = await browser.new_context(
+        ignore_https_errors=True,
+        java_script_enabled=False,
+        viewport={"width": 1280, "height": 720},
+    )
+    page = await context.new_page()
+    await sign_in(page, demo)
+    await page.goto(f"{demo.web}/terminal")
+    await page.fill("#amount", "10000000000.00")
+    await page.fill("#number", NUMBER)
+    await page.locator("#charge").click()
+
+    notice = page.locator("#faults .notice")
+    await expect(notice).to_contain_text("write at most 9,999,999,999.99 USD")
+    await expect(notice).to_be_in_viewport(ratio=1)
+    await context.close()
+
+
+async def test_a_key_prints_the_receipt(signed_in: Page, demo: Demo) -> None:
+    """The dialog opens by itself, once: a reload is for reading."""
+    page = signed_in
+    await page.add_init_script(
+        "window.print = () => { document.title = `printed ${Date.now()}`; };"
+    )
+    await at_the_terminal(page, demo)
+    await typed(page, "69.14", NUMBER, "1230")
+    await page.keyboard.press("Control+Enter")
+    await page.wait_for_url(SALE, timeout=RESULT_TIMEOUT_MS)
+    await expect(page.locator("#result")).to_have_text("Paid: 69.14 USD")
+
+    await page.keyboard.press("p")
+    await page.wait_for_url(re.compile(r"/receipt$"))
+    await expect(page).to_have_title(re.compile("^printed"))
+    await page.reload()
+
+    await expect(page).to_have_title(re.compile("^Receipt"))
 
 
 async def test_a_browser_that_is_closed_in_mid_payment_finds_it_paid(

@@ -7,6 +7,7 @@ import re
 from counterfoil.money import AMOUNT_MINOR_MAX, Currency, decimal_text
 
 AMOUNT_CHARACTERS_MAX = 24
+DIGITS_MAX = 300  # More are no amount, not even one that is too large.
 EXAMPLE = 500  # In whole units.
 
 _AMOUNT = re.compile(r"([0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:[.,]([0-9]+))?", re.ASCII)
@@ -20,15 +21,29 @@ def read_amount(text: str, currency: Currency) -> int | None:
     three decimals it may mean both, and is refused.
     """
     said = text.strip()
+    if len(said) > AMOUNT_CHARACTERS_MAX:  # Cut, it would be another amount.
+        return None
+    minor = _minor(said, currency)
+    return minor if minor is not None and minor <= AMOUNT_MINOR_MAX else None
+
+
+def is_too_large(text: str, currency: Currency) -> bool:
+    """
+    Whether *text* says an amount of *currency*, and one that no message to an acquirer can carry.
+    """
+    minor = _minor(text.strip(), currency)
+    return minor is not None and minor > AMOUNT_MINOR_MAX
+
+
+def _minor(said: str, currency: Currency) -> int | None:
     found = _AMOUNT.fullmatch(said)
-    if found is None or len(said) > AMOUNT_CHARACTERS_MAX:  # Cut, it would be another amount.
+    if found is None or len(said) > DIGITS_MAX:
         return None
     whole, part = found[1], found[2] or ""
     is_unclear = "," in whole and not part and currency.exponent == 3
     if len(part) > currency.exponent or is_unclear:
         return None
-    minor = int(whole.replace(",", "") + part.ljust(currency.exponent, "0"))
-    return minor if minor <= AMOUNT_MINOR_MAX else None
+    return int(whole.replace(",", "") + part.ljust(currency.exponent, "0"))
 
 
 def amount_or_fault(text: str, currency: Currency) -> int | str:

@@ -183,7 +183,7 @@ def _guarded(page: Page, desk: WebDesk, origin: str, *, shoppers: bool) -> ASGIA
         if not shoppers:
             visit.guest, visit.csrf = await session.guest_of(request, desk, seen=not page.is_live)
         if visit.guest is None:
-            return await page.endpoint(visit) if page.open_to_all else _to_sign_in(request, page)
+            return await page.endpoint(visit) if page.open_to_all else _to_sign_in(visit, page)
         if request.method not in READING:
             check_csrf(visit.form, visit.csrf)
         lacks = desk.configuration.second_factor_required and not visit.guest.has_second_factor
@@ -200,10 +200,12 @@ def _guarded(page: Page, desk: WebDesk, origin: str, *, shoppers: bool) -> ASGIA
     return endpoint  # type: ignore[return-value]  # Starlette tells functions and apps apart.
 
 
-def _to_sign_in(request: Request, page: Page) -> Response:
+def _to_sign_in(visit: Visit, page: Page) -> Response:
     if page.by_script:
         return JSONResponse({"words": "You are signed out.", "at": "/sign-in"}, 401)
-    back = _address(request) if request.method in READING else "/"
+    back = page.when_lost(visit) if page.when_lost else "/"
+    if visit.request.method in READING:
+        back = _address(visit.request)
     return RedirectResponse(f"/sign-in?next={quote(back)}", 303)
 
 

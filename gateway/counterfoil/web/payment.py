@@ -21,7 +21,7 @@ from counterfoil.settlement.batch_names import written_name
 from counterfoil.settlement.words import batch_name
 from counterfoil.store.timeline import TimelineStore
 from counterfoil.terminal.sale import is_question
-from counterfoil.web import timeline
+from counterfoil.web import given, timeline
 from counterfoil.web.rendering import page, rendered
 from counterfoil.web.visit import Page, Visit
 
@@ -129,12 +129,14 @@ async def _facts(visit: Visit, payment: Payment, answer: PaymentAnswer) -> dict[
     deposits = await more.deposits([each.movement_id for each in movements])
     names = await more.names({each.actor for each in history})
     fields = timeline.field_names(visit.desk.configuration, payment.acquirer)
-    messages = timeline.messages_of(payment, await store.messages(payment), fields)
+    rows = await store.messages(payment)
+    messages = timeline.messages_of(payment, rows, fields)
+    checks = given.in_words(results_of(payment), payment, given.given_with(rows))
     return {
         "payment": payment,
         "name": ids.written(ids.PAYMENT, payment.payment_id),
         "answer": answer,
-        "checks": [] if is_question(payment) else results_of(payment),
+        "checks": [] if is_question(payment) else checks,
         "is_question": is_question(payment),
         "movements": [_movement(each, deposits) for each in movements],
         "steps": timeline.in_order(

@@ -101,6 +101,7 @@ async def _shown(
         faults=faults or {},
         is_decided=facts["state"] not in UNDECIDED,
         is_sent=visit.asked("done") == "sent",
+        is_printed_at_once=visit.asked("print") == "yes",
         mails=[(each, *MAIL_STATES[each["state"]]) for each in mails],
     )
 

@@ -18,7 +18,7 @@ from counterfoil.payments.block_list import (
 )
 from counterfoil.people.roles import Right
 from counterfoil.store.screening import Block, ScreeningStore
-from counterfoil.store.terminal import TerminalStore
+from counterfoil.web.currencies import offered
 from counterfoil.web.rendering import page
 from counterfoil.web.screening_form import (
     AVS_CHOICES,
@@ -171,8 +171,7 @@ async def _page(
     kept = await store.kept_policy(merchant_id)
     rows = await store.blocks(merchant_id, ended=visit.asked("ended") == "1")
     status = 422 if faults else 409 if conflict else 200
-    terminal = TerminalStore(visit.desk.database, visit.desk.desk.road.ids)
-    unit = currency((typed or {}).get("currency") or await terminal.currency(merchant_id))
+    unit = currency((typed or {}).get("currency") or (await offered(visit)).own)
     return page(
         visit,
         "screening.html",

@@ -11,6 +11,7 @@ from counterfoil.people.passwords import PASSWORD_CHARACTERS_MAX
 from counterfoil.people.person import Account
 from counterfoil.web import session
 from counterfoil.web.forms import local_path
+from counterfoil.web.lost import words_on_the_way
 from counterfoil.web.proving import STATUS, Outcome, prove, sign_ins
 from counterfoil.web.rendering import page
 from counterfoil.web.visit import Page, Visit
@@ -94,6 +95,7 @@ def _form(
     visit: Visit, onward: str, *, email: str = "", outcome: Outcome = Outcome.RIGHT
 ) -> Response:
     said = SAID.get(visit.asked("done"))
+    lost = words_on_the_way(onward)
     return page(
         visit,
         "sign-in.html",
@@ -102,6 +104,7 @@ def _form(
         email=email,
         outcome=outcome,
         said=said,
+        lost=lost,
     )
 
 

@@ -24,7 +24,7 @@ from counterfoil.people.roles import Right
 from counterfoil.store.terminal import SavedCard, TerminalStore
 from counterfoil.terminal import selling
 from counterfoil.terminal.sale import SESSIONS, Sale, SaleKind, Wanted
-from counterfoil.web import terminal_form, terminal_words
+from counterfoil.web import lost, terminal_form, terminal_words
 from counterfoil.web.currencies import offered
 from counterfoil.web.doing import is_too_much
 from counterfoil.web.interrupted import KEPT, way_back
@@ -211,6 +211,7 @@ async def _form(
         sale=sale or ids.written(ids.SALE, visit.desk.desk.road.ids.new()),
         currencies=currencies,
         sales=await store.last_of(merchant_id, who.user_id),
+        lost=lost.words_of(visit),
         words=terminal_words,
     )
 
@@ -293,5 +294,11 @@ async def _opened(visit: Visit, saved: SavedCard) -> Card:
 
 PAGES = (
     Page(path="/terminal", endpoint=show, right=Right.TAKE_PAYMENTS),
-    Page(path="/terminal/sales", endpoint=submit, right=Right.TAKE_PAYMENTS, method="POST"),
+    Page(
+        path="/terminal/sales",
+        endpoint=submit,
+        right=Right.TAKE_PAYMENTS,
+        method="POST",
+        when_lost=lost.sale_lost,
+    ),
 )

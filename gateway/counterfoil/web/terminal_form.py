@@ -24,8 +24,9 @@ from counterfoil.api.bodies import (
 )
 from counterfoil.cards import Card, expired, holds_card_number
 from counterfoil.terminal.sale import Entry, SaleKind, Wanted
-from counterfoil.web.amounts import read_amount
+from counterfoil.web.amounts import is_too_large, read_amount
 from counterfoil.web.payment_form import fault_of_code, fault_of_number, read_expiry
+from counterfoil.web.rendering import money_text
 
 NAME_CHARACTERS_MAX = 64
 SHOWN_CHARACTERS_MAX = 300
@@ -131,7 +132,11 @@ def _amounts(
         if minor is None or (name == "amount" and minor == 0):
             empty = name == "amount" and not texts[name]
             words = "Type the amount" if empty else "Type an amount"
-            faults.setdefault(name, f"{words}, such as {example}.")
+            said = f"{words}, such as {example}."
+            if is_too_large(texts[name], unit):
+                most = money_text(money.AMOUNT_MINOR_MAX, code)
+                said = f"This is too large: write at most {most}."
+            faults.setdefault(name, said)
         else:
             read[name] = minor
     if "amount" not in faults and read["tax"] + read["tip"] > read["amount"]:

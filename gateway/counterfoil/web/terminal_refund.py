@@ -20,7 +20,7 @@ from counterfoil.payments.refusals import PaymentUnknown
 from counterfoil.people.roles import Right
 from counterfoil.terminal import selling
 from counterfoil.terminal.sale import Entry, SaleKind, Wanted
-from counterfoil.web import terminal_words
+from counterfoil.web import lost, terminal_words
 from counterfoil.web.amounts import read_amount
 from counterfoil.web.doing import must_step_up
 from counterfoil.web.interrupted import way_back
@@ -63,6 +63,7 @@ async def find(visit: Visit) -> Response:
         kinds=kinds_of(visit),
         words=terminal_words,
         was_card=visit.asked("card-number") == "yes",
+        lost=lost.words_of(visit),
     )
 
 
@@ -161,5 +162,11 @@ PAGES = (
         only_asks=True,
     ),
     Page(path="/terminal/refund/{payment}", endpoint=show, right=Right.REFUND),
-    Page(path="/terminal/refund/{payment}", endpoint=submit, right=Right.REFUND, method="POST"),
+    Page(
+        path="/terminal/refund/{payment}",
+        endpoint=submit,
+        right=Right.REFUND,
+        method="POST",
+        when_lost=lost.refund_lost,
+    ),
 )

@@ -28,6 +28,8 @@ from counterfoil.terminal.minding import LEFT_ALONE
 from counterfoil.terminal.sale import Answer, Sale, SaleKind, State, Wanted, is_question
 from counterfoil.web import terminal_words
 from counterfoil.web.doing import note_finishing
+from counterfoil.web.given import given_with
+from counterfoil.web.lost import answer_lost
 from counterfoil.web.payment_form import fault_of_code
 from counterfoil.web.rendering import page
 from counterfoil.web.terminal import begun, sale_named, sold, store_of, to_sale
@@ -183,6 +185,7 @@ async def _page(
         status=status,
         sale=sale,
         payment=payment,
+        given=given_with(await road.store.messages(payment) if payment else ()),
         tone=tone,
         standing=standing,
         is_duplicate=is_duplicate,
@@ -221,6 +224,7 @@ def _page_of(path: str, endpoint: object, method: str = "GET") -> Page:
         right=Right.TAKE_PAYMENTS,
         method=method,
         is_live=path == ".json",
+        when_lost=answer_lost,
     )
 
 

@@ -15,6 +15,7 @@ from counterfoil.payments import lifecycle
 from counterfoil.payments.payment import Payment
 from counterfoil.terminal.sale import Sale, SaleKind, State
 from counterfoil.web import words
+from counterfoil.web.given import NO_ADDRESS, NO_CODE, Given
 
 KINDS = MappingProxyType(
     {
@@ -93,10 +94,12 @@ def decline_of(payment: Payment | None) -> Decline | None:
     return payment_answer(payment, "test", ()).decline if payment else None
 
 
-def address_words(payment: Payment) -> tuple[str, str] | None:
+def address_words(payment: Payment, given: Given) -> tuple[str, str] | None:
     """
     Return what the issuer says of the address, and how good that is; None when it says nothing.
     """
+    if given.lacks_address(payment):
+        return "", NO_ADDRESS
     said = avs(payment.avs_result, payment.card_brand)
     if said is Avs.NONE:
         return None
@@ -104,10 +107,12 @@ def address_words(payment: Payment) -> tuple[str, str] | None:
     return tone, AVS_WORDS[said]
 
 
-def code_words(payment: Payment) -> tuple[str, str] | None:
+def code_words(payment: Payment, given: Given) -> tuple[str, str] | None:
     """
     Return what the issuer says of the security code, and how good that is.
     """
+    if given.lacks_code(payment):
+        return "", NO_CODE
     said = cvv(payment.cvv_result)
     if said is Cvv.NONE:
         return None

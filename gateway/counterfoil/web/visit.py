@@ -62,7 +62,8 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     that changes nothing, sent so that what was typed stands in no address.
     `before_second_factor`: also for whoever must set a second factor up first. `keeps`: the fields
     of a form that are held for whoever must prove first who they are. `by_script`: a script of ours
-    asks, and is answered in JSON, also when it may not.
+    asks, and is answered in JSON, also when it may not. `when_lost`: where a form leads after the
+    next sign-in whose own sign-in had ended before it was sent.
     """
 
     path: str
@@ -76,6 +77,7 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     before_second_factor: bool = False
     keeps: tuple[str, ...] = ()
     by_script: bool = False
+    when_lost: Callable[[Visit], str] | None = None
 
     def is_for(self, who: Who) -> bool:
         """

@@ -19,6 +19,7 @@ const SLOW_MS = 400; // A reader types a character every few milliseconds.
 const TICK_MS = 1000;
 const LOOKS_MAX = 60;
 const LONG_MAX = 19;
+const MINOR_MAX = 999999999999; // As on the server: twelve digits of a message.
 
 let swiped = null; // { number, month, year }, and nowhere else.
 let isUnderWay = false;
@@ -50,7 +51,7 @@ const amountWords = (minor) => {
 const nameTheCharge = () => {
   const minor = amount ? minorOf(amount.value) : null;
   const words = form.dataset.act;
-  charge.textContent = amount && minor ? `${words} ${amountWords(minor)}` : words;
+  charge.textContent = amount && minor && minor <= MINOR_MAX ? `${words} ${amountWords(minor)}` : words;
 };
 
 const nameTheBrand = () => {
@@ -75,7 +76,16 @@ const say = (words, tone = "bad") => {
   const line = document.createElement("p");
   line.textContent = words;
   notice.append(line);
+  notice.tabIndex = -1;
   faultsAbove.replaceChildren(notice);
+  showNotice();
+};
+
+// What is said above the form is seen, wherever the page was scrolled to; Enter goes on from it.
+const showNotice = () => {
+  const notice = faultsAbove.querySelector(".notice");
+  if (notice) notice.focus();
+  return notice;
 };
 
 const faultOfNumber = () => (swiped ? "" : CardFields.faultOfNumber(number.value));
@@ -83,7 +93,9 @@ const faultOfNumber = () => (swiped ? "" : CardFields.faultOfNumber(number.value
 const faultOfExpiry = () => (swiped ? "" : CardFields.faultOfExpiry(expiry.value, new Date()));
 
 const faultOfAmount = () => {
-  if (minorOf(amount.value)) return "";
+  const minor = minorOf(amount.value);
+  if (minor > MINOR_MAX) return `This is too large: write at most ${amountWords(MINOR_MAX)}.`;
+  if (minor) return "";
   const example = amountWords(42 * 10 ** decimals()).split(" ")[0];
   return `${amount.value.trim() ? "Type an amount" : "Type the amount"}, such as ${example}.`;
 };
@@ -234,6 +246,11 @@ const onKey = (event) => {
   }
   if (event.key !== "Enter" || isUnderWay) return;
   const input = event.target;
+  if (faultsAbove.contains(input) && input.matches(".notice")) {
+    event.preventDefault();
+    (stops().find((each) => !each.value) || stops()[0]).focus();
+    return;
+  }
   if (event.ctrlKey) {
     event.preventDefault();
     form.requestSubmit();
@@ -320,7 +337,6 @@ const lookForIt = async () => {
       if (answer.status === 404) {
         endWaiting();
         say("This did not reach the gateway: nothing was charged. Type the card again and send it; this form charges once at most.");
-        if (number) number.focus();
         return;
       }
     } catch {
@@ -331,13 +347,53 @@ const lookForIt = async () => {
   say("The connection is lost. When it is back, reload this page: your last sales say whether it was charged.");
 };
 
+/* A form that came after its sign-in had ended: its fields, without the card, for the same person */
+
+const REMEMBERED = "counterfoil-terminal-form";
+const REMEMBERED_MS = 60 * 60 * 1000;
+const LOOKS_LIKE_A_CARD = /\d(?:[ -]?\d){11}/;
+
+const lostAddress = (body) => `/terminal?kind=${encodeURIComponent(body.get("kind"))}&lost=sale`;
+
+const remember = (body) => {
+  const fields = {};
+  for (const each of stops().concat(currency)) {
+    const value = body.get(each.name);
+    if (value && ![number, expiry, code].includes(each) && !LOOKS_LIKE_A_CARD.test(value))
+      fields[each.name] = value;
+  }
+  const kept = { who: form.dataset.who, at: Date.now(), fields };
+  sessionStorage.setItem(REMEMBERED, JSON.stringify(kept));
+};
+
+const recall = () => {
+  const kept = JSON.parse(sessionStorage.getItem(REMEMBERED) || "null");
+  sessionStorage.removeItem(REMEMBERED);
+  const address = new URL(location.href);
+  const wasLost = ["sale", "saved"].includes(address.searchParams.get("lost"));
+  address.searchParams.delete("lost");
+  history.replaceState(null, "", address);
+  if (!wasLost || !kept || kept.who !== form.dataset.who) return;
+  if (Date.now() - kept.at > REMEMBERED_MS) return;
+  for (const [name, value] of Object.entries(kept.fields)) {
+    const input = field(name);
+    if (!input || [number, expiry, code].includes(input)) continue;
+    if (input.type === "checkbox") input.checked = true;
+    else if (!input.options || [...input.options].some((each) => each.value === value))
+      input.value = value;
+  }
+};
+
 const showFaults = (answer) => {
   endWaiting();
   const faults = Object.entries(answer.faults);
   if (answer.sale) field("sale").value = answer.sale;
   const above = faults.filter(([name]) => !document.getElementById(name) || name === "card");
-  if (above.length) say(above.map(([, words]) => words).join(" "));
   for (const [name, words] of faults) if (name !== "card") setFault(name, words);
+  if (above.length) {
+    say(above.map(([, words]) => words).join(" "));
+    return;
+  }
   const first = faults.map(([name]) => document.getElementById(name)).find((each) => each && each.form);
   (first || stops()[0]).focus();
 };
@@ -354,8 +410,10 @@ const send = async (event) => {
       headers: { Accept: "application/json" },
     });
     const isOurs = (answer.headers.get("content-type") || "").startsWith("application/json");
-    if (!isOurs && answer.redirected) {
-      location.assign("/terminal"); // Signed out meanwhile: nothing was begun.
+    if (!isOurs && (answer.redirected || answer.status === 403)) {
+      // Signed out meanwhile, or signed in anew in another window: nothing was begun.
+      remember(body);
+      location.assign(answer.redirected ? answer.url : lostAddress(body));
       return;
     }
     if (!isOurs) {
@@ -417,6 +475,7 @@ window.addEventListener("pageshow", (event) => {
   if (event.persisted) location.reload(); // A form that was sent is not sent again.
 });
 for (const id of ["clear", "short-keys"]) document.getElementById(id).hidden = false;
+recall();
 nameTheCharge();
 nameTheBrand();
-stops()[0].focus();
+if (!showNotice()) stops()[0].focus();
