@@ -4,6 +4,7 @@ A statement that names its rows finds them by their key, whatever the planner be
 
 from collections.abc import Iterator
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import msgspec
@@ -110,3 +111,39 @@ async def test_a_round_of_sealing_reads_the_loose_end_of_the_journal_only(
 
     assert [node["Index Name"] for node in looked_up] == ["transfers_pkey"]
     assert "Index Cond" in looked_up[0]
+
+
+SAVED = """
+INSERT INTO saved_cards (merchant_id, card_id, card_token, brand, last_four, expiry_month,
+    expiry_year, customer_email, customer_name, created_at, created_by)
+SELECT $1, gen_random_uuid(), gen_random_uuid(), 'visa', '4242', 12, 2040,
+    'buyer' || n || '@shopper.example', 'Buyer ' || n, now(), 'test'
+FROM generate_series(1, 5000) AS n
+"""
+SAVED_CARD_PAGES_MAX = 40
+
+
+async def test_a_saved_card_is_found_by_how_the_name_begins(parameters: dict[str, str]) -> None:
+    """By a range of the index, also with a plan for any text: not by reading all of them."""
+    connection = await asyncpg.connect(**parameters, statement_cache_size=0)
+    transaction, merchant = connection.transaction(), uuid4()
+    await transaction.start()
+    try:
+        await connection.execute("SET LOCAL session_replication_role = replica")
+        await connection.execute(SAVED, merchant)
+        await connection.execute("ANALYZE saved_cards")
+        await connection.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+        await connection.execute(f"PREPARE it AS {query('saved_cards')}")
+        explained = await connection.fetchval(
+            f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE "
+            f"it('{merchant}', 'buyer 777', 'buyer 777' || chr(1114111), 500, 20)"
+        )
+    finally:
+        await transaction.rollback()
+        await connection.close()
+    plan = msgspec.json.decode(explained)[0]["Plan"]
+
+    ranges = {node["Index Name"] for node in _nodes(plan) if "~>=~" in node.get("Index Cond", "")}
+    assert ranges == {"saved_cards_by_email", "saved_cards_by_name"}
+    assert plan["Actual Rows"] == 1
+    assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < SAVED_CARD_PAGES_MAX

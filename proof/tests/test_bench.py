@@ -6,7 +6,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from counterfoil_proof.bench import load, plots, rows, tables
+from counterfoil_proof.bench import load, pages, plots, rows, tables
 from counterfoil_proof.bench.codec import measure
 from counterfoil_proof.bench.rows import Written
 from counterfoil_proof.bench.run import Size, run
@@ -65,6 +65,18 @@ async def test_a_tiny_bench_writes_equal_rows_and_the_audit_agrees(tmp_path: Pat
     for each in (found["by_stored_payments"]["50"], found["by_merchants"]["3"]):
         assert each["payments"] > 0
         assert each["refused"] == 0, each["first_refusal"]
+    asked = {each["path"].split("?")[0]: each for each in found["pages"]["pages"]}
+    assert {
+        "/today",
+        "/payments",
+        "/batches",
+        "/terminal",
+        "/links/new",
+        "/me/password",
+        pages.LINK_PATH,
+    } <= {*asked}
+    assert {each["status"] for each in asked.values()} <= {200, 303}
+    assert asked["/today"]["median_ms"] > 0
     assert sum(found["took_seconds"].values()) > TINY.load_seconds
     for draw in plots.CHARTS.values():
         assert ElementTree.fromstring(draw(found)).tag.endswith("svg")

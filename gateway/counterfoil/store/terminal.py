@@ -25,10 +25,10 @@ from counterfoil.vault import KeptCard, Vault
 
 SALES_PAGE_MAX = 10
 CARDS_PAGE_MAX = 20
+CARDS_LOOKED_AT_MAX = 500  # Of those that begin alike, by e-mail and by name.
+AFTER_ALL_TEXT = "\U0010ffff"  # As UTF-8 no character comes later.
 REFUNDABLE_MAX = 10
 LAST_PAYMENTS_MAX = 200
-
-_LIKE = str.maketrans({"\\": r"\\", "%": r"\%", "_": r"\_"})
 
 
 class SavedCard(msgspec.Struct, frozen=True, kw_only=True):
@@ -223,8 +223,13 @@ class TerminalStore:
         """
         Return the cards of customers whose e-mail address or name begins so; all without a text.
         """
-        begins = f"{customer.lower().translate(_LIKE)}%"
-        rows = await self._database.rows("saved_cards", merchant_id, begins, CARDS_PAGE_MAX)
+        if begins := customer.lower():
+            between = (begins, begins + AFTER_ALL_TEXT)
+            rows = await self._database.rows(
+                "saved_cards", merchant_id, *between, CARDS_LOOKED_AT_MAX, CARDS_PAGE_MAX
+            )
+        else:
+            rows = await self._database.rows("newest_saved_cards", merchant_id, CARDS_PAGE_MAX)
         return [_card_of(row) for row in rows]
 
     async def saved_card(self, merchant_id: UUID, card_id: UUID) -> SavedCard | None:

@@ -19,7 +19,7 @@ from counterfoil.supervisor import STOP_SIGNALS, ProgramError
 from cyclopts import validators
 
 from counterfoil_proof.bench.installation import BenchFailed
-from counterfoil_proof.bench.run import QUICK, WHOLE, run
+from counterfoil_proof.bench.run import QUICK, WHOLE, run, run_pages
 from counterfoil_proof.bench.stored import STORED_MAX
 from counterfoil_proof.demo import ports, sandbox
 
@@ -50,6 +50,9 @@ def bench(
             help="How many payments are closed and reconciled (not with --quick).",
         ),
     ] = WHOLE.settled,
+    pages: Annotated[
+        bool, cyclopts.Parameter(negative="", help="Only how fast the merchant's pages are.")
+    ] = False,
     keep: Annotated[
         Path | None, cyclopts.Parameter(help="Write the figures as JSON into this folder, too.")
     ] = None,
@@ -66,6 +69,8 @@ def bench(
     sizes = (*(each for each in WHOLE.stored if each < stored), stored)
     whole = msgspec.structs.replace(WHOLE, stored=sizes, settled=settled)
     size = QUICK if quick else whole
+    if pages and quick:
+        _refuse("--pages and --quick exclude each other: choose one")
     os.umask(0o077)
     logs.set_up("bench", "error")
     folder = state.absolute() if state else Path(tempfile.mkdtemp(prefix="counterfoil-bench-"))
@@ -74,7 +79,8 @@ def bench(
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         with sandbox.alone(folder):
-            figures = asyncio.run(_until_stopped(run(folder, size, _tell)))
+            work = run_pages(folder, stored, settled, _tell) if pages else run(folder, size, _tell)
+            figures = asyncio.run(_until_stopped(work))
     except (BenchFailed, ProgramError, ports.NoPortFree, sandbox.FolderInUse, OSError) as fault:
         _refuse(f"{fault}")
     except (KeyboardInterrupt, asyncio.CancelledError):
@@ -83,11 +89,15 @@ def bench(
         if state is None:
             shutil.rmtree(folder, ignore_errors=True)
     if keep is not None:
-        _keep(keep, figures)
+        _keep(keep, figures, "pages" if pages else "bench")
     if json:
         sys.stdout.write(_written(figures))
+    elif pages:
+        _show_pages(figures["pages"])
     else:
         _show(figures)
+    if pages:
+        return
     holds = figures["audit"]["agrees"] and figures["rows_per_payment"]["equal"]
     sys.exit(0 if holds else EXIT_NOT_AS_IT_SHOULD)
 
@@ -107,10 +117,10 @@ def _written(figures: dict[str, Any]) -> str:
     return msgspec.json.format(msgspec.json.encode(figures), indent=2).decode() + "\n"
 
 
-def _keep(folder: Path, figures: dict[str, Any]) -> None:
+def _keep(folder: Path, figures: dict[str, Any], name: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     moment = time.strftime("%Y-%m-%dT%H-%M-%SZ", time.gmtime())
-    (folder / f"bench-{moment}.json").write_text(_written(figures), "utf-8")
+    (folder / f"{name}-{moment}.json").write_text(_written(figures), "utf-8")
 
 
 def _show(figures: dict[str, Any]) -> None:
@@ -152,9 +162,25 @@ def _show(figures: dict[str, Any]) -> None:
                 f"{kind.replace('_', ' ')} {number:>10}: {run_['payments_per_second']:.0f} "
                 f"payments/s, {sum(run_['cpu_us_per_payment'].values()):.0f} us\n"
             )
+    if "pages" in figures:
+        sys.stdout.write("\n")
+        _show_pages(figures["pages"])
     sys.stdout.write("\nSteps, milliseconds (median, p99, p99.9):\n")
     for step, at in figures["own_latency"]["steps"].items():
         sys.stdout.write(f"  {step:<28}{at['p50']:8.2f}{at['p99']:8.2f}{at['p99_9']:8.2f}\n")
+
+
+def _show_pages(found: dict[str, Any]) -> None:
+    """
+    Print every page, the slowest first, and which are over the bar.
+    """
+    sys.stdout.write(f"{len(found['pages'])} pages, {found['stored_payments']} payments stored\n\n")
+    sys.stdout.write(f"{'median':>8}{'first':>8}{'slowest':>9}  milliseconds\n")
+    for each in found["pages"]:
+        times = f"{each['median_ms']:8.1f}{each['first_ms']:8.1f}{each['slowest_ms']:9.1f}"
+        sys.stdout.write(f"{times}  {each['path']}\n")
+    slow = ", ".join(found["slow"]) or "none"
+    sys.stdout.write(f"\nover 100 ms: {slow}\n")
 
 
 def _sum(tables: dict[str, dict[str, float]]) -> str:

@@ -21,12 +21,16 @@ from counterfoil.store.embedded import EmbeddedPostgres
 from counterfoil.supervisor import Program, Supervisor
 
 from counterfoil_proof.bench.load import Measured, Plan
+from counterfoil_proof.bench.machine import cpu_seconds
 from counterfoil_proof.demo import ports, sandbox
 
 BASE = ("mailbox", "rail", "database")
 BEHIND = ("worker", "mailer")  # Who does what nobody waits for.
 PAIR = ("gateway 1 of 2", "gateway 2 of 2")
 LOAD_SECONDS_MAX = 600.0
+LOOK_SECONDS = 1.0
+LOOKS_MAX = 120
+AT_REST = 0.2  # Of a processor.
 TAKEN_OFF = "UPDATE outbox SET state = 'sent', sent_at = now() WHERE state = 'owed'"
 
 
@@ -43,7 +47,7 @@ class Installation:
 
     def __init__(self, folder: Path) -> None:
         chosen, _ = ports.choose()
-        self.box = sandbox.Sandbox(folder, chosen, "0", keeps_mail=False)
+        self.box = sandbox.Sandbox(folder, chosen, "0", keeps_mail=False, has_pages=True)
         self.configuration: Configuration = sandbox.prepare(self.box)
         self.folder = folder
         self.spans_path = folder / "spans.jsonl"
@@ -107,6 +111,18 @@ class Installation:
             if status.pid is not None:
                 found.setdefault(party, []).append(status.pid)
         return found
+
+    async def at_rest(self) -> None:
+        """
+        Wait until what is left of before is done: what it costs belongs to other payments.
+        """
+        watched = [pid for pids in self.watched().values() for pid in pids]
+        spent = cpu_seconds(watched)
+        for _ in range(LOOKS_MAX):
+            await asyncio.sleep(LOOK_SECONDS)
+            before, spent = spent, cpu_seconds(watched)
+            if spent - before < AT_REST * LOOK_SECONDS:
+                return
 
     def key(self) -> str:
         """

@@ -16,7 +16,7 @@ from counterfoil.ledger.listing import our_books
 from counterfoil.store.numbers import OpenBatches
 from counterfoil_rail.listing import charges
 
-from counterfoil_proof.bench import codec, machine, pgbench, rows, settled, stored
+from counterfoil_proof.bench import codec, machine, pages, pgbench, rows, settled, stored
 from counterfoil_proof.bench.figures import Figures, Parts, Tell, one, split, summary
 from counterfoil_proof.bench.installation import BASE, BEHIND, PAIR, Installation
 from counterfoil_proof.bench.load import Measured
@@ -35,6 +35,7 @@ COUNTED = 400  # Payments whose rows are counted.
 OWN_SHARE = 0.5  # Of the best rate: where the gateway's own time is measured.
 OWN_CONNECTIONS = 128
 DIFFERENCES_SHOWN = 20
+OPEN_ITEMS = 8_000  # In the open batch when only pages are measured: nearly all that one takes.
 
 
 class Size(msgspec.Struct, frozen=True, kw_only=True):
@@ -282,11 +283,52 @@ async def _growth(installation: Installation, size: Size, tell: Tell, rate: floa
         tell(f"Laying and measuring with {', '.join(map(str, size.stored))} stored payments")
         sizes = await stored.at_sizes(installation, size.stored, terms)
         found["by_stored_payments"] = {str(number): one(each) for number, each in sizes.items()}
+        tell(f"The merchant's pages, with {max(size.stored)} stored payments")
+        laid = {"stored_payments": max(size.stored)}
+        found["pages"] = {**laid, **await _pages(installation)}
     if size.merchants:
         tell(f"Measuring with {', '.join(map(str, size.merchants))} merchants")
         counts = await stored.with_merchants(installation, size.merchants, terms)
         found["by_merchants"] = {str(number): one(each) for number, each in counts.items()}
     return found
+
+
+async def _pages(installation: Installation) -> Figures:
+    await pages.lay(installation)
+    return dict(msgspec.to_builtins(await pages.measure(installation)))
+
+
+async def run_pages(
+    folder: Path, stored_payments: int, settled_payments: int, say: Tell
+) -> Figures:
+    """
+    Measure nothing but the merchant's pages, below *folder*: so many payments are made, closed and
+    reconciled, as many again stand in an open batch, and so many are stored.
+
+    Raises:
+        BenchFailed, ProgramError: It could not be carried out.
+    """
+    tell = Parts(say)
+    installation = Installation(folder)
+    tell("Starting rail, mailbox and the embedded PostgreSQL")
+    async with installation.running(*BASE):
+        await sandbox.ensure_merchant(installation.box, installation.configuration)
+        described = machine.describe(folder, await _version(installation))
+        tell(f"Making, closing and reconciling {settled_payments} payments")
+        await settled.measure(installation, settled_payments)
+        async with installation.running("gateway"):
+            await installation.load(stored.CONNECTIONS, payments=min(settled_payments, OPEN_ITEMS))
+        await installation.take_mails_off()
+        tell(f"Laying {stored_payments} payments")
+        await stored.lay(installation, 1, stored_payments)
+        tell("The merchant's pages")
+        found = await _pages(installation)
+        tell("Stopping")
+    return {
+        "pages": {"stored_payments": stored_payments, **found},
+        "took_seconds": tell.took_seconds(),
+        "machine": {**msgspec.to_builtins(described), "load_after": machine.load()},
+    }
 
 
 async def _audited(installation: Installation, confirmed: int) -> Figures:

@@ -19,7 +19,6 @@ from counterfoil.store.merchants import hash_of
 
 from counterfoil_proof.bench.installation import BEHIND, BenchFailed, Installation
 from counterfoil_proof.bench.load import Measured
-from counterfoil_proof.bench.machine import cpu_seconds
 
 STORED_MAX = 10_000_000
 CONNECTIONS = 64
@@ -30,9 +29,6 @@ BYTES_OF_A_PAYMENT = 5_700  # In all tables and their indexes.
 BYTES_BESIDE = 6 * 2**30  # The write-ahead log, and room for the others on the disk.
 MERCHANTS = (1, 100, 10_000)
 LOOKED_AT = 200  # So many of the newest payments; one is chosen that has what all will have.
-LOOK_SECONDS = 1.0
-LOOKS_MAX = 120
-AT_REST = 0.2  # Of a processor.
 BLOCK_SECONDS = 1_000  # As many payments are sealed by one block.
 DAY = "(date '2001-01-01' + (n / 900000)::integer)"
 STAN = "(n % 900000 + 1)::integer"
@@ -61,6 +57,8 @@ _CHANGED: dict[str, dict[str, str]] = {
         "business_day": DAY,
         "confirmation_number": TWELVE,
         "state": "'captured'",
+        "card_last_four": "lpad((n % 10000)::text, 4, '0')",
+        "created_at": "x.created_at - interval '400 days' + n * interval '1 second'",
     },
     "outbox": {"payment_id": "0", "outbox_id": "7", "state": "'sent'", "sent_at": "now()"},
     "feed": {
@@ -244,7 +242,7 @@ async def at_sizes(
         await lay(installation, laid + 1, size)
         laid = size
         async with installation.running("gateway", *BEHIND):
-            await _at_rest(installation)
+            await installation.at_rest()
             found[size] = await installation.load(CONNECTIONS, **terms)
     return found
 
@@ -263,19 +261,6 @@ async def with_merchants(
             await installation.load(CONNECTIONS, keys=mine, payments=max(count, CONNECTIONS))
             await installation.take_mails_off()
             async with installation.running(*BEHIND):
-                await _at_rest(installation)
+                await installation.at_rest()
                 found[count] = await installation.load(CONNECTIONS, keys=mine, **terms)
     return found
-
-
-async def _at_rest(installation: Installation) -> None:
-    """
-    Wait until what is left of before is done: what it costs belongs to other payments.
-    """
-    watched = [pid for pids in installation.watched().values() for pid in pids]
-    spent = cpu_seconds(watched)
-    for _ in range(LOOKS_MAX):
-        await asyncio.sleep(LOOK_SECONDS)
-        before, spent = spent, cpu_seconds(watched)
-        if spent - before < AT_REST * LOOK_SECONDS:
-            return

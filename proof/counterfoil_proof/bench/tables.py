@@ -78,6 +78,11 @@ def _rows(figures: dict[str, Any]) -> Rows:
     yield "own time at half of the best rate: median / p99 / p99.9", f"{at} ms"
     yield "codec beside pyiso8583", f"{figures['codec_ratio']:.1f} times"
     yield from _growth(figures)
+    if "pages" in figures:
+        each = figures["pages"]
+        name = f"{len(each['pages'])} pages, {each['stored_payments']:,} payments stored"
+        slowest = f"{each['slowest_median_ms']:.0f} / {each['slowest_first_ms']:.0f} ms"
+        yield f"{name}: slowest median / first call", slowest
     if "settled" in figures:
         each = figures["settled"]
         seconds = f"{each['close_seconds']:.1f} + {each['reconcile_seconds']:.1f} s"
