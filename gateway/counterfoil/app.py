@@ -51,6 +51,7 @@ from counterfoil.network.link import AcquirerLink, LinkSettings
 from counterfoil.network.tls import client_context
 from counterfoil.outside import metrics, monitors, readiness
 from counterfoil.outside.alarms import OwedAlarm
+from counterfoil.outside.page_look import Look, fetch_over_https
 from counterfoil.outside.watch import Watch
 from counterfoil.payments.advices import Forwarder
 from counterfoil.payments.late_answers import LateAnswers
@@ -74,6 +75,7 @@ from counterfoil.store.merchants import KeyCache, MerchantStore
 from counterfoil.store.migrate import migrate
 from counterfoil.store.numbers import ConfirmationLeases, OpenBatches, StanLeases
 from counterfoil.store.outbox import OutboxStore
+from counterfoil.store.page_looks import PageLookStore
 from counterfoil.store.payments import PaymentStore
 from counterfoil.store.processes import ProcessStore
 from counterfoil.store.settlement import SettlementStore
@@ -98,6 +100,7 @@ TIDY_SECONDS = 3600.0
 ALARM_SECONDS = 10.0
 STATISTICS_SECONDS = 5.0
 CHECKOUTS_SECONDS = 1.0
+LOOK_SECONDS = 10.0
 TERMINAL_SECONDS = 1.0
 TOTALS_SECONDS = 2.0
 # What moves no money and tells nobody outside.
@@ -510,6 +513,7 @@ async def run_worker(configuration: Configuration) -> None:
                 minding(running),
                 minding_the_terminal(running),
                 totals(running),
+                *looking(running),
             ]
             await worker.work([*duties(running), *aside], running.measures)
         await running.road.store.drain()
@@ -548,6 +552,26 @@ def signing(running: Process) -> Duty:
         file=HeadFile(configuration.heads_path),
     )
     return Duty("sign heads", signer.sign, SIGN_SECONDS)
+
+
+def looking(running: Process) -> list[Duty]:
+    """
+    Return the duty that looks at the payment pages once an hour, in quarantine too; none where
+    there are no pages.
+
+    It stands apart, because a simulated world has no pages.
+    """
+    configuration = running.configuration
+    if not configuration.web.enabled:
+        return []
+    look = Look(
+        PageLookStore(running.database, running.road.ids),
+        running.road.vault,
+        running.clock,
+        origin=configuration.checkout_origin,
+        fetch=partial(fetch_over_https, configuration),
+    )
+    return [Duty("look at pages", look.look_if_due, LOOK_SECONDS)]
 
 
 def minding(running: Process) -> Duty:

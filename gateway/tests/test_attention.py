@@ -289,5 +289,5 @@ def test_every_kind_of_finding_has_a_title_and_every_end_a_form() -> None:
     """Nothing is told as "something"."""
     kinds = set(FindingKind.__args__)  # type: ignore[attr-defined]
 
-    assert kinds | {"batch", "file", "report"} == set(TITLES)
+    assert kinds | {"batch", "file", "pages", "report"} == set(TITLES)
     assert {kind for kind, _ in ENDS} == {"batch", "file", "finding", "refund", "report"}

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from counterfoil.checkouts.inventory import of_payment_pages
 
 REPORTS = "/reports"
+SPECIMEN = "/c/specimen"  # Made like every payment page, for the look: nothing is paid there.
 
 
 def policy_of(hashes: Iterable[str]) -> str:

@@ -22,10 +22,12 @@ from counterfoil.ledger.heads import by_key_id, load_signing_key
 from counterfoil.outside.alarms import facts, owed_to_acquirers
 from counterfoil.outside.disk import measure
 from counterfoil.outside.held_clock import SKEW_SECONDS_MAX
+from counterfoil.outside.page_look import STALE_AFTER
 from counterfoil.store.advices import AdviceStore
 from counterfoil.store.database import Database, DatabaseAway
 from counterfoil.store.heads import HeadStore
 from counterfoil.store.migrate import MigrationRefused, pending
+from counterfoil.store.page_looks import PageLookStore
 from counterfoil.store.page_reports import PageReportStore
 from counterfoil.store.processes import ProcessStore
 from counterfoil.vault import VaultClosed
@@ -134,7 +136,7 @@ async def _database(database: Database, settings: Configuration) -> list[Finding
     findings.append(await _mail(database, clock))
     findings.append(await _quarantine(database))
     findings.append(await _end_of_day(database, clock))
-    findings.append(await _payment_pages(database, clock))
+    findings.append(await _payment_pages(database, settings, clock))
     return findings
 
 
@@ -171,22 +173,37 @@ async def _end_of_day(database: Database, clock: SystemClock) -> Finding:
     return Finding("end of the day", not said, said or "nothing held, nothing open")
 
 
-async def _payment_pages(database: Database, clock: SystemClock) -> Finding:
+async def _payment_pages(
+    database: Database, settings: Configuration, clock: SystemClock
+) -> Finding:
     """
-    Say what of the payment pages is not as it should be.
+    Say what of the payment pages is not as it should be, and when somebody looked last.
     """
-    changed = not_as_listed()
+    changed, store = not_as_listed(), PageLookStore(database, Ids(clock))
     reported = await PageReportStore(database, Ids(clock)).of_all()
+    differing, last = await store.open(), await store.last()
     troubles = [
         f"not as listed on this machine: {', '.join(changed)}: see `counterfoil pages inventory`"
         if changed
+        else "",
+        f"{len(differing)} difference(s) to what browsers should get, such as "
+        f"{differing[0]['what']}: take no cards there, `counterfoil pages look`"
+        if differing
+        else "",
+        f"nobody could look at them for {STALE_AFTER.total_seconds() / 3600:.0f} h: "
+        f"{last.failure or 'does a worker run?'}"
+        if settings.web.enabled and last and last.is_older_than(STALE_AFTER, clock.now())
         else "",
         f"{len(reported)} thing(s) that browsers refused: `counterfoil pages reports`"
         if reported
         else "",
     ]
-    said = "; ".join(filter(None, troubles))
-    return Finding("payment pages", not said, said or "as listed, and no browser refused anything")
+    if said := "; ".join(filter(None, troubles)):
+        return Finding("payment pages", False, said)
+    if last is None or last.looked_at is None:
+        return Finding("payment pages", True, "as listed; nobody has looked at them yet")
+    age = (clock.now() - last.looked_at).total_seconds() / 60
+    return Finding("payment pages", True, f"as they should be, {age:.0f} min ago")
 
 
 async def _clock(processes: ProcessStore, clock: SystemClock) -> Finding:

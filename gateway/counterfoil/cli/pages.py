@@ -1,16 +1,22 @@
 """
-`counterfoil pages`: what payment pages may load, and what browsers refused on them.
+`counterfoil pages`: what payment pages may load, whether they are as they should be, and what
+browsers refused on them.
 """
 
+import sys
+from functools import partial
 from typing import Annotated, Any
 
 import cyclopts
 
 from counterfoil import app as counterfoil_app
+from counterfoil.checkouts.comparing import Difference
 from counterfoil.checkouts.inventory import inventory, not_as_listed
 from counterfoil.cli.console import (
+    CommandRefused,
     ConfigOption,
     JsonOption,
+    actor_of,
     configuration,
     run,
     say,
@@ -20,7 +26,11 @@ from counterfoil.cli.console import (
 from counterfoil.clock import SystemClock
 from counterfoil.config import Configuration
 from counterfoil.ids import MERCHANT, PAGE_REPORT, Ids, written
+from counterfoil.outside.page_look import Look, fetch_over_https
+from counterfoil.store.page_looks import PageLookStore
 from counterfoil.store.page_reports import PageReportStore
+
+NOTE_CHARACTERS_MAX = 500
 
 app = cyclopts.App(
     name="pages", help="What payment pages may load, and whether they are as they should be."
@@ -64,6 +74,43 @@ def inventory_(
 
 
 @app.command
+def look(*, json: JsonOption = False, config: ConfigOption = None) -> None:
+    """
+    Fetch the payment pages as a browser gets them, and say what differs; exit 1 if anything does.
+    """
+    settings = configuration(config)
+    differences = run(_look(settings))
+    if json:
+        say_json([each._asdict() for each in differences])
+    elif differences:
+        table(["what", "expected", "found"], [list(each) for each in differences])
+    else:
+        say(f"The payment pages at {settings.checkout_origin} are as they should be.")
+    sys.exit(1 if differences else 0)
+
+
+@app.command(name="seen-to")
+def seen_to(
+    *,
+    note: Annotated[str, cyclopts.Parameter(help="What it was, and what was done.")],
+    by: Annotated[
+        str | None, cyclopts.Parameter(help="Who has seen to it; else the login name.")
+    ] = None,
+    config: ConfigOption = None,
+) -> None:
+    """
+    Note that somebody has seen to all that differed; what still differs comes back with the next.
+    """
+    note = " ".join(note.split())
+    if not 0 < len(note) <= NOTE_CHARACTERS_MAX:
+        raise CommandRefused(f"the note has 1 to {NOTE_CHARACTERS_MAX} characters")
+    done = run(_see_to(configuration(config), note, actor_of(by)))
+    for what in done:
+        say(f"seen to: {what}")
+    say(f"{len(done)} difference(s) were open.")
+
+
+@app.command
 def reports(*, json: JsonOption = False, config: ConfigOption = None) -> None:
     """
     List what browsers refused on payment pages and nobody has looked into, newest first.
@@ -80,6 +127,29 @@ def reports(*, json: JsonOption = False, config: ConfigOption = None) -> None:
             for row in rows
         ],
     )  # fmt: skip
+
+
+async def _look(settings: Configuration) -> list[Difference]:
+    clock = SystemClock()
+    async with counterfoil_app.open_database(settings) as database:
+        store, vault = (
+            PageLookStore(database, Ids(clock)),
+            await counterfoil_app.open_vault(database, settings),
+        )
+        fetch = partial(fetch_over_https, settings)
+        looking = Look(store, vault, clock, origin=settings.checkout_origin, fetch=fetch)
+        found = await looking.look()
+        if found is None:
+            last = await store.last()
+            why = last.failure if last else "no worker has looked yet"
+            raise CommandRefused(f"nobody could look at {settings.checkout_origin}: {why}")
+        return found
+
+
+async def _see_to(settings: Configuration, note: str, by: str) -> list[str]:
+    clock = SystemClock()
+    async with counterfoil_app.open_database(settings) as database:
+        return await PageLookStore(database, Ids(clock)).see_to(clock.now(), note, by=by)
 
 
 async def _reports(settings: Configuration) -> list[dict[str, Any]]:

@@ -42,6 +42,7 @@ GAUGES: dict[str, tuple[str, str]] = {
     "oldest_owed_reversal_seconds": ("age of the oldest reversal that is owed", ""),
     "oldest_open_batch_seconds": ("age of the oldest batch that is open", ""),
     "oldest_owed_mail_seconds": ("age of the oldest e-mail that is owed", ""),
+    "page_look_age_seconds": ("since when nobody has looked at the payment pages", ""),
     "waiting": (
         "what waits: approvals, mails, files, batches, findings, reports of browsers",
         "what",
@@ -157,5 +158,7 @@ def standing_of(
         counted = dict(waiting)
         for name in ("oldest_open_batch_seconds", "oldest_owed_mail_seconds"):
             standing.one(name, counted.pop(name))
+        if (age := counted.pop("page_look_age_seconds", None)) is not None:
+            standing.one("page_look_age_seconds", age)
         standing["waiting"] = counted
     return standing

@@ -76,11 +76,11 @@ class ProcessStore:
 
     async def standing(self, now: datetime) -> dict[str, int]:
         """
-        Return what waits in the installation, counted.
+        Return what waits in the installation, counted; without what nobody knows.
         """
         row = await self._database.row("standing", now)
         assert row is not None
-        return dict(row)
+        return {name: number for name, number in row.items() if number is not None}
 
     async def safety_settings(self) -> list[str]:
         """

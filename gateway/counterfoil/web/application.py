@@ -53,6 +53,7 @@ from counterfoil.web import (
     session,
     settings,
     signing_in,
+    specimen,
     step_up,
     terminal,
     terminal_refund,
@@ -100,7 +101,7 @@ PAGES: tuple[Page, ...] = (
     *terminal.PAGES,
 )
 # Every page of the payment pages' origin.
-CHECKOUT_PAGES: tuple[Page, ...] = (*payment_page.PAGES, *link_page.PAGES)
+CHECKOUT_PAGES: tuple[Page, ...] = (*specimen.PAGES, *payment_page.PAGES, *link_page.PAGES)
 
 READING = ("GET", "HEAD")
 HEADERS = {

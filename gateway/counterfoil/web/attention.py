@@ -20,6 +20,7 @@ from counterfoil.settlement.words import batch_name
 from counterfoil.store.attention import AttentionStore
 from counterfoil.store.batches import BatchKey
 from counterfoil.store.deposits import DepositStore
+from counterfoil.store.page_looks import PageLookStore
 from counterfoil.store.page_reports import PageReportStore
 from counterfoil.store.refused_refunds import Decision, RefusedRefundStore
 from counterfoil.store.settlement import SettlementStore
@@ -35,6 +36,7 @@ NOTE_CHARACTERS_MAX = 500
 LIVE_SECONDS = 4
 LATELY = timedelta(days=7)
 LATELY_MAX = 10
+NAMED_MAX = 5  # Of what differs on the payment pages.
 DIGEST_BYTES = 32
 REFUSED_REFUND = "refund_refused"
 
@@ -63,6 +65,7 @@ async def _facts(visit: Visit) -> dict[str, Any]:
         *(_file(row) for row in await store.files()),
         *(_finding(row) for row in await store.findings()),
         *(_report(row) for row in await _reports(visit).open(merchant.merchant_id)),
+        *_changed_pages(await _looks(visit).open()),
     ]
     seen = await visit.desk.desk.road.store.unclaimed_page(merchant, None, LATELY_MAX)
     return {
@@ -133,6 +136,28 @@ def _report(row: asyncpg.Record) -> dict[str, Any]:
         "path": f"/attention/reports/{ids.written(ids.PAGE_REPORT, row['report_id'])}",
         "ends": ("looked-into",),
     }
+
+
+def _changed_pages(rows: list[asyncpg.Record]) -> list[dict[str, Any]]:
+    """
+    Return one thing that waits for all that differs; who runs the installation ends it.
+    """
+    if not rows:
+        return []
+    more = f", and {len(rows) - NAMED_MAX} more" if len(rows) > NAMED_MAX else ""
+    return [
+        {
+            "kind": "pages",
+            "title": TITLES["pages"],
+            "about": ", ".join(row["what"] for row in rows[:NAMED_MAX]) + more,
+            "link": None,
+            "amount": None,
+            "to_do": WHAT_TO_DO["pages"],
+            "since": rows[0]["first_at"],
+            "path": "",
+            "ends": (),
+        }
+    ]
 
 
 async def retry_batch(visit: Visit) -> Response:
@@ -284,6 +309,10 @@ def _digest(visit: Visit) -> bytes:
     if len(digest) != DIGEST_BYTES:
         raise HTTPException(404)
     return digest
+
+
+def _looks(visit: Visit) -> PageLookStore:
+    return PageLookStore(visit.desk.database, visit.desk.desk.road.ids)
 
 
 def _reports(visit: Visit) -> PageReportStore:

@@ -8,6 +8,7 @@ TITLES = {
     "batch": "A batch does not agree with the acquirer",
     "file": "A file could not be read",
     "report": "A browser refused something on a payment page",
+    "pages": "The payment pages are not as they should be",
     "missing_there": "The acquirer's report leaves an item out",
     "missing_here": "The acquirer settles something that is not here",
     "amount_differs": "An amount differs",
@@ -27,6 +28,10 @@ TITLES = {
 WHAT_TO_DO = {
     "batch": "Compare both sides' totals on the batch's page with somebody at the acquirer.",
     "file": "Ask whoever sent it for a right one; it is read by itself when it comes.",
+    "pages": (
+        "Take no cards on payment pages until it is clear. Whoever runs this installation finds "
+        "what differs in `counterfoil pages look`, and ends this with `counterfoil pages seen-to`."
+    ),
     "report": (
         "Somebody may have changed the page, or a shopper's own browser did. Show it to whoever "
         "runs this installation; until it is clear, take cards in another way."

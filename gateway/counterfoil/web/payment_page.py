@@ -59,7 +59,7 @@ async def show(visit: Visit) -> Response:
     if checkout.state is State.PAYING and not road.doors.at_rest:
         looking = paying.find_out(checkout, merchant, road=road, store=store)
         checkout = await visit.desk.desk.money_task(looking)
-    return await _page(visit, Shop(checkout, merchant))
+    return await page_of(visit, Shop(checkout, merchant))
 
 
 async def submit(visit: Visit) -> Response:
@@ -74,7 +74,7 @@ async def submit(visit: Visit) -> Response:
         return await _with_kept(visit, shop)
     checked = payment_form.check(visit.form, visit.desk.clock.now())
     if isinstance(checked, dict):
-        return await _page(visit, shop, faults=checked, typed=payment_form.shown(visit.form))
+        return await page_of(visit, shop, faults=checked, typed=payment_form.shown(visit.form))
     return await _try(visit, shop, checked.card, checked.postal_code, checked.email)
 
 
@@ -132,10 +132,10 @@ async def _with_kept(visit: Visit, shop: Shop) -> Response:
         return _back(visit)
     card = await shopper.opened_card(visit, shop.merchant, kept)
     if card is None:
-        return await _page(visit, shop, faults={"card_number": EXPIRED_CARD})
+        return await page_of(visit, shop, faults={"card_number": EXPIRED_CARD})
     email = payment_form.shown(visit.form).email
     if fault := payment_form.fault_of_email(email):
-        return await _page(visit, shop, faults={"email": fault})
+        return await page_of(visit, shop, faults={"email": fault})
     return await _try(visit, shop, card, None, email or None)
 
 
@@ -168,9 +168,12 @@ async def _try(
     return answer
 
 
-async def _page(
+async def page_of(
     visit: Visit, shop: Shop, *, faults: dict[str, str] | None = None, typed: Shown | None = None
 ) -> Response:
+    """
+    Return the page of a checkout, as it stands.
+    """
     checkout, merchant = shop
     payment = await _payment(visit, checkout)
     over = is_over(checkout, visit.desk.clock.now())

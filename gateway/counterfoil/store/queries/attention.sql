@@ -39,4 +39,6 @@ SELECT (SELECT count(*) FROM (SELECT 1 FROM payments
     + (SELECT count(*) FROM (SELECT 1 FROM findings
         WHERE merchant_id = $1 AND state = 'open' LIMIT $2) AS g)
     + (SELECT count(*) FROM (SELECT 1 FROM page_reports
-        WHERE merchant_id = $1 AND seen_to_at IS NULL LIMIT $2) AS r) AS number;
+        WHERE merchant_id = $1 AND seen_to_at IS NULL LIMIT $2) AS r)
+    + (SELECT count(*) FROM (SELECT 1 FROM page_differences
+        WHERE seen_to_at IS NULL LIMIT 1) AS d) AS number;

@@ -93,6 +93,8 @@ SELECT (SELECT count(*) FROM payments WHERE state = 'processing') AS processing,
     (SELECT count(*) FROM batches WHERE state = 'needs_a_person') AS batches_for_a_person,
     (SELECT count(*) FROM findings WHERE state = 'open') AS findings_open,
     (SELECT count(*) FROM page_reports WHERE seen_to_at IS NULL) AS page_reports_open,
+    (SELECT count(*) FROM page_differences WHERE seen_to_at IS NULL) AS page_differences_open,
+    (SELECT extract(epoch FROM $1 - looked_at)::bigint FROM page_looks) AS page_look_age_seconds,
     (SELECT count(*) FROM webhook_deliveries WHERE state = 'owed') AS webhooks,
     coalesce((SELECT extract(epoch FROM $1 - min(opened_at))::bigint FROM batches
         WHERE state = 'open'), 0) AS oldest_open_batch_seconds,
