@@ -17,6 +17,10 @@ import msgspec
 PAN_DIGITS_MIN = 12
 PAN_DIGITS_MAX = 19
 PAN_DIGITS_IN_TEXT_MIN = 13  # Fewer in a text are a telephone number more often than a card's.
+# So many have nearly all cards. Shops number orders with 13 digits (a moment in milliseconds), and
+# with 17 to 19 (a moment and a counter): of those one in ten has a check digit that fits.
+ORDER_LENGTHS = (15, 16)
+TEXT_LENGTHS = range(PAN_DIGITS_IN_TEXT_MIN, PAN_DIGITS_MAX + 1)
 BRAND_DIGITS = 4  # More are never needed to tell a scheme.
 EXPIRY_YEARS_MAX = 25  # Further ahead than any issuer prints: a typing mistake.
 
@@ -97,15 +101,18 @@ def length_fits(number: str) -> bool:
     return len(number) in _LENGTHS.get(brand(number), _ANY_LENGTH)
 
 
-def holds_card_number(text: str) -> bool:
+def holds_card_number(text: str, lengths: Container[int] = TEXT_LENGTHS) -> bool:
     """
     Return whether *text* holds what must be a card's number, written in any groups.
 
-    Its first digits, how many there are and the check digit must fit a scheme, so that few numbers
-    of orders are taken for one; whatever stands beside it hides it not.
+    Its first digits, how many there are (of *lengths*) and the check digit must fit a scheme, so
+    that few other numbers are taken for one. What stands beside it does not hide it.
     """
     return len(text) >= PAN_DIGITS_IN_TEXT_MIN and any(
-        brand(digits) != "other" and length_fits(digits) and luhn_holds(digits)
+        len(digits) in lengths
+        and brand(digits) != "other"
+        and length_fits(digits)
+        and luhn_holds(digits)
         for run in _LONG_RUN.findall(text)
         for digits in _rows_of_groups(_GROUP.findall(run))
     )

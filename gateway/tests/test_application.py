@@ -139,6 +139,17 @@ async def test_a_long_number_that_is_no_cards_is_taken(api: Api, text: str) -> N
     assert (answer.status, answer.json["order"]) == (201, text)
 
 
+@pytest.mark.parametrize("order", ["4512345678908", "4512345678901234564"])
+async def test_an_order_may_be_a_long_number_whose_check_digit_fits(api: Api, order: str) -> None:
+    """A program numbers orders so, one of ten with a fitting digit; a note has no such excuse."""
+    answer = await api.sale({**_sale(), "order": order})
+    noted = await api.sale({**_sale(), "description": order}, key="two")
+
+    assert (answer.status, answer.json["order"]) == (201, order)
+    assert is_problem(noted, 400, "card_number_misplaced")
+    assert noted.json["param"] == "description"
+
+
 async def test_a_repeat_is_a_200_with_the_same_payment(api: Api) -> None:
     """And another request under its key a 422."""
     first = await api.sale(key="one")

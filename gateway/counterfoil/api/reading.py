@@ -15,7 +15,12 @@ import msgspec
 from counterfoil.api.bodies import PATTERNS, CardBody
 from counterfoil.api.exchange import Request
 from counterfoil.api.problems import Problem
-from counterfoil.cards import PAN_DIGITS_IN_TEXT_MIN, holds_card_number
+from counterfoil.cards import (
+    ORDER_LENGTHS,
+    PAN_DIGITS_IN_TEXT_MIN,
+    TEXT_LENGTHS,
+    holds_card_number,
+)
 
 BODY_SECONDS_MAX = 20.0
 MISPLACED = (
@@ -57,7 +62,7 @@ async def read(request: Request, kind: type[Body], bytes_max: int) -> Body:
     except RecursionError:
         raise Problem("body_malformed", "The body is nested too deeply.") from None
     for param, text in _texts_of(body):
-        if holds_card_number(text):
+        if holds_card_number(text, ORDER_LENGTHS if param == "order" else TEXT_LENGTHS):
             raise Problem("card_number_misplaced", MISPLACED, param=param)
     return body  # type: ignore[return-value]
 
