@@ -12,6 +12,7 @@ from functools import cache
 
 from counterfoil.countries import COUNTRIES
 
+STEP_UP_WHOLE_MAX = 1_000_000  # As the constraint `merchants_step_up_in_range` has it.
 ACKNOWLEDGE_SECONDS = range(5, 3601)
 
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"  # RFC 5322, 3.2.3.

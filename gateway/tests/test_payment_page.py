@@ -19,11 +19,11 @@ from counterfoil.payments.refusals import Refused
 from counterfoil.people.roles import Role
 from counterfoil.store.feed import FeedStore
 from counterfoil.web import timeline
-from counterfoil.web.doing import STEP_UP_WHOLE
 from payment_stage import CARD, Stage
 from scripted_link import not_sent, says, unknown
 from web_stage import Site, WindowlessBrowser, words
 
+STEP_UP_WHOLE = 500  # What a merchant's people give back without a proof, unless it is changed.
 SCRIPT = "<script>alert(1)</script>"
 _KEY = re.compile(r'name="key" value="(web-[0-9a-f]{32})"')
 MOVES = ("capture", "void", "refund", "undo", "acknowledge", "refuse")

@@ -13,7 +13,8 @@ from counterfoil.people.roles import RIGHTS, Right, Role
 
 class Who(msgspec.Struct, frozen=True, kw_only=True):
     """
-    A signed-in person. `cutoff` is the merchant's, in its zone.
+    A signed-in person. `cutoff` is the merchant's, in its zone; `step_up_whole` how much, in whole
+    units of a currency, is given back in a day without proving anew who one is.
     """
 
     session_id: UUID
@@ -28,6 +29,7 @@ class Who(msgspec.Struct, frozen=True, kw_only=True):
     stepped_up_at: datetime | None
     ends_at: datetime
     has_second_factor: bool
+    step_up_whole: int
 
     @property
     def actor(self) -> str:

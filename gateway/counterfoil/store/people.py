@@ -162,6 +162,7 @@ class PeopleStore:
             stepped_up_at=row["stepped_up_at"],
             ends_at=row["ends_at"],
             has_second_factor=row["has_second_factor"],
+            step_up_whole=row["step_up_whole"],
         )
 
     async def touch(self, session_id: UUID, now: datetime, idle_until: datetime) -> None:

@@ -30,6 +30,7 @@ class BusinessChange(msgspec.Struct, frozen=True, kw_only=True):
     cutoff: time | None = None
     acknowledge_seconds: int | None = None
     partial_approvals: PartialApprovals | None = None
+    step_up_whole: int | None = None
 
 
 class NewKey(msgspec.Struct, frozen=True, kw_only=True):

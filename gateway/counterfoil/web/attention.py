@@ -268,8 +268,9 @@ async def _end_refund(visit: Visit, *, outside: bool) -> Response:
     found = await store.read(_merchant(visit), finding_id)
     if found is None or found.kind != REFUSED_REFUND:
         raise HTTPException(404)
-    if is_too_much(visit, found.amount_minor, found.currency):
-        kept = {"do": "returned" if outside else "again", "about": _name(finding_id), "note": note}
+    name = _name(finding_id)
+    if await is_too_much(visit, found.amount_minor, found.currency, name):
+        kept = {"do": "returned" if outside else "again", "about": name, "note": note}
         return to_step_up("/attention", kept)
     decision = Decision(actor=visit.who.actor, note=note, outside=outside)
     if not await store.end(_merchant(visit), finding_id, now, decision):

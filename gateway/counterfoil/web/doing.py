@@ -1,8 +1,8 @@
 """
 What is done with a payment from its page: by the same use cases as through the API, once a form.
 
-A form carries a key of its own: sent twice, it does once. Giving back more than a limit takes a
-person who has just proved anew who they are.
+A form carries a key of its own: sent twice, it does once. Giving back more than the merchant's
+limit, at once or bit by bit, takes a person who has just proved anew who they are.
 """
 
 import re
@@ -26,13 +26,13 @@ from counterfoil.payments.refusals import (
     NotNow,
 )
 from counterfoil.people.roles import Right
+from counterfoil.store.giving import Given, GivingStore
 from counterfoil.web import session
 from counterfoil.web.interrupted import to_step_up
 from counterfoil.web.payment import payment_of, shown
 from counterfoil.web.search import amount_minor
 from counterfoil.web.visit import Endpoint, Page, Visit
 
-STEP_UP_WHOLE = 500  # Units of a currency: to give back more, who one is is proved anew.
 WRITE_AN_AMOUNT = "Write an amount such as 12.50."
 TOO_MUCH = "that is more than is left: write less, or leave it empty for all that is left"
 
@@ -51,12 +51,13 @@ def _moves(name: str, move: Move) -> Endpoint:
         minor = amount_minor(text, payment.currency) if text else None
         if text and not minor:
             return await shown(visit, payment, status=422, fault=(name, text, WRITE_AN_AMOUNT))
-        if name in ("refund", "undo") and must_step_up(visit, payment, minor):
+        key = _key(visit)
+        if name in ("refund", "undo") and await must_step_up(visit, payment, minor, key):
             return to_step_up(_path(payment), {"do": name, "amount": text})
         command = movements.Command(
             merchant=visit.who.merchant,
             payment_id=payment.payment_id,
-            idempotency_key=_key(visit),
+            idempotency_key=key,
             amount_minor=minor,
             actor=visit.who.actor,
             is_final=visit.form.get("final") == "yes",
@@ -71,22 +72,36 @@ def _moves(name: str, move: Move) -> Endpoint:
     return endpoint
 
 
-def must_step_up(visit: Visit, payment: Payment, minor: int | None) -> bool:
+async def must_step_up(visit: Visit, payment: Payment, minor: int | None, form: str) -> bool:
     """
-    Whether giving *minor* back (None: all that is left), with what went back before, is so much
-    that who asks must have proved anew who they are.
+    Whether giving *minor* of *payment* back (None: all that is left) takes a proof of who one is:
+    what went back of it before counts too.
     """
     left = payment.captured_minor - payment.refunded_minor
-    gives = payment.refunded_minor + (left if minor is None else minor)
-    return is_too_much(visit, gives, payment.currency)
+    gives = left if minor is None else min(minor, left)  # More is refused in words of its own.
+    return await is_too_much(visit, gives, payment.currency, form, before=payment.refunded_minor)
 
 
-def is_too_much(visit: Visit, minor: int, code: str) -> bool:
+async def is_too_much(visit: Visit, minor: int, code: str, form: str, *, before: int = 0) -> bool:
     """
-    Whether *minor* is more than is given back by somebody who has not proved anew who they are.
+    Whether giving *minor* by *form* takes a proof of who one is: with *before*, or with what the
+    person gave within a day without one, it is more than the merchant lets them. If not, it is
+    counted.
     """
-    limit = STEP_UP_WHOLE * 10 ** currency(code).exponent
-    return minor > limit and not session.is_stepped_up(visit.who, visit.desk.clock.now())
+    who, now = visit.who, visit.desk.clock.now()
+    if minor <= 0 or session.is_stepped_up(who, now):
+        return False
+    limit = who.step_up_whole * 10 ** currency(code).exponent
+    if before + minor > limit:
+        return True
+    given = Given(
+        merchant_id=who.merchant.merchant_id,
+        user_id=who.user_id,
+        form=form,
+        currency=code,
+        amount_minor=minor,
+    )
+    return not await GivingStore(visit.desk.database).give_unproved(given, limit, now)
 
 
 async def _not_done(visit: Visit, name: str, text: str, refusal: Exception) -> Response:

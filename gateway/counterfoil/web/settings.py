@@ -14,6 +14,7 @@ from counterfoil import ids
 from counterfoil.business import (
     ACKNOWLEDGE_SECONDS,
     FORMS,
+    STEP_UP_WHOLE_MAX,
     fits,
     is_timezone,
     read_cutoff,
@@ -24,14 +25,18 @@ from counterfoil.payments.payment import PartialApprovals
 from counterfoil.people.roles import Right
 from counterfoil.settlement.cutoff import effect_of_change, next_cutoff
 from counterfoil.store.settings import BusinessChange, SettingsStore
+from counterfoil.web.interrupted import to_step_up
 from counterfoil.web.rendering import page
+from counterfoil.web.session import is_stepped_up
 from counterfoil.web.visit import Page, Visit
 
 BUSINESS = ("name", "city", "region", "country", "email")
+DIGITS_MAX = len(str(STEP_UP_WHOLE_MAX))
 DONE = {
     "business": "The business data was changed.",
     "payments": "How payments are taken was changed.",
     "day": "The end of the day was changed.",
+    "giving": "What is given back without a proof was changed.",
 }
 
 
@@ -39,7 +44,8 @@ async def show_settings(visit: Visit) -> Response:
     """
     All settings of the business.
     """
-    return await _page(visit)
+    typed = visit.asked("step_up_whole")[:DIGITS_MAX]
+    return await _page(visit, {"step_up_whole": typed} if typed else None)
 
 
 async def change_business(visit: Visit) -> Response:
@@ -78,6 +84,20 @@ async def change_payments(visit: Visit) -> Response:
         return await _page(visit, values, faults)
     change = BusinessChange(acknowledge_seconds=seconds, partial_approvals=PartialApprovals(choice))
     return await _changed(visit, change, "payments")
+
+
+async def change_giving(visit: Visit) -> Response:
+    """
+    Change how much is given back without a proof of who gives it, after such a proof.
+    """
+    text = visit.form.get("step_up_whole", "").strip()
+    whole = int(text) if text.isascii() and text.isdigit() and len(text) <= DIGITS_MAX else None
+    if whole is None or whole > STEP_UP_WHOLE_MAX:
+        faults = {"step_up_whole": f"Write a whole number, from 0 to {STEP_UP_WHOLE_MAX:,}."}
+        return await _page(visit, {"step_up_whole": text}, faults)
+    if not is_stepped_up(visit.who, visit.desk.clock.now()):
+        return to_step_up("/settings", {"step_up_whole": text})
+    return await _changed(visit, BusinessChange(step_up_whole=whole), "giving")
 
 
 async def confirm_day(visit: Visit) -> Response:
@@ -181,7 +201,7 @@ async def _page(
     )
 
 
-_OTHER = ("timezone", "acknowledge_seconds", "partial_approvals")
+_OTHER = ("timezone", "acknowledge_seconds", "partial_approvals", "step_up_whole")
 
 
 async def _row(visit: Visit) -> asyncpg.Record:
@@ -240,6 +260,7 @@ PAGES = (
     Page(path="/settings", endpoint=show_settings, right=Right.SETTINGS),
     _form("/settings/business", change_business),
     _form("/settings/payments", change_payments),
+    _form("/settings/giving", change_giving),
     Page(path="/settings/day", endpoint=confirm_day, right=Right.SETTINGS),
     _form("/settings/day", change_day),
 )

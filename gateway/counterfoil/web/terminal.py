@@ -72,7 +72,10 @@ async def submit(visit: Visit) -> Response:
     wanted = checked.wanted
     if fault := (await offered(visit)).fault(wanted.currency):
         return await _refused(visit, kind, {"currency": fault}, saved)
-    if kind is SaleKind.CREDIT and is_too_much(visit, wanted.amount_minor, wanted.currency):
+    form_name = ids.written(ids.SALE, sale_id)
+    if kind is SaleKind.CREDIT and await is_too_much(
+        visit, wanted.amount_minor, wanted.currency, form_name
+    ):
         return _to_step_up(visit, kind, saved)
     sale, is_new = await begun(visit, sale_id, checked.wanted, checked.card)
     if sale is None:

@@ -87,13 +87,13 @@ async def submit(visit: Visit) -> Response:
         left = decimal_text(_left(payment), currency(payment.currency))
         shown = "" if holds_card(text) else text
         return _form(visit, payment, shown, f"Type an amount up to {left}.", status=422)
-    if must_step_up(visit, payment, minor):
-        back = way_back(f"/terminal/refund/{visit.named('payment')}", {"amount": text})
-        return to(visit, f"/step-up?next={quote(back)}")
     try:
         sale_id = ids.read(ids.SALE, visit.form.get("sale", ""))
     except ids.UnreadableId:
         raise HTTPException(400, "This form could not be read. Open the terminal again.") from None
+    if await must_step_up(visit, payment, minor, ids.written(ids.SALE, sale_id)):
+        back = way_back(f"/terminal/refund/{visit.named('payment')}", {"amount": text})
+        return to(visit, f"/step-up?next={quote(back)}")
     wanted = Wanted(
         kind=SaleKind.REFUND,
         entry=Entry.PAYMENT,

@@ -99,6 +99,7 @@ EXCUSED = {
     "query use_recovery_code": PERSONS,
     "query add_link": PERSONS,
     "query end_link": PERSONS,
+    "query give_unproved": PERSONS,
     "query send_receipt_again": PERSONS,
     "query set_return_origins": PERSONS,
     "query begin_checkout_try": CHECKOUT,

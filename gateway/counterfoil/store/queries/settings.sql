@@ -9,14 +9,15 @@ WITH before AS MATERIALIZED (
         country = COALESCE($7, b.country), email = COALESCE($8, b.email),
         timezone = COALESCE($9, b.timezone), cutoff = COALESCE($10, b.cutoff),
         acknowledge_seconds = COALESCE($11, b.acknowledge_seconds),
-        partial_approvals = COALESCE($12, b.partial_approvals)
+        partial_approvals = COALESCE($12, b.partial_approvals),
+        step_up_whole = COALESCE($13, b.step_up_whole)
     FROM before AS b WHERE m.merchant_id = b.merchant_id
     RETURNING m.*
 ), said AS (
     SELECT n.event_id, n.name, to_jsonb(b) ->> n.name AS before, to_jsonb(c) ->> n.name AS after
     FROM before AS b, changed AS c,
         unnest(ARRAY['name', 'city', 'region', 'country', 'email', 'timezone', 'cutoff',
-            'acknowledge_seconds', 'partial_approvals'], $13::uuid[]) AS n (name, event_id)
+            'acknowledge_seconds', 'partial_approvals', 'step_up_whole'], $14::uuid[]) AS n (name, event_id)
 ), noted AS (
     INSERT INTO people_events (event_id, merchant_id, at, actor, what, about, before, after)
     SELECT event_id, $1, $2, $3, 'setting_changed', name, before, after FROM said
