@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import pytest
 from counterfoil.people import limits
+from counterfoil.people.factors import hash_of_recovery
 from counterfoil.people.roles import Role
 from counterfoil.store.sign_ins import SignInStore
 from counterfoil.web.proving import NOBODYS
@@ -372,6 +373,67 @@ async def test_a_person_of_two_merchants_chooses_with_a_new_cookie(site: Site) -
     assert (answer.status_code, answer.headers["location"]) == (303, "/")
     assert browser.client.cookies[COOKIE] != before
     assert f"clerk at {other.name}" in words(await browser.get("/me"))
+
+
+@pytest.mark.parametrize("second", [False, True])
+async def test_who_works_for_several_goes_on_where_they_were(site: Site, second: bool) -> None:
+    """Not for the first by name; the frame leads to the others; with a second factor, too."""
+    stage = site.stage
+    other = (await Stage.set_up(stage.database)).merchant
+    await stage.sql("UPDATE merchants SET name = 'Zebra' WHERE merchant_id = $1", other.merchant_id)
+    first = await site.signed_in()
+    alone = (await first.get("/me")).text
+    link = await site.link(site.address_of(), Role.CLERK, other.merchant_id)
+    await first.send("/welcome", {"token": link.partition("=")[2], "password": PASSWORD})
+    again = await signed_in_at(site, second)
+    here = await again.get("/me")
+    stage.clock.move(60)
+    await again.send("/me/merchant", {"merchant": f"mer_{other.merchant_id.hex}"})
+    stage.clock.move(60)
+    there = await (await signed_in_at(site, second)).get("/me")
+    await stage.sql(
+        "UPDATE members SET ended_at = $2 WHERE merchant_id = $1",
+        other.merchant_id,
+        stage.clock.now(),
+    )
+    back = await (await signed_in_at(site, second)).get("/me")
+
+    assert "Change business" not in alone
+    assert f"owner at {stage.merchant.name}" in words(here)
+    assert '<a href="/me#merchants">Change business</a>' in here.text
+    assert "clerk at Zebra" in words(there)
+    assert f"owner at {stage.merchant.name}" in words(back)
+
+
+async def signed_in_at(site: Site, second: bool) -> WindowlessBrowser:
+    """Sign in from a new browser, by a recovery code where there is a second factor."""
+    browser, stage = site.browser(), site.stage
+    if second:
+        (ada,) = await stage.sql("SELECT * FROM users WHERE email = $1", site.address_of())
+        code = "abcd-efgh-jkmn-pqrs"
+        await stage.sql(
+            "INSERT INTO passkeys (passkey_id, user_id, credential_id, public_key, sign_count, "
+            "name, made_at) VALUES ($1, $2, $3, '', 0, 'laptop', $4) ON CONFLICT DO NOTHING",
+            uuid4(),
+            ada["user_id"],
+            ada["user_id"].bytes,
+            stage.clock.now(),
+        )
+        await stage.sql(
+            "INSERT INTO recovery_codes (user_id, code_hash, made_at) VALUES ($1, $2, $3) "
+            "ON CONFLICT (user_id, code_hash) DO UPDATE SET used_at = NULL",
+            ada["user_id"],
+            hash_of_recovery(ada["user_id"], code),
+            stage.clock.now(),
+        )
+    form = {"email": site.address_of(), "password": PASSWORD}
+    sent = await browser.send("/sign-in", form)
+    if second:
+        assert sent.headers["location"].startswith("/sign-in/second")
+        sent = await browser.send("/sign-in/second", {"code": code, "next": "/"})
+    assert sent.status_code == 303
+    await browser.get("/me")
+    return browser
 
 
 async def test_no_password_is_in_a_log(

@@ -29,6 +29,7 @@ class Who(msgspec.Struct, frozen=True, kw_only=True):
     stepped_up_at: datetime | None
     ends_at: datetime
     has_second_factor: bool
+    has_other_merchants: bool
     step_up_whole: int
 
     @property

@@ -120,6 +120,13 @@ class PeopleStore:
         """
         return await self._database.rows("merchants_of_user", user_id)
 
+    async def merchant_to_open(self, user_id: UUID) -> UUID | None:
+        """
+        Return for whom a person goes on who signs in; None when they work for nobody.
+        """
+        row = await self._database.row("merchant_to_open", user_id)
+        return row["merchant_id"] if row else None
+
     async def begin_session(self, session: NewSession) -> bool:
         """
         Sign a browser in; False when the first half of the sign-in was used up, or has lapsed.
@@ -162,6 +169,7 @@ class PeopleStore:
             stepped_up_at=row["stepped_up_at"],
             ends_at=row["ends_at"],
             has_second_factor=row["has_second_factor"],
+            has_other_merchants=row["has_other_merchants"],
             step_up_whole=row["step_up_whole"],
         )
 

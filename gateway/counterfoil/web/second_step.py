@@ -91,14 +91,14 @@ async def passkey(visit: Visit) -> Response:
 
 
 async def _begin(visit: Visit, half: Half) -> str | None:
-    places = await visit.desk.people.merchants_of(half.user_id)
-    if not places:
+    merchant_id = await visit.desk.people.merchant_to_open(half.user_id)
+    if merchant_id is None:
         return None
     begun = await session.begin(
         visit.request,
         visit.desk,
         half.user_id,
-        places[0]["merchant_id"],
+        merchant_id,
         half_token=session.half_token_of(visit.request),
     )
     if begun:

@@ -4,7 +4,6 @@ Sign in by e-mail address and password, and out.
 
 from urllib.parse import quote
 
-import asyncpg
 from starlette.responses import RedirectResponse, Response
 
 from counterfoil.people.passwords import PASSWORD_CHARACTERS_MAX
@@ -40,7 +39,9 @@ async def sign_in(visit: Visit) -> Response:
     async def is_right() -> bool:
         kept = account.password_hash if account else None
         right = await desk.passwords.holds(kept, password)
-        return right and account is not None and bool(await _places(visit, account))
+        if not right or account is None:
+            return False
+        return await desk.people.merchant_to_open(account.user_id) is not None
 
     outcome = await prove(visit, account.user_id if account else None, email, is_right)
     if outcome is not Outcome.RIGHT:
@@ -56,11 +57,13 @@ async def _let_in(visit: Visit, account: Account, onward: str) -> Response:
         await sign_ins(visit).begin_half(token, account.user_id, now, now + session.HALF_FOR)
         response = RedirectResponse(f"/sign-in/second?next={quote(onward)}", 303)
         return session.give_half(response, token)
-    places = await _places(visit, account)
+    merchant_id = await desk.people.merchant_to_open(account.user_id)
+    if merchant_id is None:  # Their work has ended this very moment.
+        return _form(visit, onward, email=account.email, outcome=Outcome.WRONG)
     # Who is led to set a second factor up has proved just now who they are.
     must = desk.configuration.second_factor_required
     begun = await session.begin(
-        visit.request, desk, account.user_id, places[0]["merchant_id"], is_stepped_up=must
+        visit.request, desk, account.user_id, merchant_id, is_stepped_up=must
     )
     assert begun is not None, "no half of a sign-in stands in the way"
     await end_the_one_before(visit)
@@ -85,10 +88,6 @@ async def sign_out(visit: Visit) -> Response:
         visit.who.session_id, now, why="signed out", by=visit.who.actor
     )
     return session.take_away(RedirectResponse("/sign-in", 303))
-
-
-async def _places(visit: Visit, account: Account) -> list[asyncpg.Record]:
-    return await visit.desk.people.merchants_of(account.user_id)
 
 
 def _form(

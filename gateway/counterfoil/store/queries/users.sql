@@ -72,6 +72,15 @@ FROM users AS u WHERE email = $1 AND ended_at IS NULL;
 SELECT m.merchant_id, m.name, b.role FROM members AS b JOIN merchants AS m USING (merchant_id)
 WHERE b.user_id = $1 AND b.ended_at IS NULL ORDER BY m.name, m.merchant_id LIMIT 1000;
 
+-- name: merchant_to_open
+-- For whom a person goes on when they sign in: for whom they worked last, or the first by name.
+SELECT b.merchant_id FROM members AS b JOIN merchants AS m USING (merchant_id)
+    LEFT JOIN LATERAL (
+        SELECT max(s.seen_at) AS seen_at FROM web_sessions AS s
+        WHERE s.user_id = b.user_id AND s.merchant_id = b.merchant_id) AS seen ON true
+WHERE b.user_id = $1 AND b.ended_at IS NULL
+ORDER BY seen.seen_at DESC NULLS LAST, m.name, m.merchant_id LIMIT 1;
+
 -- name: begin_session
 -- A browser is signed in; who, where and when stands in the list of changes. Wrong tries before are
 -- forgiven. After a second factor (`$12`) that half of a sign-in is used up, once.
@@ -102,7 +111,9 @@ SELECT s.session_id, s.user_id, s.created_at AS signed_in_at, s.seen_at, s.stepp
     EXISTS (SELECT FROM authenticators AS a WHERE a.user_id = s.user_id
         AND a.confirmed_at IS NOT NULL AND a.ended_at IS NULL)
     OR EXISTS (SELECT FROM passkeys AS p WHERE p.user_id = s.user_id AND p.ended_at IS NULL)
-        AS has_second_factor, m.*
+        AS has_second_factor,
+    EXISTS (SELECT FROM members AS o WHERE o.user_id = s.user_id AND o.merchant_id <> s.merchant_id
+        AND o.ended_at IS NULL) AS has_other_merchants, m.*
 FROM web_sessions AS s JOIN users AS u USING (user_id)
     JOIN members AS b ON b.merchant_id = s.merchant_id AND b.user_id = s.user_id
     JOIN merchants AS m ON m.merchant_id = s.merchant_id
