@@ -151,6 +151,34 @@ async def test_a_declined_card_leads_to_another_with_all_else_kept(
     await expect(page.locator("#result")).to_have_text("Paid: 63.09 USD")
 
 
+async def test_on_a_telephone_what_comes_next_is_as_wide_as_what_came_of_it(
+    signed_in: Page, demo: Demo
+) -> None:
+    """For a thumb; the last sales tell amount and state in one line."""
+    page = signed_in
+    await at_the_terminal(page, demo)
+    await typed(page, "63.20", "4000000000009995", "1230")
+    await page.keyboard.press("Control+Enter")
+    await page.wait_for_url(SALE, timeout=RESULT_TIMEOUT_MS)
+    await page.set_viewport_size({"width": 360, "height": 740})
+
+    card, button = page.locator(".outcome"), page.locator(".next .button").first
+    wide, beside = await card.bounding_box(), await button.bounding_box()
+    assert wide is not None
+    assert beside is not None
+    assert abs(wide["width"] - beside["width"]) < 1
+    await expect(button.locator("kbd")).to_be_hidden()
+    await page.goto(f"{demo.web}/terminal")
+    sale = page.locator(".lately li").first
+    amount, state = (
+        await sale.locator("a").bounding_box(),
+        await sale.locator(".badge").bounding_box(),
+    )
+    assert amount is not None
+    assert state is not None
+    assert abs(amount["y"] + amount["height"] / 2 - state["y"] - state["height"] / 2) < 6
+
+
 async def test_what_looks_like_a_duplicate_is_asked_about_once(signed_in: Page, demo: Demo) -> None:
     """A key says yes."""
     page = signed_in

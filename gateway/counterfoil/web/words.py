@@ -13,7 +13,7 @@ KINDS = {
     Kind.SALE: "Sale",
     Kind.AUTHORIZATION: "Authorization",
     Kind.VERIFICATION: "Card check",
-    Kind.FORCED: "Voice approval",
+    Kind.FORCED: "Voice code",
     Kind.CREDIT: "Credit",
 }
 STATES = {
