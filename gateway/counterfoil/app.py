@@ -78,6 +78,7 @@ from counterfoil.store.outbox import OutboxStore
 from counterfoil.store.page_looks import PageLookStore
 from counterfoil.store.payments import PaymentStore
 from counterfoil.store.processes import ProcessStore
+from counterfoil.store.search import SearchStore
 from counterfoil.store.settlement import SettlementStore
 from counterfoil.store.statistics import look_at_grown
 from counterfoil.store.terminal import TerminalStore
@@ -452,6 +453,7 @@ def desk_of(running: Process) -> Desk:
         checkouts=checkouts_of(
             running.database, running.road.vault, configuration, running.clock, running.road.ids
         ),
+        search=partial(SearchStore, running.database),
         mode=configuration.mode,
         body_bytes_max=configuration.api.body_bytes_max,
         payments_at_once_max=configuration.api.payments_at_once_max,

@@ -3,6 +3,7 @@ The HTTP application on a stage: requests go in and answers come out, without a 
 """
 
 import json
+from functools import partial
 from typing import Any, Literal
 from uuid import uuid4
 
@@ -18,6 +19,7 @@ from counterfoil.store.checkouts import CheckoutStore
 from counterfoil.store.deposits import DepositStore
 from counterfoil.store.feed import FeedStore
 from counterfoil.store.merchants import KeyCache
+from counterfoil.store.search import SearchStore
 from counterfoil.store.webhooks import EndpointStore
 from payment_stage import KEYS, Stage
 
@@ -97,6 +99,7 @@ class Api:
                 origin=CHECKOUT_ORIGIN,
                 is_test=mode == "test",
             ),
+            search=partial(SearchStore, stage.database),
             mode=mode,
             body_bytes_max=65_536,
             payments_at_once_max=50,

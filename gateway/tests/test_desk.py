@@ -21,6 +21,7 @@ def desk() -> Desk:
         feed=nothing,
         endpoints=nothing,
         checkouts=nothing,
+        search=nothing,
         mode="test",
         body_bytes_max=1024,
         payments_at_once_max=2,

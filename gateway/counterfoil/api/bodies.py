@@ -371,7 +371,8 @@ class PaymentAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 class PageAnswer(msgspec.Struct, frozen=True):
     """
-    Payments, newest first. `next_cursor` is null on the last page.
+    Payments, newest first. `next_cursor` is null on the last page; a page before it may hold fewer
+    payments than the limit, or none, when what is asked for is rare.
     """
 
     data: list[PaymentAnswer]

@@ -3,8 +3,9 @@ What an endpoint has at hand: the road of a payment, the keys, the limits.
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Literal, TypeVar
+from uuid import UUID
 
 import structlog
 
@@ -21,6 +22,7 @@ from counterfoil.store.batches import BatchStore
 from counterfoil.store.database import DatabaseAway
 from counterfoil.store.deposits import DepositStore
 from counterfoil.store.merchants import ApiKey, KeyCache
+from counterfoil.store.search import SearchStore
 from counterfoil.store.writer import QueueFull
 
 RETRY_SECONDS = 1
@@ -46,6 +48,7 @@ class Desk:
         feed: Feed,
         endpoints: Endpoints,
         checkouts: Checkouts,
+        search: Callable[[UUID], SearchStore],
         mode: Literal["test", "live"],
         body_bytes_max: int,
         payments_at_once_max: int,
@@ -57,6 +60,7 @@ class Desk:
         self.feed = feed
         self.endpoints = endpoints
         self.checkouts = checkouts
+        self.search = search  # Of one merchant.
         self.mode = mode
         self.body_bytes_max = body_bytes_max
         self._at_once_max = payments_at_once_max

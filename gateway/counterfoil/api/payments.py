@@ -123,11 +123,12 @@ async def list_page(request: Request, desk: Desk) -> Response:
     """
     key = await caller(request, desk)
     filters, limit = page_request(request)
-    found = await desk.road.store.page(key.merchant, filters, limit + 1)
-    more = len(found) > limit
-    shown = found[:limit]
-    cursor = ids.written(ids.PAYMENT, shown[-1].payment_id) if more else None
-    return as_json(PageAnswer(await show_all(shown, desk), cursor))
+    found = await desk.search(key.merchant.merchant_id).page(filters, limit)
+    last = found.looked_until
+    if last is None and found.more:
+        last = found.payments[-1].payment_id
+    cursor = ids.written(ids.PAYMENT, last) if last else None
+    return as_json(PageAnswer(await show_all(found.payments, desk), cursor))
 
 
 async def acknowledge(request: Request, desk: Desk) -> Response:

@@ -529,16 +529,6 @@ class PaymentStore:
             "messages_of_payment", payment.merchant_id, payment.payment_id
         )
 
-    async def page(self, merchant: Merchant, filters: Filters, limit: int) -> list[Payment]:
-        """
-        Return at most *limit* payments, newest first.
-        """
-        assert 1 <= limit <= PAGE_MAX + 1
-        rows = await self._database.rows(
-            "payments_page", merchant.merchant_id, *msgspec.structs.astuple(filters), limit
-        )
-        return [payment for row in rows if (payment := _payment(row))]
-
     async def unclaimed_page(
         self, merchant: Merchant, before: UUID | None, limit: int
     ) -> list[Unclaimed]:

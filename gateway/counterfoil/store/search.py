@@ -8,19 +8,22 @@ something rare is told how far was looked, and goes on from there.
 
 import asyncio
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
 import msgspec
 
+from counterfoil.ids import first_at
 from counterfoil.payments.payment import Payment
 from counterfoil.store.database import Database
-from counterfoil.store.payments import payment_of
+from counterfoil.store.payments import Filters, payment_of
 
 PAGE_MAX = 200
 SCANNED_MAX = 4_000
 STEPS = (250, 1_250, 2_500)  # So many are compared at first, and then: SCANNED_MAX together.
+SLACK = timedelta(hours=1)  # An id is made a moment before what it is the id of.
+YEARS = (2000, 2100)
 FIRST, LAST = UUID(int=0), UUID(int=2**128 - 1)
 
 
@@ -74,6 +77,9 @@ class Narrowing(msgspec.Struct, frozen=True, kw_only=True):
     since: datetime | None = None
     until: datetime | None = None
     is_question: bool | None = None
+    order_number: str | None = None
+    confirmation_number: str | None = None
+    rrn: str | None = None
 
 
 class Between(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,6 +137,33 @@ class SearchStore:
         page = _page(found, limit, between)
         return msgspec.structs.replace(page, more=True, looked_until=last)
 
+    async def page(self, filters: Filters, limit: int) -> Found:
+        """
+        Return at most *limit* payments that *filters* let through, newest first.
+        """
+        since, until = filters.created_from, filters.created_to
+        named = (
+            (By.CONFIRMATION, filters.confirmation_number),
+            (By.RRN, filters.rrn),
+            (By.ORDER, filters.order_number),
+        )
+        keys = [Key(by=by, value=value) for by, value in named if value is not None]
+        narrowing = Narrowing(
+            states=(filters.state,) if filters.state else None,
+            currency=filters.currency,
+            since=since,
+            until=until,
+            order_number=filters.order_number,
+            confirmation_number=filters.confirmation_number,
+            rrn=filters.rrn,
+        )
+        high = _id_near(until, SLACK) if until else LAST
+        between = Between(
+            low=_id_near(since, -SLACK) if since else FIRST,
+            high=min(filters.before, high) if filters.before else high,
+        )
+        return await self.find(keys[:1], narrowing, between, limit)
+
     async def _candidates(self, keys: Sequence[Key], between: Between, size: int) -> list[UUID]:
         """
         Return at most *size* payments that any of *keys* names, nearest first.
@@ -187,6 +220,15 @@ def is_meant(payment: Payment, key: Key) -> bool:
             return payment.confirmation_number == key.value
         case By.RRN:
             return payment.rrn == key.value
+
+
+def _id_near(moment: datetime, slack: timedelta) -> UUID:
+    """
+    Return the smallest id of *moment* and some *slack*; all of ours were made in these years.
+    """
+    if moment.year < YEARS[0]:
+        return FIRST
+    return first_at(moment + slack) if moment.year < YEARS[1] else LAST
 
 
 def _beyond(last: UUID, between: Between) -> Between:

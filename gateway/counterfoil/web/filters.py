@@ -12,7 +12,7 @@ import msgspec
 from counterfoil import ids
 from counterfoil.payments.lifecycle import Kind
 from counterfoil.receipts.receipt import BRANDS
-from counterfoil.store.search import FIRST, LAST, Between, Narrowing
+from counterfoil.store.search import FIRST, LAST, SLACK, YEARS, Between, Narrowing
 from counterfoil.web.visit import Visit
 from counterfoil.web.words import ASKED_ONLY, KINDS
 
@@ -33,8 +33,6 @@ STANDING: dict[str, tuple[str, tuple[str, ...]]] = {
 KIND_NAMES = {kind.value: words for kind, words in KINDS.items()}
 NAMES = ("q", "standing", "kind", "card", "currency", "acquirer", "from", "to")
 TEXT_CHARACTERS_MAX = 300
-YEARS = (2000, 2100)
-SLACK = timedelta(hours=1)  # An id is made a moment before what it is the id of.
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,6 +15,7 @@ from starlette.responses import HTMLResponse, Response
 from counterfoil.people.roles import Right
 from counterfoil.settlement.cutoff import next_cutoff
 from counterfoil.store.payments import Filters
+from counterfoil.store.search import SearchStore
 from counterfoil.store.totals import Day, TotalsStore
 from counterfoil.web.charts import Chart, chart_of
 from counterfoil.web.rendering import page, rendered
@@ -62,13 +63,14 @@ async def _facts(visit: Visit) -> dict[str, Any]:
     today = now.astimezone(ZoneInfo(merchant.timezone)).date()
     since = today - timedelta(days=DAYS - 1)
     found = await TotalsStore(visit.desk.database).days(merchant.merchant_id, since)
+    search = SearchStore(visit.desk.database, merchant.merchant_id)
     return {
         "today": today,
         "figures": figures_of(found, today),
         "behind": max((each.behind for each in found), default=0),
         "cutoff": next_cutoff(now, visit.who.cutoff, merchant.timezone),
         "now": now,
-        "last": await visit.desk.desk.road.store.page(merchant, Filters(), LAST_MAX),
+        "last": (await search.page(Filters(), LAST_MAX)).payments,
         "every": LIVE_SECONDS,
     }
 

@@ -544,20 +544,6 @@ GROUP BY m.payment_id;
 SELECT direction, mti, stan, transmitted_at, content, at
 FROM network_messages WHERE merchant_id = $1 AND payment_id = $2 ORDER BY message_id LIMIT 1000;
 
--- name: payments_page
--- A page of a merchant's payments, newest first, before a given one.
-SELECT * FROM payments
-WHERE merchant_id = $1
-  AND ($2::uuid IS NULL OR payment_id < $2)
-  AND ($3::text IS NULL OR state = $3)
-  AND ($4::text IS NULL OR order_number = $4)
-  AND ($5::text IS NULL OR currency = $5)
-  AND ($6::timestamptz IS NULL OR created_at >= $6)
-  AND ($7::timestamptz IS NULL OR created_at < $7)
-  AND ($8::text IS NULL OR confirmation_number = $8)
-  AND ($9::text IS NULL OR rrn = $9)
-ORDER BY payment_id DESC LIMIT $10;
-
 -- name: keep_received
 -- Keep a message that changes nothing (a late answer), masked, beside the one it answers: trace
 -- numbers come again every day, so its transmission time (DE 7) and RRN must be that one's too.

@@ -103,6 +103,8 @@ WHERE merchant_id = $1 AND payment_id = ANY($2::uuid[])
   AND ($10::timestamptz IS NULL OR created_at < $10)
   AND ($11::boolean IS NULL
     OR (duplicate_of IS NOT NULL AND session_id LIKE 'terminal:%') = $11)
+  AND ($12::text IS NULL OR order_number = $12)
+  AND ($13::text IS NULL OR confirmation_number = $13) AND ($14::text IS NULL OR rrn = $14)
 ORDER BY payment_id DESC;
 
 -- name: currencies_in_use
