@@ -6,6 +6,7 @@ import secrets
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import msgspec
 from starlette.responses import HTMLResponse, Response
 
@@ -23,6 +24,7 @@ from counterfoil.store.timeline import TimelineStore
 from counterfoil.terminal.sale import is_question
 from counterfoil.web import given, timeline
 from counterfoil.web.rendering import page, rendered
+from counterfoil.web.terminal_words import address_words, code_words
 from counterfoil.web.visit import Page, Visit
 
 LIVE_SECONDS = 3
@@ -44,6 +46,7 @@ DONE = {
     "acknowledge": "Claimed: it counts.",
     "refuse": "Refused: the card is not charged.",
 }
+CHECKED = {"refused": "stopped it", "reversed": "made it go back"}
 # What each thing that can be done takes.
 RIGHTS = {
     "acknowledge": Right.FINISH,
@@ -122,6 +125,20 @@ async def payment_of(visit: Visit) -> Payment:
     return payment
 
 
+def _checks(payment: Payment, messages: list[asyncpg.Record]) -> list[dict[str, str]]:
+    """
+    Return what issuer and rules say of *payment*: how good it is, and what came of it if anything.
+    """
+    told = given.given_with(messages)
+    tones = {"avs": address_words(payment, told), "cvv": code_words(payment, told)}
+    found = []
+    for each in given.in_words(results_of(payment), payment, told):
+        tone = tones.get(each.rule) if each.result == "accepted" else ("bad", each.words)
+        name, words = tone or ("", each.words)
+        found.append({"tone": name, "words": words, "then": CHECKED.get(each.result, "")})
+    return found
+
+
 async def _facts(visit: Visit, payment: Payment, answer: PaymentAnswer) -> dict[str, Any]:
     store, now = visit.desk.desk.road.store, visit.desk.clock.now()
     more = TimelineStore(visit.desk.database, payment.merchant_id)
@@ -131,12 +148,11 @@ async def _facts(visit: Visit, payment: Payment, answer: PaymentAnswer) -> dict[
     fields = timeline.field_names(visit.desk.configuration, payment.acquirer)
     rows = await store.messages(payment)
     messages = timeline.messages_of(payment, rows, fields)
-    checks = given.in_words(results_of(payment), payment, given.given_with(rows))
     return {
         "payment": payment,
         "name": ids.written(ids.PAYMENT, payment.payment_id),
         "answer": answer,
-        "checks": [] if is_question(payment) else checks,
+        "checks": [] if is_question(payment) else _checks(payment, rows),
         "is_question": is_question(payment),
         "movements": [_movement(each, deposits) for each in movements],
         "steps": timeline.in_order(
