@@ -150,3 +150,26 @@ def test_the_command_lists_what_payment_pages_load(
     assert said["/static/pay.js"]["integrity"] == inventory()["pay.js"].integrity
     assert not said["/static/pay.js"]["as_listed"]
     assert "NOT AS LISTED: pay.js" in capsys.readouterr().out
+
+
+def test_no_script_keeps_listens_or_makes_marks_of_text() -> None:
+    """ASVS 14.3.3 and 3.5.5: no storage, no messages of other windows."""
+    told = re.compile(
+        r"localStorage|indexedDB|document\.cookie|postMessage|[\"']message[\"']"
+        r"|\beval\(|new Function|outerHTML|insertAdjacentHTML|document\.write"
+    )
+    scripts = {each: (STATIC / each).read_text() for each in inventory() if each.endswith(".js")}
+
+    assert [name for name, text in scripts.items() if told.search(text)] == []
+    assert [name for name, text in scripts.items() if "innerHTML" in text] == ["live.js"]
+    # What a clerk had typed when their sign-in ended, without the card.
+    assert [name for name, text in scripts.items() if "sessionStorage" in text] == ["terminal.js"]
+
+
+def test_a_payment_pages_script_sends_nothing_anywhere() -> None:
+    """The policy would not let it, either: there is no `connect-src`."""
+    sends = re.compile(r"fetch\(|XMLHttpRequest|sendBeacon|WebSocket|EventSource|new Image|\.src\b")
+    scripts = [each for each in of_payment_pages() if each.is_script]
+
+    assert [each for each in scripts if sends.search((STATIC / each.file).read_text())] == []
+    assert "connect-src" not in HEADERS["Content-Security-Policy"]

@@ -2,13 +2,17 @@
 Who may open which page, and whose forms are taken.
 """
 
+import ast
+from pathlib import Path
+
 import pytest
 from counterfoil.people.roles import RIGHTS, Right, Role
+from counterfoil.web import session
 from counterfoil.web.application import CHECKOUT_PAGES, PAGES
 from counterfoil.web.forms import local_path
-from counterfoil.web.session import COOKIE
+from counterfoil.web.session import COOKIE, HALF_COOKIE
 from payment_stage import Stage
-from web_stage import PASSWORD, Site, words
+from web_stage import CHECKOUT_ORIGIN, PASSWORD, Site, words
 
 OPEN = {
     "/sign-in",
@@ -175,3 +179,56 @@ async def test_every_answer_forbids_frames_foreign_scripts_and_keeping(site: Sit
             assert headers[name] == "same-origin"
         assert (headers["cache-control"], headers["x-frame-options"]) == ("no-store", "DENY")
         assert headers["referrer-policy"] == "no-referrer"
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["strict-transport-security"] == "max-age=31536000; includeSubDomains"
+        assert "camera=()" in headers["permissions-policy"]
+
+
+def test_every_cookie_is_of_this_host_and_for_no_script() -> None:
+    """`__Host-` wants Secure, the path / and no domain; a browser takes none of ours otherwise."""
+    calls = [
+        call
+        for path in Path(session.__file__).parent.glob("*.py")
+        for call in ast.walk(ast.parse(path.read_text()))
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Attribute)
+        and call.func.attr in ("set_cookie", "delete_cookie")
+    ]
+    names = {ast.unparse(call.args[0]) for call in calls}
+    sites = set()
+    for call in calls:
+        said = {each.arg: ast.unparse(each.value) for each in call.keywords}
+        assert (said["secure"], said["httponly"], said["path"]) == ("True", "True", "'/'")
+        assert "domain" not in said
+        sites.add((ast.unparse(call.args[0]), said["samesite"]))
+
+    assert len(calls) >= 5
+    assert names == {"COOKIE", "HALF_COOKIE", "_cookie(merchant)"}
+    assert {COOKIE[:7], HALF_COOKIE[:7]} == {"__Host-"}
+    # A shop's link leads to a payment page: only its cookie comes along then.
+    assert {name for name, site in sites if site != "'strict'"} == {"_cookie(merchant)"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Sec-Fetch-Site": "same-origin"}, 404),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "none"}, 403),
+        ({"Sec-Fetch-Site": "same-origin", "Origin": "https://evil.example"}, 403),
+        ({"Origin": CHECKOUT_ORIGIN}, 404),
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({}, 403),
+    ],
+)
+async def test_a_payment_pages_form_comes_from_the_page(
+    site: Site, headers: dict[str, str], status: int
+) -> None:
+    """As browsers tell by themselves; one that says nothing is none of today."""
+    client = site.browser(CHECKOUT_ORIGIN).client
+
+    answer = await client.post(f"/c/{'A' * 43}", data={"try": "0"}, headers=headers)
+
+    assert answer.status_code == status
