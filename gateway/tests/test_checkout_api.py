@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from api_stage import CHECKOUT_ORIGIN, Api, Reply
 from checkout_stage import SHOP, PageStage
+from counterfoil.checkouts.minding import UNPAID_KEPT
 from counterfoil.checkouts.returning import Said, signed_return
 from payment_stage import KEYS, Stage, new_merchant
 
@@ -53,6 +54,21 @@ async def test_a_repeat_answers_the_same_page(api: Api) -> None:
 
     assert (first.status, again.status, again.json) == (201, 200, first.json)
     assert (other.status, other.json["code"]) == (422, "idempotency_key_reused")
+
+
+async def test_a_key_whose_page_was_removed_opens_none(api: Api) -> None:
+    """It ended unpaid long ago; another key opens another page."""
+    made = await create(api, key="order-8")
+    path = f"/v1/checkouts/{made.json['id']}"
+    await api.call("POST", f"{path}/expire", {})
+    await PageStage(api.stage).store.forget_unpaid(api.stage.clock.now() + UNPAID_KEPT)
+
+    again = await create(api, key="order-8")
+
+    assert (await api.call("GET", path)).status == 404
+    assert (again.status, again.json["code"]) == (409, "checkout_not_open")
+    assert "use a new key" in again.json["detail"]
+    assert (await create(api, key="order-9")).status == 201
 
 
 @pytest.mark.parametrize(

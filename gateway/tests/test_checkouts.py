@@ -10,8 +10,8 @@ import pytest
 from checkout_stage import OPEN, PAID, PAYING, SHOP, PageStage
 from counterfoil.checkouts import paying
 from counterfoil.checkouts.checkout import DECLINES_MAX, State, page_token, return_secret
-from counterfoil.checkouts.minding import LEFT_ALONE, Minder
-from counterfoil.checkouts.opening import CheckoutNotOpen
+from counterfoil.checkouts.minding import LEFT_ALONE, UNPAID_KEPT, Minder
+from counterfoil.checkouts.opening import CheckoutForgotten, CheckoutNotOpen, CheckoutUnknown
 from counterfoil.checkouts.paying import ADDRESS_DECLINES_MAX, PATIENCE
 from counterfoil.checkouts.returning import (
     ReturnRefused,
@@ -24,6 +24,7 @@ from counterfoil.events.feed import number_events
 from counterfoil.events.types import TYPES
 from counterfoil.payments.refusals import KeyFenced, KeyReused
 from counterfoil.payments.resolve import resolve
+from counterfoil.store import checkouts as checkout_store
 from counterfoil.store.feed import FeedStore
 from counterfoil.store.merchants import hash_of
 from payment_stage import Stage
@@ -66,6 +67,43 @@ async def test_two_tabs_make_one_payment(pages: PageStage) -> None:
     assert sum(begun for _, begun in done) == 1
     assert len(await pages.payments()) == 1
     assert (await pages.read(opened)).state is PAID
+
+
+async def test_what_ended_unpaid_is_removed_long_afterwards_bit_by_bit(
+    pages: PageStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was paid stays, and so do histories; a key that was spent opens nothing any more."""
+    monkeypatch.setattr(checkout_store, "FORGOTTEN_AT_ONCE_MAX", 1)
+    stage = pages.stage
+    merchant_id = stage.merchant.merchant_id
+    minder = Minder(stage.road, pages.store, stage.merchants)
+    paid = await pages.opened()
+    await pages.pay(paid)
+    expired = [await pages.opened(key=f"old-{number}") for number in range(3)]
+    for each in expired[:1]:
+        await pages.checkouts.expire(merchant_id, each.checkout_id, "key_of_the_test")
+    stage.clock.move(3600)
+    await minder.look()
+    stage.clock.move(UNPAID_KEPT.total_seconds())
+    still_open = await pages.opened()
+    await minder.look()
+    counted = [await stage.count("checkouts")]
+    stage.clock.move(1)
+    for _ in range(3):
+        await minder.look()
+        counted.append(await stage.count("checkouts"))
+
+    assert counted == [4, 3, 2, 2]
+    assert (await pages.read(paid)).state is PAID
+    assert (await pages.read(still_open)).state is OPEN
+    for number, each in enumerate(expired):
+        with pytest.raises(CheckoutUnknown):
+            await pages.checkouts.one(merchant_id, each.checkout_id)
+        with pytest.raises(CheckoutForgotten):
+            await pages.opened(key=f"old-{number}")
+        with pytest.raises(KeyReused):
+            await pages.opened(key=f"old-{number}", amount_minor=1)
+        assert (await pages.causes(each))[0] == "opened"
 
 
 async def test_what_is_paid_is_not_paid_again(pages: PageStage) -> None:

@@ -36,7 +36,7 @@ from counterfoil.checkouts.checkout import (
     Terms,
     return_secret,
 )
-from counterfoil.checkouts.opening import CheckoutNotOpen, CheckoutUnknown
+from counterfoil.checkouts.opening import CheckoutForgotten, CheckoutNotOpen, CheckoutUnknown
 from counterfoil.checkouts.returning import ReturnRefused
 
 T = TypeVar("T")
@@ -202,6 +202,11 @@ async def _done(work: Awaitable[T]) -> T:
         return await work
     except ReturnRefused as error:
         raise Problem("return_url_refused", f"{error}.", param="return_url") from None
+    except CheckoutForgotten:
+        raise Problem(
+            "checkout_not_open",
+            "The checkout of this key ended unpaid long ago, and was removed: use a new key.",
+        ) from None
     except CheckoutUnknown:
         raise Problem("not_found", "This merchant has no such checkout.") from None
     except CheckoutNotOpen as error:

@@ -332,7 +332,10 @@ OPERATIONS: tuple[Operation, ...] = (
         examples=_CHECKOUTS,
         answers={200: checkouts.CheckoutAnswer, 201: checkouts.CheckoutAnswer},
         keyed=True,
-        problems=(*_KEYED, "currency_unknown", "email_invalid", "return_url_refused"),
+        problems=(
+            *(*_KEYED, "currency_unknown", "email_invalid", "return_url_refused"),
+            "checkout_not_open",
+        ),
     ),
     Operation(
         name="getCheckout",

@@ -1,5 +1,6 @@
 """
-What a worker does for payment pages: end what is too old, go on where a process has died.
+What a worker does for payment pages: end what is too old, go on where a process has died, and
+remove, long afterwards, what ended unpaid.
 """
 
 from datetime import timedelta
@@ -12,6 +13,7 @@ from counterfoil.store.checkouts import CheckoutStore
 from counterfoil.store.merchants import MerchantStore
 
 AT_ONCE_MAX = 100
+UNPAID_KEPT = timedelta(days=90)  # Then a checkout that ended unpaid is removed; paid ones stay.
 LEFT_ALONE = timedelta(seconds=3)  # So long whoever began a try is at it, most likely.
 
 log = structlog.get_logger("checkouts")
@@ -41,4 +43,5 @@ class Minder:
                 log.info("try_found_out", checkout=each.checkout_id.hex, state=found.state)
                 done += 1
         await self._store.forget_declines(now - ADDRESS_WINDOW)
+        await self._store.forget_unpaid(now - UNPAID_KEPT)
         return done

@@ -23,6 +23,12 @@ class CheckoutUnknown(Exception):
     """
 
 
+class CheckoutForgotten(Exception):
+    """
+    The key has opened a checkout that ended unpaid long ago, and was removed.
+    """
+
+
 class CheckoutNotOpen(Exception):
     """
     It is paid, or somebody is paying just now: it cannot be ended.
@@ -64,6 +70,7 @@ class Checkouts:
         Raises:
             ReturnRefused: An address is on none of the merchant's origins.
             KeyReused: The key has opened another checkout.
+            CheckoutForgotten: What it has opened is gone; use another key.
         """
         fingerprint = self._fingerprint(merchant.merchant_id, terms, expires_seconds)
         if known := await self._known(merchant.merchant_id, key, fingerprint):
@@ -85,9 +92,13 @@ class Checkouts:
         )
         if opened:
             return opened, True
-        known = await self._known(merchant.merchant_id, key, fingerprint)
-        assert known is not None, "a key that could not be taken has its checkout"
-        return known, False
+        if known := await self._known(merchant.merchant_id, key, fingerprint):
+            return known, False
+        spent = await self.store.spent(merchant.merchant_id, key)
+        assert spent is not None, "a key that could not be taken has its checkout, or had one"
+        if spent != fingerprint:
+            raise KeyReused("this idempotency key was used for another checkout")
+        raise CheckoutForgotten
 
     async def one(self, merchant_id: UUID, checkout_id: UUID) -> Checkout:
         """

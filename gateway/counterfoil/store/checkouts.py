@@ -237,6 +237,20 @@ class CheckoutStore:
         rows = await self._database.rows("forget_checkout_declines", before, FORGOTTEN_AT_ONCE_MAX)
         return len(rows)
 
+    async def spent(self, merchant_id: UUID, idempotency_key: str) -> bytes | None:
+        """
+        Return the fingerprint of what a key has opened that was removed since.
+        """
+        row = await self._database.row("spent_checkout_key", merchant_id, idempotency_key)
+        return row["fingerprint"] if row else None
+
+    async def forget_unpaid(self, before: datetime) -> int:
+        """
+        Delete checkouts that ended unpaid before then; return how many, at most so many at once.
+        """
+        rows = await self._database.rows("forget_checkouts", before, FORGOTTEN_AT_ONCE_MAX)
+        return len(rows)
+
     async def keep_card(
         self, merchant_id: UUID, token: str, card: ShopperCard, *, at: datetime, until: datetime
     ) -> None:

@@ -106,6 +106,7 @@ EXCUSED = {
     "query end_checkout": CHECKOUT,
     "query expire_checkouts": CHECKOUT,
     "query forget_checkout_declines": CHECKOUT,
+    "query forget_checkouts": CHECKOUT,
     "query forget_shopper_card": CHECKOUT,
     "query keep_shopper_card": CHECKOUT,
     "query open_checkout": CHECKOUT,

@@ -19,12 +19,15 @@ WITH before AS MATERIALIZED (
 SELECT merchant_id FROM before;
 
 -- name: open_checkout
--- A new checkout with the first row of its history; nothing when its key has one already.
+-- A new checkout with the first row of its history; nothing when its key has one already, or had one
+-- that was removed since.
 WITH made AS (
     INSERT INTO checkouts (merchant_id, checkout_id, token_hash, idempotency_key, fingerprint,
         link_id, amount_minor, currency, capture, order_number, description, customer_email,
         return_url, cancel_url, expires_at, state, created_at, updated_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 'open', $16, $16)
+    SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 'open', $16, $16
+    WHERE NOT EXISTS (SELECT FROM checkout_keys_spent AS s
+        WHERE s.merchant_id = $1 AND s.idempotency_key = $4)
     ON CONFLICT (merchant_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
     RETURNING *
 ), told AS (
@@ -135,6 +138,28 @@ INSERT INTO checkout_events
 SELECT merchant_id, checkout_id, gen_random_uuid(), $1, 'open', 'expired', 'time_over', 'worker'
 FROM ended
 RETURNING checkout_id;
+
+-- name: spent_checkout_key
+-- What a key has opened that was removed since.
+SELECT fingerprint FROM checkout_keys_spent WHERE merchant_id = $1 AND idempotency_key = $2;
+
+-- name: forget_checkouts
+-- Checkouts that ended unpaid before a moment, the oldest few: the row goes, its key stays spent.
+WITH due AS MATERIALIZED (
+    SELECT merchant_id, checkout_id FROM checkouts
+    WHERE state IN ('expired', 'cancelled') AND updated_at < $1
+    ORDER BY updated_at LIMIT $2 FOR UPDATE SKIP LOCKED
+), gone AS (
+    DELETE FROM checkouts AS c USING due AS d
+    WHERE c.merchant_id = d.merchant_id AND c.checkout_id = d.checkout_id
+    RETURNING c.merchant_id, c.checkout_id, c.idempotency_key, c.fingerprint
+), spent AS (
+    INSERT INTO checkout_keys_spent (merchant_id, idempotency_key, fingerprint, checkout_id)
+    SELECT merchant_id, idempotency_key, fingerprint, checkout_id FROM gone
+    WHERE idempotency_key IS NOT NULL
+    ON CONFLICT DO NOTHING
+)
+SELECT checkout_id FROM gone;
 
 -- name: checkouts_paying
 -- Tries under way since before a moment, the oldest few.
