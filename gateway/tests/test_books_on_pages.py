@@ -331,7 +331,7 @@ async def test_any_day_may_be_asked_for(bookkeeper: WindowlessBrowser) -> None:
         assert field
         assert 'aria-invalid="true" aria-describedby="day-said"' in field[0]
         assert re.search(r'value="20\d\d-\d\d-\d\d"', field[0])  # A browser shows nothing else.
-        assert "This is no day. Choose one, or write it as 2026-11-28." in words(answer)
+        assert "This is no day. Choose another one." in words(answer)
         assert "The last 31 days" in words(answer)
     for path in ("/reports/2021-02-29", "/reports/0001-01-01", "/reports/9999-12-31", "/reports/x"):
         assert (await bookkeeper.get(path)).status_code == 404

@@ -109,6 +109,8 @@ async def test_a_link_that_may_be_paid_once_is_paid_once(
     assert sum("cannot be paid any more" in words(each) for each in shown) == 2
     late = await site.browser(CHECKOUT_ORIGIN).get(link)
     assert (late.status_code, "paid already" in words(late)) == (410, True)
+    for answer in (late, *(each for each in shown if each.status_code == 410)):
+        assert "25.00 USD Summer concert" in words(answer)
 
 
 async def test_what_is_being_paid_just_now_is_not_said_to_be_paid(
@@ -202,6 +204,9 @@ async def test_the_payer_says_how_much_within_the_bounds(
         answer = await browser.send(link, {"amount": wrong})
         assert answer.status_code == 422, wrong
         assert "Write an amount from 5.00 to 100.00 USD." in words(answer)
+        assert f'value="{wrong}"' in answer.text
+    astray = await browser.send(link, {"amount": "4111111111111111"})
+    assert "4111" not in astray.text
     assert "12.50 USD" in words(await paid(browser, link, amount="12.5"))
 
 

@@ -230,10 +230,27 @@ async def test_a_page_that_is_too_old_says_so(shopper: Shopper, stage: Stage) ->
     stage.clock.move(3600)
 
     sent, answer = await shopper.send(**CARD), await shopper.look()
+    led = await shopper.browser.get(f"{shopper.path}/return")
 
     assert (sent.status_code, answer.status_code) == (303, 410)
     assert "This page has expired" in words(answer)
+    assert "42.00 USD Two books" in words(answer)
     assert "card_number" not in answer.text
+    assert "status=expired" in led.headers["location"]
+
+
+async def test_a_page_that_the_shop_has_ended_says_so(
+    shopper: Shopper, pages: PageStage, opened: Checkout
+) -> None:
+    """It has not expired, and what it was about stands on it."""
+    await pages.checkouts.expire(pages.stage.merchant.merchant_id, opened.checkout_id, actor="shop")
+
+    answer = await shopper.look()
+
+    assert answer.status_code == 410
+    assert "This page has ended" in words(answer)
+    assert "has expired" not in words(answer)
+    assert "42.00 USD Two books" in words(answer)
 
 
 async def test_a_form_needs_the_token_of_its_page_and_comes_from_it(

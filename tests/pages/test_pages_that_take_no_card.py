@@ -101,3 +101,35 @@ async def test_an_address_that_leads_nowhere_says_so(page: Page, demo: Demo) -> 
     await page.goto(f"{demo.checkout}/c/nothing-of-this-name")
     await expect(page.locator("h1")).to_have_text("Not found")
     await nobody_is_kept_out(page)
+
+
+async def test_a_form_tells_everything_that_is_wrong_at_once(signed_in: Page, demo: Demo) -> None:
+    """Where a browser would show the first fault in a bubble and send nothing."""
+    page = await signed_in.context.new_page()  # Not watched: a browser complains of each 422.
+    await page.set_viewport_size({"width": 1280, "height": 800})
+    await page.goto(f"{demo.web}/settings")
+    await page.fill("#name", "")
+    await page.fill("#city", "")
+    await page.fill("#email", "x")
+    await page.get_by_role("button", name="Save the business").click()
+
+    for field, words in (
+        ("name", "Business name: write 1 to 64 characters of one line."),
+        ("city", "City: write 1 to 64 characters of one line."),
+        ("email", "E-mail address: write a bare address"),
+    ):
+        await expect(page.locator(f"#{field}")).to_have_accessible_description(re.compile(words))
+        await expect(page.get_by_role("alert").get_by_text(words)).to_have_attribute(
+            "href", f"#{field}"
+        )
+    await nobody_is_kept_out(page)
+    await page.goto(f"{demo.web}/settings/screening")
+    await page.fill("#card_amount", "1.234")
+    await page.get_by_role("button", name="Save the rules").click()
+    await expect(page.locator("#card_amount")).to_have_accessible_description(
+        re.compile("up to 2 decimals")
+    )
+    await nobody_is_kept_out(page)
+    await page.goto(f"{demo.web}/reports?day=nonsense")
+    await expect(page.locator("#day")).to_have_accessible_description(re.compile("no day"))
+    await nobody_is_kept_out(page)

@@ -68,4 +68,5 @@ def amount_or_fault(text: str, currency: Currency) -> int | str:
         most.partition(".")[0]
     ):
         return "Write it without the comma: it could stand for thousands or for decimals."
-    return f"This is too large: write at most {most} {code}."
+    whole, point, part = most.partition(".")
+    return f"This is too large: write at most {int(whole):,}{point}{part} {code}."

@@ -14,12 +14,14 @@ import msgspec
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
+from counterfoil.cards import PAN_DIGITS_MIN
 from counterfoil.checkouts.links import Link, Standing, amount_asked, open_by_link, standing
 from counterfoil.people import limits
 from counterfoil.people.limits import Limit
 from counterfoil.store.links import LinkStore
 from counterfoil.store.sign_ins import SignInStore
 from counterfoil.web import shopper
+from counterfoil.web.amounts import AMOUNT_CHARACTERS_MAX
 from counterfoil.web.payment_page import TOKEN_CHARACTERS
 from counterfoil.web.visit import Page, Visit
 
@@ -102,9 +104,18 @@ async def _page(visit: Visit, link: Link, *, fault: str | None = None) -> Respon
         link=link,
         standing=stands,
         fault=fault,
+        typed=_shown(visit.form.get("amount", "")) if fault else "",
         here=visit.request.url.path,
         csrf=_form_token(visit, link),
     )
+
+
+def _shown(amount: str) -> str:
+    """
+    Return what may be shown again of an amount that was typed: not what could be a card's number.
+    """
+    is_short = sum(each.isdigit() for each in amount) < PAN_DIGITS_MIN
+    return amount[:AMOUNT_CHARACTERS_MAX] if is_short else ""
 
 
 async def _found(visit: Visit) -> Link:

@@ -168,8 +168,10 @@ def check(typed: Mapping[str, str]) -> Wanted | dict[str, str]:
         "amount": _fault_of_amount(amount) if fixed else "",
         "least": "" if fixed else _fault_of_amount(least),
         "most": "" if fixed else _fault_of_most(least, most),
-        "times": "" if times is not None else f"Write a number from 1 to {TIMES_MAX}, or nothing.",
-        "days": "" if days is not None else f"Write a number from 1 to {DAYS_MAX}, or nothing.",
+        "times": ""
+        if times is not None
+        else f"Write a number from 1 to {TIMES_MAX:,}, or nothing.",
+        "days": "" if days is not None else f"Write a number from 1 to {DAYS_MAX:,}, or nothing.",
     }
     found = {name: fault for name, fault in faults.items() if fault}
     if found:

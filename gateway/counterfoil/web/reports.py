@@ -37,7 +37,7 @@ async def list_days(visit: Visit) -> Response:
     if asked:
         if day := _read_day(asked):
             return RedirectResponse(f"/reports/{day.isoformat()}", 303)
-        fault = "This is no day. Choose one, or write it as 2026-11-28."
+        fault = "This is no day. Choose another one."
     zone = ZoneInfo(visit.who.merchant.timezone)
     today = visit.desk.clock.now().astimezone(zone).date()
     first = today - timedelta(days=DAYS_LISTED)

@@ -30,6 +30,13 @@ from counterfoil.web.rendering import page
 from counterfoil.web.session import is_stepped_up
 from counterfoil.web.visit import Page, Visit
 
+LABELS = {
+    "name": "Business name",
+    "city": "City",
+    "region": "Region",
+    "country": "Country",
+    "email": "E-mail address",
+}
 BUSINESS = ("name", "city", "region", "country", "email")
 DIGITS_MAX = len(str(STEP_UP_WHOLE_MAX))
 DONE = {
@@ -55,7 +62,9 @@ async def change_business(visit: Visit) -> Response:
     values = {name: visit.form.get(name, "").strip() for name in BUSINESS}
     values["country"] = values["country"].upper()
     faults = {
-        name: f"Write {FORMS[name][1]}." for name, text in values.items() if not fits(name, text)
+        name: f"{LABELS[name]}: write {FORMS[name][1]}."
+        for name, text in values.items()
+        if not fits(name, text)
     }
     if "country" in faults:
         faults["country"] = "Choose a country of the list."
