@@ -155,19 +155,21 @@ async def test_after_so_many_declines_a_checkout_takes_no_more(pages: PageStage)
 async def test_an_address_with_too_many_declines_has_to_wait(
     pages: PageStage, stage: Stage
 ) -> None:
-    """On all pages of the merchant, for an hour; others are not held up."""
+    """On all pages of the merchant, for an hour; others are not held up. Of IPv6, a /64."""
     pages.script(*[DECLINED] * ADDRESS_DECLINES_MAX)
-    for _ in range(ADDRESS_DECLINES_MAX // 2):
+    for number in range(ADDRESS_DECLINES_MAX // 2):
         opened = await pages.opened()
-        await pages.pay(opened)
-        await pages.pay(opened)
+        await pages.pay(opened, address=f"2001:db8:1:2::{number}")
+        await pages.pay(opened, address=f"2001:db8:1:2:{number}::7")
     opened = await pages.opened(expires_seconds=86_400)
 
-    _, begun = await pages.pressed(opened)
+    _, begun = await pages.pressed(opened, address="2001:db8:1:2:ffff::1")
     assert not begun
     assert (await pages.pay(await pages.opened(), address="198.51.100.1")).state is PAID
+    other = await pages.pay(await pages.opened(), address="2001:db8:1:3::7")
+    assert other.state is PAID
     stage.clock.move(3601)
-    assert (await pages.pay(opened)).state is PAID
+    assert (await pages.pay(opened, address="2001:db8:1:2::1")).state is PAID
 
 
 @pytest.mark.parametrize(("step", "declines"), [(not_sent, 0), (unknown, 0), (says("51"), 1)])

@@ -132,6 +132,18 @@ async def test_old_tries_are_forgotten_and_the_table_is_bounded(site: Site) -> N
     }
     assert len(made) == 10
     assert limits.of_address("127.0.0.1", lambda text: text) is None
+    assert limits.of_address("::ffff:127.0.0.1", lambda text: text) is None
+
+
+def test_an_address_that_comes_wrapped_is_the_one_in_it() -> None:
+    """On a socket for IPv4 and IPv6: else all of IPv4 would share one count."""
+
+    def said(address: str) -> list[bytes]:
+        asked: list[bytes] = []
+        limits.of_address(address, lambda text: asked.append(text) or text)  # type: ignore[func-returns-value]
+        return asked
+
+    assert said("::ffff:198.51.100.1") == said("198.51.100.1") != said("::ffff:198.51.100.2")
 
 
 async def test_a_step_up_leads_back_with_a_new_cookie(site: Site) -> None:

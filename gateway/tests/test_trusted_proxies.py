@@ -58,6 +58,8 @@ async def addresses(site: Site) -> dict[UUID, str]:
         (PROXY, f"{ADA}:51234", ADA),
         (PROXY, "[2001:db8::7]:51234", "2001:db8::7"),
         (PROXY, "", PROXY),
+        (f"::ffff:{PROXY}", f"{STRANGER}, {ADA}", ADA),
+        (f"::ffff:{STRANGER}", ADA, f"::ffff:{STRANGER}"),
         (STRANGER, ADA, STRANGER),
         (STRANGER, f"{ADA}, {PROXY}", STRANGER),
         ("127.0.0.1", ADA, "127.0.0.1"),

@@ -29,6 +29,7 @@ from counterfoil.payments.refusals import NotNow, OutcomeNotStored, Refused
 from counterfoil.payments.resolve import resolve
 from counterfoil.payments.road import Road
 from counterfoil.payments.screened import stopped
+from counterfoil.payments.screening import address_text
 from counterfoil.routing.routes import NoRoute
 from counterfoil.store.checkouts import CheckoutStore, Payer
 from counterfoil.store.database import DatabaseAway
@@ -130,10 +131,12 @@ async def find_out(
 
 def payer_of(merchant_id: UUID, address: str, road: Road, *, email: str | None = None) -> Payer:
     """
-    Return what is kept of who pays: the address only as a keyed digest.
+    Return what is kept of who pays: the address only as a keyed digest, of IPv6 the first 64 bits,
+    which is what one subscriber has.
     """
+    compared = (address_text(address) or "").encode()
     return Payer(
-        address_digest=road.vault.keyed_digest(b"checkout address", merchant_id, address.encode()),
+        address_digest=road.vault.keyed_digest(b"checkout address", merchant_id, compared),
         declines_max=ADDRESS_DECLINES_MAX,
         declines_since=road.clock.now() - ADDRESS_WINDOW,
         email=email,

@@ -50,6 +50,8 @@ def of_address(address: str, digest: Digest) -> Limit | None:
     except ValueError:
         network = address
     else:
+        # On a socket for both, an IPv4 address comes wrapped: its /64 would be all of them.
+        parsed = getattr(parsed, "ipv4_mapped", None) or parsed
         if parsed.is_loopback:
             return None
         wide = IPV6_PREFIX if parsed.version == 6 else parsed.max_prefixlen

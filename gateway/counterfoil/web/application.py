@@ -5,6 +5,7 @@ Each route is a `Page` that names the right it takes. What a page refuses become
 whatever breaks is logged by its type and place, because values may be secret.
 """
 
+import ipaddress
 import time
 from collections.abc import Iterable, Mapping
 from urllib.parse import quote
@@ -136,8 +137,21 @@ def application(desk: WebDesk, *, checkout_port: int) -> ASGIApp:
     proxies = desk.configuration.web.trusted_proxies
     if not proxies:
         return by_port
-    behind: ASGIApp = ProxyHeadersMiddleware(by_port, list(proxies))  # type: ignore[arg-type, assignment]  # Types of its own.
+    behind: ASGIApp = ProxyHeadersMiddleware(by_port, _as_they_come(proxies))  # type: ignore[arg-type, assignment]  # Types of its own.
     return behind
+
+
+def _as_they_come(proxies: Iterable[str]) -> list[str]:
+    """
+    Return *proxies*, those of IPv4 also as a socket for both kinds says them: ::ffff:10.1.0.5.
+    """
+    networks = [ipaddress.ip_network(each) for each in proxies]
+    wrapped = [
+        f"::ffff:{each.network_address}/{96 + each.prefixlen}"
+        for each in networks
+        if each.version == 4
+    ]
+    return [str(each) for each in networks] + wrapped
 
 
 def _site(
