@@ -287,6 +287,29 @@ async def test_a_sale_after_the_sign_in_had_ended_comes_back_without_its_card(
     await expect(notice).to_have_count(0)
 
 
+async def test_a_sale_after_a_sign_in_in_another_window_comes_back_too(
+    page: Page, demo: Demo
+) -> None:
+    """Its form belongs to the sign-in before: it would be refused again and again."""
+    await sign_in(page, demo)
+    await at_the_terminal(page, demo)
+    await typed(page, "70.15", NUMBER, "1230", "123", "97201")
+    other = await page.context.new_page()
+    await sign_in(other, demo)
+    await page.bring_to_front()
+    await page.keyboard.press("Control+Enter")
+
+    notice = page.locator("#faults .notice")
+    await expect(notice).to_contain_text("Nothing was charged")
+    await expect(page.locator("#amount")).to_have_value("70.15")
+    await expect(page.locator("#number")).to_have_value("")
+    await page.keyboard.press("Enter")
+    await typed(page, NUMBER, "1230")
+    await page.keyboard.press("Control+Enter")
+    await page.wait_for_url(SALE, timeout=RESULT_TIMEOUT_MS)
+    await expect(page.locator("#result")).to_have_text("Paid: 70.15 USD")
+
+
 async def test_a_refusal_is_seen_wherever_the_page_was_scrolled_to(page: Page, demo: Demo) -> None:
     """On a low screen, at the end of the form: it has the focus, and Enter goes on from it."""
     await page.set_viewport_size({"width": 1280, "height": 720})
