@@ -14,6 +14,7 @@ import pytest
 from checkout_stage import PageStage
 from counterfoil.checkouts.inventory import STATIC
 from counterfoil.checkouts.policy import HEADERS, SPECIMEN
+from counterfoil.cli import doctor
 from counterfoil.config import Configuration
 from counterfoil.outside import page_look
 from counterfoil.outside.page_look import (
@@ -26,6 +27,7 @@ from counterfoil.outside.page_look import (
     fetch_over_https,
 )
 from counterfoil.store.page_looks import PageLookStore
+from counterfoil.store.processes import ProcessStore
 from counterfoil.web import application
 from payment_stage import Stage
 from web_stage import CHECKOUT_ORIGIN, Site, words
@@ -297,6 +299,33 @@ async def test_a_page_that_cannot_be_seen_is_tried_again_and_told_after_a_while(
     assert "payment_pages_not_seen" in capsys.readouterr().out
     looking.change = lambda _, fetched: msgspec.structs.replace(fetched, status=503)
     assert await looking.look.look() is None
+
+
+async def test_doctor_and_metrics_say_so(looking: Looking, stage: Stage) -> None:
+    """Ill while something differs; how old the last look is, once there was one."""
+    processes = ProcessStore(stage.database, uuid4())
+
+    async def said() -> tuple[bool, str, dict[str, int]]:
+        found = await doctor._payment_pages(stage.database, Configuration(), stage.clock)
+        return found.well, found.seen, await processes.standing(stage.clock.now())
+
+    await stage.sql("UPDATE page_reports SET seen_to_at = now(), note = '' WHERE note IS NULL")
+    well, words_of_it, standing = await said()
+    assert (well, words_of_it) == (True, "as listed; nobody has looked at them yet")
+    assert "page_look_age_seconds" not in standing
+
+    looking.change = sent("X-Frame-Options")
+    await looking.found()
+    stage.clock.move(120)
+    well, words_of_it, standing = await said()
+    assert not well
+    assert "1 difference(s) to what browsers should get, such as header X-Frame-Op" in words_of_it
+    assert (standing["page_differences_open"], standing["page_look_age_seconds"]) == (1, 120)
+
+    await looking.store.see_to(stage.clock.now(), "A proxy.", by="cli:ada")
+    assert (await said())[:2] == (True, "as they should be, 2 min ago")
+    stage.clock.move(STALE_AFTER.total_seconds())
+    assert "nobody could look at them for 3 h" in (await said())[1]
 
 
 async def test_nobody_there_and_no_certificate_that_is_believed_are_told(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from counterfoil.checkouts.reports import (
     BODY_BYTES_MAX,
     MINUTE_SECONDS,
     PAGE_MINUTE_MAX,
+    REPORTS_MAX,
     Unreadable,
     read,
     refused,
@@ -216,6 +217,29 @@ async def test_so_many_are_counted_within_a_minute(stage: Stage, site: Site, add
     stage.clock.move(MINUTE_SECONDS)
     await send(site, old(address))
     assert [row["times"] for row in await rows(stage)] == [PAGE_MINUTE_MAX + 1]
+
+
+async def test_one_body_of_many_counts_as_many(stage: Stage, site: Site, address: str) -> None:
+    """And no more of it are read than a body may hold."""
+    [report] = msgspec.json.decode(new(address))
+
+    for _ in range(2):
+        await send(site, msgspec.json.encode([report] * (PAGE_MINUTE_MAX - 5)), NEW)
+
+    assert [row["times"] for row in await rows(stage)] == [PAGE_MINUTE_MAX - 5]
+    long = read(msgspec.json.encode([report] * (REPORTS_MAX + 7)), origin=CHECKOUT_ORIGIN)
+    assert long.reports.total() == REPORTS_MAX
+
+
+async def test_a_script_without_its_hash_is_reported_too(
+    stage: Stage, site: Site, address: str
+) -> None:
+    """By the integrity policy, in a form of its own."""
+    said = {"blockedURL": f"https://evil.example/{CARD}.js", "destination": "script"}
+    await send(site, new(address, "integrity-violation", **said), NEW)
+
+    [row] = await rows(stage)
+    assert (row["directive"], row["refused"]) == ("integrity", "https://evil.example")
 
 
 async def test_so_many_groups_of_a_merchant_are_kept(

@@ -252,15 +252,16 @@ class Budget:
         self._ends = 0.0
         self._counted: Counter[str] = Counter()
 
-    def takes(self, token: str) -> bool:
+    def takes(self, token: str, times: int) -> bool:
         """
-        Count one report of the page with *token*; False when there were too many.
+        Count so many reports of the page with *token*; False when that were too many.
         """
         now = self._clock.monotonic()
         if now >= self._ends:
             self._counted.clear()
             self._ends = now + MINUTE_SECONDS
-        if self._counted.total() >= MINUTE_MAX or self._counted[token] >= PAGE_MINUTE_MAX:
+        all_together, of_page = self._counted.total() + times, self._counted[token] + times
+        if all_together > MINUTE_MAX or of_page > PAGE_MINUTE_MAX:
             return False
-        self._counted[token] += 1
+        self._counted[token] = of_page
         return True

@@ -13,7 +13,7 @@ from counterfoil import app
 from counterfoil.checkouts.inventory import not_as_listed
 from counterfoil.cli.console import ConfigOption, JsonOption, configuration, run, say, say_json
 from counterfoil.cli.findings import Finding, gateways_say, names_here
-from counterfoil.clock import SystemClock
+from counterfoil.clock import Clock, SystemClock
 from counterfoil.config import Acquirer, Configuration, ConfigurationRefused
 from counterfoil.dialects import dialect_of
 from counterfoil.ids import Ids
@@ -173,9 +173,7 @@ async def _end_of_day(database: Database, clock: SystemClock) -> Finding:
     return Finding("end of the day", not said, said or "nothing held, nothing open")
 
 
-async def _payment_pages(
-    database: Database, settings: Configuration, clock: SystemClock
-) -> Finding:
+async def _payment_pages(database: Database, settings: Configuration, clock: Clock) -> Finding:
     """
     Say what of the payment pages is not as it should be, and when somebody looked last.
     """

@@ -69,7 +69,7 @@ class Taking:
         whose = await store.of_token(report.token)
         if whose is None:
             return "stranger"
-        if not self._budget.takes(report.token):
+        if not self._budget.takes(report.token, times):
             return "dropped"
         now = self._desk.clock.now()
         stored = await self._store.count(whose.merchant_id, report.refusal, times, now)
