@@ -19,6 +19,8 @@ OPEN = {
     "/sign-in/second",
     "/sign-in/passkey",
     "/sign-in/passkey/options",
+    "/sign-in/passkey/alone",
+    "/sign-in/passkey/alone/options",
     "/welcome",
     "/reset",
 }

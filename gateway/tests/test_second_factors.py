@@ -10,7 +10,7 @@ from typing import Any
 import pyotp
 import pytest
 from counterfoil.config import Web
-from counterfoil.people import factors
+from counterfoil.people import factors, limits
 from counterfoil.people.roles import Role
 from counterfoil.web.application import PAGES
 from counterfoil.web.session import COOKIE, HALF_COOKIE
@@ -268,15 +268,21 @@ class Authenticator:
         client = self._client("webauthn.create", options, origin)
         return self._sent({"clientDataJSON": client, "attestationObject": attestation})
 
-    def signed(self, options: dict[str, Any], origin: str = ORIGIN) -> str:
-        """Return what a browser sends when this passkey has signed."""
+    def signed(
+        self,
+        options: dict[str, Any],
+        origin: str = ORIGIN,
+        *,
+        flags: int = 0x01,
+        handle: bytes = b"",
+    ) -> str:
+        """Return what a browser sends when this passkey has signed; flags 0x05: it knows who."""
         self.count += 1
-        data, client = self._data(0x01), self._client("webauthn.get", options, origin)
+        data, client = self._data(flags), self._client("webauthn.get", options, origin)
         to_sign = data + hashlib.sha256(client).digest()
         signature = self.key.sign(to_sign, ec.ECDSA(hashes.SHA256()))
-        return self._sent(
-            {"clientDataJSON": client, "authenticatorData": data, "signature": signature}
-        )
+        said = {"clientDataJSON": client, "authenticatorData": data, "signature": signature}
+        return self._sent({**said, "userHandle": handle} if handle else said)
 
     def _data(self, flags: int) -> bytes:
         site = hashlib.sha256(b"localhost").digest()
@@ -359,6 +365,105 @@ async def test_what_a_passkey_signed_counts_once_and_for_this_site_only(site: Si
     assert taken.status_code == 200
     refused = (replayed, false_page, copied, forged, garbled)
     assert [each.status_code for each in refused] == [401] * 5
+
+
+KNOWS_WHO = 0x05  # The device is there (1), and knows by finger, face or PIN who holds it (4).
+ALONE = "/sign-in/passkey/alone"
+GARBLED = ("{[", "", "[]", "1", '{"id": "%%"}', '{"id":1}', '{"id":"YQ","response":7}')
+
+
+async def alone(browser: WindowlessBrowser, key: Authenticator, **said: Any) -> Any:
+    """Sign in by a passkey, and by nothing else."""
+    options = (await browser.send(f"{ALONE}/options", {})).json()
+    assert options["userVerification"] == "required"
+    assert not options.get("allowCredentials")
+    form = {"credential": key.signed(options, **{"flags": KNOWS_WHO, **said}), "next": "/me"}
+    return await browser.send(ALONE, form)
+
+
+async def handle_of(site: Site) -> bytes:
+    (row,) = await site.stage.sql("SELECT user_id FROM users WHERE email = $1", site.address_of())
+    user: bytes = row["user_id"].bytes
+    return user
+
+
+async def test_a_passkey_signs_in_alone_as_both_factors(site: Site) -> None:
+    """Also where a second one is required; nobody types a name, and the next page is the asked."""
+    owner = await site.signed_in()
+    key = await with_passkey(site, owner)
+    shown = await site.browser().get("/sign-in?next=/payments")
+    browser = site.browser()
+    answer = await alone(browser, key, handle=await handle_of(site))
+    nameless = await alone(site.browser(), key)
+
+    assert 'data-options="/sign-in/passkey/alone/options"' in shown.text
+    assert (answer.status_code, answer.json()) == (200, {"next": "/me"})
+    assert nameless.status_code == 200
+    assert f"owner at {site.stage.merchant.name}" in words(await browser.get("/me"))
+    assert (await noted(site, "signed_in"))[-2:] == ["signed_in", "signed_in"]
+    assert (await browser.get("/developers/keys/new")).status_code == 303  # It is no step-up.
+
+
+async def test_what_signs_in_alone_counts_once_for_this_browser_and_knows_its_holder(
+    site: Site,
+) -> None:
+    """Not without finger, face or PIN; not twice, elsewhere, too late, for another, or removed."""
+    owner = await site.signed_in()
+    key = await with_passkey(site, owner)
+    browser, other = site.browser(), site.browser()
+    touched = await alone(site.browser(), key, flags=0x01)
+    options = (await browser.send(f"{ALONE}/options", {})).json()
+    key.count = -1  # As one that is kept on several devices, which counts nothing.
+    form = {"credential": key.signed(options, flags=KNOWS_WHO), "next": "/me"}
+    kept = browser.client.cookies["__Host-counterfoil-asked"]
+    without = await other.send(ALONE, form)
+    await other.send(f"{ALONE}/options", {})
+    elsewhere = await other.send(ALONE, form)
+    taken = await browser.send(ALONE, form)
+    copy = site.browser()
+    copy.client.cookies.set("__Host-counterfoil-asked", kept)
+    replayed = await copy.send(ALONE, form)
+    anothers = await alone(site.browser(), key, handle=bytes(16))
+    false_page = await alone(site.browser(), key, origin="https://localhost.evil.example")
+    stranger = Authenticator()
+    unknown = await alone(site.browser(), stranger)
+    stranger.id = key.id
+    forged = await alone(site.browser(), stranger)
+    garbled = [await alone_garbled(site, each) for each in GARBLED]
+    late = site.browser()
+    options = (await late.send(f"{ALONE}/options", {})).json()
+    site.stage.clock.move(5 * 60 + 1)
+    too_late = await late.send(ALONE, {"credential": key.signed(options, flags=KNOWS_WHO)})
+    await site.stage.sql("UPDATE passkeys SET ended_at = $1", site.stage.clock.now())
+    removed = await alone(site.browser(), key)
+
+    assert taken.status_code == 200
+    refused = [touched, without, elsewhere, replayed, anothers, false_page, unknown, forged]
+    refused += [*garbled, too_late, removed]
+    assert [each.status_code for each in refused] == [401] * len(refused)
+    assert "passkey_failed" in await noted(site, "passkey_failed")
+    assert all(COOKIE not in str(each.headers) for each in refused)
+
+
+async def alone_garbled(site: Site, credential: str) -> Any:
+    """Send what no browser sends."""
+    browser = site.browser()
+    await browser.send(f"{ALONE}/options", {})
+    return await browser.send(ALONE, {"credential": credential})
+
+
+async def test_wrong_passkeys_lock_an_account_as_wrong_passwords_do(site: Site) -> None:
+    """And a lock holds for the right one."""
+    key = await with_passkey(site, await site.signed_in())
+    forger = Authenticator()
+    forger.id = key.id
+    for _ in range(limits.ACCOUNT_TRIES_MAX):
+        assert (await alone(site.browser(), forger)).status_code == 401
+
+    locked = await alone(site.browser(), key)
+
+    assert locked.status_code == 429
+    assert "too many wrong tries" in locked.json()["words"]
 
 
 async def test_a_passkey_steps_up(site: Site) -> None:

@@ -142,6 +142,12 @@ async def test_an_app_and_a_passkey_sign_in_by_keyboard(page: Page, demo: Demo, 
     await press(page, "Use a passkey")
     await page.wait_for_url(at("/me"))
 
+    await out(page)
+    await page.goto(f"{demo.web}/sign-in?next=/me")
+    await nobody_is_kept_out(page)
+    await press(page, "Use a passkey")
+    await page.wait_for_url(at("/me"))
+
     await page.goto(f"{demo.web}/step-up?next=/me/password")
     await nobody_is_kept_out(page)
     await press(page, "Use a passkey")

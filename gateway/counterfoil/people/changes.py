@@ -18,6 +18,7 @@ KINDS = MappingProxyType(
         "sessions_ended": ("Sign-out elsewhere", "signed {about} other browsers of theirs out"),
         "sign_in_failed": ("Wrong password", "tried a wrong password of {about} from {after}"),
         "second_factor_failed": ("Wrong code", "tried a wrong code of {about} from {after}"),
+        "passkey_failed": ("Wrong passkey", "showed no right passkey of {about} from {after}"),
         "step_up_failed": ("Wrong step-up", "gave a wrong proof of being {about}, from {after}"),
         "sign_in_locked": ("Lock", "tried too often: {about} is locked for half an hour"),
         "stepped_up": ("Step-up", "proved anew who they are"),

@@ -117,6 +117,12 @@ class FactorStore:
         """
         return await self._database.rows("passkeys_of", user_id)
 
+    async def passkey_of_anybody(self, credential_id: bytes) -> asyncpg.Record | None:
+        """
+        Return the passkey with this credential id, and whose it is.
+        """
+        return await self._database.row("passkey_by_credential", credential_id)
+
     async def use_passkey(self, passkey_id: UUID, sign_count: int, now: datetime) -> bool:
         """
         Note that a passkey has signed; False when its count went back.

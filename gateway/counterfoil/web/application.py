@@ -41,6 +41,7 @@ from counterfoil.web import (
     me_passkeys,
     overview,
     page_reports,
+    passkey_sign_in,
     payment,
     payment_links,
     payment_page,
@@ -74,6 +75,7 @@ from counterfoil.web.visit import Page, Visit
 PAGES: tuple[Page, ...] = (
     *signing_in.PAGES,
     *second_step.PAGES,
+    *passkey_sign_in.PAGES,
     *welcome.PAGES,
     *step_up.PAGES,
     *me.PAGES,

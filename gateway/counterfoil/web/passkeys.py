@@ -101,13 +101,41 @@ async def to_sign(visit: Visit, user_id: UUID) -> tuple[bytes, str]:
     return options.challenge, webauthn.options_to_json(options)
 
 
+def to_sign_by_any(visit: Visit, challenge: bytes) -> str:
+    """
+    Return what a browser needs to sign *challenge* with whatever passkey of this site it has. It
+    must know by finger, face or PIN who holds the device: no password was asked for.
+    """
+    options = webauthn.generate_authentication_options(
+        rp_id=name_of_site(visit),
+        challenge=challenge,
+        user_verification=UserVerificationRequirement.REQUIRED,
+    )
+    return webauthn.options_to_json(options)
+
+
 async def is_signed(visit: Visit, user_id: UUID, challenge: bytes | None, credential: str) -> bool:
     """
     Return whether one of the person's passkeys signed *challenge*, and note that it did.
     """
     row = await _named_in(visit, user_id, credential)
-    if row is None or challenge is None:
-        return False
+    return (
+        row is not None
+        and challenge is not None
+        and await _is_signed(visit, row, challenge, credential, alone=False)
+    )
+
+
+async def is_signed_alone(visit: Visit, row: Any, challenge: bytes, credential: str) -> bool:
+    """
+    Return whether the passkey of *row* signed *challenge*, and its device knew who holds it.
+    """
+    return await _is_signed(visit, row, challenge, credential, alone=True)
+
+
+async def _is_signed(
+    visit: Visit, row: Any, challenge: bytes, credential: str, *, alone: bool
+) -> bool:
     try:
         found = webauthn.verify_authentication_response(
             credential=credential,
@@ -116,6 +144,7 @@ async def is_signed(visit: Visit, user_id: UUID, challenge: bytes | None, creden
             expected_origin=_origins(visit),
             credential_public_key=row["public_key"],
             credential_current_sign_count=row["sign_count"],
+            require_user_verification=alone,
         )
     except UNREADABLE:
         return False

@@ -68,6 +68,12 @@ RETURNING event_id;
 SELECT passkey_id, credential_id, public_key, sign_count, name, made_at, used_at FROM passkeys
 WHERE user_id = $1 AND ended_at IS NULL ORDER BY made_at LIMIT 100;
 
+-- name: passkey_by_credential
+-- Whose passkey this is, while it counts.
+SELECT p.passkey_id, p.user_id, p.public_key, p.sign_count
+FROM passkeys AS p JOIN users AS u USING (user_id)
+WHERE p.credential_id = $1 AND p.ended_at IS NULL AND u.ended_at IS NULL;
+
 -- name: use_passkey
 -- A passkey has signed; nothing when its count went back, as that of a copy does.
 UPDATE passkeys SET sign_count = $2, used_at = $3
