@@ -3,7 +3,7 @@ What browsers report of payment pages: read within limits, and stripped of all t
 
 A report names the page's whole address, which holds its token, and may hold a sample of a script
 or an address that somebody put a card into. Kept are: which of our pages, which directive of the
-policy, and what was refused, by its kind or by the last names of its host.
+policy, and what was refused, by its kind or by the last names or the network of its host.
 """
 
 import ipaddress
@@ -80,6 +80,7 @@ EXTENSIONS = frozenset(
     )
 )
 NETWORK = ("http", "https", "ws", "wss")
+NETWORK_BITS = 32  # Eight digits: a registry gives out no smaller block to a provider.
 SHORT_NAME_MAX = 3  # The last but one of `shop.co.uk`: then three names of a host say whose it is.
 _NAME = re.compile(r"[a-z0-9-]{1,24}")
 _DIGITS = re.compile(r"[0-9]{4}")
@@ -170,12 +171,17 @@ def refused(text: str, *, origin: str) -> str:
 
 def _host(host: str) -> str:
     """
-    Return the last names of a host; what stands before may have been made of what was typed.
+    Return the last names of a host; what stands before may have been made of what was typed. Of
+    IPv6 stay the first NETWORK_BITS, which say whose it is and are too few for a card's number.
     """
     try:
-        return str(ipaddress.ip_address(host))
+        address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
         names = host.rstrip(".").split(".")
+    else:
+        if address.version == 4:
+            return str(address)
+        return str(ipaddress.ip_network((address, NETWORK_BITS), strict=False))
     is_short = len(names) > 1 and len(names[-2]) <= SHORT_NAME_MAX
     last = names[-3 if is_short else -2 :]
     return ".".join(each if _may_be_kept(each) else "..." for each in last)
