@@ -391,6 +391,17 @@ async def test_deliveries_tell_every_try_and_one_is_sent_again(
     assert await states(site) == ["owed"] + ["gave_up"] * (len(deliveries) - 1)
     waiting = words(await developer.get(f"{path}?state=owed"))
     assert deliveries[0]["type"] in waiting
+    assert await replayed(site) == [f"event {deliveries[0]['number']}"]
+
+
+async def replayed(site: Site) -> list[str]:
+    """Return what a person had sent again, as the list of changes says it."""
+    rows = await site.stage.sql(
+        "SELECT after FROM people_events WHERE merchant_id = $1 AND what = 'webhook_replayed' "
+        "AND actor LIKE 'user:%' ORDER BY event_id",
+        merchant_id(site),
+    )
+    return [row["after"] for row in rows]
 
 
 async def test_a_range_is_sent_again(site: Site, developer: WindowlessBrowser) -> None:
@@ -408,6 +419,7 @@ async def test_a_range_is_sent_again(site: Site, developer: WindowlessBrowser) -
     assert nothing.headers["location"] == f"{path}?done=nothing"
     assert sent.headers["location"] == f"{path}?done=range"
     assert await states(site) == ["gave_up", "owed", *["gave_up"] * (len(deliveries) - 2)]
+    assert await replayed(site) == [f"events {first} to {first}, 1 in all"]
 
 
 @pytest.mark.parametrize(

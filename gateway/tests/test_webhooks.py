@@ -337,7 +337,9 @@ async def test_a_delivery_can_be_replayed(hooks: Hooks) -> None:
         await hooks.stage.take()
         await hooks.send()
         (row,) = await hooks.deliveries(endpoint)
-        await hooks.endpoints.replay(hooks.stage.merchant.merchant_id, endpoint, row["delivery_id"])
+        await hooks.endpoints.replay(
+            hooks.stage.merchant.merchant_id, endpoint, row["delivery_id"], "key_1"
+        )
         await hooks.send()
 
     assert len({each.headers["webhook-id"] for each in receiver.received}) == 1

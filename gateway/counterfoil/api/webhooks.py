@@ -274,7 +274,8 @@ async def replay_delivery(request: Request, desk: Desk) -> Response:
     key = await caller(request, desk)
     await read(request, Nothing, desk.body_bytes_max)
     merchant_id, delivery_id = key.merchant.merchant_id, _id(request, "delivery_id", ids.DELIVERY)
-    row = await _done(desk.endpoints.replay(merchant_id, _endpoint_id(request), delivery_id))
+    replaying = desk.endpoints.replay(merchant_id, _endpoint_id(request), delivery_id, _actor(key))
+    row = await _done(replaying)
     tries = await desk.endpoints.store.attempts(merchant_id, [delivery_id])
     return as_json(delivery_answer(row, tries.get(delivery_id, [])))
 

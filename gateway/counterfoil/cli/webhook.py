@@ -274,4 +274,4 @@ async def _replay(
     settings: Configuration, merchant_id: UUID, endpoint_id: UUID, delivery_id: UUID
 ) -> None:
     async with _endpoints(settings, merchant_id) as endpoints:
-        await endpoints.replay(merchant_id, endpoint_id, delivery_id)
+        await endpoints.replay(merchant_id, endpoint_id, delivery_id, ACTOR)

@@ -144,7 +144,7 @@ class Endpoints:
         return _known(row), written_secret(secret)
 
     async def replay(
-        self, merchant_id: UUID, endpoint_id: UUID, delivery_id: UUID
+        self, merchant_id: UUID, endpoint_id: UUID, delivery_id: UUID, actor: str
     ) -> asyncpg.Record:
         """
         Owe a delivery again, from now on.
@@ -153,13 +153,27 @@ class Endpoints:
             EndpointUnknown: There is none.
             EndpointDisabled: Nothing was changed; enable the endpoint first.
         """
-        row = await self.store.replay(merchant_id, endpoint_id, delivery_id, self._clock.now())
+        row = await self.store.replay(
+            merchant_id,
+            endpoint_id,
+            delivery_id,
+            at=self._clock.now(),
+            actor=actor,
+            event_id=self._ids.new(),
+        )
         if row is None and (await self.one(merchant_id, endpoint_id))["state"] == "disabled":
             raise EndpointDisabled
         return _known(row)
 
     async def replay_range(
-        self, merchant_id: UUID, endpoint_id: UUID, *, first: int, last: int, state: str | None
+        self,
+        merchant_id: UUID,
+        endpoint_id: UUID,
+        actor: str,
+        *,
+        first: int,
+        last: int,
+        state: str | None,
     ) -> int:
         """
         Owe again, from now on, what ended of the events *first* to *last*; return how many.
@@ -172,7 +186,14 @@ class Endpoints:
         if (await self.one(merchant_id, endpoint_id))["state"] == "disabled":
             raise EndpointDisabled
         return await self.store.replay_range(
-            merchant_id, endpoint_id, first=first, last=last, state=state, at=self._clock.now()
+            merchant_id,
+            endpoint_id,
+            first=first,
+            last=last,
+            state=state,
+            at=self._clock.now(),
+            actor=actor,
+            event_id=self._ids.new(),
         )
 
     async def one(self, merchant_id: UUID, endpoint_id: UUID) -> asyncpg.Record:

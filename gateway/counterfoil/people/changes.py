@@ -50,6 +50,7 @@ KINDS = MappingProxyType(
         "webhook_enabled": ("Webhook", "enabled the endpoint {about}"),
         "webhook_disabled": ("Webhook", "disabled the endpoint {about}"),
         "webhook_secret_rotated": ("Webhook", "rotated the secret of {about}"),
+        "webhook_replayed": ("Webhook", "had it sent to {about} again: {after}"),
         "webhook_deleted": ("Webhook", "deleted the endpoint {about}"),
     }
 )

@@ -200,13 +200,20 @@ class EndpointStore:
         return {one: list(tries) for one, tries in groupby(rows, key=lambda row: row[0])}
 
     async def replay(
-        self, merchant_id: UUID, endpoint_id: UUID, delivery_id: UUID, at: datetime
+        self,
+        merchant_id: UUID,
+        endpoint_id: UUID,
+        delivery_id: UUID,
+        *,
+        at: datetime,
+        actor: str,
+        event_id: UUID,
     ) -> asyncpg.Record | None:
         """
         Owe a delivery again; None when there is none, or its endpoint is not enabled.
         """
         return await self._database.row(
-            "replay_delivery", merchant_id, endpoint_id, delivery_id, at
+            "replay_delivery", merchant_id, endpoint_id, delivery_id, at, actor, event_id
         )
 
     async def replay_range(
@@ -218,14 +225,15 @@ class EndpointStore:
         last: int,
         state: str | None,
         at: datetime,
+        actor: str,
+        event_id: UUID,
     ) -> int:
         """
         Owe again what ended of the numbers *first* to *last*; return how many.
         """
         limit = REPLAYED_AT_ONCE_MAX
-        rows = await self._database.rows(
-            "replay_range", merchant_id, endpoint_id, first, last, state, at, limit
-        )
+        asked = (first, last, state, at, limit, actor, event_id)
+        rows = await self._database.rows("replay_range", merchant_id, endpoint_id, *asked)
         return len(rows)
 
 

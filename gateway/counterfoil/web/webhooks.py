@@ -177,7 +177,9 @@ async def replay_one(visit: Visit) -> Response:
     """
     row, delivery_id = await _one(visit), _id(ids.DELIVERY, visit.named("delivery_id"))
     try:
-        await visit.desk.desk.endpoints.replay(row["merchant_id"], row["endpoint_id"], delivery_id)
+        await visit.desk.desk.endpoints.replay(
+            row["merchant_id"], row["endpoint_id"], delivery_id, visit.who.actor
+        )
     except EndpointDisabled:
         return await _endpoint_page(visit, row, wrong=DISABLED)
     except EndpointUnknown:
@@ -202,7 +204,12 @@ async def replay_range(visit: Visit) -> Response:
         return await _endpoint_page(visit, row, faults=faults)
     try:
         number = await visit.desk.desk.endpoints.replay_range(
-            row["merchant_id"], row["endpoint_id"], first=first, last=last, state=state or None
+            row["merchant_id"],
+            row["endpoint_id"],
+            visit.who.actor,
+            first=first,
+            last=last,
+            state=state or None,
         )
     except EndpointDisabled:
         return await _endpoint_page(visit, row, wrong=DISABLED)

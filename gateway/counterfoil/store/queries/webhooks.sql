@@ -114,29 +114,45 @@ WHERE merchant_id = $1 AND delivery_id = ANY($2::uuid[]) ORDER BY delivery_id, a
 -- name: replay_delivery
 -- Owe a delivery again, from now on, with all its tries before it; one that is owed is due at once.
 -- Not to an endpoint that is disabled: nothing is sent to it, so the caller would wait for nothing.
-UPDATE webhook_deliveries AS d
-SET state = 'owed', tries = CASE WHEN d.state = 'owed' THEN d.tries ELSE 0 END, next_try_at = $4,
-    ended_at = NULL
-FROM webhook_endpoints AS e
-WHERE d.merchant_id = $1 AND d.endpoint_id = $2 AND d.delivery_id = $3
-  AND e.merchant_id = d.merchant_id AND e.endpoint_id = d.endpoint_id AND e.state = 'enabled'
-RETURNING d.*, NULL::timestamptz AS last_at, NULL::integer AS status,
-    NULL::integer AS milliseconds, NULL::text AS error;
+-- Who asked for it ($5, $6) is in the list of changes.
+WITH again AS (
+    UPDATE webhook_deliveries AS d
+    SET state = 'owed', tries = CASE WHEN d.state = 'owed' THEN d.tries ELSE 0 END,
+        next_try_at = $4, ended_at = NULL
+    FROM webhook_endpoints AS e
+    WHERE d.merchant_id = $1 AND d.endpoint_id = $2 AND d.delivery_id = $3
+      AND e.merchant_id = d.merchant_id AND e.endpoint_id = d.endpoint_id AND e.state = 'enabled'
+    RETURNING d.*, e.url
+), noted AS (
+    INSERT INTO people_events (event_id, merchant_id, at, actor, what, about, after)
+    SELECT $6, merchant_id, $4, $5, 'webhook_replayed', url, 'event ' || number FROM again
+)
+SELECT *, NULL::timestamptz AS last_at, NULL::integer AS status, NULL::integer AS milliseconds,
+    NULL::text AS error
+FROM again;
 
 -- name: replay_range
--- Owe again what ended of a range of events, the oldest $7; not to an endpoint that is disabled.
+-- Owe again what ended of a range of events, the oldest $7; not to an endpoint that is disabled. With
+-- who asked for it ($8, $9).
 WITH chosen AS MATERIALIZED (
-    SELECT d.merchant_id, d.delivery_id
+    SELECT d.merchant_id, d.delivery_id, e.url
     FROM webhook_deliveries AS d JOIN webhook_endpoints AS e
         ON e.merchant_id = d.merchant_id AND e.endpoint_id = d.endpoint_id AND e.state = 'enabled'
     WHERE d.merchant_id = $1 AND d.endpoint_id = $2 AND d.number BETWEEN $3 AND $4
       AND d.state <> 'owed' AND ($5::text IS NULL OR d.state = $5)
     ORDER BY d.number LIMIT $7 FOR UPDATE OF d
+), again AS (
+    UPDATE webhook_deliveries AS d SET state = 'owed', tries = 0, next_try_at = $6, ended_at = NULL
+    FROM chosen AS c
+    WHERE d.merchant_id = c.merchant_id AND d.delivery_id = c.delivery_id
+    RETURNING d.number, c.url
+), noted AS (
+    INSERT INTO people_events (event_id, merchant_id, at, actor, what, about, after)
+    SELECT $9, $1, $6, $8, 'webhook_replayed', min(url),
+        'events ' || min(number) || ' to ' || max(number) || ', ' || count(*) || ' in all'
+    FROM again HAVING count(*) > 0
 )
-UPDATE webhook_deliveries AS d SET state = 'owed', tries = 0, next_try_at = $6, ended_at = NULL
-FROM chosen AS c
-WHERE d.merchant_id = c.merchant_id AND d.delivery_id = c.delivery_id
-RETURNING d.number;
+SELECT number FROM again;
 
 -- name: due_deliveries
 -- What is owed and due, of each endpoint only its oldest few ($4), of one that fails only one, so
