@@ -200,7 +200,7 @@ async def test_every_key_of_merchant_data_begins_with_the_merchant(stage: Stage)
         "schema_migrations", "incoming_files", "bank_accounts", "quarantine_comparisons",
         "quarantine_events", "users", "invitations", "web_sessions", "people_events",
         "sign_in_tries", "old_passwords", "half_sign_ins", "authenticators", "passkeys",
-        "recovery_codes", "sign_in_resets",
+        "recovery_codes", "sign_in_resets", "page_looks", "page_differences",
     }  # fmt: skip
     wrong = {row["name"] for row in rows if row["first"] != "merchant_id"} - shared
 
