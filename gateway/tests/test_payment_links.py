@@ -9,8 +9,6 @@ from typing import Any
 import httpx2
 import pytest
 from checkout_stage import PageStage
-from counterfoil.checkouts.links import minor_of
-from counterfoil.money import currency
 from counterfoil.people.roles import Role
 from counterfoil.web import link_page
 from counterfoil.web.payment_links import NOTHING, check
@@ -322,16 +320,45 @@ async def test_a_card_number_that_went_astray_is_not_shown_again(
     assert "4111 1111" not in answer.text
 
 
-def test_amounts_are_read_as_people_write_them() -> None:
-    """No amount is guessed."""
-    usd, yen = currency("USD"), currency("JPY")
-    for text, minor in {"42": 4200, "42.5": 4250, "42,50": 4250, "1,234.56": 123_456}.items():
-        assert minor_of(text, usd) == minor
-    assert minor_of("1,000", usd) == 100_000
-    assert minor_of("42", yen) == 42
-    for text in ("", "0", "1.2.3", "42.123", "1,23,456", "12345678901234", "4 2 x"):
-        assert minor_of(text, usd) is None, text
-    assert minor_of("42.5", yen) is None
+@pytest.mark.parametrize(
+    ("code", "amount", "said"),
+    [
+        ("USD", "10,000,000,000", "This is too large: write at most 9,999,999,999.99 USD."),
+        ("USD", "12345678901234", "This is too large: write at most 9,999,999,999.99 USD."),
+        ("USD", "1.005", "Write up to 2 decimals: USD has no more."),
+        ("USD", "nothing", "Write an amount in USD, such as 500.00."),
+        ("USD", "9" * 5000, "This is too large: write at most 9,999,999,999.99 USD."),
+        ("KWD", "1,234", "Write it without the comma"),
+    ],
+)
+async def test_what_is_wrong_with_an_amount_is_said_and_none_is_guessed(
+    manager: WindowlessBrowser, code: str, amount: str, said: str
+) -> None:
+    """Of a link with one amount, and of one with bounds; as everywhere else."""
+    for kind, field in (("fixed", "amount"), ("open", "least"), ("open", "most")):
+        form = {**NOTHING, **FORM, "least": "5", "most": "10", "kind": kind, "currency": code}
+
+        answer = await manager.send("/links", {**form, field: amount})
+
+        assert answer.status_code == 422
+        found = re.search(f'id="{field}-said">([^<]*)<', answer.text)
+        assert found, field
+        assert found[1].startswith(said)
+
+
+async def test_a_payer_whose_comma_could_mean_two_amounts_is_asked_again(
+    site: Site, manager: WindowlessBrowser
+) -> None:
+    """In a currency of three decimals one reader's thousand is another's one."""
+    bounds = {"kind": "open", "amount": "", "least": "1", "most": "5000", "currency": "KWD"}
+    _, link = await made(manager, **bounds)
+    browser = site.browser(CHECKOUT_ORIGIN)
+    await browser.get(link)
+
+    answer = await browser.send(link, {"amount": "1,234"})
+
+    assert answer.status_code == 422
+    assert "Write an amount from 1.000 to 5000.000 KWD." in words(answer)
 
 
 async def test_links_are_for_who_may_make_them_and_of_their_own_merchant(

@@ -123,6 +123,32 @@ async def test_what_customers_wrote_is_shown_and_not_run(stage: Stage, site: Sit
         assert "&lt;script&gt;alert(1)" in text
 
 
+@pytest.mark.parametrize(
+    ("amount", "said", "typed"),
+    [
+        ("12.505", "Write up to 2 decimals: USD has no more.", "12.505"),
+        ("0", "Write an amount in USD, such as 500.00.", "0"),
+        ("10000000000", "This is too large: write at most 9,999,999,999.99 USD.", "10000000000"),
+        ("4111111111111111", "This is too large: write at most 9,999,999,999.99 USD.", ""),
+    ],
+)
+async def test_what_is_wrong_with_an_amount_is_said_and_a_card_is_not_shown_again(
+    stage: Stage, site: Site, amount: str, said: str, typed: str
+) -> None:
+    """At the form that stays open; nothing is given back."""
+    payment = await stage.paid()
+    await accepted(stage)
+    browser = await site.signed_in()
+
+    answer = await do(browser, payment, "refund", amount=amount)
+
+    assert answer.status_code == 422
+    assert said in words(answer)
+    assert f'maxlength="20" value="{typed}" aria-invalid="true"' in answer.text
+    assert "4111111111111111" not in answer.text
+    assert (await stage.read(payment)).refunded_minor == 0
+
+
 async def test_a_refund_of_a_part_changes_the_page(stage: Stage, site: Site) -> None:
     """And leads back to it."""
     payment = await stage.paid()

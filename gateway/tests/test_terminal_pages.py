@@ -12,6 +12,7 @@ from uuid import uuid4
 import httpx2
 import pytest
 from counterfoil import ids
+from counterfoil.amounts import read_amount
 from counterfoil.config import RouteRule
 from counterfoil.money import currency
 from counterfoil.payments.movements import refund, void
@@ -19,7 +20,6 @@ from counterfoil.payments.recovery import sweep
 from counterfoil.people.roles import Role
 from counterfoil.store.terminal import TerminalStore
 from counterfoil.terminal.minding import SaleMinder
-from counterfoil.web.amounts import read_amount
 from counterfoil.web.terminal_form import holds_card
 from payment_stage import Stage, new_merchant, until
 from scripted_link import approve, not_sent, says, unknown

@@ -2,24 +2,22 @@
 Payment links: an address that anybody may pay, each visitor on a page of their own.
 """
 
-import re
 from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
 import msgspec
 
+from counterfoil.amounts import read_amount
 from counterfoil.checkouts.checkout import Checkout, Terms, page_token
 from counterfoil.ids import Ids
-from counterfoil.money import AMOUNT_MINOR_MAX, Currency, currency, decimal_text
+from counterfoil.money import currency, decimal_text
 from counterfoil.store.checkouts import CheckoutStore, New
 from counterfoil.vault import Vault
 
 VISITOR_SECONDS = 3600  # How long a visitor's page can be paid.
 TIMES_MAX = 1_000_000
 DAYS_MAX = 3650
-
-_AMOUNT = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,4})?", re.ASCII)
 
 
 class Standing(StrEnum):
@@ -78,23 +76,6 @@ def standing(link: Link, now: datetime) -> Standing:
     return Standing.OPEN
 
 
-def minor_of(text: str, unit: Currency) -> int | None:
-    """
-    Return the minor units of an amount as people write it (`42`, `42.5`, `42,50`), or None.
-    """
-    plain = text.strip().replace(" ", "")
-    if re.fullmatch(r"[0-9]{1,3}(,[0-9]{3})+(\.[0-9]*)?", plain):
-        plain = plain.replace(",", "")
-    plain = plain.replace(",", ".")
-    if not _AMOUNT.fullmatch(plain):
-        return None
-    whole, _, part = plain.partition(".")
-    if len(part.rstrip("0")) > unit.exponent:
-        return None
-    minor = int(whole + part[: unit.exponent].ljust(unit.exponent, "0"))
-    return minor if 1 <= minor <= AMOUNT_MINOR_MAX else None
-
-
 def amount_asked(link: Link, text: str) -> int | str:
     """
     Return how much a visitor is to pay, or what is wrong with the amount that they wrote.
@@ -104,7 +85,7 @@ def amount_asked(link: Link, text: str) -> int | str:
     assert link.amount_minor_min is not None
     assert link.amount_minor_max is not None
     unit = currency(link.currency)
-    minor = minor_of(text, unit)
+    minor = read_amount(text, unit)
     if minor is not None and link.amount_minor_min <= minor <= link.amount_minor_max:
         return minor
     least, most = (

@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
 from counterfoil import ids
+from counterfoil.amounts import amount_or_fault
 from counterfoil.money import currency
 from counterfoil.payments import acknowledge as acknowledging
 from counterfoil.payments import movements
@@ -30,10 +31,9 @@ from counterfoil.store.giving import Given, GivingStore
 from counterfoil.web import session
 from counterfoil.web.interrupted import to_step_up
 from counterfoil.web.payment import payment_of, shown
-from counterfoil.web.search import amount_minor
+from counterfoil.web.terminal_form import holds_card
 from counterfoil.web.visit import Endpoint, Page, Visit
 
-WRITE_AN_AMOUNT = "Write an amount such as 12.50."
 TOO_MUCH = "that is more than is left: write less, or leave it empty for all that is left"
 
 _KEY = re.compile(r"web-[0-9a-f]{32}")
@@ -48,9 +48,10 @@ def _moves(name: str, move: Move) -> Endpoint:
 
     async def endpoint(visit: Visit) -> Response:
         payment, text = await payment_of(visit), visit.form.get("amount", "").strip()
-        minor = amount_minor(text, payment.currency) if text else None
-        if text and not minor:
-            return await shown(visit, payment, status=422, fault=(name, text, WRITE_AN_AMOUNT))
+        minor = amount_or_fault(text, currency(payment.currency)) if text else None
+        if isinstance(minor, str):
+            typed = "" if holds_card(text) else text
+            return await shown(visit, payment, status=422, fault=(name, typed, minor))
         key = _key(visit)
         if name in ("refund", "undo") and await must_step_up(visit, payment, minor, key):
             return to_step_up(_path(payment), {"do": name, "amount": text})

@@ -14,6 +14,7 @@ import msgspec
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
+from counterfoil.amounts import AMOUNT_CHARACTERS_MAX
 from counterfoil.cards import PAN_DIGITS_MIN
 from counterfoil.checkouts.links import Link, Standing, amount_asked, open_by_link, standing
 from counterfoil.people import limits
@@ -21,7 +22,6 @@ from counterfoil.people.limits import Limit
 from counterfoil.store.links import LinkStore
 from counterfoil.store.sign_ins import SignInStore
 from counterfoil.web import shopper
-from counterfoil.web.amounts import AMOUNT_CHARACTERS_MAX
 from counterfoil.web.payment_page import TOKEN_CHARACTERS
 from counterfoil.web.visit import Page, Visit
 

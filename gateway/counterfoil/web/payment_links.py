@@ -13,9 +13,10 @@ from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
 from counterfoil import ids
+from counterfoil.amounts import amount_or_fault
 from counterfoil.cards import PAN_DIGITS_MIN
 from counterfoil.checkouts.checkout import link_token
-from counterfoil.checkouts.links import DAYS_MAX, TIMES_MAX, Link, Standing, minor_of, standing
+from counterfoil.checkouts.links import DAYS_MAX, TIMES_MAX, Link, Standing, standing
 from counterfoil.money import CURRENCIES, currency
 from counterfoil.people.roles import Right
 from counterfoil.store.links import LinkStore
@@ -159,7 +160,9 @@ def check(typed: Mapping[str, str]) -> Wanted | dict[str, str]:
     """
     unit = CURRENCIES.get(typed["currency"], currency(USUAL_CURRENCY))
     fixed = typed["kind"] == "fixed"
-    amount, least, most = (minor_of(typed[name], unit) for name in ("amount", "least", "most"))
+    amount, least, most = (
+        amount_or_fault(typed[name], unit) for name in ("amount", "least", "most")
+    )
     times, days = _count(typed["times"], TIMES_MAX), _count(typed["days"], DAYS_MAX)
     faults = {
         "description": _fault_of_text(typed["description"], DESCRIPTION_CHARACTERS_MAX),
@@ -180,9 +183,9 @@ def check(typed: Mapping[str, str]) -> Wanted | dict[str, str]:
         description=typed["description"],
         order_number=typed["order"] or None,
         currency=unit.code,
-        amount_minor=amount if fixed else None,
-        amount_minor_min=None if fixed else least,
-        amount_minor_max=None if fixed else most,
+        amount_minor=_minor(amount) if fixed else None,
+        amount_minor_min=None if fixed else _minor(least),
+        amount_minor_max=None if fixed else _minor(most),
         times_max=times or None,
         days=days or None,
     )
@@ -218,12 +221,16 @@ def _fault_of_order(text: str) -> str:
     return "" if fine else f"Use up to {ORDER_CHARACTERS_MAX} plain letters and digits."
 
 
-def _fault_of_amount(minor: int | None) -> str:
-    return "" if minor else "Write an amount, like 42.00."
+def _minor(amount: int | str) -> int | None:
+    return amount if isinstance(amount, int) else None
 
 
-def _fault_of_most(least: int | None, most: int | None) -> str:
-    if most and least and most < least:
+def _fault_of_amount(amount: int | str) -> str:
+    return amount if isinstance(amount, str) else ""
+
+
+def _fault_of_most(least: int | str, most: int | str) -> str:
+    if isinstance(least, int) and isinstance(most, int) and most < least:
         return "This has to be at least as much as the least."
     return _fault_of_amount(most)
 

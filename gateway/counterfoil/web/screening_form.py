@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from counterfoil.amounts import amount_or_fault
 from counterfoil.money import Currency, decimal_text
 from counterfoil.network.verification_results import AVS_WORDS, CVV_WORDS, Avs, Cvv
 from counterfoil.payments.policy import (
@@ -17,7 +18,6 @@ from counterfoil.payments.policy import (
     Policy,
     Velocity,
 )
-from counterfoil.web.amounts import amount_or_fault
 
 DIGITS_MAX = 15
 

@@ -170,13 +170,6 @@ def _amounts(text: str, in_use: list[str]) -> list[Key]:
     ]
 
 
-def amount_minor(text: str, code: str) -> int | None:
-    """
-    Return the amount in *text* in minor units of one currency; None when it is none.
-    """
-    return next((int(each.value) for each in _amounts(text, [code]) if each.currency == code), None)
-
-
 def _currencies(said: str | None, in_use: list[str]) -> list[str]:
     """
     Return the currencies that are meant: the one that is named, those of a sign, or all in use.

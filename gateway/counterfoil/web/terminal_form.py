@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from counterfoil import money
+from counterfoil.amounts import is_too_large, read_amount
 from counterfoil.api.bodies import (
     PATTERNS,
     Billing,
@@ -24,7 +25,6 @@ from counterfoil.api.bodies import (
 )
 from counterfoil.cards import Card, expired, holds_card_number
 from counterfoil.terminal.sale import Entry, SaleKind, Wanted
-from counterfoil.web.amounts import is_too_large, read_amount
 from counterfoil.web.payment_form import fault_of_code, fault_of_number, read_expiry
 from counterfoil.web.rendering import money_text
 

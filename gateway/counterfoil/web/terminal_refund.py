@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from counterfoil import ids
+from counterfoil.amounts import read_amount
 from counterfoil.money import currency, decimal_text
 from counterfoil.payments import lifecycle
 from counterfoil.payments.payment import Payment
@@ -21,7 +22,6 @@ from counterfoil.people.roles import Right
 from counterfoil.terminal import selling
 from counterfoil.terminal.sale import Entry, SaleKind, Wanted
 from counterfoil.web import lost, terminal_words
-from counterfoil.web.amounts import read_amount
 from counterfoil.web.doing import must_step_up
 from counterfoil.web.interrupted import way_back
 from counterfoil.web.rendering import page
