@@ -10,6 +10,7 @@ PYTHON ?=
 ARGS ?=
 # So many tests at once: most of them wait for processes of their own.
 AT_ONCE ?= 2
+UNIT := "not (database or programs or properties or pages or proofs)"  # As conftest.py marks them.
 PARTIES := client gateway rail shop proof
 export PYTHON
 
@@ -23,7 +24,7 @@ help:
 	@echo "             a hundred simulated days, a recovery of 10,000, every mutant caught"
 	@echo "make bench   whole payments a second beside pgbench, and what each costs (ARGS=--quick)"
 	@echo "make setup   only make .venv, with the counterfoil command in it"
-	@echo "make unit    only the unit tests          make lint    only lint and types"
+	@echo "make unit    tests that need only Python   make lint    only lint and types"
 	@echo "make inventory  after a change of a script or style: write its hash into the inventory"
 	@echo "make lock    pin requirements/all.in anew make clean   remove .venv and caches"
 
@@ -49,7 +50,7 @@ proofs: setup
 	@$(BIN)/pytest -m proofs proof/tests/test_mutants.py
 
 unit: setup
-	@$(BIN)/pytest $(addsuffix /tests,$(PARTIES)) $(ARGS)
+	@$(BIN)/pytest -n $(AT_ONCE) -m $(UNIT) $(addsuffix /tests,$(PARTIES)) $(ARGS)
 
 bench: setup
 	@$(BIN)/counterfoil bench $(ARGS)
