@@ -226,7 +226,7 @@ def test_a_word_that_is_missing_is_named_as_the_usage_names_it():
 def test_a_database_that_is_away_is_said(tmp_path: Path, command: str):
     """Whether it is the embedded one, which does not run, or another that nobody can reach."""
     path = tmp_path / "counterfoil.toml"
-    path.write_text(f'state = "{tmp_path}/state"')
+    path.write_text(f'state = "{tmp_path}/state"\n[api]\nport = {free_port()}\n')
     url = f"postgresql://gateway:hidden@127.0.0.1:{free_port()}/gateway"
 
     embedded = counterfoil(*command.split(), config=path)
@@ -280,7 +280,7 @@ def test_test_and_live_never_mix(installation: Installation, tmp_path: Path):
     path = tmp_path / "counterfoil.toml"
     path.write_text(
         f'mode = "live"\nstate = "{installation.state}"\n'
-        f'[api]\ncertificate = "{installation.state}/tls/server.pem"\n'
+        f'[api]\nport = {free_port()}\ncertificate = "{installation.state}/tls/server.pem"\n'
         f'private_key = "{installation.state}/tls/server.key"\n'
         "[vault]\naccept_key_file_in_live = true\n"
     )
