@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from barriers import nobody_is_kept_out
 from conftest import CHROMIUM, OPTIONS
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -59,6 +60,7 @@ async def test_an_injected_script_is_refused_and_its_merchant_is_told(
         return "Payment page: inline (script-src-elem)" in said
 
     await until(is_told)
+    await nobody_is_kept_out(page)
     waits = page.locator("li.card", has_text="A browser refused something")
     await waits.get_by_text("It was looked into").first.click()
     await waits.get_by_label("What it was, and who looked").fill("A test of ours.")
