@@ -20,7 +20,7 @@ from counterfoil.payments.recovery import sweep
 from counterfoil.people.roles import Role
 from counterfoil.store.terminal import TerminalStore
 from counterfoil.terminal.minding import SaleMinder
-from counterfoil.web.terminal_form import holds_card
+from counterfoil.web.astray import holds_card
 from payment_stage import Stage, new_merchant, until
 from scripted_link import approve, not_sent, says, unknown
 from test_terminal import Killed, killed

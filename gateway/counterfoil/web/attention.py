@@ -25,11 +25,11 @@ from counterfoil.store.page_reports import PageReportStore
 from counterfoil.store.refused_refunds import Decision, RefusedRefundStore
 from counterfoil.store.settlement import SettlementStore
 from counterfoil.web import counts
+from counterfoil.web.astray import holds_card
 from counterfoil.web.attention_words import DONE, FILES, PAGES_IN_WORDS, TITLES, WHAT_TO_DO
 from counterfoil.web.doing import is_too_much
 from counterfoil.web.interrupted import to_step_up
 from counterfoil.web.rendering import page, rendered
-from counterfoil.web.terminal_form import holds_card
 from counterfoil.web.visit import Page, Visit
 
 NOTE_CHARACTERS_MAX = 500

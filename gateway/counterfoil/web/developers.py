@@ -20,6 +20,7 @@ from counterfoil.settlement.batch_names import written_name
 from counterfoil.store.feed import FeedStore
 from counterfoil.store.settings import NewKey, SettingsStore
 from counterfoil.web.actors import by_whom
+from counterfoil.web.astray import LEAVE_IT_OUT, holds_card
 from counterfoil.web.rendering import page
 from counterfoil.web.visit import Page, Visit
 
@@ -76,6 +77,8 @@ async def make_key(visit: Visit) -> Response:
     faults = {}
     if not (name.isprintable() and 1 <= len(name) <= NAME_CHARACTERS_MAX):
         faults["name"] = f"Say what it is for, in up to {NAME_CHARACTERS_MAX} characters."
+    elif holds_card(name):
+        faults["name"] = LEAVE_IT_OUT
     if days not in LIVES:
         faults["days"] = "Choose how long it lives."
     if faults:
@@ -145,6 +148,9 @@ def _fault_of_returns(origins: list[str], *, is_test: bool) -> str:
         return f"Write up to {ORIGINS_MAX} addresses."
     said = []
     for each in origins:
+        if holds_card(each):
+            said.append(LEAVE_IT_OUT)
+            continue
         try:
             checked_origin(each, is_test=is_test)
         except ReturnRefused as error:

@@ -29,9 +29,9 @@ from counterfoil.payments.refusals import (
 from counterfoil.people.roles import Right
 from counterfoil.store.giving import Given, GivingStore
 from counterfoil.web import session
+from counterfoil.web.astray import holds_card
 from counterfoil.web.interrupted import to_step_up
 from counterfoil.web.payment import payment_of, shown
-from counterfoil.web.terminal_form import holds_card
 from counterfoil.web.visit import Endpoint, Page, Visit
 
 TOO_MUCH = "that is more than is left: write less, or leave it empty for all that is left"

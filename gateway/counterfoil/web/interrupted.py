@@ -8,8 +8,8 @@ from urllib.parse import quote
 
 from starlette.responses import RedirectResponse, Response
 
+from counterfoil.web.astray import holds_card
 from counterfoil.web.filters import address
-from counterfoil.web.terminal_form import holds_card
 
 KEPT = "kept"  # Says in an address that nothing was done yet; the page then says so too.
 

@@ -12,6 +12,7 @@ from counterfoil import ids
 from counterfoil.people.password_rules import fault_of
 from counterfoil.people.passwords import PASSWORD_CHARACTERS_MIN
 from counterfoil.web import browsers, session
+from counterfoil.web.astray import LEAVE_IT_OUT, holds_card
 from counterfoil.web.proving import factor_store, sign_ins
 from counterfoil.web.rendering import page
 from counterfoil.web.visit import Page, Visit
@@ -44,6 +45,8 @@ async def change_name(visit: Visit) -> Response:
     if not (name.isprintable() and 1 <= len(name) <= NAME_CHARACTERS_MAX):
         fault = f"Write your name, up to {NAME_CHARACTERS_MAX} characters."
         return await _me(visit, name=name, faults={"name": fault})
+    if holds_card(name):
+        return await _me(visit, name=name, faults={"name": LEAVE_IT_OUT})
     await sign_ins(visit).change_name(visit.who, name, visit.desk.clock.now())
     return RedirectResponse("/me?done=name", 303)
 

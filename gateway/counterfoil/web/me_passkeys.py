@@ -9,6 +9,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from counterfoil import ids
 from counterfoil.store.factors import PASSKEYS_MAX
 from counterfoil.web import passkeys
+from counterfoil.web.astray import LEAVE_IT_OUT, holds_card
 from counterfoil.web.me_factors import after_adding
 from counterfoil.web.proving import factor_store, sign_ins
 from counterfoil.web.rendering import page
@@ -45,6 +46,8 @@ async def add(visit: Visit) -> Response:
     if not (name.isprintable() and 1 <= len(name) <= NAME_CHARACTERS_MAX):
         words = f"Name it, in up to {NAME_CHARACTERS_MAX} characters."
         return JSONResponse({"words": words}, 422)
+    if holds_card(name):
+        return JSONResponse({"words": LEAVE_IT_OUT}, 422)
     challenge = await sign_ins(visit).asked_of_session(who.session_id, now)
     signed = visit.form.get("credential", "")
     made = passkeys.made(visit, challenge, signed, name) if challenge else None

@@ -20,9 +20,9 @@ from counterfoil.checkouts.links import DAYS_MAX, TIMES_MAX, Link, Standing, sta
 from counterfoil.money import CURRENCIES, currency
 from counterfoil.people.roles import Right
 from counterfoil.store.links import LinkStore
+from counterfoil.web.astray import holds_card
 from counterfoil.web.currencies import offered
 from counterfoil.web.rendering import page
-from counterfoil.web.terminal_form import holds_card
 from counterfoil.web.visit import Page, Visit
 
 ON_A_PAGE = 25

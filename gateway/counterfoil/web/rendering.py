@@ -27,6 +27,7 @@ from counterfoil.money import currency, decimal_text
 from counterfoil.people.roles import Right
 from counterfoil.receipts.receipt import BRANDS, grouped
 from counterfoil.web import words
+from counterfoil.web.astray import cardless
 from counterfoil.web.attention_words import ENDS
 from counterfoil.web.visit import Visit
 
@@ -108,6 +109,7 @@ def environment() -> Environment:
         "brand": lambda name: BRANDS.get(name, "Card"),
         "grouped": grouped,
         "written": written,
+        "cardless": cardless,
     }
     made.globals |= {
         "static": static_url,

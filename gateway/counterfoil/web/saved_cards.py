@@ -11,9 +11,9 @@ from counterfoil import ids
 from counterfoil.cards import expired
 from counterfoil.people.roles import Right
 from counterfoil.store.terminal import CARDS_PAGE_MAX
+from counterfoil.web.astray import holds_card
 from counterfoil.web.rendering import page
 from counterfoil.web.terminal import store_of
-from counterfoil.web.terminal_form import holds_card
 from counterfoil.web.visit import Page, Visit
 
 CUSTOMER_CHARACTERS_MAX = 254

@@ -18,6 +18,7 @@ from counterfoil.payments.block_list import (
 )
 from counterfoil.people.roles import Right
 from counterfoil.store.screening import Block, ScreeningStore
+from counterfoil.web.astray import LEAVE_IT_OUT, holds_card
 from counterfoil.web.currencies import offered
 from counterfoil.web.rendering import page
 from counterfoil.web.screening_form import (
@@ -91,6 +92,8 @@ async def block(visit: Visit) -> Response:
     found = await _blocked(visit, kind, form.get("value", "").strip(), faults)
     if not is_reason(reason):
         faults["reason"] = f"Say why, in one line of up to {REASON_CHARACTERS_MAX} characters."
+    elif holds_card(reason):
+        faults["reason"] = LEAVE_IT_OUT
     if faults or found is None:
         return await _page(visit, entry=form, faults=faults)
     made = visit.desk.desk.road.ids

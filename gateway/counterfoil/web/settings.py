@@ -25,6 +25,7 @@ from counterfoil.payments.payment import PartialApprovals
 from counterfoil.people.roles import Right
 from counterfoil.settlement.cutoff import effect_of_change, next_cutoff
 from counterfoil.store.settings import BusinessChange, SettingsStore
+from counterfoil.web.astray import LEAVE_IT_OUT, holds_card
 from counterfoil.web.interrupted import to_step_up
 from counterfoil.web.rendering import page
 from counterfoil.web.session import is_stepped_up
@@ -66,6 +67,7 @@ async def change_business(visit: Visit) -> Response:
         for name, text in values.items()
         if not fits(name, text)
     }
+    faults |= {name: LEAVE_IT_OUT for name, text in values.items() if holds_card(text)}
     if "country" in faults:
         faults["country"] = "Choose a country of the list."
     if faults:

@@ -23,8 +23,9 @@ from counterfoil.api.bodies import (
     OrderNumber,
     PaymentRequest,
 )
-from counterfoil.cards import Card, expired, holds_card_number
+from counterfoil.cards import Card, expired
 from counterfoil.terminal.sale import Entry, SaleKind, Wanted
+from counterfoil.web.astray import TRACK, holds_card
 from counterfoil.web.payment_form import fault_of_code, fault_of_number, read_expiry
 from counterfoil.web.rendering import money_text
 
@@ -46,7 +47,6 @@ FIELDS_OF = MappingProxyType(
 _CARD_FIELDS = ("number", "expiry", "cvv")
 
 _SEPARATORS = re.compile(r"[\s-]")
-_TRACK = re.compile(r"%?[A-Za-z][0-9 ]{12,24}\^|;[0-9]{12,19}=|[0-9]{12,19}[=^][0-9]{4}")
 
 SWIPED_ASTRAY = (
     "A card was swiped into a field, and nothing of it was kept. Swipe again when the page has "
@@ -76,13 +76,6 @@ def shown(form: Mapping[str, str], kind: SaleKind) -> dict[str, str]:
     }
 
 
-def holds_card(text: str) -> bool:
-    """
-    Return whether *text* has a track of a card in it, or what must be a card's number.
-    """
-    return bool(_TRACK.search(text)) or holds_card_number(text)
-
-
 def check(
     form: Mapping[str, str], kind: SaleKind, now: datetime, saved: Card | None = None
 ) -> Checked | dict[str, str]:
@@ -109,7 +102,7 @@ def _astray(form: Mapping[str, str], kind: SaleKind) -> dict[str, str]:
     faults = {}
     for name in (*FIELDS_OF[kind], "currency"):
         text = form.get(name, "")
-        if _TRACK.search(text):
+        if TRACK.search(text):
             faults["number"] = SWIPED_ASTRAY
         elif name not in _CARD_FIELDS and holds_card(text):
             faults[name] = NUMBER_ASTRAY

@@ -22,11 +22,11 @@ from counterfoil.people.roles import Right
 from counterfoil.terminal import selling
 from counterfoil.terminal.sale import Entry, SaleKind, Wanted
 from counterfoil.web import lost, terminal_words
+from counterfoil.web.astray import holds_card
 from counterfoil.web.doing import must_step_up
 from counterfoil.web.interrupted import way_back
 from counterfoil.web.rendering import page
 from counterfoil.web.terminal import begun, kinds_of, store_of, to, to_sale, worked
-from counterfoil.web.terminal_form import holds_card
 from counterfoil.web.visit import Page, Visit
 
 ASKED_CHARACTERS_MAX = 64

@@ -20,6 +20,7 @@ from counterfoil.events.endpoints import (
 from counterfoil.events.types import ALL_TYPES
 from counterfoil.people.roles import Right
 from counterfoil.store.webhooks import ENDPOINTS_MAX, REPLAYED_AT_ONCE_MAX, Endpoint
+from counterfoil.web.astray import LEAVE_IT_OUT, holds_card
 from counterfoil.web.rendering import page
 from counterfoil.web.visit import Page, Visit
 
@@ -301,6 +302,8 @@ def _typed(visit: Visit, row: asyncpg.Record | None = None) -> tuple[Endpoint, d
             faults["url"] = str(error)
     if not (description.isprintable() and len(description) <= DESCRIPTION_CHARACTERS_MAX):
         faults["description"] = f"One line of up to {DESCRIPTION_CHARACTERS_MAX} characters."
+    elif holds_card(description):
+        faults["description"] = LEAVE_IT_OUT
     chosen = [each for each in ALL_TYPES if f"type_{each}" in form]
     types = None if not chosen or len(chosen) == len(ALL_TYPES) else chosen
     made = Endpoint(

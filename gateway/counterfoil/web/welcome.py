@@ -11,6 +11,7 @@ from counterfoil.people.password_rules import USED, fault_of
 from counterfoil.people.passwords import PASSWORD_CHARACTERS_MAX, PASSWORD_CHARACTERS_MIN
 from counterfoil.people.person import Invitation
 from counterfoil.web import session
+from counterfoil.web.astray import LEAVE_IT_OUT, holds_card
 from counterfoil.web.proving import LOCKED_WORDS, Outcome, prove, sign_ins
 from counterfoil.web.rendering import page
 from counterfoil.web.visit import Page, Visit
@@ -125,6 +126,8 @@ def _faults(name: str, password: str, own: Iterable[str]) -> dict[str, str]:
     faults = {}
     if not (name.isprintable() and 1 <= len(name) <= NAME_CHARACTERS_MAX):
         faults["name"] = f"Write your name, up to {NAME_CHARACTERS_MAX} characters."
+    elif holds_card(name):
+        faults["name"] = LEAVE_IT_OUT
     if fault := fault_of(password, own):
         faults["password"] = fault
     return faults
