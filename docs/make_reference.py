@@ -110,7 +110,7 @@ may add types; ignore those that you do not know, and go by `state` and the amou
 
 WORDS = {
     "payment.not_sent": "no byte left for the acquirer; the key may be tried again",
-    "payment.declined": "the issuer said no",
+    "payment.declined": "the issuer said no, or your own rules did: then its `cause` is `screened`",
     "payment.approved": "the issuer said yes; it waits to be acknowledged",
     "payment.authorized": "an authorization was acknowledged: the money is held",
     "payment.captured": "a sale was acknowledged, or an authorization captured, whole or in part",

@@ -19,6 +19,7 @@ from counterfoil.store.feed import FeedStore
 from counterfoil.store.migrate import migrations
 from counterfoil.store.queries import query
 from payment_stage import Stage
+from scripted_link import says
 
 WRITERS = 8
 NUMBERERS = 3
@@ -284,6 +285,33 @@ async def test_the_feed_is_read_in_pages(stage: Stage) -> None:
     assert told["payment"]["card"] == {"brand": "visa", "last4": "1111"}
     assert told["payment"]["captured_minor"] == 4200
     assert "411111" not in str(told)
+
+
+async def test_a_double_is_told_as_declined_by_the_shops_own_rule(stage: Stage) -> None:
+    """What a clerk was asked about, too: an issuer's no has another cause, and a code."""
+    guard = {"duplicate_seconds": 600, "session_id": "terminal:0198", "order_number": "1001"}
+    await stage.paid(**guard)
+    question = await stage.take(**guard)
+    stage.link.script.append(says("51"))
+    declined = await stage.take(order_number="1002")
+    await numbered(stage)
+    api = await Api.of(stage)
+
+    told = {
+        each["payment"]["id"]: (each["type"], each["cause"])
+        for each in (await api.call("GET", "/v1/events")).json["data"]
+        if each["type"] == "payment.declined"
+    }
+    asked, refused = (f"pay_{each.payment_id.hex}" for each in (question, declined))
+    payment = (await api.call("GET", f"/v1/payments/{asked}")).json
+
+    assert told[asked] == ("payment.declined", "screened")
+    assert told[refused][1] != "screened"
+    assert (payment["state"], payment["response_code"]) == ("declined", None)
+    assert payment["decline"]["retry"] == "never"
+    assert ("duplicate", "refused") in [
+        (each["rule"], each["result"]) for each in payment["screening"]
+    ]
 
 
 async def test_another_merchants_events_are_not_in_it(stage: Stage) -> None:
