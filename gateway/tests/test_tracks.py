@@ -8,6 +8,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -15,15 +16,17 @@ from typing import Any
 import pytest
 from counterfoil.cards import luhn_holds
 from counterfoil.web import rendering
+from counterfoil.web.payment_form import read_expiry
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-SCRIPT = Path(rendering.__file__).parent / "static" / "tracks.js"
+STATIC = Path(rendering.__file__).parent / "static"
+SCRIPTS = ("card-fields.js", "tracks.js")  # In the order in which the terminal loads them.
 ANSWERS = """
 const lines = require("readline").createInterface({ input: process.stdin });
 lines.on("line", (line) => {
   const [name, ...said] = JSON.parse(line);
-  if (name === "read") said.push(new Date(2026, 10, 28));
+  if (name === "read") said.splice(1, 1, new Date(said[1] || "2026-11-28"));
   process.stdout.write(JSON.stringify(Tracks[name](...said)) + "\\n");
 });
 """
@@ -70,7 +73,7 @@ def _node_of_playwright() -> str:
 @pytest.fixture(scope="module")
 def script() -> Iterator[Script]:
     """The script that browsers run."""
-    running = Script(SCRIPT.read_text() + ANSWERS)
+    running = Script("".join((STATIC / each).read_text() for each in SCRIPTS) + ANSWERS)
     yield running
     running.end()
 
@@ -176,6 +179,16 @@ def test_tracks_of_two_cards_are_refused(
 def test_what_is_no_good_card_is_refused_in_words(script: Script, typed: str, words: str) -> None:
     """So that the clerk swipes again, or types."""
     assert words in script.ask("read", typed)["fault"]
+
+
+@pytest.mark.parametrize("day", ["2026-11-30", "2026-12-01", "2026-12-02"])
+def test_a_swiped_card_is_good_as_long_as_a_typed_one(script: Script, day: str) -> None:
+    """Until its last day has passed everywhere on Earth, as the server says."""
+    typed = read_expiry("11/26", datetime.fromisoformat(day).replace(tzinfo=UTC))
+
+    swiped = script.ask("read", ";4111111111111111=2611101?", day)
+
+    assert ("fault" in swiped) is isinstance(typed, str)
 
 
 def test_a_card_of_american_express_with_spaces_on_track_1_is_read(script: Script) -> None:

@@ -122,5 +122,16 @@ const CardFields = (() => {
     }
   };
 
-  return { brandOf, digitsOf, grouped, rewrite, faultOfNumber, faultOfExpiry, faultOfCode, setFault };
+  return {
+    brandOf,
+    digitsOf,
+    grouped,
+    rewrite,
+    luhnHolds,
+    isExpired,
+    faultOfNumber,
+    faultOfExpiry,
+    faultOfCode,
+    setFault,
+  };
 })();

@@ -1,5 +1,6 @@
 // What a card reader types: tracks 1 and 2 of ISO/IEC 7813, told from typing by their form. What is
-// read is the number and the expiry date; all else of a track is thrown away with the text.
+// read is the number and the expiry date; all else of a track is thrown away with the text. What makes
+// a number or a date right, card-fields.js says.
 
 const Tracks = (() => {
   const TYPED_MAX = 300;
@@ -21,18 +22,6 @@ const Tracks = (() => {
       [...track].reduce((sum, each) => sum ^ (each.charCodeAt(0) - first), 0) + first,
     );
 
-  const luhnHolds = (number) => {
-    let sum = 0;
-    [...number].reverse().forEach((each, at) => {
-      const value = Number(each) * (at % 2 ? 2 : 1);
-      sum += value > 9 ? value - 9 : value;
-    });
-    return sum % 10 === 0;
-  };
-
-  const isExpired = (month, year, today) =>
-    year < today.getFullYear() || (year === today.getFullYear() && month < today.getMonth() + 1);
-
   // Returns { number, month, year }, or { fault } in words.
   const read = (typed, today = new Date()) => {
     const text = typed.length > TYPED_MAX ? "" : typed.toUpperCase();
@@ -50,8 +39,8 @@ const Tracks = (() => {
     const number = first || second;
     const month = Number(first ? month1 : month2);
     const year = 2000 + Number(first ? year1 : year2);
-    if (!luhnHolds(number) || month < 1 || month > 12) return { fault: AGAIN };
-    if (isExpired(month, year, today))
+    if (!CardFields.luhnHolds(number) || month < 1 || month > 12) return { fault: AGAIN };
+    if (CardFields.isExpired(month, year, today))
       return { fault: "This card has expired. Ask for another card." };
     return { number, month, year };
   };
@@ -60,8 +49,6 @@ const Tracks = (() => {
     TYPED_MAX,
     AGAIN,
     read,
-    luhnHolds,
-    isExpired,
     // Whether a text may be the beginning of a track, and whether it can be nothing else.
     mayBegin: (text) => YOUNG.test(text.toUpperCase()),
     isSure: (text) => SURE.test(text.toUpperCase()),
