@@ -3,11 +3,13 @@ Who may open which page, and whose forms are taken.
 """
 
 import ast
+import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from counterfoil.people.roles import RIGHTS, Right, Role
-from counterfoil.web import session
+from counterfoil.web import forms, session
 from counterfoil.web.application import CHECKOUT_PAGES, PAGES
 from counterfoil.web.forms import local_path
 from counterfoil.web.session import COOKIE, HALF_COOKIE
@@ -155,6 +157,41 @@ async def test_a_form_without_the_sessions_token_does_nothing(site: Site) -> Non
 
     for said in ("", other.csrf):
         assert (await browser.send("/sign-out", {"csrf": said})).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/terminal/cards?q=%00a", "/audit?what=%00", "/terminal/refund?q=%00"),
+        *("/payments?q=a&q=%00", "/payments/pay_%00", "/deposits/%00", "/sign-in?next=%00"),
+    ],
+)
+async def test_a_character_that_no_database_keeps_is_refused(site: Site, path: str) -> None:
+    """In an address as in a form: it is no fault of ours that is logged."""
+    answer = await (await site.signed_in()).get(path)
+
+    assert answer.status_code == 400
+    assert "that no keyboard has" in words(answer)
+
+
+async def test_a_body_that_is_too_long_or_never_ends_is_no_form(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither of a person nor of a browser that reports."""
+    monkeypatch.setattr(forms, "BODY_SECONDS_MAX", 0.05)
+
+    async def never() -> AsyncIterator[bytes]:
+        yield b"email="
+        await asyncio.sleep(10)
+        yield b"a"
+
+    browsers = {"/sign-in": site.browser(), "/reports": site.browser(CHECKOUT_ORIGIN)}
+    for path, browser in browsers.items():
+        kind = "application/csp-report" if path == "/reports" else forms.FORM_TYPE
+        headers = {"Sec-Fetch-Site": "same-origin", "Content-Type": kind}
+        for content, status in ((b"x" * 40_000, 413), (never(), 408)):
+            answer = await browser.client.post(path, content=content, headers=headers)
+            assert answer.status_code == status, path
 
 
 @pytest.mark.parametrize(

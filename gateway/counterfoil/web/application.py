@@ -66,7 +66,7 @@ from counterfoil.web import (
 )
 from counterfoil.web.counts import counts_of
 from counterfoil.web.desk import WebDesk
-from counterfoil.web.forms import check_csrf, comes_from, read_form
+from counterfoil.web.forms import check_characters, check_csrf, comes_from, read_form
 from counterfoil.web.interrupted import to_step_up
 from counterfoil.web.rendering import page
 from counterfoil.web.visit import Page, Visit
@@ -191,6 +191,8 @@ def _guarded(page: Page, desk: WebDesk, origin: str, *, shoppers: bool) -> ASGIA
 
     async def endpoint(request: Request) -> Response:
         visit = Visit(request=request, desk=desk)
+        check_characters(text for _, text in request.query_params.multi_items())
+        check_characters(request.path_params.values())
         if request.method not in READING:
             if not comes_from(request, origin):
                 raise HTTPException(403, "This form was sent from another site. Nothing was done.")

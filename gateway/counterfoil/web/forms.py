@@ -2,7 +2,9 @@
 What a browser sends: forms, read within limits, and only from our own pages.
 """
 
+import asyncio
 import hmac
+from collections.abc import Iterable
 from urllib.parse import parse_qsl, urlsplit
 
 from starlette.exceptions import HTTPException
@@ -10,6 +12,7 @@ from starlette.requests import Request
 
 FORM_BYTES_MAX = 32 * 1024
 FORM_FIELDS_MAX = 100
+BODY_SECONDS_MAX = 20.0
 FORM_TYPE = "application/x-www-form-urlencoded"
 CSRF_FIELD = "csrf"
 
@@ -35,15 +38,11 @@ async def read_form(request: Request) -> dict[str, str]:
     Return the fields of a form that was sent.
 
     Raises:
-        HTTPException: 413 too long, 415 of another type, 400 garbled or a field twice.
+        HTTPException: 413 too long, 408 too slow, 415 of another type, 400 garbled, a field twice.
     """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM_TYPE:
         raise HTTPException(415, f"Send the form as {FORM_TYPE}.")
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > FORM_BYTES_MAX:
-            raise HTTPException(413, "This form is too long.")
+    body = await read_body(request, FORM_BYTES_MAX)
     try:
         pairs = parse_qsl(
             body.decode("ascii"),
@@ -56,9 +55,38 @@ async def read_form(request: Request) -> dict[str, str]:
     fields = dict(pairs)
     if len(fields) != len(pairs):
         raise HTTPException(400, "This form has a field twice.")
-    if any("\0" in value for value in fields.values()):
-        raise HTTPException(400, "This form holds a character that no keyboard has.")
+    check_characters(fields.values())
     return fields
+
+
+async def read_body(request: Request, bytes_max: int) -> bytes:
+    """
+    Return what was sent, up to *bytes_max*, if it comes in time.
+
+    Raises:
+        HTTPException: 413 too long, 408 too slow.
+    """
+    body = b""
+    try:
+        async with asyncio.timeout(BODY_SECONDS_MAX):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > bytes_max:
+                    raise HTTPException(413, "What was sent is too long.")
+    except TimeoutError:
+        raise HTTPException(408, "This took too long to arrive. Nothing was done.") from None
+    return body
+
+
+def check_characters(texts: Iterable[str]) -> None:
+    """
+    Refuse a character that no keyboard has, and that the database does not keep.
+
+    Raises:
+        HTTPException: 400.
+    """
+    if any("\0" in text for text in texts):
+        raise HTTPException(400, "A character stands in this that no keyboard has.")
 
 
 def check_csrf(form: dict[str, str], expected: str) -> None:

@@ -18,6 +18,7 @@ from counterfoil.checkouts.reports import BODY_BYTES_MAX, TYPES, Budget, Report,
 from counterfoil.store.links import LinkStore
 from counterfoil.store.page_reports import PageReportStore
 from counterfoil.web.desk import WebDesk
+from counterfoil.web.forms import read_body
 
 log = structlog.get_logger("web")
 
@@ -51,7 +52,7 @@ class Taking:
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() not in TYPES:
             raise HTTPException(415, "This is no report.")
         try:
-            found = read(await _body(request), origin=self._origin)
+            found = read(await read_body(request, BODY_BYTES_MAX), origin=self._origin)
         except Unreadable:
             self._note("unreadable")
             raise HTTPException(400, "This is no report.") from None
@@ -78,12 +79,3 @@ class Taking:
 
     def _note(self, outcome: str) -> None:
         self._desk.desk.road.measures.reports.add(outcome)
-
-
-async def _body(request: Request) -> bytes:
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_BYTES_MAX:
-            raise HTTPException(413, "This report is too long.")
-    return body
