@@ -2,19 +2,20 @@
 The look at the payment pages: what differs is an alarm, what is right leaves nothing behind.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
-from datetime import timedelta
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
-import httpx2
 import msgspec
 import pytest
 from checkout_stage import PageStage
+from counterfoil.checkouts.comparing import Difference
 from counterfoil.checkouts.inventory import STATIC
 from counterfoil.checkouts.policy import HEADERS, SPECIMEN
 from counterfoil.cli import doctor
+from counterfoil.clock import SystemClock
 from counterfoil.config import Configuration
 from counterfoil.outside import page_look
 from counterfoil.outside.page_look import (
@@ -28,6 +29,7 @@ from counterfoil.outside.page_look import (
 )
 from counterfoil.store.page_looks import PageLookStore
 from counterfoil.store.processes import ProcessStore
+from counterfoil.tls import own_identity, server_context
 from counterfoil.web import application
 from payment_stage import Stage
 from web_stage import CHECKOUT_ORIGIN, Site, words
@@ -275,6 +277,17 @@ async def test_a_difference_stays_until_a_person_has_seen_to_it_and_comes_back(
     assert len(await looking.store.open()) == 1
 
 
+async def test_a_difference_that_changes_is_told_as_it_is_now(
+    looking: Looking, stage: Stage
+) -> None:
+    """What should be there too: after an upgrade that is something else."""
+    for expected, found in (("a", "b"), ("c", "d")):
+        await looking.store.end(stage.clock.now(), [Difference("header X", expected, found)])
+
+    [row] = await looking.store.open()
+    assert (row["expected"], row["found"], row["times"]) == ("c", "d", 2)
+
+
 async def test_a_page_that_cannot_be_seen_is_tried_again_and_told_after_a_while(
     looking: Looking, stage: Stage, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -335,14 +348,38 @@ async def test_nobody_there_and_no_certificate_that_is_believed_are_told(tmp_pat
         await fetch_over_https(settings, "https://127.0.0.1:1/")
 
 
-async def test_an_answer_that_is_too_long_is_no_page(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And one that never comes."""
+@asynccontextmanager
+async def serving(folder: Path, answer: bytes | None) -> AsyncIterator[str]:
+    """Answer so to whoever asks, as the installation of *folder*; or never."""
+    identity = own_identity(folder / "tls", ("127.0.0.1",), SystemClock())
 
-    async def never(*_: Any) -> Fetched:
-        raise TimeoutError
+    async def reply(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        if answer is not None:
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(answer) + answer)
+            await writer.drain()
+        await reader.read()
+        writer.close()
 
-    monkeypatch.setattr(page_look, "_fetched", never)
-    with pytest.raises(NotFetched, match="no answer within"):
-        await fetch_over_https(Configuration(), f"https://x/{uuid4()}")
-    assert timedelta(days=7) > LOOK_EVERY
-    assert httpx2.URL(CHECKOUT_ORIGIN).scheme == "https"
+    server = await asyncio.start_server(reply, "127.0.0.1", 0, ssl=server_context(identity))
+    async with server:
+        yield f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+
+
+async def test_an_answer_that_is_too_long_or_never_comes_is_no_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is neither is fetched whole, from whom this installation's certificate names."""
+    settings = Configuration(state=str(tmp_path))
+    monkeypatch.setattr(page_look, "PAGE_BYTES_MAX", 1_000)
+    async with serving(tmp_path, b"x" * 1_000) as url:
+        assert (await fetch_over_https(settings, url)).body == b"x" * 1_000
+        with pytest.raises(NotFetched, match="CERTIFICATE_VERIFY_FAILED"):
+            await fetch_over_https(Configuration(state=str(tmp_path / "other")), url)
+    async with serving(tmp_path, b"x" * 1_001) as url:
+        with pytest.raises(NotFetched, match="more than 1000 bytes"):
+            await fetch_over_https(settings, url)
+    monkeypatch.setattr(page_look, "FETCH_SECONDS_MAX", 0.5)
+    async with serving(tmp_path, None) as url:
+        with pytest.raises(NotFetched, match="no answer within"):
+            await fetch_over_https(settings, url)

@@ -142,8 +142,8 @@ async def refuse(visit: Visit) -> Response:
 
 async def note_finishing(visit: Visit, payment: Payment, what: str) -> None:
     """
-    Add to the list of changes that somebody sets out to finish what others began. The payment's own
-    history says what came of it, in the same statement as that.
+    Add to the list of changes that somebody sets out to claim or refuse an approval. The payment's
+    own history says what came of it, in the same statement as that.
     """
     if payment.state is not State.APPROVED:
         return

@@ -17,7 +17,8 @@ SELECT n.difference_id, n.what, n.expected, n.found, 1, $1, $1
 FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[])
     AS n (difference_id, what, expected, found)
 ON CONFLICT (what) WHERE seen_to_at IS NULL
-DO UPDATE SET times = d.times + 1, last_at = excluded.last_at, found = excluded.found;
+DO UPDATE SET times = d.times + 1, last_at = excluded.last_at, expected = excluded.expected,
+    found = excluded.found;
 
 -- name: page_look_failed
 -- Note why the page could not be looked at.
