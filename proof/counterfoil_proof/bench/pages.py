@@ -22,6 +22,7 @@ import httpx2
 import msgspec
 from counterfoil.ids import PAYMENT, written
 from counterfoil.web.application import PAGES
+from counterfoil.web.filters import STANDING
 from counterfoil.web.payment_page import TOKEN_CHARACTERS
 
 from counterfoil_proof.bench.installation import BEHIND, BenchFailed, Installation
@@ -314,20 +315,7 @@ async def _searches(installation: Installation) -> list[str]:
         name = written(PAYMENT, payment["payment_id"])
         paths += [f"/payments/{name}", f"/payments/{name}/live", f"/payments/{name}/receipt"]
         paths.append(f"/terminal/refund/{name}")
-    paths += [
-        f"/payments?standing={each}"
-        for each in (
-            "paid",
-            "refunded",
-            "authorized",
-            "declined",
-            "waiting",
-            "voided",
-            "reversed",
-            "lapsed",
-            "other",
-        )
-    ]
+    paths += [f"/payments?standing={each}" for each in STANDING]
     paths += [
         "/payments?q=918273.64",
         "/payments?kind=credit",
