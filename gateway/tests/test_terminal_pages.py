@@ -823,6 +823,14 @@ async def test_what_others_began_is_finished_by_managers_and_the_audit_says_who(
         "SELECT user_id FROM users WHERE email = $1", site.address_of(Role.MANAGER)
     )
     assert [row["actor"] for row in actors] == [f"user:{boss['user_id'].hex}"]
+    ended = await stage.sql(
+        "SELECT to_state, actor FROM terminal_sale_events WHERE merchant_id = $1 "
+        "AND to_state IN ('done', 'reversed') ORDER BY to_state",
+        stage.merchant.merchant_id,
+    )
+    assert [tuple(row) for row in ended] == [
+        (state, f"user:{boss['user_id'].hex}") for state in ("done", "reversed")
+    ]
     audit = words(await (await site.signed_in(Role.OWNER)).get("/audit"))
     assert "set out to claim pay_" in audit
     assert "set out to refuse pay_" in audit

@@ -130,12 +130,22 @@ async def refuse(visit: Visit) -> Response:
     """
     sale, payment = await _unclaimed(visit)
     if payment is not None:
-        desk, who = visit.desk.desk, visit.who
+        desk = visit.desk.desk
         await _note_if_others(visit, sale, payment, "approval_refused")
-        work = acknowledge.refuse(who.merchant, payment.payment_id, actor=who.actor, road=desk.road)
         with contextlib.suppress(NotNow):  # Somebody was faster: the page says what came of it.
-            await desk.money_task(work)
+            await desk.money_task(_refused(visit, sale, payment))
     return to_sale(visit, sale)
+
+
+async def _refused(visit: Visit, sale: Sale, payment: Payment) -> None:
+    """
+    Refuse the approval of *sale*, and write into the sale's own history who did.
+    """
+    road, who = visit.desk.desk.road, visit.who
+    payment = await acknowledge.refuse(who.merchant, payment.payment_id, actor=who.actor, road=road)
+    await selling.conclude(
+        sale, who.merchant, payment, road=road, store=store_of(visit), by=who.actor
+    )
 
 
 async def _unclaimed(visit: Visit) -> tuple[Sale, Payment | None]:
