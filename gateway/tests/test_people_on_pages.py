@@ -4,15 +4,20 @@ People and what they changed: invited, given another role, ended; all of it writ
 
 import asyncio
 import re
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 import pytest
-from counterfoil.people.changes import sentence
+from counterfoil import store, web
+from counterfoil.people.changes import KINDS, sentence
 from counterfoil.people.roles import Role
 from counterfoil.store.members import MemberStore
 from payment_stage import Stage
 from web_stage import PASSWORD, Site, WindowlessBrowser, words
+
+WEB = Path(web.__file__).parent
+QUERIES = Path(store.__file__).parent / "queries"
 
 
 @pytest.fixture
@@ -291,6 +296,19 @@ async def test_the_audit_page_shows_one_persons_changes_or_one_kind(site: Site) 
     assert ",'=1+1," in table
     assert "bob@shop.example" in few
     assert "setting_changed" not in few
+
+
+def test_every_kind_of_change_that_is_written_has_words_of_its_own() -> None:
+    """So that it stands among those to choose from on the audit page."""
+    queries = "".join(each.read_text() for each in QUERIES.glob("*.sql"))
+    pages = "".join(each.read_text() for each in WEB.glob("*.py"))
+    written = {
+        *re.findall(r"INSERT INTO people_events[^;']*'([a-z_]+[a-z])'", queries),
+        *re.findall(r"people\.note\(.*\"([a-z_]+)\"", pages),
+    }
+
+    assert {"payment_link_ended", "payments_exported", "key_made"} <= written
+    assert written <= KINDS.keys()
 
 
 def test_a_change_of_a_kind_that_nobody_knows_is_said_by_its_name() -> None:
