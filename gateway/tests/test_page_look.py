@@ -191,6 +191,7 @@ async def test_what_stands_in_no_page_of_ours_is_told(
     ("before", "after", "what"),
     [
         (' integrity="sha384-', ' integrity="sha384-A', "style /static/tokens.css"),
+        (' integrity="sha384-', f' integrity="{SECRET} ', "style /static/tokens.css"),
         ('src="/static/pay.js', 'src="/elsewhere/pay.js', "script /static/pay.js"),
         ('href="/static/pay.css', 'href="/elsewhere/pay.css', "style /static/pay.css"),
     ],
@@ -202,6 +203,7 @@ async def test_a_script_or_style_that_is_missing_or_has_another_hash_is_told(
     looking.change = replaced(before, after)
 
     assert what in await looking.found()
+    assert SECRET not in str([dict(each) for each in await looking.store.open()])
 
 
 async def test_who_spares_the_specimen_is_found_by_a_page_that_is_open(

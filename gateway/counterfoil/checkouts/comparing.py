@@ -1,8 +1,8 @@
 """
 What of a payment page that has arrived is not as it should be: headers, marks, scripts and styles.
 
-What should be there is known from here: the policy and the inventory. What is found is told by its
-hash or its name, never as it stands: it may hold anything.
+What should be there is known from here: the policy and the inventory. What is found in a page is
+told by its hash or its name, never as it stands: it may hold anything. A header is told as it came.
 """
 
 import re
@@ -175,7 +175,8 @@ class _Seen(HTMLParser):
         if listed is None or _kind(listed) != kind:
             self.add(f"{kind} that is not listed", "none", integrity_of(address.encode()))
         elif integrity != listed.integrity:
-            self.add(f"{kind} {path}", listed.integrity, f"in its tag: {integrity or 'nothing'}")
+            said = "another" if integrity else "none"
+            self.add(f"{kind} {path}", listed.integrity, f"in its tag: {said}")
             self.loaded[path] = address
         else:
             self.loaded[path] = address
