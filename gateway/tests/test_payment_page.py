@@ -73,6 +73,26 @@ async def test_the_road_is_told_step_by_step(stage: Stage, site: Site) -> None:
     assert "<td>Retrieval reference number</td>" in road
 
 
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        (Kind.AUTHORIZATION, "the amount is held, and not taken yet"),
+        (Kind.SALE, "the card is charged"),
+    ],
+)
+async def test_what_is_only_held_is_not_called_charged(
+    stage: Stage, site: Site, kind: Kind, said: str
+) -> None:
+    """Until it is captured, the customer's money is their own."""
+    payment = await stage.paid(kind=kind)
+    browser = await site.signed_in()
+
+    text = words(await browser.get(path_of(payment)))
+
+    for each in ("the amount is held, and not taken yet", "the card is charged"):
+        assert (each in text) is (each == said)
+
+
 async def test_a_person_and_a_key_are_told_by_name(stage: Stage, site: Site) -> None:
     """Not by what stands in the history."""
     payment = await stage.paid()

@@ -193,7 +193,21 @@ async def test_the_script_gets_the_faults_and_keeps_its_form(clerk: WindowlessBr
     done = await clerk.send("/terminal/sales", {**TYPED, "sale": sale}, Accept="application/json")
 
     assert (sent.status_code, list(sent.json()["faults"])) == (422, ["cvv"])
+    assert "note" not in sent.json()["emptied"]
     assert done.json() == {"at": f"/terminal/sales/{sale}"}
+
+
+async def test_the_script_is_told_which_field_holds_a_card_number(
+    clerk: WindowlessBrowser, stage: Stage
+) -> None:
+    """It empties that field, as the page does that comes without a script."""
+    typed = {**TYPED, "note": "4242 4242 4242 4242", "sale": await form(clerk)}
+    sent = await clerk.send("/terminal/sales", typed, Accept="application/json")
+
+    assert "note" in sent.json()["faults"]
+    assert "note" in sent.json()["emptied"]
+    assert "4242" not in sent.text
+    assert stage.link.asked == []
 
 
 async def test_a_form_that_comes_twice_charges_once(clerk: WindowlessBrowser, stage: Stage) -> None:

@@ -252,6 +252,21 @@ async def test_faults_are_said_at_their_fields_before_anything_is_sent(
     assert sent == []
 
 
+async def test_a_card_number_in_another_field_does_not_stay_there(
+    signed_in: Page, demo: Demo
+) -> None:
+    """It is refused, and is in the page no more, neither there nor in the card's own field."""
+    page = await signed_in.context.new_page()  # Not watched: a browser complains of each 422.
+    await at_the_terminal(page, demo)
+    await typed(page, "65", NUMBER, "1230")
+    await page.fill("#note", NUMBER)
+    await page.press("#note", "Control+Enter")
+
+    await expect(page.locator("#note")).to_have_attribute("aria-invalid", "true")
+    await expect(page.locator("#note")).to_have_value("")
+    await expect(page.locator("#number")).to_have_value("")
+
+
 async def test_a_sale_after_the_sign_in_had_ended_comes_back_without_its_card(
     page: Page, demo: Demo
 ) -> None:

@@ -142,7 +142,7 @@ def _of_kind(by: By, text: str, in_use: list[str]) -> list[Key]:
         case By.LAST_FOUR if len(digits) == LAST_FOUR and digits == text:
             return [Key(by=by, value=digits)]
         case By.APPROVAL if _APPROVAL.fullmatch(text):
-            return [Key(by=by, value=text.upper())]
+            return [Key(by=by, value=each) for each in dict.fromkeys((text.upper(), text))]
         case By.EMAIL if _EMAIL.fullmatch(text):
             return [Key(by=by, value=text.lower())]
         case By.ORDER if 1 <= len(text) <= ORDER_CHARACTERS_MAX:

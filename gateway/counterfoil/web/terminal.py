@@ -226,7 +226,9 @@ async def _refused(
     Return the form again, without its card, or the faults to the script, which keeps the form.
     """
     if wants_json(visit):
-        return JSONResponse({"faults": faults, **more}, 422)
+        kept = terminal_form.shown(visit.form, kind)
+        emptied = [name for name, text in kept.items() if visit.form.get(name) and not text]
+        return JSONResponse({"faults": faults, "emptied": emptied, **more}, 422)
     values = terminal_form.shown(visit.form, kind)
     sale = more.get("sale") or visit.form.get("sale", "")
     return await _form(visit, kind, values, status=422, faults=faults, saved=saved, sale=sale)

@@ -388,6 +388,10 @@ const showFaults = (answer) => {
   endWaiting();
   const faults = Object.entries(answer.faults);
   if (answer.sale) field("sale").value = answer.sale;
+  for (const name of answer.emptied || []) {
+    const input = document.getElementById(name);
+    if (input && ![number, expiry, code].includes(input)) input.value = "";
+  }
   const above = faults.filter(([name]) => !document.getElementById(name) || name === "card");
   for (const [name, words] of faults) if (name !== "card") setFault(name, words);
   if (above.length) {
