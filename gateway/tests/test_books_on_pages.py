@@ -228,6 +228,29 @@ async def test_a_manager_closes_a_batch_now(open_site: Site) -> None:
     assert await open_batch(stage) != name
 
 
+async def test_a_batch_that_is_being_closed_is_looked_at_again(open_site: Site) -> None:
+    """By the page itself, without its frame, until the acquirer has answered."""
+    stage = open_site.stage
+    browser, name = await open_site.signed_in(Role.MANAGER), await open_batch(open_site.stage)
+    still = (await browser.get(f"/batches/{name}")).text
+    sent = await browser.send(f"/batches/{name}/close", {})
+
+    page = (await browser.get(sent.headers["location"])).text
+    part = await browser.get(f"/batches/{name}/live")
+    await stage.sql(
+        "UPDATE batches SET state = 'needs_a_person' WHERE merchant_id = $1 AND state = 'closing'",
+        stage.merchant.merchant_id,
+    )
+    after = await browser.get(f"/batches/{name}/live")
+
+    assert "data-live" not in still
+    assert f'data-live="/batches/{name}/live"' in page
+    assert "<html" not in part.text
+    assert "its word appears here" in words(part)
+    assert "its word appears here" not in words(after)
+    assert "What to do" in words(after)
+
+
 async def test_what_is_closed_already_is_not_closed_again(open_site: Site) -> None:
     """A second click changes nothing, and the page says why."""
     browser, name = await open_site.signed_in(), await open_batch(open_site.stage)

@@ -3,11 +3,13 @@ What changes by itself while somebody looks does so under the policy of the page
 """
 
 import asyncio
+import re
 
-from playwright.async_api import Page
+from playwright.async_api import Page, expect
 from running_demo import Demo
 
 WAITS_SECONDS_MAX = 15.0
+NUMBER = "4242424242424242"
 POLL_SECONDS = 0.3
 MARK = "part => { part.firstElementChild.dataset.old = 'yes'; part.lastWords = null; }"
 
@@ -24,3 +26,23 @@ async def test_a_list_is_fetched_again_and_put_in_its_place(signed_in: Page, dem
 
     assert await part.locator("[data-old]").count() == 0
     assert await part.inner_text()
+
+
+async def test_a_batch_that_is_closed_says_so_by_itself(signed_in: Page, demo: Demo) -> None:
+    """Who closed it waits for the acquirer's word on the page, and reloads nothing."""
+    page = signed_in
+    await page.goto(f"{demo.web}/terminal")
+    for name, text in (("amount", "7.31"), ("number", NUMBER), ("expiry", "12/30")):
+        await page.fill(f"#{name}", text)
+    await page.keyboard.press("Control+Enter")
+    await expect(page.get_by_role("heading", name="Paid: 7.31 USD")).to_be_visible()
+    await page.goto(f"{demo.web}/batches?state=open")
+    await page.locator("table a[href^='/batches/']").first.click()
+    await page.get_by_role("link", name="Close now").click()
+    await page.get_by_role("button", name="Close now").click()
+
+    await expect(page).to_have_url(re.compile(r"done=closing$"))
+    await expect(page.locator(".stack .badge").first).to_have_text(
+        "Closed", timeout=WAITS_SECONDS_MAX * 1000
+    )
+    await expect(page.get_by_text("its word appears here")).to_have_count(0)

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import asyncpg
 from starlette.exceptions import HTTPException
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from counterfoil import ids
 from counterfoil.people.roles import Right
@@ -22,11 +22,13 @@ from counterfoil.store.batches import BatchKey, totals_of
 from counterfoil.store.books import BookStore
 from counterfoil.web.actors import by_whom
 from counterfoil.web.downloads import csv_file
-from counterfoil.web.rendering import page
+from counterfoil.web.rendering import page, rendered
 from counterfoil.web.visit import Page, Visit
 
 PAGE_MAX = 25
 ITEMS_PAGE_MAX = 100
+MOVING = ("closing", "totalling", "uploading")
+LIVE_SECONDS = 2
 NOT_FIXED = ("open", "closing")  # No items yet: what stands in it is counted anew each time.
 
 SHOWN: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -92,6 +94,17 @@ async def show_batch(visit: Visit) -> Response:
     """
     One batch: both sides' totals, what it holds, its history.
     """
+    return page(visit, "batch.html", **await _facts(visit))
+
+
+async def live(visit: Visit) -> Response:
+    """
+    Only what changes by itself while a batch is being closed.
+    """
+    return HTMLResponse(rendered(visit, "batch-live.html", **await _facts(visit)))
+
+
+async def _facts(visit: Visit) -> dict[str, Any]:
     key, row = await _one(visit)
     books, is_fixed = _books(visit), row["state"] not in NOT_FIXED
     after = visit.asked("after")
@@ -104,19 +117,21 @@ async def show_batch(visit: Visit) -> Response:
     if len(items) > ITEMS_PAGE_MAX:
         last = items[ITEMS_PAGE_MAX - 1]
         more = last["item_number"] if is_fixed else last["movement_id"].hex
-    return page(
-        visit,
-        "batch.html",
-        batch=await _line(visit, row),
-        ours=side(totals_of(row["our_totals"])),
-        host=side(totals_of(row["host_totals"])),
-        items=[_item(each) for each in items[:ITEMS_PAGE_MAX]],
-        more=more,
-        is_first=not after,
-        history=[_change(each) for each in await books.history(key)],
-        may_close=visit.who.may(Right.CLOSE_BATCH) and key in await _closable(visit),
-        begun=visit.asked("done") == "closing",
-    )
+    is_asked = visit.asked("done") == "closing" and row["state"] == "open"
+    is_moving = is_asked or row["state"] in MOVING
+    return {
+        "batch": await _line(visit, row),
+        "ours": side(totals_of(row["our_totals"])),
+        "host": side(totals_of(row["host_totals"])),
+        "items": [_item(each) for each in items[:ITEMS_PAGE_MAX]],
+        "more": more,
+        "is_first": not after,
+        "history": [_change(each) for each in await books.history(key)],
+        "may_close": visit.who.may(Right.CLOSE_BATCH) and key in await _closable(visit),
+        "begun": is_moving,
+        "is_moving": is_moving and not after,
+        "every": LIVE_SECONDS,
+    }
 
 
 async def batch_csv(visit: Visit) -> Response:
@@ -269,6 +284,7 @@ PAGES = (
     Page(path="/batches/close", endpoint=close_now, right=Right.CLOSE_BATCH, method="POST"),
     Page(path="/batches/{batch_id}.csv", endpoint=batch_csv, right=Right.EXPORT),
     Page(path="/batches/{batch_id}", endpoint=show_batch, right=Right.READ_DEPOSITS),
+    Page(path="/batches/{batch_id}/live", endpoint=live, right=Right.READ_DEPOSITS, is_live=True),
     Page(path="/batches/{batch_id}/close", endpoint=close_form, right=Right.CLOSE_BATCH),
     Page(
         path="/batches/{batch_id}/close",
