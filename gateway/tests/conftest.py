@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -91,7 +92,9 @@ def template(server: Server) -> str:
 @pytest.fixture(scope="module")
 def parameters(server: Server, template: str, request: pytest.FixtureRequest) -> dict[str, str]:
     """What opens the module's own database."""
-    return server.make(request.module.__name__.rpartition(".")[2], template=template)
+    name = request.module.__name__.rpartition(".")[2]
+    # A worker may come back to a module whose tests were shared out meanwhile.
+    return server.make(f"{name[:50]}_{uuid4().hex[:8]}", template=template)
 
 
 @pytest.fixture
