@@ -77,7 +77,7 @@ async def test_a_key_whose_page_was_removed_opens_none(api: Api) -> None:
         ({"return_url": "https://evil.example/"}, "return_url_refused"),
         ({"cancel_url": "https://evil.example/"}, "return_url_refused"),
         ({"return_url": "ftp://shop.example/"}, "return_url_refused"),
-        ({"currency": "XXX"}, "currency_unknown"),
+        ({"currency": "XTS"}, "currency_unknown"),
         ({"customer_email": "nobody"}, "email_invalid"),
         ({"expires_in_seconds": 59}, "field_out_of_range"),
         ({"amount_minor": 0}, "field_out_of_range"),

@@ -192,7 +192,7 @@ def test_no_number_names_two_currencies() -> None:
     assert all(len(number) == 3 and number.isdigit() for number in numbers)
 
 
-@pytest.mark.parametrize("code", ["", "usd", "XXX", "US", "DOLLAR", "4111111111111111"])
+@pytest.mark.parametrize("code", ["", "usd", "XTS", "US", "DOLLAR", "4111111111111111"])
 def test_an_unknown_currency_is_refused_without_repeating_it(code: str) -> None:
     """Whatever stands there may be part of a card number."""
     with pytest.raises(UnknownCurrency) as letters:

@@ -258,7 +258,7 @@ async def test_everything_that_is_wrong_with_a_new_link_is_told_at_once(
     manager: WindowlessBrowser,
 ) -> None:
     """Each at its field, and all above the form."""
-    wrong = {"description": "", "currency": "XXX", "times": "0", "days": "x", "order": "1" * 65}
+    wrong = {"description": "", "currency": "XTS", "times": "0", "days": "x", "order": "1" * 65}
     for kind, fields in (("fixed", ["amount"]), ("open", ["least", "most"])):
         answer = await manager.send("/links", {**NOTHING, **wrong, "kind": kind, "amount": "x"})
 
@@ -291,7 +291,7 @@ async def test_a_code_is_a_picture_of_our_own(manager: WindowlessBrowser) -> Non
         ({"description": "x" * 256}, "description"),
         ({"amount": "0"}, "amount"),
         ({"amount": "1.001"}, "amount"),
-        ({"currency": "XXX"}, "currency"),
+        ({"currency": "XTS"}, "currency"),
         ({"kind": "open", "least": "", "most": "5"}, "least"),
         ({"kind": "open", "least": "6", "most": "5"}, "most"),
         ({"times": "0"}, "times"),

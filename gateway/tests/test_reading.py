@@ -378,7 +378,7 @@ async def test_a_card_that_cannot_be_right_is_told_so(stage: Stage) -> None:
     cases = {
         "card_number_invalid": changed("card.number", "4111111111111112"),
         "card_expired": changed("card.expiry_year", 2020),
-        "currency_unknown": changed("currency", "XXX"),
+        "currency_unknown": changed("currency", "XTS"),
     }
 
     for code, content in cases.items():

@@ -442,7 +442,7 @@ def test_nesting_elements_texts_and_bytes_are_bounded(monkeypatch: pytest.Monkey
         ('Ccy="USD">1935.63', 'Ccy="EUR">1935.63', "account's currency: expected USD, found EUR"),
         ('Ccy="USD">500', 'Ccy="EUR">500', "not in the account's currency"),
         ('Amt Ccy="USD">500', "Amt>500", "expected USD, found nothing"),
-        ("<Ccy>USD", "<Ccy>XXX", "the account's currency is not on the list of ISO 4217"),
+        ("<Ccy>USD", "<Ccy>XTS", "the account's currency is not on the list of ISO 4217"),
         ("1935.63", "1935.630001", "Record 15: an amount is no decimal number"),
         ("1935.63", "1935.63001", "Record 15: an amount has more decimals than USD"),
         ("DBIT", "C", "CdtDbtInd is neither CRDT nor DBIT"),

@@ -358,7 +358,7 @@ def replaced(old: str, new: str) -> bytes:
         (",visa,USD,4200", ",visa,USD,0", "Record 2: the amount of a sale has the wrong sign"),
         (",visa,USD,-999", ",visa,USD,999", "Record 4: the amount of a refund has the wrong sign"),
         (",visa,USD,4200", ",visa,EUR,4200", "Record 2: the currency of a deposit's line"),
-        (",visa,USD,4200", ",visa,XXX,4200", "Record 2: the currency is not on the list"),
+        (",visa,USD,4200", ",visa,XTS,4200", "Record 2: the currency is not on the list"),
         (",63,5,10,", ",-63,5,10,", "Record 2: the interchange fee of the P record"),
         (",63,5,10,", ",63,5,,", "Record 2: the markup of the P record"),
         (",63,5,10,", ",63,5,", "Record 2: the P record has 15 fields where 16 are due"),

@@ -31,6 +31,8 @@ MISTAKES = (
     ("adjustment", "RESERVE:-700"),
     ("adjustment", "CORRECTION:250"),
 )
+# One after the other may befall the 0500 and the 0520 of one batch, which rightly needs a person.
+TOGETHER_TOO_MUCH = {"close_out_of_balance", "forget_item"}
 
 
 class Trader:
@@ -109,7 +111,7 @@ async def test_a_week_agrees_every_night(brisk: Sandbox) -> None:
     ]
     for day in range(BUSINESS_DAYS):
         await asyncio.gather(*(each.trade() for each in traders))
-        mistakes = draw.sample(MISTAKES, 2)
+        mistakes = _drawn(draw)
         for name, value in mistakes:
             await acquirer.fault(name, value)
         await asyncio.gather(
@@ -133,3 +135,10 @@ async def test_a_week_agrees_every_night(brisk: Sandbox) -> None:
         await each.evening.agreed()
         code, audited = await each.evening.audit_with_everybody()
         assert (code, audited["differences"]) == (0, [])
+
+
+def _drawn(draw: random.Random) -> list[tuple[str, str]]:
+    while True:
+        mistakes = draw.sample(MISTAKES, 2)
+        if {name for name, _ in mistakes} != TOGETHER_TOO_MUCH:
+            return mistakes
