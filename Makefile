@@ -13,6 +13,8 @@ AT_ONCE ?= 2
 UNIT := "not (database or programs or properties or pages or proofs)"  # As conftest.py marks them.
 PARTIES := client gateway rail shop proof
 export PYTHON
+# Hundreds of programs are started here: each module is compiled once, not at every start.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup browser demo test proofs bench lint unit inventory lock clean
