@@ -39,3 +39,30 @@ def test_what_nobody_guesses_is_taken(password: str) -> None:
 def test_what_is_tried_first_is_refused(password: str, fault: str) -> None:
     """Too short, well known, or of oneself."""
     assert fault_of(password, OWNS) == fault
+
+
+@pytest.mark.parametrize("business", ["Stub & Leaf", "Stub and Leaf", "The Stub + Leaf"])
+@pytest.mark.parametrize(
+    "password",
+    [
+        "stub and leaf 2026 books",
+        "stub & leaf 2026 books",
+        "Leaf-Stub-2026-Books",
+        "5tub le4f b00ks 2026",
+    ],
+)
+def test_a_business_is_in_a_password_however_it_is_joined(business: str, password: str) -> None:
+    """An ampersand is an "and", a look-alike its letter; the order of the words is no secret."""
+    assert fault_of(password, ("ada@shop.example", "Ada Lovelace", business)) == OWN
+
+
+def test_one_word_of_a_name_of_two_is_no_name() -> None:
+    """Who is called so may still write of leaves."""
+    own = ("ada@shop.example", "Ada Lovelace", "Stub & Leaf")
+
+    assert fault_of("a leaf and gravel 7 tundra", own) is None
+
+
+def test_a_short_word_of_a_name_is_not_found_within_others() -> None:
+    """The three letters of one name and the two of another are in many words."""
+    assert fault_of("balloons glide over tundra", ("x@shop.example", "Al Li", "Lo & Li")) is None
