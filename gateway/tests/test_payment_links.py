@@ -220,12 +220,39 @@ async def test_a_link_that_was_ended_or_is_too_old_cannot_be_paid(
 
     sent = await manager.send(f"{path}/end", {})
     await browser.send(own, {"try": "0", **CARD})
-    assert sent.headers["location"] == f"{path}?ended=1"
+    assert sent.headers["location"] == f"{path}?done=ended"
     assert "cannot be paid any more" in words(await browser.get(own))
     assert "This link has ended" in words(await browser.get(ended))
     stage.clock.move(86_400)
     assert "This link has expired" in words(await browser.get(old))
     assert await PageStage(stage).payments() == []
+
+
+async def test_that_a_link_is_made_is_said_once(manager: WindowlessBrowser) -> None:
+    """Where the form leads: not by a reload, and not by an address that somebody was sent."""
+    sent = await manager.send("/links", FORM)
+    address = sent.headers["location"]
+
+    first, again = [words(await manager.get(address)) for _ in range(2)]
+
+    assert address.endswith("?done=made")
+    assert "The link is made" in first
+    assert "The link is made" not in again
+
+
+async def test_a_link_that_is_used_up_is_not_called_made(
+    site: Site, manager: WindowlessBrowser
+) -> None:
+    """Nor is one that stands called ended: the page says what is true when it is looked at."""
+    path, link = await made(manager, times="1")  # Its maker has not yet seen what is said once.
+    await paid(site.browser(CHECKOUT_ORIGIN), link)
+
+    used_up = words(await manager.get(f"{path}?done=made"))
+    other, _ = await made(manager)
+
+    assert "paid" in used_up
+    assert "The link is made" not in used_up
+    assert "The link has ended" not in words(await manager.get(f"{other}?done=ended"))
 
 
 async def test_to_end_a_link_one_is_asked_first(

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from typing import Any
+from uuid import uuid4
 
 import pyotp
 import pytest
@@ -247,7 +248,7 @@ class Authenticator:
 
     def __init__(self) -> None:
         self.key = ec.generate_private_key(ec.SECP256R1())
-        self.id = b"a passkey of the tests" + hashlib.sha256(str(id(self)).encode()).digest()
+        self.id = b"a passkey of the tests" + uuid4().bytes
         self.count = 0
 
     def made(self, options: dict[str, Any], origin: str = ORIGIN) -> str:

@@ -35,6 +35,7 @@ from counterfoil.web import (
     deposits,
     developers,
     doing,
+    just_done,
     link_page,
     me,
     me_factors,
@@ -189,8 +190,8 @@ def _guarded(page: Page, desk: WebDesk, origin: str, *, shoppers: bool) -> ASGIA
     Return *page* behind its guards: who, from where, with which right.
     """
 
-    async def endpoint(request: Request) -> Response:
-        visit = Visit(request=request, desk=desk)
+    async def endpoint(visit: Visit) -> Response:
+        request = visit.request
         check_characters(text for _, text in request.query_params.multi_items())
         check_characters(request.path_params.values())
         if request.method not in READING:
@@ -216,7 +217,16 @@ def _guarded(page: Page, desk: WebDesk, origin: str, *, shoppers: bool) -> ASGIA
             visit.counts = await counts_of(visit)
         return await page.endpoint(visit)
 
-    return endpoint  # type: ignore[return-value]  # Starlette tells functions and apps apart.
+    async def saying_once(request: Request) -> Response:
+        visit = Visit(request=request, desk=desk)
+        if request.method in READING:
+            visit.done = just_done.said_by(request)
+        answer = await endpoint(visit)
+        if visit.done and answer.status_code == 200:
+            just_done.take_away(answer)
+        return answer
+
+    return saying_once  # type: ignore[return-value]  # Starlette tells functions and apps apart.
 
 
 def _to_sign_in(visit: Visit, page: Page) -> Response:

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import asyncpg
 from starlette.exceptions import HTTPException
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, Response
 
 from counterfoil import ids
 from counterfoil.people.roles import Right
@@ -29,6 +29,7 @@ from counterfoil.web.astray import holds_card
 from counterfoil.web.attention_words import DONE, FILES, PAGES_IN_WORDS, TITLES, WHAT_TO_DO
 from counterfoil.web.doing import is_too_much
 from counterfoil.web.interrupted import to_step_up
+from counterfoil.web.just_done import lead_to
 from counterfoil.web.rendering import page, rendered
 from counterfoil.web.visit import Page, Visit
 
@@ -45,7 +46,7 @@ async def show(visit: Visit) -> Response:
     """
     The whole page.
     """
-    done = DONE.get(visit.asked("done"))
+    done = DONE.get(visit.done)
     kept = {name: visit.asked(name) for name in ("do", "about", "note")}
     return page(visit, "attention.html", **await _facts(visit), done=done, kept=kept)
 
@@ -333,7 +334,7 @@ def _note(visit: Visit, *, may_be_empty: bool = False) -> str:
 
 def _seen_to(visit: Visit, done: str) -> Response:
     counts.forget(_merchant(visit))
-    return RedirectResponse(f"/attention?done={done}", 303)
+    return lead_to("/attention", done)
 
 
 def _name(finding_id: UUID) -> str:

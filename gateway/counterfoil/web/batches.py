@@ -8,7 +8,7 @@ from uuid import UUID
 
 import asyncpg
 from starlette.exceptions import HTTPException
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, Response
 
 from counterfoil import ids
 from counterfoil.people.roles import Right
@@ -22,6 +22,7 @@ from counterfoil.store.batches import BatchKey, totals_of
 from counterfoil.store.books import BookStore
 from counterfoil.web.actors import by_whom
 from counterfoil.web.downloads import csv_file
+from counterfoil.web.just_done import lead_to
 from counterfoil.web.rendering import page, rendered
 from counterfoil.web.visit import Page, Visit
 
@@ -117,7 +118,7 @@ async def _facts(visit: Visit) -> dict[str, Any]:
     if len(items) > ITEMS_PAGE_MAX:
         last = items[ITEMS_PAGE_MAX - 1]
         more = last["item_number"] if is_fixed else last["movement_id"].hex
-    is_asked = visit.asked("done") == "closing" and row["state"] == "open"
+    is_asked = visit.done == "closing" and row["state"] == "open"
     is_moving = is_asked or row["state"] in MOVING
     return {
         "batch": await _line(visit, row),
@@ -172,7 +173,7 @@ async def close_now(visit: Visit) -> Response:
     await desk.money_task(
         begin(chosen, desk.batches, desk.road, cause="merchant", actor=visit.who.actor)
     )
-    return RedirectResponse(f"{_back(visit)}?done=closing", 303)
+    return lead_to(_back(visit), "closing")
 
 
 def _back(visit: Visit) -> str:

@@ -21,6 +21,7 @@ from counterfoil.store.feed import FeedStore
 from counterfoil.store.settings import NewKey, SettingsStore
 from counterfoil.web.actors import by_whom
 from counterfoil.web.astray import LEAVE_IT_OUT, holds_card
+from counterfoil.web.just_done import lead_to
 from counterfoil.web.rendering import page
 from counterfoil.web.visit import Page, Visit
 
@@ -56,7 +57,7 @@ async def show_developers(visit: Visit) -> Response:
         events=(await _events(visit, None))[:EVENTS_SHOWN],
         origins=await visit.desk.desk.checkouts.store.return_origins(merchant_id),
         mode=visit.desk.configuration.mode,
-        done=DONE.get(visit.asked("done")),
+        done=DONE.get(visit.done),
     )
 
 
@@ -114,7 +115,7 @@ async def revoke_key(visit: Visit) -> Response:
     await _store(visit).revoke_key(
         who.merchant.merchant_id, row["key_id"], actor=who.actor, now=visit.desk.clock.now()
     )
-    return RedirectResponse("/developers?done=revoked", 303)
+    return lead_to("/developers", "revoked")
 
 
 async def returns_form(visit: Visit) -> Response:
@@ -140,7 +141,7 @@ async def change_returns(visit: Visit) -> Response:
     await desk.desk.checkouts.store.set_return_origins(
         who.merchant.merchant_id, wanted, at=desk.clock.now(), actor=who.actor
     )
-    return RedirectResponse("/developers?done=returns", 303)
+    return lead_to("/developers", "returns")
 
 
 def _fault_of_returns(origins: list[str], *, is_test: bool) -> str:

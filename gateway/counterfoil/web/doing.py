@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from starlette.exceptions import HTTPException
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from counterfoil import ids
 from counterfoil.amounts import amount_or_fault
@@ -31,6 +31,7 @@ from counterfoil.store.giving import Given, GivingStore
 from counterfoil.web import session
 from counterfoil.web.astray import holds_card
 from counterfoil.web.interrupted import to_step_up
+from counterfoil.web.just_done import lead_to
 from counterfoil.web.payment import payment_of, shown
 from counterfoil.web.visit import Endpoint, Page, Visit
 
@@ -68,7 +69,7 @@ def _moves(name: str, move: Move) -> Endpoint:
             await desk.money_task(move(command, desk.road))
         except (NotNow, KeyReused, KeyFenced, NothingWritten) as refusal:
             return await _not_done(visit, name, text, refusal)
-        return RedirectResponse(f"{_path(payment)}?done={name}", 303)
+        return lead_to(_path(payment), name)
 
     return endpoint
 
@@ -162,8 +163,8 @@ async def _decided(
     except NotNow as refusal:
         return await _not_done(visit, done, "", refusal)
     if visit.form.get("back") == "attention":
-        return RedirectResponse(f"/attention?done={done}", 303)
-    return RedirectResponse(f"{_path(payment)}?done={done}", 303)
+        return lead_to("/attention", done)
+    return lead_to(_path(payment), done)
 
 
 def _path(payment: Payment) -> str:

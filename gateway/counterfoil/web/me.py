@@ -13,6 +13,7 @@ from counterfoil.people.password_rules import fault_of
 from counterfoil.people.passwords import PASSWORD_CHARACTERS_MIN
 from counterfoil.web import browsers, session
 from counterfoil.web.astray import LEAVE_IT_OUT, holds_card
+from counterfoil.web.just_done import lead_to
 from counterfoil.web.proving import factor_store, sign_ins
 from counterfoil.web.rendering import page
 from counterfoil.web.visit import Page, Visit
@@ -48,7 +49,7 @@ async def change_name(visit: Visit) -> Response:
     if holds_card(name):
         return await _me(visit, name=name, faults={"name": LEAVE_IT_OUT})
     await sign_ins(visit).change_name(visit.who, name, visit.desk.clock.now())
-    return RedirectResponse("/me?done=name", 303)
+    return lead_to("/me", "name")
 
 
 async def password_form(visit: Visit) -> Response:
@@ -71,7 +72,7 @@ async def change_password(visit: Visit) -> Response:
         return _password(visit, fault)
     kept = await desk.passwords.hash(password)
     await sign_ins(visit).change_password(who, kept, desk.clock.now())
-    return RedirectResponse("/me?done=password", 303)
+    return lead_to("/me", "password")
 
 
 async def end_sessions(visit: Visit) -> Response:
@@ -81,7 +82,7 @@ async def end_sessions(visit: Visit) -> Response:
     said = visit.form.get("session", "")
     chosen = None if said == ALL_OTHERS else _id(ids.SESSION, said)
     await sign_ins(visit).end_sessions(visit.who, chosen, visit.desk.clock.now())
-    return RedirectResponse("/me?done=session#sessions", 303)
+    return lead_to("/me", "session", part="sessions")
 
 
 async def choose_merchant(visit: Visit) -> Response:
@@ -116,7 +117,7 @@ async def _me(
         codes_left=await store.codes_left(who.user_id),
         sessions=await _sessions(visit),
         merchants=await visit.desk.people.merchants_of(who.user_id),
-        done=DONE.get(visit.asked("done")),
+        done=DONE.get(visit.done),
     )
 
 

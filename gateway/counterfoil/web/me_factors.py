@@ -9,6 +9,7 @@ from starlette.responses import RedirectResponse, Response
 
 from counterfoil.people import factors
 from counterfoil.vault import SealedSecret
+from counterfoil.web.just_done import address_of, lead_to, let_say
 from counterfoil.web.proving import factor_store
 from counterfoil.web.rendering import page
 from counterfoil.web.second_step import CODE_CHARACTERS_MAX
@@ -60,7 +61,10 @@ async def confirm_authenticator(visit: Visit) -> Response:
         return await _authenticator(visit, fault=NOT_THE_CODE)
     if not await factor_store(visit).confirm(who, row["authenticator_id"], step, now):
         return RedirectResponse("/me/authenticator", 303)
-    return RedirectResponse(await after_adding(visit, "authenticator"), 303)
+    onward = await after_adding(visit, "authenticator")
+    answer = RedirectResponse(onward, 303)
+    let_say(answer, onward)
+    return answer
 
 
 async def after_adding(visit: Visit, done: str) -> str:
@@ -68,7 +72,7 @@ async def after_adding(visit: Visit, done: str) -> str:
     Return where one goes with a new factor: to recovery codes, if there are none.
     """
     left = await factor_store(visit).codes_left(visit.who.user_id)
-    return f"/me?done={done}#factors" if left else "/me/recovery"
+    return address_of("/me", done, part="factors") if left else "/me/recovery"
 
 
 async def remove_form(visit: Visit) -> Response:
@@ -90,7 +94,7 @@ async def remove(visit: Visit) -> Response:
     Let the app count no more; its secret is gone.
     """
     await factor_store(visit).end_authenticator(visit.who, visit.desk.clock.now())
-    return RedirectResponse("/me?done=authenticator-removed#factors", 303)
+    return lead_to("/me", "authenticator-removed", part="factors")
 
 
 async def recovery_form(visit: Visit) -> Response:

@@ -4,12 +4,13 @@ One's passkeys: made by the browser, named, removed, always after a step-up.
 
 import asyncpg
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, Response
 
 from counterfoil import ids
 from counterfoil.store.factors import PASSKEYS_MAX
 from counterfoil.web import passkeys
 from counterfoil.web.astray import LEAVE_IT_OUT, holds_card
+from counterfoil.web.just_done import lead_to, let_say
 from counterfoil.web.me_factors import after_adding
 from counterfoil.web.proving import factor_store, sign_ins
 from counterfoil.web.rendering import page
@@ -55,7 +56,10 @@ async def add(visit: Visit) -> Response:
         return JSONResponse({"words": NOT_MADE}, 422)
     if not await factor_store(visit).add_passkey(who, made, now):
         return JSONResponse({"words": KNOWN}, 409)
-    return JSONResponse({"next": await after_adding(visit, "passkey")})
+    onward = await after_adding(visit, "passkey")
+    answer = JSONResponse({"next": onward})
+    let_say(answer, onward)
+    return answer
 
 
 async def remove_form(visit: Visit) -> Response:
@@ -77,7 +81,7 @@ async def remove(visit: Visit) -> Response:
     """
     row = await _one(visit)
     await factor_store(visit).end_passkey(visit.who, row["passkey_id"], visit.desk.clock.now())
-    return RedirectResponse("/me?done=passkey-removed#factors", 303)
+    return lead_to("/me", "passkey-removed", part="factors")
 
 
 async def _one(visit: Visit) -> asyncpg.Record:

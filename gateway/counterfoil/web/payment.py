@@ -92,7 +92,7 @@ async def shown(
         **facts,
         doings=_doings(visit, payment, answer, fault),
         trouble=fault[2] if fault else None,
-        done=DONE.get(visit.asked("done")),
+        done=DONE.get(visit.done),
     )
 
 

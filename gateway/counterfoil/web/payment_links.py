@@ -22,6 +22,7 @@ from counterfoil.people.roles import Right
 from counterfoil.store.links import LinkStore
 from counterfoil.web.astray import holds_card
 from counterfoil.web.currencies import offered
+from counterfoil.web.just_done import lead_to
 from counterfoil.web.rendering import page
 from counterfoil.web.visit import Page, Visit
 
@@ -93,7 +94,7 @@ async def make(visit: Visit) -> Response:
     road, now = visit.desk.desk.road, visit.desk.clock.now()
     link = _link(wanted, _merchant(visit), road.ids.new(), now, visit.who.actor)
     await _store(visit).add(link, link_token(road.vault, link.merchant_id, link.link_id))
-    return RedirectResponse(f"/links/{ids.written(ids.LINK, link.link_id)}?made=1", 303)
+    return lead_to(f"/links/{ids.written(ids.LINK, link.link_id)}", "made")
 
 
 async def show(visit: Visit) -> Response:
@@ -103,17 +104,17 @@ async def show(visit: Visit) -> Response:
     link = await _found(visit)
     before = _checkout_id(visit.asked("before")) if visit.asked("before") else None
     found = await _store(visit).payers(link, before, ON_A_PAGE + 1)
-    payers = found[:ON_A_PAGE]
+    payers, stands = found[:ON_A_PAGE], standing(link, visit.desk.clock.now())
     return page(
         visit,
         "link.html",
         link=link,
-        standing=standing(link, visit.desk.clock.now()),
+        standing=stands,
         url=url_of(visit, link),
         payers=payers,
         more=payers[-1]["checkout_id"] if len(found) > ON_A_PAGE else None,
-        made=visit.asked("made") == "1",
-        ended=visit.asked("ended") == "1" and link.ended_at is not None,
+        made=visit.done == "made" and stands in (Standing.OPEN, Standing.BEING_PAID),
+        ended=visit.done == "ended" and link.ended_at is not None,
     )
 
 
@@ -143,7 +144,7 @@ async def end(visit: Visit) -> Response:
     """
     link = await _found(visit)
     await _store(visit).end(link, at=visit.desk.clock.now(), actor=visit.who.actor)
-    return RedirectResponse(f"{visit.request.url.path.removesuffix('/end')}?ended=1", 303)
+    return lead_to(visit.request.url.path.removesuffix("/end"), "ended")
 
 
 def url_of(visit: Visit, link: Link) -> str:

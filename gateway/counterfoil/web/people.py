@@ -9,7 +9,7 @@ from uuid import UUID
 
 import structlog
 from starlette.exceptions import HTTPException
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from counterfoil.api.bodies import EMAIL
 from counterfoil.people.invitation import Invited, letter
@@ -17,6 +17,7 @@ from counterfoil.people.roles import IN_WORDS, Right, Role
 from counterfoil.receipts.mail import NOT_TAKEN, send_at_once
 from counterfoil.store.members import MemberStore
 from counterfoil.web.interrupted import to_step_up
+from counterfoil.web.just_done import lead_to
 from counterfoil.web.rendering import page
 from counterfoil.web.session import is_stepped_up, new_token
 from counterfoil.web.visit import Page, Visit
@@ -113,7 +114,7 @@ async def end_invitation(visit: Visit) -> Response:
     )
     if not ended:
         raise HTTPException(404)
-    return RedirectResponse("/people?done=invitation", 303)
+    return lead_to("/people", "invitation")
 
 
 async def person(visit: Visit) -> Response:
@@ -141,7 +142,7 @@ async def change_role(visit: Visit) -> Response:
     )
     if not changed:
         return await _person(visit, {"role": _why_not(visit, chosen)})
-    return RedirectResponse("/people?done=role", 303)
+    return lead_to("/people", "role")
 
 
 def _why_not(visit: Visit, chosen: str) -> str:
@@ -164,7 +165,7 @@ async def end_member(visit: Visit) -> Response:
     )
     if not ended:
         return await _person(visit, {"end": "The last owner stays: make somebody else one first."})
-    return RedirectResponse("/people?done=ended", 303)
+    return lead_to("/people", "ended")
 
 
 async def _people(
@@ -180,7 +181,7 @@ async def _people(
         roles=IN_WORDS,
         typed=typed,
         faults=faults or {},
-        done=DONE.get(visit.asked("done")),
+        done=DONE.get(visit.done),
     )
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 from starlette.exceptions import HTTPException
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from counterfoil import ids
 from counterfoil.api.bodies import CustomerEmail
@@ -16,6 +16,7 @@ from counterfoil.people.roles import Right
 from counterfoil.receipts.receipt import Receipt, headline, receipt
 from counterfoil.store.receipts import COPIES_LATELY_MAX, COPIES_MAX, UNDECIDED, ReceiptStore
 from counterfoil.terminal.sale import SESSIONS
+from counterfoil.web.just_done import lead_to
 from counterfoil.web.pdf import as_file, pdf_of
 from counterfoil.web.rendering import page, rendered
 from counterfoil.web.visit import Page, Visit
@@ -74,7 +75,7 @@ async def send(visit: Visit) -> Response:
             f"A receipt is sent again {COPIES_LATELY_MAX} times an hour and {COPIES_MAX} times in "
             "all. Print it, or wait.",
         )
-    return RedirectResponse(f"{_address(payment_id)}?done=sent", 303)
+    return lead_to(_address(payment_id), "sent")
 
 
 async def _shown(
@@ -100,7 +101,7 @@ async def _shown(
         email=(facts["customer_email"] or "") if email is None else email,
         faults=faults or {},
         is_decided=facts["state"] not in UNDECIDED,
-        is_sent=visit.asked("done") == "sent",
+        is_sent=visit.done == "sent",
         is_printed_at_once=visit.asked("print") == "yes",
         mails=[(each, *MAIL_STATES[each["state"]]) for each in mails],
     )

@@ -12,6 +12,7 @@ from counterfoil.cards import expired
 from counterfoil.people.roles import Right
 from counterfoil.store.terminal import CARDS_PAGE_MAX
 from counterfoil.web.astray import holds_card
+from counterfoil.web.just_done import lead_to
 from counterfoil.web.rendering import page
 from counterfoil.web.terminal import store_of
 from counterfoil.web.visit import Page, Visit
@@ -41,7 +42,7 @@ async def show(visit: Visit) -> Response:
         customer=customer,
         cards=[(each, expired(each.expiry_month, each.expiry_year, now)) for each in found],
         cards_max=CARDS_PAGE_MAX,
-        is_forgotten=visit.asked("done") == "forgotten",
+        is_forgotten=visit.done == "forgotten",
         was_card=visit.asked("card-number") == "yes",
     )
 
@@ -60,7 +61,7 @@ async def forget(visit: Visit) -> Response:
     )
     if not forgotten:
         raise HTTPException(404)
-    return RedirectResponse("/terminal/cards?done=forgotten", 303)
+    return lead_to("/terminal/cards", "forgotten")
 
 
 def _found_at(text: str) -> str:

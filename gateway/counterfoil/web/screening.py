@@ -20,6 +20,7 @@ from counterfoil.people.roles import Right
 from counterfoil.store.screening import Block, ScreeningStore
 from counterfoil.web.astray import LEAVE_IT_OUT, holds_card
 from counterfoil.web.currencies import offered
+from counterfoil.web.just_done import lead_to
 from counterfoil.web.rendering import page
 from counterfoil.web.screening_form import (
     AVS_CHOICES,
@@ -79,7 +80,7 @@ async def change_rules(visit: Visit) -> Response:
     )
     if not written:
         return await _page(visit, typed=visit.form, conflict=CONFLICT)
-    return RedirectResponse("/settings/screening?done=rules", 303)
+    return lead_to("/settings/screening", "rules")
 
 
 async def block(visit: Visit) -> Response:
@@ -108,7 +109,7 @@ async def block(visit: Visit) -> Response:
     if not await _store(visit).add_block(merchant_id, entry, event_id=made.new()):
         faults["value"] = f"{found[1]} is on the list already."
         return await _page(visit, entry=form, faults=faults)
-    return RedirectResponse("/settings/screening?done=blocked", 303)
+    return lead_to("/settings/screening", "blocked")
 
 
 async def unblock(visit: Visit) -> Response:
@@ -127,7 +128,7 @@ async def unblock(visit: Visit) -> Response:
     )
     if not ended and block_id not in await _all(visit):
         raise HTTPException(404)
-    return RedirectResponse("/settings/screening?done=unblocked", 303)
+    return lead_to("/settings/screening", "unblocked")
 
 
 async def _all(visit: Visit) -> set[UUID]:
@@ -193,7 +194,7 @@ async def _page(
         kinds=KINDS,
         blocks=[{**row, "written": ids.written(BLOCK, row["block_id"])} for row in rows],
         with_ended=visit.asked("ended") == "1",
-        done=DONE.get(visit.asked("done")),
+        done=DONE.get(visit.done),
     )
 
 

@@ -27,6 +27,7 @@ from counterfoil.settlement.cutoff import effect_of_change, next_cutoff
 from counterfoil.store.settings import BusinessChange, SettingsStore
 from counterfoil.web.astray import LEAVE_IT_OUT, holds_card
 from counterfoil.web.interrupted import to_step_up
+from counterfoil.web.just_done import lead_to
 from counterfoil.web.rendering import page
 from counterfoil.web.session import is_stepped_up
 from counterfoil.web.visit import Page, Visit
@@ -171,7 +172,7 @@ async def _changed(visit: Visit, change: BusinessChange, what: str) -> Response:
     changed = await _store(visit).change(
         who.merchant.merchant_id, change, actor=who.actor, now=visit.desk.clock.now()
     )
-    return RedirectResponse(f"/settings?done={what}" if changed else "/settings", 303)
+    return lead_to("/settings", what) if changed else RedirectResponse("/settings", 303)
 
 
 async def _page(
@@ -208,7 +209,7 @@ async def _page(
         next_close=next_cutoff(row["last_cutoff_at"], row["cutoff"], row["timezone"]),
         acknowledge=(ACKNOWLEDGE_SECONDS[0], ACKNOWLEDGE_SECONDS[-1]),
         policy=policy,
-        done=DONE.get(visit.asked("done")),
+        done=DONE.get(visit.done),
     )
 
 

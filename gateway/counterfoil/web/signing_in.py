@@ -93,7 +93,7 @@ async def sign_out(visit: Visit) -> Response:
 def _form(
     visit: Visit, onward: str, *, email: str = "", outcome: Outcome = Outcome.RIGHT
 ) -> Response:
-    said = SAID.get(visit.asked("done"))
+    said = SAID.get(visit.done)
     lost = words_on_the_way(onward)
     return page(
         visit,

@@ -17,7 +17,7 @@ class Visit(msgspec.Struct, kw_only=True):
     """
     A request as an endpoint sees it. `form` holds the fields of a form that was checked to come
     from one of our pages; `csrf` is what the page's own forms must carry; `counts` what
-    stands beside entries of the menu.
+    stands beside entries of the menu; `done` what a form has done just now, to be said once.
     """
 
     request: Request
@@ -26,6 +26,7 @@ class Visit(msgspec.Struct, kw_only=True):
     form: dict[str, str] = msgspec.field(default_factory=dict)
     csrf: str = ""
     counts: dict[str, int] = msgspec.field(default_factory=dict)
+    done: str = ""
 
     @property
     def who(self) -> Who:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import asyncpg
 from starlette.exceptions import HTTPException
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from counterfoil import ids
 from counterfoil.events.addresses import AddressRefused
@@ -21,6 +21,7 @@ from counterfoil.events.types import ALL_TYPES
 from counterfoil.people.roles import Right
 from counterfoil.store.webhooks import ENDPOINTS_MAX, REPLAYED_AT_ONCE_MAX, Endpoint
 from counterfoil.web.astray import LEAVE_IT_OUT, holds_card
+from counterfoil.web.just_done import lead_to
 from counterfoil.web.rendering import page
 from counterfoil.web.visit import Page, Visit
 
@@ -169,7 +170,7 @@ async def delete_endpoint(visit: Visit) -> Response:
     """
     row = await _one(visit)
     await _change(visit, row, state="deleted")
-    return RedirectResponse("/developers?done=deleted", 303)
+    return lead_to("/developers", "deleted")
 
 
 async def replay_one(visit: Visit) -> Response:
@@ -250,7 +251,7 @@ async def _endpoint_page(
         faults=faults or {},
         wrong=wrong,
         at_once=REPLAYED_AT_ONCE_MAX,
-        done=DONE.get(visit.asked("done")),
+        done=DONE.get(visit.done),
         now=visit.desk.clock.now(),
     )
 
@@ -341,7 +342,7 @@ async def _one(visit: Visit) -> asyncpg.Record:
 
 def _back(row: asyncpg.Record, done: str) -> Response:
     name = ids.written(ids.ENDPOINT, row["endpoint_id"])
-    return RedirectResponse(f"/developers/webhooks/{name}?done={done}", 303)
+    return lead_to(f"/developers/webhooks/{name}", done)
 
 
 def _shown(row: asyncpg.Record) -> dict[str, Any]:

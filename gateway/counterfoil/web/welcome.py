@@ -12,6 +12,7 @@ from counterfoil.people.passwords import PASSWORD_CHARACTERS_MAX, PASSWORD_CHARA
 from counterfoil.people.person import Invitation
 from counterfoil.web import session
 from counterfoil.web.astray import LEAVE_IT_OUT, holds_card
+from counterfoil.web.just_done import lead_to
 from counterfoil.web.proving import LOCKED_WORDS, Outcome, prove, sign_ins
 from counterfoil.web.rendering import page
 from counterfoil.web.visit import Page, Visit
@@ -60,7 +61,7 @@ async def welcome(visit: Visit) -> Response:
     if place is None:
         return _welcome(visit, None, token)
     if invitation.has_password:
-        return RedirectResponse("/sign-in?done=joined", 303)
+        return lead_to("/sign-in", "joined")
     must = desk.configuration.second_factor_required
     begun = await session.begin(
         visit.request, desk, place.user_id, place.merchant_id, is_stepped_up=must
@@ -96,7 +97,7 @@ async def reset(visit: Visit) -> Response:
         return _reset(visit, token, row, {"password": fault})
     if not await sign_ins(visit).use_reset(token, await desk.passwords.hash(password), now):
         return _reset(visit, token, None)
-    return session.take_away(RedirectResponse("/sign-in?done=reset", 303))
+    return session.take_away(lead_to("/sign-in", "reset"))
 
 
 async def used_before(visit: Visit, user_id: UUID, password: str) -> str | None:
