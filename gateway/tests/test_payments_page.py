@@ -69,6 +69,20 @@ async def test_a_payment_is_found_by_whatever_is_known_of_it(stage: Stage, site:
     assert found.headers["location"] == f"/payments/{written(one)}"
 
 
+@pytest.mark.parametrize("code", ["7K", "A7", "k9x", "12345", "H7K2P9"])
+async def test_a_voice_code_is_found_however_short_it_is(
+    stage: Stage, site: Site, code: str
+) -> None:
+    """As it was typed at the terminal."""
+    stage.link.script.append(says("00"))
+    one = await stage.paid(kind=Kind.FORCED, voice_approval_code=code, order_number="by voice")
+    await stage.paid(order_number="2")
+    browser = await site.signed_in()
+
+    for text in (code, f"approval:{code}"):
+        assert await shown(browser, f"/payments?q={text}") == [written(one)]
+
+
 async def test_what_is_under_way_or_was_declined_is_found_too(stage: Stage, site: Site) -> None:
     """By the same words."""
     waiting = await stage.take(amount_minor=777, order_number="w")
@@ -89,8 +103,8 @@ async def test_the_page_says_how_it_understood(stage: Stage, site: Site) -> None
     answer = await browser.get("/payments?q=1111")
 
     assert (
-        "Looked for cards that end in 1111 , the amount 1,111.00 USD or the order 1111 ."
-        in words(answer)
+        "Looked for cards that end in 1111 , the amount 1,111.00 USD , the approval code 1111 "
+        "or the order 1111 ." in words(answer)
     )
     assert 'href="/payments?q=order%3A1111"' in answer.text
 
@@ -130,20 +144,47 @@ async def test_filters_narrow_and_are_kept_in_the_links(stage: Stage, site: Site
         "to=2026-11-23": every[2:],
         "from=2026-11-23&to=2026-11-23&standing=refunded": [written(back)],
         f"acquirer={stage.acquirer}": every,
-        "acquirer=another": [],
     }.items():
         assert await shown(browser, f"/payments?{narrowing}") == expected, narrowing
 
 
-async def test_a_day_that_cannot_be_is_told_at_its_field(site: Site) -> None:
-    """And so is one before the first."""
+@pytest.mark.parametrize(
+    ("narrowing", "name", "said"),
+    [
+        ("from=yesterday", "from", "Write a day as 2026-11-28."),
+        ("from=2026-13-45", "from", "Write a day as 2026-11-28."),
+        ("from=2026-11-24&to=2026-11-23", "to", "The last day lies before the first."),
+        ("standing=rich", "standing", "Choose one of these."),
+        ("kind=gift", "kind", "Choose one of these."),
+        ("card=library", "card", "Choose one of these."),
+        ("currency=ZZZ", "currency", "Choose one of these."),
+        ("acquirer=another", "acquirer", "Choose one of these."),
+    ],
+)
+async def test_a_filter_that_cannot_be_is_told_at_its_field_and_nothing_is_looked_for(
+    stage: Stage, site: Site, narrowing: str, name: str, said: str
+) -> None:
+    """On the page, and where it was to be a file."""
+    await stage.paid()
     browser = await site.signed_in()
 
-    wrong = await browser.get("/payments?from=yesterday")
-    turned = await browser.get("/payments?from=2026-11-24&to=2026-11-23")
+    for path in ("/payments", "/payments.csv"):
+        answer = await browser.get(f"{path}?{narrowing}")
 
-    assert 'aria-describedby="from-said"' in wrong.text
-    assert "The last day lies before the first." in words(turned)
+        assert answer.status_code == 422
+        assert "text/html" in answer.headers["content-type"]
+        assert f'aria-describedby="{name}-said"' in answer.text
+        assert f'<p class="fault" id="{name}-said">{said}</p>' in answer.text
+        assert f'<a href="#{name}">{said}</a>' in answer.text
+        assert _ROW.findall(answer.text) == []
+
+
+async def test_a_currency_that_nobody_paid_in_finds_nothing(stage: Stage, site: Site) -> None:
+    """It is one, all the same."""
+    await stage.paid()
+    browser = await site.signed_in()
+
+    assert await shown(browser, "/payments?currency=CHF") == []
 
 
 async def test_pages_lead_both_ways_and_show_each_payment_once(

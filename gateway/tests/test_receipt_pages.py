@@ -113,17 +113,30 @@ async def test_nothing_that_a_customer_types_becomes_markup(site: Site) -> None:
     assert "aria-invalid" in refused.text
 
 
-@pytest.mark.parametrize("paper", ["a4", "80mm", "no-such-paper"])
-async def test_the_paper_is_chosen_on_the_page(site: Site, paper: str) -> None:
-    """A4 or a roll; what is neither is A4."""
+@pytest.mark.parametrize(
+    ("asked", "paper"), [("", "a4"), ("?paper=a4", "a4"), ("?paper=80mm", "80mm")]
+)
+async def test_the_paper_is_chosen_on_the_page(site: Site, asked: str, paper: str) -> None:
+    """A4 or a roll."""
     payment = await site.stage.paid()
     browser = await site.signed_in()
 
-    text = (await browser.get(f"{path_of(payment)}?paper={paper}")).text
+    text = (await browser.get(f"{path_of(payment)}{asked}")).text
 
-    known = paper if paper in receipts.PAPERS else "a4"
-    assert f"/static/receipt-{known}.css" in text
-    assert f"receipt.pdf?paper={known}" in text
+    assert f"/static/receipt-{paper}.css" in text
+    assert f"receipt.pdf?paper={paper}" in text
+
+
+async def test_a_paper_that_is_none_is_refused(site: Site) -> None:
+    """As page and as file; what there is, is said."""
+    payment = await site.stage.paid()
+    browser = await site.signed_in()
+
+    for form in ("", ".pdf"):
+        answer = await browser.get(f"{path_of(payment)}{form}?paper=zzz")
+
+        assert answer.status_code == 400
+        assert "There is no such paper: choose a4 or 80mm." in words(answer)
 
 
 async def test_a_pdf_is_made_of_the_same_slip_and_of_nothing_else(

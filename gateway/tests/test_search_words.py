@@ -29,11 +29,19 @@ def test_an_amount_is_an_amount_however_it_is_written(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("42", {("amount", 4200, "USD"), ("order", "42", None)}),
+        ("42", {("amount", 4200, "USD"), ("approval", "42", None), ("order", "42", None)}),
+        ("k9", {("approval", "K9", None), ("approval", "k9", None), ("order", "k9", None)}),
+        ("approval:7", {("approval", "7", None)}),
+        ("approval:1234567", set()),
         ("1,234", {("amount", 123400, "USD"), ("order", "1,234", None)}),
         (
             "4242",
-            {("amount", 424200, "USD"), ("order", "4242", None), ("last_four", "4242", None)},
+            {
+                ("amount", 424200, "USD"),
+                ("approval", "4242", None),
+                ("order", "4242", None),
+                ("last_four", "4242", None),
+            },
         ),
         (
             "a1b2c3",

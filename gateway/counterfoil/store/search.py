@@ -141,7 +141,6 @@ class SearchStore:
         """
         Return at most *limit* payments that *filters* let through, newest first.
         """
-        since, until = filters.created_from, filters.created_to
         named = (
             (By.CONFIRMATION, filters.confirmation_number),
             (By.RRN, filters.rrn),
@@ -151,17 +150,14 @@ class SearchStore:
         narrowing = Narrowing(
             states=(filters.state,) if filters.state else None,
             currency=filters.currency,
-            since=since,
-            until=until,
+            since=filters.created_from,
+            until=filters.created_to,
             order_number=filters.order_number,
             confirmation_number=filters.confirmation_number,
             rrn=filters.rrn,
         )
-        high = _id_near(until, SLACK) if until else LAST
-        between = Between(
-            low=_id_near(since, -SLACK) if since else FIRST,
-            high=min(filters.before, high) if filters.before else high,
-        )
+        low, high = ids_within(filters.created_from, filters.created_to)
+        between = Between(low=low, high=min(filters.before, high) if filters.before else high)
         return await self.find(keys[:1], narrowing, between, limit)
 
     async def _candidates(self, keys: Sequence[Key], between: Between, size: int) -> list[UUID]:
@@ -220,6 +216,14 @@ def is_meant(payment: Payment, key: Key) -> bool:
             return payment.confirmation_number == key.value
         case By.RRN:
             return payment.rrn == key.value
+
+
+def ids_within(since: datetime | None, until: datetime | None) -> tuple[UUID, UUID]:
+    """
+    Return two ids, between which is each of what was made after *since* and before *until*.
+    """
+    low = _id_near(since, -SLACK) if since else FIRST
+    return low, _id_near(until, SLACK) if until else LAST
 
 
 def _id_near(moment: datetime, slack: timedelta) -> UUID:

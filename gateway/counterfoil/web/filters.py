@@ -2,6 +2,7 @@
 The filters of the payments page: read from an address, kept in the links of its pages.
 """
 
+from collections.abc import Collection
 from datetime import UTC, date, datetime, time, timedelta
 from urllib.parse import urlencode
 from uuid import UUID
@@ -10,9 +11,9 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from counterfoil import ids
-from counterfoil.payments.lifecycle import Kind
+from counterfoil.money import CURRENCIES
 from counterfoil.receipts.receipt import BRANDS
-from counterfoil.store.search import FIRST, LAST, SLACK, YEARS, Between, Narrowing
+from counterfoil.store.search import YEARS, Between, Narrowing, ids_within
 from counterfoil.web.visit import Visit
 from counterfoil.web.words import ASKED_ONLY, KINDS
 
@@ -33,6 +34,7 @@ STANDING: dict[str, tuple[str, tuple[str, ...]]] = {
 KIND_NAMES = {kind.value: words for kind, words in KINDS.items()}
 NAMES = ("q", "standing", "kind", "card", "currency", "acquirer", "from", "to")
 TEXT_CHARACTERS_MAX = 300
+NOT_OFFERED = "Choose one of these."
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,17 +71,17 @@ def address(path: str, values: dict[str, str]) -> str:
     return f"{path}?{query}" if query else path
 
 
-def asked(visit: Visit) -> Asked:
+def asked(visit: Visit, acquirers: Collection[str]) -> Asked:
     """
-    Return what the address of a page asks for. What cannot be is told at its field, and does not
-    narrow.
+    Return what the address of a page asks for, of a merchant with these *acquirers*. What cannot
+    be is told at its field.
     """
     values = {name: visit.asked(name)[:TEXT_CHARACTERS_MAX] for name in NAMES}
     zone = ZoneInfo(visit.who.merchant.timezone)
     first, last = _day(values["from"]), _day(values["to"])
-    faults = _faults(values, first, last)
-    since = _begin(first, zone) if first and not faults else None
-    until = _begin(last + timedelta(days=1), zone) if last and not faults else None
+    faults = _not_offered(values, acquirers) | _faults(values, first, last)
+    since = _begin(first, zone) if first else None
+    until = _begin(last + timedelta(days=1), zone) if last else None
     states = STANDING.get(values["standing"])
     return Asked(
         values=values,
@@ -87,8 +89,8 @@ def asked(visit: Visit) -> Asked:
         narrowing=Narrowing(
             states=states[1] if states else None,
             is_refunded=True if values["standing"] == "refunded" else None,
-            kind=values["kind"] if values["kind"] in set(Kind) else None,
-            brand=values["card"] if values["card"] in BRANDS else None,
+            kind=values["kind"] or None,
+            brand=values["card"] or None,
             currency=values["currency"] or None,
             acquirer=values["acquirer"] or None,
             since=since,
@@ -98,6 +100,21 @@ def asked(visit: Visit) -> Asked:
         between=_between(visit, since, until),
         faults=faults,
     )
+
+
+def _not_offered(values: dict[str, str], acquirers: Collection[str]) -> dict[str, str]:
+    offered: dict[str, Collection[str]] = {
+        "standing": STANDING,
+        "kind": KIND_NAMES,
+        "card": BRANDS,
+        "currency": CURRENCIES,
+        "acquirer": acquirers,
+    }
+    return {
+        name: NOT_OFFERED
+        for name, some in offered.items()
+        if values[name] and values[name] not in some
+    }
 
 
 def _faults(values: dict[str, str], first: date | None, last: date | None) -> dict[str, str]:
@@ -114,8 +131,7 @@ def _between(visit: Visit, since: datetime | None, until: datetime | None) -> Be
     """
     Return where a page begins: at a payment of the page before, within the days.
     """
-    low = ids.first_at(since - SLACK) if since else FIRST
-    high = ids.first_at(until + SLACK) if until else LAST
+    low, high = ids_within(since, until)
     before, after = _payment(visit.asked("before")), _payment(visit.asked("after"))
     if before:
         return Between(low=low, high=min(before, high))

@@ -37,7 +37,8 @@ async def list_payments(visit: Visit) -> Response:
     """
     A page of payments, newest first.
     """
-    wanted, store = asked(visit), _store(visit)
+    acquirers, store = await _acquirers(visit), _store(visit)
+    wanted = asked(visit, acquirers)
     in_use = await store.currencies()
     understood = understand(wanted.values["q"], in_use)
     if understood.was_card_number:
@@ -49,12 +50,13 @@ async def list_payments(visit: Visit) -> Response:
     return page(
         visit,
         "payments.html",
+        status=422 if wanted.faults else 200,
         wanted=wanted,
         understood=understood,
         was_card_number=visit.asked("card-number") == "yes",
         found=found,
         links=_links(wanted, found),
-        choices=await _choices(visit, in_use),
+        choices=_choices(in_use, acquirers),
         scanned_max=SCANNED_MAX,
         csv=wanted.address("/payments.csv"),
         csv_rows_max=CSV_ROWS_MAX,
@@ -65,7 +67,9 @@ async def payments_csv(visit: Visit) -> Response:
     """
     What the page would show, all of it up to CSV_ROWS_MAX rows, for a spreadsheet.
     """
-    wanted, store, who = asked(visit), _store(visit), visit.who
+    wanted, store, who = asked(visit, await _acquirers(visit)), _store(visit), visit.who
+    if wanted.faults:
+        return await list_payments(visit)
     understood = understand(wanted.values["q"], await store.currencies())
     await visit.desk.people.note(who, visit.desk.clock.now(), "payments_exported")
     name = f"payments-{visit.desk.clock.now():%Y-%m-%d}.csv"
@@ -106,9 +110,9 @@ async def _find(
     between: Between | None = None,
 ) -> Found:
     """
-    Return a page of what was asked for; words that can mean nothing find nothing.
+    Return a page of what was asked for; words and filters that can mean nothing find nothing.
     """
-    if understood.text and not understood.keys:
+    if wanted.faults or (understood.text and not understood.keys):
         return Found(payments=[], more=False)
     return await store.find(understood.keys, wanted.narrowing, between or wanted.between, limit)
 
@@ -140,12 +144,15 @@ def _written(payment_id: Any) -> str:
     return ids.written(ids.PAYMENT, payment_id)
 
 
-async def _choices(visit: Visit, in_use: list[str]) -> dict[str, list[tuple[str, str]]]:
-    """
-    Return what each filter offers; what there is only one of is not offered.
-    """
+async def _acquirers(visit: Visit) -> list[str]:
     terminals = await visit.desk.merchants.terminals(visit.who.merchant.merchant_id)
-    acquirers = sorted({each.acquirer for each in terminals})
+    return sorted({each.acquirer for each in terminals})
+
+
+def _choices(in_use: list[str], acquirers: list[str]) -> dict[str, list[tuple[str, str]]]:
+    """
+    Return what each filter offers.
+    """
     return {
         "standing": [(name, words) for name, (words, _) in STANDING.items()],
         "kind": list(KIND_NAMES.items()),

@@ -140,8 +140,10 @@ def _slip(shown: Receipt) -> dict[str, Any]:
 
 
 def _paper(visit: Visit) -> str:
-    asked = visit.asked("paper")
-    return asked if asked in PAPERS else "a4"
+    asked = visit.asked("paper", "a4")
+    if asked not in PAPERS:
+        raise HTTPException(400, f"There is no such paper: choose {' or '.join(PAPERS)}.")
+    return asked
 
 
 def _address(payment_id: UUID) -> str:

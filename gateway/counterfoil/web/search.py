@@ -21,7 +21,6 @@ TEXT_CHARACTERS_MAX = 300
 ORDER_CHARACTERS_MAX = 64
 AMOUNT_DIGITS_MAX = 10  # More are a number of something, and no price.
 LAST_FOUR = 4
-APPROVAL_CHARACTERS = 6
 NUMBER_DIGITS = 12  # Of a confirmation number, and of an RRN.
 SYMBOLS = {
     "$": ("USD", "CAD", "AUD", "NZD", "SGD", "HKD", "MXN"),
@@ -48,7 +47,7 @@ _AMOUNT = re.compile(
 )
 _DIGITS = re.compile(r"[0-9]+(?:[ -][0-9]+)*")
 _CARD = re.compile(r"(?<![0-9])[0-9](?:[ -]?[0-9]){12,18}(?![0-9])")
-_APPROVAL = re.compile(r"[A-Za-z0-9]{6}")
+_APPROVAL = re.compile(r"[A-Za-z0-9]{1,6}")  # By voice, shorter ones are given too.
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 
 
