@@ -21,6 +21,7 @@ from counterfoil.store.feed import FeedStore
 from counterfoil.web import timeline
 from payment_stage import CARD, Stage
 from scripted_link import not_sent, says, unknown
+from terminal_stage import TerminalStage
 from web_stage import Site, WindowlessBrowser, words
 
 STEP_UP_WHOLE = 500  # What a merchant's people give back without a proof, unless it is changed.
@@ -116,6 +117,24 @@ async def test_a_person_and_a_key_are_told_by_name(stage: Stage, site: Site) -> 
 
     assert "1.00 USD was refunded by Ada Byron" in words(answer)
     assert "by the key Shop &lt;script&gt;" in answer.text
+
+
+async def test_tax_and_tip_of_a_clerk_stand_beside_the_amount(stage: Stage, site: Site) -> None:
+    """Also in the part that is fetched again; of a payment of the shop neither does."""
+    terminal, other = TerminalStage(stage), await stage.paid()
+    sale = await terminal.sold(charge_again=True)
+    tipped = await terminal.sold(charge_again=True, tax_minor=0, order_number="2")
+    browser = await site.signed_in()
+
+    async def said(payment_id: Any, more: str = "") -> str:
+        name = ids.written(ids.PAYMENT, payment_id)
+        return words(await browser.get(f"/payments/{name}{more}"))
+
+    for more in ("", "/live"):
+        assert "Tax 3.00 USD Tip 2.00 USD Approved 42.00 USD" in await said(sale.payment_id, more)
+    assert "Tip 2.00 USD Approved" in await said(tipped.payment_id)
+    assert "Tax" not in await said(tipped.payment_id)
+    assert "Tip" not in await said(other.payment_id)
 
 
 async def test_no_message_shows_a_card_number(stage: Stage, site: Site) -> None:

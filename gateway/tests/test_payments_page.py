@@ -25,6 +25,7 @@ from counterfoil.web import payments as pages
 from counterfoil.web.payments_csv import FORMULA, HEADINGS, guarded
 from payment_stage import Stage
 from scripted_link import says
+from terminal_stage import TerminalStage
 from web_stage import Site, WindowlessBrowser, words
 
 _ROW = re.compile(r'<th scope="row"><a href="/payments/(pay_[0-9a-f]{32})"')
@@ -289,6 +290,25 @@ async def test_the_file_has_what_the_page_shows_and_no_formula(stage: Stage, sit
     assert rows[0]["amount"] == "42.00"
     for row in rows:
         assert not any(str(cell).startswith(FORMULA) for cell in row.values())
+
+
+async def test_the_file_has_tax_and_tip_in_its_last_columns(stage: Stage, site: Site) -> None:
+    """As a clerk named them, and nothing where nobody did; those before stay where they were."""
+    terminal = TerminalStage(stage)
+    await terminal.sold(charge_again=True)
+    await terminal.sold(charge_again=True, tax_minor=0, currency="JPY", order_number="yen")
+    await stage.paid(order_number="by the shop")
+    browser = await site.signed_in()
+
+    answer = await browser.get("/payments.csv")
+    rows = list(csv.reader(io.StringIO(answer.text.removeprefix("\N{BYTE ORDER MARK}"))))
+
+    assert rows[0][-3:] == ["terminal", "tax", "tip"]
+    assert [(row[11], row[-2], row[-1]) for row in rows[1:]] == [
+        ("by the shop", "", ""),
+        ("yen", "", "200"),
+        ("T-1001", "3.00", "2.00"),
+    ]
 
 
 @pytest.mark.parametrize("sign", FORMULA)

@@ -2,6 +2,7 @@
 Sales of the terminal, and the cards that customers let a merchant keep.
 """
 
+from collections.abc import Iterable
 from datetime import datetime
 from uuid import UUID
 
@@ -16,10 +17,12 @@ from counterfoil.terminal.sale import (
     SAID_CHARACTERS_MAX,
     Answer,
     Entry,
+    Parts,
     Sale,
     SaleKind,
     State,
     Wanted,
+    sale_id_in,
 )
 from counterfoil.vault import KeptCard, Vault
 
@@ -134,6 +137,19 @@ class TerminalStore:
             by or sale.actor,
         )
         return sale_of(row) if row else None
+
+    async def parts(self, merchant_id: UUID, payments: Iterable[Payment]) -> dict[UUID, Parts]:
+        """
+        Return what clerks named of the amounts of *payments*, by the payment.
+        """
+        sales = {sale_id_in(each.idempotency_key) for each in payments} - {None}
+        if not sales:
+            return {}
+        rows = await self._database.rows("parts_of_amounts", merchant_id, list(sales))
+        return {
+            row["payment_id"]: Parts(tax_minor=row["tax_minor"], tip_minor=row["tip_minor"])
+            for row in rows
+        }
 
     async def answer(self, sale: Sale, said: Answer, now: datetime) -> Answer:
         """

@@ -10,6 +10,7 @@ key. The table below is the only place that says what may follow what; the trigg
 `terminal_sales_legal_moves` holds the same pairs, and a test compares the two.
 """
 
+import re
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
@@ -22,8 +23,19 @@ from counterfoil.payments.payment import Payment
 SAID_CHARACTERS_MAX = 300
 SESSIONS = "terminal:"  # So begins the session of each payment that a clerk asks for.
 
+_KEY = "terminal-"
+_PAYMENT_KEY = re.compile(rf"{_KEY}([0-9a-f]{{32}})")
 _MILLISECOND = 1 << 80  # Of an id.
 _ID_MAX = (1 << 128) - 1
+
+
+class Parts(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What of an amount a clerk named: parts of it, in minor units; 0 is not named.
+    """
+
+    tax_minor: int = 0
+    tip_minor: int = 0
 
 
 class State(StrEnum):
@@ -133,7 +145,7 @@ class Sale(Wanted, frozen=True, kw_only=True):
         """
         The idempotency key of the payment, or of the refund.
         """
-        return f"terminal-{self.sale_id.hex}"
+        return f"{_KEY}{self.sale_id.hex}"
 
     @property
     def actor(self) -> str:
@@ -155,6 +167,14 @@ class Sale(Wanted, frozen=True, kw_only=True):
         The id of the sale that charges again what this one asked about: there is one at most.
         """
         return uuid_of((self.sale_id.int + _MILLISECOND) & _ID_MAX)
+
+
+def sale_id_in(payment_key: str) -> UUID | None:
+    """
+    Return the id of the sale that the key of a payment names; None if a clerk did not ask for it.
+    """
+    found = _PAYMENT_KEY.fullmatch(payment_key)
+    return UUID(found[1]) if found else None
 
 
 def is_question(payment: Payment) -> bool:

@@ -20,8 +20,9 @@ from counterfoil.payments.screened import results_of
 from counterfoil.people.roles import Right
 from counterfoil.settlement.batch_names import written_name
 from counterfoil.settlement.words import batch_name
+from counterfoil.store.terminal import TerminalStore
 from counterfoil.store.timeline import TimelineStore
-from counterfoil.terminal.sale import is_question
+from counterfoil.terminal.sale import Parts, is_question
 from counterfoil.web import given, timeline
 from counterfoil.web.rendering import page, rendered
 from counterfoil.web.terminal_words import address_words, code_words
@@ -143,6 +144,8 @@ async def _facts(visit: Visit, payment: Payment, answer: PaymentAnswer) -> dict[
     store, now = visit.desk.desk.road.store, visit.desk.clock.now()
     more = TimelineStore(visit.desk.database, payment.merchant_id)
     movements, history = await store.movements(payment), await store.history(payment)
+    terminal = TerminalStore(visit.desk.database, visit.desk.desk.road.ids)
+    parts = await terminal.parts(payment.merchant_id, [payment])
     deposits = await more.deposits([each.movement_id for each in movements])
     names = await more.names({each.actor for each in history})
     fields = timeline.field_names(visit.desk.configuration, payment.acquirer)
@@ -152,6 +155,7 @@ async def _facts(visit: Visit, payment: Payment, answer: PaymentAnswer) -> dict[
         "payment": payment,
         "name": ids.written(ids.PAYMENT, payment.payment_id),
         "answer": answer,
+        "parts": parts.get(payment.payment_id, Parts()),
         "checks": [] if is_question(payment) else _checks(payment, rows),
         "is_question": is_question(payment),
         "movements": [_movement(each, deposits) for each in movements],

@@ -8,9 +8,12 @@ from typing import Any
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from counterfoil import ids
+from counterfoil.payments.payment import Payment
 from counterfoil.people.roles import Right
 from counterfoil.receipts.receipt import BRANDS
 from counterfoil.store.search import PAGE_MAX, SCANNED_MAX, Between, Found, SearchStore
+from counterfoil.store.terminal import TerminalStore
+from counterfoil.terminal.sale import Parts
 from counterfoil.web.filters import KIND_NAMES, NAMES, STANDING, Asked, address, asked
 from counterfoil.web.payments_csv import HEADINGS, csv_line, csv_row
 from counterfoil.web.rendering import page
@@ -67,30 +70,29 @@ async def payments_csv(visit: Visit) -> Response:
     """
     What the page would show, all of it up to CSV_ROWS_MAX rows, for a spreadsheet.
     """
-    wanted, store, who = asked(visit, await _acquirers(visit)), _store(visit), visit.who
+    wanted = asked(visit, await _acquirers(visit))
     if wanted.faults:
         return await list_payments(visit)
-    understood = understand(wanted.values["q"], await store.currencies())
-    await visit.desk.people.note(who, visit.desk.clock.now(), "payments_exported")
+    understood = understand(wanted.values["q"], await _store(visit).currencies())
+    await visit.desk.people.note(visit.who, visit.desk.clock.now(), "payments_exported")
     name = f"payments-{visit.desk.clock.now():%Y-%m-%d}.csv"
     return StreamingResponse(
-        _lines(store, understood, wanted, who.merchant.timezone),
+        _lines(visit, understood, wanted),
         media_type="text/csv; charset=utf-8",
         headers={"Content-Disposition": f'attachment; filename="{name}"'},
     )
 
 
-async def _lines(
-    store: SearchStore, understood: Understood, wanted: Asked, zone: str
-) -> AsyncIterator[str]:
+async def _lines(visit: Visit, understood: Understood, wanted: Asked) -> AsyncIterator[str]:
     """
     Yield the file in pieces, so that it never stands in memory as a whole.
     """
+    store = _store(visit)
     yield "\N{BYTE ORDER MARK}" + csv_line(HEADINGS)
     between = Between(low=wanted.between.low, high=wanted.between.high)
     rows, found = 0, await _find(store, understood, wanted, PAGE_MAX, between)
     while True:
-        yield "".join(csv_line(csv_row(each, zone)) for each in found.payments)
+        yield await _written_lines(visit, found.payments)
         rows += len(found.payments)
         last = found.looked_until or (found.payments[-1].payment_id if found.payments else None)
         if not found.more or last is None:
@@ -100,6 +102,16 @@ async def _lines(
             return
         between = Between(low=between.low, high=last)
         found = await _find(store, understood, wanted, PAGE_MAX, between)
+
+
+async def _written_lines(visit: Visit, payments: list[Payment]) -> str:
+    merchant = visit.who.merchant
+    terminal = TerminalStore(visit.desk.database, visit.desk.desk.road.ids)
+    parts = await terminal.parts(merchant.merchant_id, payments)
+    return "".join(
+        csv_line(csv_row(each, merchant.timezone, parts.get(each.payment_id, Parts())))
+        for each in payments
+    )
 
 
 async def _find(

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from counterfoil import ids
 from counterfoil.money import currency, decimal_text
 from counterfoil.payments.payment import Payment
+from counterfoil.terminal.sale import Parts
 from counterfoil.web.words import kind_words, state_words
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -36,14 +37,17 @@ HEADINGS = (
     "RRN",
     "acquirer",
     "terminal",
+    "tax",
+    "tip",
 )
 
 
-def csv_row(payment: Payment, timezone: str) -> list[str]:
+def csv_row(payment: Payment, timezone: str, parts: Parts) -> list[str]:
     """
-    Return *payment* under HEADINGS; its day is the merchant's.
+    Return *payment* under HEADINGS; its day is the merchant's. What was not named is empty.
     """
     money = currency(payment.currency)
+    named = (parts.tax_minor, parts.tip_minor)
     return [
         ids.written(ids.PAYMENT, payment.payment_id),
         f"{payment.created_at:%Y-%m-%d %H:%M:%S}",
@@ -64,6 +68,7 @@ def csv_row(payment: Payment, timezone: str) -> list[str]:
         payment.rrn,
         payment.acquirer,
         payment.terminal_id,
+        *(decimal_text(minor, money) if minor else "" for minor in named),
     ]
 
 

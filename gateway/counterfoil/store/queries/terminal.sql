@@ -20,6 +20,12 @@ SELECT * FROM asked;
 -- One sale of a merchant.
 SELECT * FROM terminal_sales WHERE merchant_id = $1 AND sale_id = $2;
 
+-- name: parts_of_amounts
+-- What clerks named as tax and tip in these sales, by the payment that came of each.
+SELECT payment_id, tax_minor, tip_minor FROM terminal_sales
+WHERE merchant_id = $1 AND sale_id = ANY($2::uuid[]) AND payment_id IS NOT NULL
+  AND tax_minor + tip_minor > 0;
+
 -- name: note_terminal_approval
 -- The terminal has the approval: from now on whoever goes on with the sale claims it.
 WITH noted AS (
