@@ -9,7 +9,9 @@ from uuid import UUID, uuid4
 
 import pytest
 from counterfoil import ids
+from counterfoil.events.feed import number_events
 from counterfoil.people.roles import Right, Role
+from counterfoil.store.feed import FeedStore
 from counterfoil.store.webhooks import ENDPOINTS_MAX
 from counterfoil.web import developers, webhooks
 from hook_stage import Hooks
@@ -482,6 +484,22 @@ async def test_the_feed_is_read_newest_first(
     assert "endpoint.enabled" not in newest.text
     assert "/payments/pay_" in newest.text
     assert "?before=" not in last.text
+
+
+async def test_the_feed_names_who_did_it(site: Site, developer: WindowlessBrowser) -> None:
+    """As the payment's own page does."""
+    owner = await site.signed_in()
+    payment = await site.stage.take()
+    name = ids.written(ids.PAYMENT, payment.payment_id)
+    await owner.get(f"/payments/{name}")
+    await owner.send(f"/payments/{name}/acknowledge", {})
+    while await number_events(FeedStore(site.stage.database), site.stage.clock):
+        pass
+
+    said = words(await developer.get("/developers/events"))
+
+    assert re.search(r"payment\.captured 1001 \d\d Nov, \d\d:\d\d Ada Byron", said)
+    assert "somebody of yours" not in said
 
 
 async def test_another_merchants_keys_and_endpoints_are_not_there(

@@ -19,7 +19,6 @@ from counterfoil.settlement.report_table import as_csv
 from counterfoil.settlement.reports import NothingToReport, Reporter
 from counterfoil.settlement.words import deposit_subject
 from counterfoil.store.books import BookStore
-from counterfoil.web.actors import by_whom
 from counterfoil.web.downloads import csv_file
 from counterfoil.web.rendering import page
 from counterfoil.web.visit import Page, Visit
@@ -188,7 +187,6 @@ def _changes(whole: DepositAnswer) -> list[dict[str, Any]]:
             "at": each.at,
             "words": WORDS[each.state],
             "why": CAUSES.get(each.cause, each.cause.replace("_", " ").capitalize()),
-            "by": by_whom(each.actor),
         }
         for each in whole.states or []
     ]

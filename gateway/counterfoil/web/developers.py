@@ -19,6 +19,7 @@ from counterfoil.people.roles import Right
 from counterfoil.settlement.batch_names import written_name
 from counterfoil.store.feed import FeedStore
 from counterfoil.store.settings import NewKey, SettingsStore
+from counterfoil.store.timeline import TimelineStore
 from counterfoil.web.actors import by_whom
 from counterfoil.web.astray import LEAVE_IT_OUT, holds_card
 from counterfoil.web.just_done import lead_to
@@ -186,7 +187,12 @@ async def _events(visit: Visit, before: int | None) -> list[dict[str, Any]]:
     rows = await feed.page(merchant_id, after, EVENTS_PAGE_MAX)
     mode = visit.desk.configuration.mode
     found = [event_answer(row, mode) for row in rows if row["number"] < until]
-    return [{"event": each, **_about(each), "by": by_whom(each.actor)} for each in reversed(found)]
+    people = TimelineStore(visit.desk.database, merchant_id)
+    names = await people.names({each.actor for each in found})
+    return [
+        {"event": each, **_about(each), "by": by_whom(each.actor, names.get(each.actor))}
+        for each in reversed(found)
+    ]
 
 
 def _about(event: EventAnswer) -> dict[str, str | None]:
