@@ -48,7 +48,7 @@ def journal(tmp_path: Path) -> Path:
 def hasty() -> Limits:
     return Limits(
         connect_seconds=0.5,
-        try_seconds=0.25,
+        try_seconds=0.75,
         call_seconds=3.0,
         lease_seconds=0.5,
         tries_max=4,

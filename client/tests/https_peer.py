@@ -21,6 +21,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from scripted_gateway import Gateway, problem
 
+STALL_SECONDS = 1.2  # Longer than the tries of the tests, which must survive a slow machine.
+
 
 class Seen(NamedTuple):
     """
@@ -107,7 +109,7 @@ class Peer:
         act = self.script[step].popleft() if self.script[step] else "answer"
         status, reply, extra = 200, {}, {}
         if act == "stall":
-            time.sleep(0.4)
+            time.sleep(STALL_SECONDS)
         if act in ("answer", "die_after", "stall"):
             status, reply = self.gateway.handle(handler.command, handler.path, body, key)
         elif act == "busy":
