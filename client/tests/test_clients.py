@@ -31,7 +31,7 @@ from counterfoil_client import (
     __version__,
     connections,
 )
-from https_peer import Peer
+from https_peer import STALL_SECONDS, Peer
 from scripted_gateway import Gateway
 
 KEY = "sk_test_0123456789"
@@ -217,7 +217,7 @@ def recovered_after_a_kill(step: str, peer: Peer, journal: Path, hasty: Limits) 
         time.sleep(0.01)
     shop.kill()
     shop.wait()
-    time.sleep(0.5)
+    time.sleep(STALL_SECONDS + 0.1)
 
     with Client(peer.url, KEY, ca=peer.ca, journal=journal, limits=hasty) as client:
         (found,) = client.recover()
@@ -240,7 +240,7 @@ async def test_a_cancelled_sale_is_let_go_and_recovered(
         sale.cancel()
         with pytest.raises(asyncio.CancelledError):
             await sale
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(STALL_SECONDS + 0.1)
 
         (found,) = await client.recover()
 
