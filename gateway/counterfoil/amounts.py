@@ -4,7 +4,7 @@ An amount as people type it, read exactly: `42`, `42.5`, `42,50`, `1,234.56`.
 
 import re
 
-from counterfoil.money import AMOUNT_MINOR_MAX, Currency, decimal_text
+from counterfoil.money import AMOUNT_MINOR_MAX, Currency, decimal_text, grouped_text
 
 AMOUNT_CHARACTERS_MAX = 24
 DIGITS_MAX = 300  # More are no amount, not even one that is too large.
@@ -68,5 +68,4 @@ def amount_or_fault(text: str, currency: Currency) -> int | str:
         most.partition(".")[0]
     ):
         return "Write it without the comma: it could stand for thousands or for decimals."
-    whole, point, part = most.partition(".")
-    return f"This is too large: write at most {int(whole):,}{point}{part} {code}."
+    return f"This is too large: write at most {grouped_text(AMOUNT_MINOR_MAX, currency)} {code}."

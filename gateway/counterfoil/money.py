@@ -8,6 +8,7 @@ those of ISO 4217 (list one); DE 49 carries the numeric code, DE 4 the minor uni
 import msgspec
 
 AMOUNT_MINOR_MAX = 999_999_999_999  # DE 4 has twelve digits.
+MINUS = "\N{MINUS SIGN}"
 
 
 class Currency(msgspec.Struct, frozen=True):
@@ -77,6 +78,15 @@ def decimal_text(minor: int, currency: Currency) -> str:
     if currency.exponent == 0:
         return sign + digits
     return f"{sign}{digits[: -currency.exponent]}.{digits[-currency.exponent :]}"
+
+
+def grouped_text(minor: int, currency: Currency) -> str:
+    """
+    Return *minor* units as people read them: 123456 of USD is `1,234.56`, a negative one has a
+    minus sign.
+    """
+    whole, point, part = decimal_text(abs(minor), currency).partition(".")
+    return f"{MINUS if minor < 0 else ''}{int(whole):,}{point}{part}"
 
 
 def currency(code: str) -> Currency:

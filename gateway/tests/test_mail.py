@@ -31,10 +31,11 @@ from counterfoil.receipts.mail import (
     compose,
     subject,
 )
-from counterfoil.receipts.receipt import receipt
+from counterfoil.receipts.receipt import as_html, as_text, receipt
 from counterfoil.store.database import Database, DatabaseAway
 from counterfoil.store.outbox import OutboxStore, OwedMail
 from counterfoil.store.processes import ProcessStore
+from counterfoil.web.rendering import money_text
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import ValidationError, convert
@@ -121,6 +122,26 @@ def test_the_subject_of_a_credit_does_not_say_paid() -> None:
 
     assert subject(shown, for_merchant=False) == "Your credit from The Book Shop for order 1001"
     assert subject(shown, for_merchant=True) == "Credit given: 42.00 USD for order 1001"
+
+
+@pytest.mark.parametrize(
+    ("minor", "code", "said"),
+    [
+        (100_000, "USD", "1,000.00 USD"),
+        (123_456_789, "JPY", "123,456,789 JPY"),
+        (5, "USD", "0.05 USD"),
+    ],
+)
+def test_an_amount_is_written_in_a_mail_as_on_a_page(minor: int, code: str, said: str) -> None:
+    """In the subject, in both forms of the text, and on the pages: with commas for thousands."""
+    taken = {"amount_minor": minor, "captured_minor": minor, "authorized_minor": minor}
+    shown = receipt({**FACTS, **taken, "currency": code}, test=False)
+
+    number, _, _ = said.partition(" ")
+    assert subject(shown, for_merchant=True) == f"Paid: {said} for order 1001"
+    assert said in as_text(shown, for_merchant=True)
+    assert f">{number} <" in as_html(shown, for_merchant=True)
+    assert money_text(minor, code) == said
 
 
 def test_the_merchant_s_mail_of_an_authorization_does_not_say_paid() -> None:

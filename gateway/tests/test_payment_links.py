@@ -385,7 +385,7 @@ async def test_a_payer_whose_comma_could_mean_two_amounts_is_asked_again(
     answer = await browser.send(link, {"amount": "1,234"})
 
     assert answer.status_code == 422
-    assert "Write an amount from 1.000 to 5000.000 KWD." in words(answer)
+    assert "Write an amount from 1.000 to 5,000.000 KWD." in words(answer)
 
 
 async def test_links_are_for_who_may_make_them_and_of_their_own_merchant(

@@ -90,7 +90,9 @@ def test_summer_time_is_the_one_of_that_day() -> None:
     assert receipt({**FACTS, "acknowledged_at": july}, test=False).when == "2026-07-01 07:00:00 CDT"
 
 
-@pytest.mark.parametrize(("minor", "code", "said"), [(4200, "JPY", "4200"), (4200, "KWD", "4.200")])
+@pytest.mark.parametrize(
+    ("minor", "code", "said"), [(4200, "JPY", "4,200"), (4200, "KWD", "4.200")]
+)
 def test_amounts_have_the_decimals_of_their_currency(minor: int, code: str, said: str) -> None:
     """Nobody reads 42.00 yen."""
     amounts = {"amount_minor": minor, "captured_minor": minor}

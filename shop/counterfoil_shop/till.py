@@ -25,7 +25,7 @@ from counterfoil_client import (
     RequestRefused,
 )
 
-from counterfoil_shop import log
+from counterfoil_shop import catalog, log
 from counterfoil_shop.books import Books, Order, Outcome, Purchase
 
 PAYMENTS_AT_ONCE_MAX = 64
@@ -245,7 +245,7 @@ class Till:
             order.amount_minor,
             order.currency,
             order=str(order.number),
-            description=f"{order.quantity} x {order.product}",
+            description=_what_is_bought(order),
             customer_email=order.customer_email,
             return_url=order.return_url,
             cancel_url=order.return_url,
@@ -295,6 +295,14 @@ def outcome_of(payment: Payment) -> Outcome | None:
 
 def _given_back(payment: Payment) -> bool:
     return payment.charged is False or payment.refunded_minor >= payment.amount_minor
+
+
+def _what_is_bought(order: Order) -> str:
+    """
+    Return what stands on the payment page and on the receipt, as in the shop window.
+    """
+    product = catalog.find(order.product)
+    return f"{order.quantity} \N{MULTIPLICATION SIGN} {product.name if product else order.product}"
 
 
 def _outcome(status: Literal["paid", "not_paid", "refunded"], payment: Payment) -> Outcome:

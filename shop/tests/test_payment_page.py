@@ -71,6 +71,7 @@ def test_the_order_leads_on_to_the_page_and_no_form_does(
     assert "refresh" not in browser.get(placed.replace("&go=1", "")).text
     assert checkout["return_url"].startswith("http://127.0.0.1:8080/orders/1001/back?token=")
     assert checkout["amount_minor"] == 4200
+    assert checkout["description"] == "1 \N{MULTIPLICATION SIGN} Letter Set No. 42"
     assert gateway.sales == 0
 
 

@@ -11,7 +11,7 @@ import msgspec
 from counterfoil.amounts import read_amount
 from counterfoil.checkouts.checkout import Checkout, Terms, page_token
 from counterfoil.ids import Ids
-from counterfoil.money import currency, decimal_text
+from counterfoil.money import currency, grouped_text
 from counterfoil.store.checkouts import CheckoutStore, New
 from counterfoil.vault import Vault
 
@@ -89,7 +89,7 @@ def amount_asked(link: Link, text: str) -> int | str:
     if minor is not None and link.amount_minor_min <= minor <= link.amount_minor_max:
         return minor
     least, most = (
-        decimal_text(each, unit) for each in (link.amount_minor_min, link.amount_minor_max)
+        grouped_text(each, unit) for each in (link.amount_minor_min, link.amount_minor_max)
     )
     return f"Write an amount from {least} to {most} {link.currency}."
 

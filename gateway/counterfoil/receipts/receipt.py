@@ -16,7 +16,7 @@ import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template, select_autoescape
 
 from counterfoil import ids
-from counterfoil.money import Currency, currency, decimal_text
+from counterfoil.money import Currency, currency, grouped_text
 from counterfoil.receipts.outcome import Outcome, outcome
 
 BRANDS = {
@@ -109,7 +109,7 @@ def receipt(
         business_email=facts["merchant_email"],
         when=_when(facts["acknowledged_at"] or facts["created_at"], zone),
         kind=TAKEN_LATER if kind == "authorization" and state == "captured" else KINDS[kind],
-        amount=decimal_text(shown, money),
+        amount=grouped_text(shown, money),
         currency=money.code,
         card=f"{BRANDS[facts['card_brand']]} ending in {facts['card_last_four']}",
         approval_code=facts["approval_code"],
@@ -118,15 +118,15 @@ def receipt(
         description=facts["description"],
         rrn=facts["rrn"],
         test=test,
-        asked=decimal_text(asked, money) if shown != asked else None,
+        asked=grouped_text(asked, money) if shown != asked else None,
         is_credit=is_credit,
         is_held=kind == "authorization" and state == "authorized",
         outcome=outcome(facts),
         reference=None if number else ids.written("pay", facts["payment_id"]),
         parts=_parts(facts, money) if shown == asked else (),
-        refunded=decimal_text(refunded, money) if refunded else None,
-        left=decimal_text(shown - refunded, money) if refunded else None,
-        refunds=tuple(Line(_when(at, zone), decimal_text(each, money)) for at, each in refunds),
+        refunded=grouped_text(refunded, money) if refunded else None,
+        left=grouped_text(shown - refunded, money) if refunded else None,
+        refunds=tuple(Line(_when(at, zone), grouped_text(each, money)) for at, each in refunds),
     )
 
 
@@ -155,7 +155,7 @@ def _parts(facts: dict[str, Any], money: Currency) -> tuple[Line, ...]:
         return ()
     before = facts["amount_minor"] - sum(minor for _, minor in named)
     return tuple(
-        Line(word, decimal_text(minor, money)) for word, minor in [(BEFORE, before), *named]
+        Line(word, grouped_text(minor, money)) for word, minor in [(BEFORE, before), *named]
     )
 
 

@@ -8,12 +8,11 @@ from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from counterfoil.money import currency, decimal_text
+from counterfoil.money import currency, grouped_text
 from counterfoil.receipts.receipt import BRANDS
 from counterfoil.settlement.explained import DepositAnswer
 from counterfoil.settlement.report_facts import BatchReport, BrandTotal, Report, added
 
-MINUS = "\N{MINUS SIGN}"
 ITEMS_SHOWN_MAX = 500  # Of one batch in the report of a day; `report batch` prints them all.
 
 TITLES = {"day": "End of day", "batch": "Batch", "deposit": "Deposit"}
@@ -46,8 +45,7 @@ def grouped(minor: int, code: str) -> str:
     """
     Return an amount as people read it: `1,234.56`, a negative one with a minus sign.
     """
-    whole, point, cents = decimal_text(abs(minor), currency(code)).partition(".")
-    return f"{MINUS if minor < 0 else ''}{int(whole):,}{point}{cents}"
+    return grouped_text(minor, currency(code))
 
 
 def batch_state(batch: BatchReport) -> tuple[str, str]:

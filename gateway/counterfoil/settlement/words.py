@@ -6,7 +6,7 @@ from datetime import date
 from uuid import UUID
 
 from counterfoil import ids
-from counterfoil.money import currency, decimal_text
+from counterfoil.money import currency, grouped_text
 from counterfoil.settlement.matching import Item, Match
 from counterfoil.store.booking import Finding
 
@@ -55,9 +55,9 @@ BATCH_MISSING = (
 
 def amount(minor: int, code: str) -> str:
     """
-    Return an amount as people write it: `42.00 USD`.
+    Return an amount as people read it: `1,042.00 USD`.
     """
-    return f"{decimal_text(minor, currency(code))} {code}"
+    return f"{grouped_text(minor, currency(code))} {code}"
 
 
 def batch_name(terminal_id: str, code: str, batch_number: int) -> str:

@@ -23,7 +23,7 @@ from starlette.responses import HTMLResponse, Response
 
 from counterfoil import ids
 from counterfoil.checkouts.inventory import STATIC, inventory
-from counterfoil.money import currency, decimal_text
+from counterfoil.money import currency, grouped_text
 from counterfoil.people.roles import Right
 from counterfoil.receipts.receipt import BRANDS, grouped
 from counterfoil.web import words
@@ -31,7 +31,6 @@ from counterfoil.web.astray import cardless
 from counterfoil.web.attention_words import ENDS
 from counterfoil.web.visit import Visit
 
-MINUS = "\N{MINUS SIGN}"
 BULLET = "\N{BULLET}"
 
 # What the menu shows, to whom: path, words, right.
@@ -128,8 +127,7 @@ def money_text(minor: int, code: str) -> str:
     """
     Return an amount as people read it: `1,234.56 USD`, a negative one with a minus sign.
     """
-    whole, point, cents = decimal_text(abs(minor), currency(code)).partition(".")
-    return f"{MINUS if minor < 0 else ''}{int(whole):,}{point}{cents} {code}"
+    return f"{grouped_text(minor, currency(code))} {code}"
 
 
 @pass_context
