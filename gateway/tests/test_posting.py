@@ -271,11 +271,31 @@ async def _post(url: str) -> Posted:
         ("https://[fd00::1]/", "fd00::1 is an address in a private or reserved network"),
         ("https://127.0.0.1/", "127.0.0.1 is an address of this machine"),
         ("https://8.8.8.8/", "An address is no name"),
-        ("https://user@shop.example/", "Send an https URL"),
+        ("https://user@shop.example/", "Leave user and password out"),
+        ("https://shop.example/<hook>", "< cannot stand in an address: write it as %3C."),
+        (
+            "https://shop.example/b\u00fccher",
+            "\u00fc cannot stand in an address: write it as %C3%BC.",
+        ),
+        ("https://shop.example/a hook", "A space stands in this"),
+        ("https://shop.example/\u202ekooh", "A character that cannot be seen stands in this"),
+        ("https:///hook", "No host is named behind https://"),
+        ("https://", "No host is named behind https://"),
+        ("https://?a=b", "No host is named behind https://"),
+        ("hooks.shop.example", "Write it with https:// at its beginning"),
+        ("ftp://hooks.shop.example", "Write it with https:// at its beginning"),
+        ("http://hooks.shop.example", "Write it with https:// at its beginning"),
+        ("https://shop.example/#top", "Leave # and what follows it out"),
+        ("https://shop.example:80000/", "This cannot be read as an address"),
+        ("https://shop.example:10000/", "Choose a port up to 9999"),
+        ("https://shop/", "Write the host's whole public name"),
+        ("https://[fd00::1/", "This cannot be read as an address"),
+        ("https://shop.example/" + "x" * 500, "This is too long: write up to 500 characters."),
+        ("https://-shop.example/", "Send an https URL"),
     ],
 )
 def test_an_address_that_is_refused_is_told_what_it_is(url: str, words: str) -> None:
-    """Private, ours, or simply no name."""
+    """Private, ours, or simply no name; whatever else is wrong with it is named too."""
     with pytest.raises(AddressRefused) as caught:
         check_url(url, loopback=False)
 

@@ -8,9 +8,10 @@ is checked after the name was resolved, and the connection goes to that very add
 
 import ipaddress
 import re
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 URL_CHARACTERS_MAX = 500
+PORT_MAX = 9999
 
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _NAME = rf"(?:{_LABEL}\.)+[A-Za-z](?:[A-Za-z0-9-]{{0,61}}[A-Za-z0-9])"
@@ -20,6 +21,8 @@ _LOOPBACK = r"http://(?:localhost|127\.0\.0\.1|\[::1\])(?::[1-9][0-9]{0,4})?"
 
 # https to a name, or (test mode, when configured) http to this machine itself.
 URL = rf"^(?:https://{_NAME}{_PORT}|{_LOOPBACK}){_PATH}\Z"
+
+_STRANGE = re.compile(r"[^A-Za-z0-9._~!$&'()*+,;=:@%/?#\[\]-]")
 
 # Not public either, whatever the library's table says.
 _NOT_PUBLIC = tuple(
@@ -33,8 +36,9 @@ _NOT_PUBLIC = tuple(
 )
 FORM = (
     "Send an https URL with a public host name, a port below 10000 or none, and no user, password "
-    "or fragment."
+    "or fragment; spaces and other characters written as %20."
 )
+EXAMPLE = "https://hooks.shop.example/payments"
 
 _TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")  # NAT64, RFC 6052.
 _COMPATIBLE = ipaddress.IPv6Network("::/96")  # IPv4-compatible, RFC 4291, 2.5.5.1.
@@ -54,7 +58,7 @@ def check_url(url: str, *, loopback: bool) -> None:
         AddressRefused: Another form, plain HTTP, or a name that means this machine.
     """
     if len(url) > URL_CHARACTERS_MAX or not re.match(URL, url):
-        raise AddressRefused(_private(url) or FORM)
+        raise AddressRefused(_fault_of(url))
     parts = urlsplit(url)
     host = (parts.hostname or "").lower().rstrip(".")
     if parts.scheme != "https" and not loopback:
@@ -66,12 +70,63 @@ def check_url(url: str, *, loopback: bool) -> None:
         raise AddressRefused("This name means the gateway's own machine; use a public one.")
 
 
-def _private(url: str) -> str | None:
+def _fault_of(url: str) -> str:
     """
-    Return what is wrong with a URL of an address that is not everybody's, in words.
+    Return what is wrong with a URL that is not of the form URL, in words; the first of all.
+    """
+    if len(url) > URL_CHARACTERS_MAX:
+        return f"This is too long: write up to {URL_CHARACTERS_MAX} characters."
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        return f"This cannot be read as an address: write one such as {EXAMPLE}."
+    if private := _private(host):
+        return private
+    return (
+        _fault_of_characters(url, parts.netloc)
+        or _fault_of_beginning(parts.scheme, host)
+        or _fault_of_rest(parts, host, port)
+    )
+
+
+def _fault_of_characters(url: str, host: str) -> str | None:
+    if _STRANGE.search(host):
+        return "Write the host's name with letters a to z, digits, hyphens and dots only."
+    strange = _STRANGE.search(url)
+    if strange is None:
+        return None
+    if strange[0].isspace():
+        return "A space stands in this: take it out, or write it as %20."
+    if not strange[0].isprintable():
+        return "A character that cannot be seen stands in this: write the address anew."
+    return f"{strange[0]} cannot stand in an address: write it as {quote(strange[0])}."
+
+
+def _fault_of_beginning(scheme: str, host: str) -> str | None:
+    if scheme != "https":
+        return f"Write it with https:// at its beginning, such as {EXAMPLE}."
+    return None if host else f"No host is named behind https://: write one, such as {EXAMPLE}."
+
+
+def _fault_of_rest(parts: SplitResult, host: str, port: int | None) -> str:
+    if "@" in parts.netloc:
+        return "Leave user and password out: each message is signed instead."
+    if "#" in parts.geturl():
+        return "Leave # and what follows it out: it is never sent."
+    if port is not None and not 1 <= port <= PORT_MAX:
+        return f"Choose a port up to {PORT_MAX}, or none."
+    if "." not in host:
+        return f"Write the host's whole public name, such as {EXAMPLE}."
+    return FORM
+
+
+def _private(host: str) -> str | None:
+    """
+    Return what is wrong with a host that is an address, and not everybody's, in words.
     """
     try:
-        address = ipaddress.ip_address(urlsplit(url).hostname or "")
+        address = ipaddress.ip_address(host)
     except ValueError:
         return None
     if allowed(str(address), loopback=False):
