@@ -252,6 +252,40 @@ async def test_more_than_is_left_is_refused_in_words(stage: Stage, site: Site) -
     assert (await do(browser, payment, "refund", amount="42.00")).status_code == 303
 
 
+@pytest.mark.parametrize(("name", "before"), [("refund", ""), ("refund", "1.00"), ("undo", "1.00")])
+async def test_more_than_is_left_is_refused_before_somebody_proves_who_they_are(
+    stage: Stage, site: Site, name: str, before: str
+) -> None:
+    """The proof would have been for nothing; all that is left takes one, still."""
+    payment = await stage.paid(amount_minor=(STEP_UP_WHOLE + 100) * 100)
+    await accepted(stage)
+    browser = await site.signed_in()
+    if before:
+        await do(browser, payment, "refund", amount=before)
+
+    refused = await do(browser, payment, name, amount=f"{STEP_UP_WHOLE + 100}.01")
+    whole = await do(browser, payment, name, amount="")
+
+    assert refused.status_code == 409
+    assert "That is more than is left" in words(refused)
+    assert f'value="{STEP_UP_WHOLE + 100}.01" aria-invalid="true"' in refused.text
+    assert whole.headers["location"].startswith("/step-up?next=/payments/pay_")
+
+
+async def test_a_part_that_is_sent_twice_is_not_too_much(stage: Stage, site: Site) -> None:
+    """Though more than what was left after the first."""
+    payment = await stage.paid()
+    await accepted(stage)
+    browser = await site.signed_in()
+    form = {"key": f"web-{uuid4().hex}", "amount": "30.00"}
+    await browser.get(path_of(payment))
+
+    for _ in range(2):
+        answer = await browser.send(f"{path_of(payment)}/refund", form)
+        assert answer.status_code == 303
+    assert (await stage.read(payment)).refunded_minor == 3000
+
+
 async def test_what_is_possible_is_offered_and_nothing_else(stage: Stage, site: Site) -> None:
     """To who may; a bookkeeper looks, and does nothing."""
     hold = await stage.paid(kind=Kind.AUTHORIZATION)

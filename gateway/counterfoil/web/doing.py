@@ -18,7 +18,7 @@ from counterfoil.money import currency
 from counterfoil.payments import acknowledge as acknowledging
 from counterfoil.payments import movements
 from counterfoil.payments.lifecycle import State
-from counterfoil.payments.payment import Payment
+from counterfoil.payments.payment import Payment, held_minor
 from counterfoil.payments.refusals import (
     AmountTooLarge,
     KeyFenced,
@@ -55,6 +55,9 @@ def _moves(name: str, move: Move) -> Endpoint:
             return await shown(visit, payment, status=422, fault=(name, typed, minor))
         key = _key(visit)
         if name in ("refund", "undo") and await must_step_up(visit, payment, minor, key):
+            held = held_minor(payment) if name == "undo" else 0
+            if minor and minor > _left(payment) + held:
+                return await _refused(visit, payment, name, text, TOO_MUCH)  # Proof or not.
             return to_step_up(_path(payment), {"do": name, "amount": text})
         command = movements.Command(
             merchant=visit.who.merchant,
@@ -79,7 +82,7 @@ async def must_step_up(visit: Visit, payment: Payment, minor: int | None, form: 
     Whether giving *minor* of *payment* back (None: all that is left) takes a proof of who one is:
     what went back of it before counts too.
     """
-    left = payment.captured_minor - payment.refunded_minor
+    left = _left(payment)
     gives = left if minor is None else min(minor, left)  # More is refused in words of its own.
     return await is_too_much(visit, gives, payment.currency, form, before=payment.refunded_minor)
 
@@ -111,8 +114,12 @@ async def _not_done(visit: Visit, name: str, text: str, refusal: Exception) -> R
     Show the payment as it stands by now, with the reason at the form; its next key is a new one.
     """
     said = TOO_MUCH if isinstance(refusal, AmountTooLarge) else f"{refusal}"  # In minor units.
+    return await _refused(visit, await payment_of(visit), name, text, said)
+
+
+async def _refused(visit: Visit, payment: Payment, name: str, text: str, said: str) -> Response:
     words = f"{said[:1].upper()}{said[1:]}."
-    return await shown(visit, await payment_of(visit), status=409, fault=(name, text, words))
+    return await shown(visit, payment, status=409, fault=(name, text, words))
 
 
 async def acknowledge(visit: Visit) -> Response:
@@ -165,6 +172,10 @@ async def _decided(
     if visit.form.get("back") == "attention":
         return lead_to("/attention", done)
     return lead_to(_path(payment), done)
+
+
+def _left(payment: Payment) -> int:
+    return payment.captured_minor - payment.refunded_minor
 
 
 def _path(payment: Payment) -> str:
