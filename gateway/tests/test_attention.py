@@ -97,7 +97,7 @@ async def test_nothing_to_do_is_said_so(site: Site) -> None:
     answer = await browser.get("/attention")
 
     assert "Nothing waits for you" in words(answer)
-    assert 'class="count"' not in answer.text
+    assert 'class="count" data-waiting hidden>0<' in answer.text
 
 
 async def test_everything_that_waits_is_told_the_oldest_first(stage: Stage, site: Site) -> None:
@@ -135,8 +135,24 @@ async def test_the_menu_counts_what_waits_and_looks_seldom(stage: Stage, site: S
 
     for path in ("/today", "/payments", "/no-such-page"):
         answer = await browser.get(path)
-        counted = 'class="count">2<' in answer.text
+        counted = 'class="count" data-waiting>2<' in answer.text
         assert counted == (answer.status_code == 200), path
+
+
+@pytest.mark.parametrize("path", ["/today/live", "/attention/live"])
+async def test_what_is_fetched_again_tells_the_menu_what_waits(
+    stage: Stage, site: Site, path: str
+) -> None:
+    """Also that nothing does any more; the menu of an open page needs no reload."""
+    browser = await site.signed_in()
+    told = [(await browser.get(path)).headers["Counterfoil-Waiting"]]
+    found = await finding(stage)
+    stage.clock.move(KEPT_SECONDS)
+    told.append((await browser.get(path)).headers["Counterfoil-Waiting"])
+    await send(browser, f"findings/{ids.written(ids.FINDING, found)}/resolve", note="Cleared up.")
+    told.append((await browser.get(path)).headers["Counterfoil-Waiting"])
+
+    assert told == ["0", "1", "0"]
 
 
 async def test_an_approval_is_claimed_or_refused_from_the_list(stage: Stage, site: Site) -> None:

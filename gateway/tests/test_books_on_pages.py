@@ -3,12 +3,14 @@ Batches, deposits and the end of the day as pages show them: to the cent, and on
 """
 
 import re
+from typing import Any
 from uuid import uuid4
 
 import pytest
 from counterfoil.people.roles import Role
 from counterfoil.settlement.batch_names import read_name, written_name
 from counterfoil.store.batches import BatchKey
+from counterfoil.web import batches
 from payment_stage import Stage
 from settlement_books import Books, Item, Paid, line_of, net_of
 from web_stage import Site, WindowlessBrowser, words
@@ -249,6 +251,34 @@ async def test_a_batch_that_is_being_closed_is_looked_at_again(open_site: Site) 
     assert "its word appears here" in words(part)
     assert "its word appears here" not in words(after)
     assert "What to do" in words(after)
+
+
+async def test_a_batch_that_is_closed_is_looked_at_no_more(
+    open_site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that waits for somebody seldom. What can be closed is asked for the frame only."""
+    stage, asked = open_site.stage, []
+    browser, name = await open_site.signed_in(Role.MANAGER), await open_batch(open_site.stage)
+    closable = batches._closable
+
+    async def noted(visit: Any) -> Any:
+        asked.append(visit.request.url.path)
+        return await closable(visit)
+
+    monkeypatch.setattr(batches, "_closable", noted)
+    await browser.get(f"/batches/{name}")
+    seconds = {}
+    for state in ("open", "closing", "needs_a_person", "closed"):
+        await stage.sql(
+            "UPDATE batches SET state = $2 WHERE merchant_id = $1",
+            stage.merchant.merchant_id,
+            state,
+        )
+        answer = await browser.get(f"/batches/{name}/live")
+        seconds[state] = answer.headers["Counterfoil-Again-Seconds"]
+
+    assert seconds == {"open": "2", "closing": "2", "needs_a_person": "60", "closed": "0"}
+    assert asked == [f"/batches/{name}"]
 
 
 async def test_what_is_closed_already_is_not_closed_again(open_site: Site) -> None:

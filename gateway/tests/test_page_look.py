@@ -151,7 +151,7 @@ async def test_one_changed_byte_of_a_script_is_an_alarm(
     shown = await owner.get("/attention")
     assert "The payment pages are not as they should be" in words(shown)
     assert "script /static/pay.js" in words(shown)
-    assert '<span class="count">' in shown.text
+    assert '<span class="count" data-waiting>' in shown.text
 
 
 @pytest.mark.parametrize(

@@ -273,7 +273,7 @@ async def test_it_waits_for_a_person_until_somebody_notes_what_it_was(
         return (await browser.send(f"/attention/reports/{path}", form)).status_code
 
     assert "Payment page: inline (script-src-elem), once" in words(shown)
-    assert '<span class="count">1<' in shown.text
+    assert '<span class="count" data-waiting>1<' in shown.text
     assert await note(manager) == 403
     assert await note(owner) == 303
     assert await note(owner) == 404

@@ -19,6 +19,7 @@ from counterfoil.payments.refusals import Refused
 from counterfoil.people.roles import Role
 from counterfoil.store.feed import FeedStore
 from counterfoil.web import timeline
+from counterfoil.web.payment import JUST_NOW
 from payment_stage import CARD, Stage
 from scripted_link import not_sent, says, unknown
 from terminal_stage import TerminalStage
@@ -92,6 +93,30 @@ async def test_what_is_only_held_is_not_called_charged(
 
     for each in ("the amount is held, and not taken yet", "the card is charged"):
         assert (each in text) is (each == said)
+
+
+async def test_a_page_looks_again_seldom_when_its_payment_has_come_to_rest(
+    stage: Stage, site: Site
+) -> None:
+    """Often while something is under way or owed, and for a moment after each step."""
+    payment = await stage.take()
+    browser = await site.signed_in()
+
+    async def every() -> tuple[str, str]:
+        live = await browser.get(f"{path_of(payment)}/live")
+        shown = re.search(r'data-every="(\d+)"', (await browser.get(path_of(payment))).text)
+        assert shown
+        return live.headers["Counterfoil-Again-Seconds"], shown[1]
+
+    stage.clock.move(JUST_NOW.total_seconds() + 1)
+    assert await every() == ("3", "3")  # Nobody has claimed it.
+    await stage.acknowledge(payment)
+    stage.clock.move(JUST_NOW.total_seconds() + 1)
+    assert await every() == ("3", "3")  # Its receipts are not mailed yet.
+    await stage.sql("UPDATE outbox SET state = 'sent', sent_at = $1", stage.clock.now())
+    assert await every() == ("3", "3")  # They were, just now.
+    stage.clock.move(JUST_NOW.total_seconds() + 1)
+    assert await every() == ("60", "60")
 
 
 async def test_a_person_and_a_key_are_told_by_name(stage: Stage, site: Site) -> None:

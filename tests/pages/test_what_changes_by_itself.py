@@ -11,6 +11,12 @@ from running_demo import Demo
 WAITS_SECONDS_MAX = 15.0
 NUMBER = "4242424242424242"
 POLL_SECONDS = 0.3
+OTHER_COUNTS = """
+for (const each of document.querySelectorAll("[data-waiting]")) {
+  each.hidden = false;
+  each.firstChild.data = "99";
+}
+"""
 MARK = "part => { part.firstElementChild.dataset.old = 'yes'; part.lastWords = null; }"
 
 
@@ -26,6 +32,17 @@ async def test_a_list_is_fetched_again_and_put_in_its_place(signed_in: Page, dem
 
     assert await part.locator("[data-old]").count() == 0
     assert await part.inner_text()
+
+
+async def test_the_menu_of_an_open_page_tells_what_waits(signed_in: Page, demo: Demo) -> None:
+    """Without a reload: the number beside Attention is the one that the page's own part brings."""
+    await signed_in.goto(f"{demo.web}/today")
+    count = signed_in.locator(".menu [data-waiting]").first
+    waits = await count.evaluate("each => each.hidden ? '0' : each.firstChild.data")
+    await signed_in.evaluate(OTHER_COUNTS)
+
+    await expect(count).not_to_contain_text("99", timeout=WAITS_SECONDS_MAX * 1000)
+    assert await count.evaluate("each => each.hidden ? '0' : each.firstChild.data") == waits
 
 
 async def test_a_batch_that_is_closed_says_so_by_itself(signed_in: Page, demo: Demo) -> None:
@@ -46,3 +63,4 @@ async def test_a_batch_that_is_closed_says_so_by_itself(signed_in: Page, demo: D
         "Closed", timeout=WAITS_SECONDS_MAX * 1000
     )
     await expect(page.get_by_text("its word appears here")).to_have_count(0)
+    await expect(page.locator("[data-live]")).to_have_attribute("data-every", "0")

@@ -213,8 +213,7 @@ def _guarded(page: Page, desk: WebDesk, origin: str, *, shoppers: bool) -> ASGIA
             raise HTTPException(403, f"Your role, {visit.guest.role}, is not allowed to do this.")
         if page.after_step_up and not session.is_stepped_up(visit.guest, desk.clock.now()):
             return _to_step_up(visit, page)
-        if not page.is_live:
-            visit.counts = await counts_of(visit)
+        visit.counts = await counts_of(visit)
         return await page.endpoint(visit)
 
     async def saying_once(request: Request) -> Response:

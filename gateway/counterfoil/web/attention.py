@@ -11,7 +11,7 @@ from uuid import UUID
 
 import asyncpg
 from starlette.exceptions import HTTPException
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 
 from counterfoil import ids
 from counterfoil.people.roles import Right
@@ -30,7 +30,8 @@ from counterfoil.web.attention_words import DONE, FILES, PAGES_IN_WORDS, TITLES,
 from counterfoil.web.doing import is_too_much
 from counterfoil.web.interrupted import to_step_up
 from counterfoil.web.just_done import lead_to
-from counterfoil.web.rendering import page, rendered
+from counterfoil.web.live_parts import live_part
+from counterfoil.web.rendering import page
 from counterfoil.web.visit import Page, Visit
 
 NOTE_CHARACTERS_MAX = 500
@@ -55,7 +56,7 @@ async def live(visit: Visit) -> Response:
     """
     Only the lists, for the page that looks again by itself.
     """
-    return HTMLResponse(rendered(visit, "attention-live.html", **await _facts(visit), kept={}))
+    return live_part(visit, "attention-live.html", **await _facts(visit), kept={})
 
 
 async def _facts(visit: Visit) -> dict[str, Any]:

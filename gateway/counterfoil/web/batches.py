@@ -8,7 +8,7 @@ from uuid import UUID
 
 import asyncpg
 from starlette.exceptions import HTTPException
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 
 from counterfoil import ids
 from counterfoil.people.roles import Right
@@ -23,13 +23,15 @@ from counterfoil.store.books import BookStore
 from counterfoil.web.actors import by_whom
 from counterfoil.web.downloads import csv_file
 from counterfoil.web.just_done import lead_to
-from counterfoil.web.rendering import page, rendered
+from counterfoil.web.live_parts import OVER, RESTING_SECONDS, live_part
+from counterfoil.web.rendering import page
 from counterfoil.web.visit import Page, Visit
 
 PAGE_MAX = 25
 ITEMS_PAGE_MAX = 100
 MOVING = ("closing", "totalling", "uploading")
 LIVE_SECONDS = 2
+AT_REST = {"closed": OVER, "needs_a_person": RESTING_SECONDS}
 NOT_FIXED = ("open", "closing")  # No items yet: what stands in it is counted anew each time.
 
 SHOWN: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -95,18 +97,19 @@ async def show_batch(visit: Visit) -> Response:
     """
     One batch: both sides' totals, what it holds, its history.
     """
-    return page(visit, "batch.html", **await _facts(visit))
+    key, row = await _one(visit)
+    may_close = visit.who.may(Right.CLOSE_BATCH) and key in await _closable(visit)
+    return page(visit, "batch.html", **await _facts(visit, key, row), may_close=may_close)
 
 
 async def live(visit: Visit) -> Response:
     """
     Only what changes by itself while a batch is being closed.
     """
-    return HTMLResponse(rendered(visit, "batch-live.html", **await _facts(visit)))
+    return live_part(visit, "batch-live.html", **await _facts(visit, *await _one(visit)))
 
 
-async def _facts(visit: Visit) -> dict[str, Any]:
-    key, row = await _one(visit)
+async def _facts(visit: Visit, key: BatchKey, row: asyncpg.Record) -> dict[str, Any]:
     books, is_fixed = _books(visit), row["state"] not in NOT_FIXED
     after = visit.asked("after")
     if is_fixed:
@@ -128,10 +131,9 @@ async def _facts(visit: Visit) -> dict[str, Any]:
         "more": more,
         "is_first": not after,
         "history": [_change(each) for each in await books.history(key)],
-        "may_close": visit.who.may(Right.CLOSE_BATCH) and key in await _closable(visit),
         "begun": is_moving,
         "is_moving": is_moving and not after,
-        "every": LIVE_SECONDS,
+        "every": AT_REST.get(row["state"], LIVE_SECONDS),
     }
 
 

@@ -3,17 +3,19 @@ One payment: how it stands, its whole road, where its money went, and what can b
 """
 
 import secrets
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 import msgspec
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 
 from counterfoil import ids
 from counterfoil.api.bodies import PaymentAnswer
 from counterfoil.api.showing import show as show_answer
 from counterfoil.money import currency, decimal_text
+from counterfoil.payments.lifecycle import State
 from counterfoil.payments.payment import Movement, Payment
 from counterfoil.payments.refusals import PaymentUnknown
 from counterfoil.payments.screened import results_of
@@ -24,11 +26,14 @@ from counterfoil.store.terminal import TerminalStore
 from counterfoil.store.timeline import TimelineStore
 from counterfoil.terminal.sale import Parts, is_question
 from counterfoil.web import given, timeline
-from counterfoil.web.rendering import page, rendered
+from counterfoil.web.live_parts import RESTING_SECONDS, live_part
+from counterfoil.web.rendering import page
 from counterfoil.web.terminal_words import address_words, code_words
 from counterfoil.web.visit import Page, Visit
 
 LIVE_SECONDS = 3
+JUST_NOW = timedelta(minutes=1)
+MOVING = {State.PROCESSING, State.APPROVED, State.REVERSING, State.VOIDING}
 KEY_BYTES = 16
 MOVEMENTS = {
     "pending": ("wait", "In the open batch"),
@@ -103,9 +108,7 @@ async def live(visit: Visit) -> Response:
     """
     payment = await payment_of(visit)
     answer = await show_answer(payment, visit.desk.desk)
-    return HTMLResponse(
-        rendered(visit, "payment-live.html", **await _facts(visit, payment, answer))
-    )
+    return live_part(visit, "payment-live.html", **await _facts(visit, payment, answer))
 
 
 async def payment_of(visit: Visit) -> Payment:
@@ -151,6 +154,13 @@ async def _facts(visit: Visit, payment: Payment, answer: PaymentAnswer) -> dict[
     fields = timeline.field_names(visit.desk.configuration, payment.acquirer)
     rows = await store.messages(payment)
     messages = timeline.messages_of(payment, rows, fields)
+    steps = timeline.in_order(
+        [each for each in messages if each.by],  # What was said comes before what it changed.
+        timeline.changes_of(payment, history, movements, names),
+        [each for each in messages if not each.by],
+        timeline.mails_of(await more.mails(payment.payment_id)),
+        timeline.deliveries_of(await more.deliveries(payment.payment_id)),
+    )
     return {
         "payment": payment,
         "name": ids.written(ids.PAYMENT, payment.payment_id),
@@ -159,17 +169,20 @@ async def _facts(visit: Visit, payment: Payment, answer: PaymentAnswer) -> dict[
         "checks": [] if is_question(payment) else _checks(payment, rows),
         "is_question": is_question(payment),
         "movements": [_movement(each, deposits) for each in movements],
-        "steps": timeline.in_order(
-            [each for each in messages if each.by],  # What was said comes before what it changed.
-            timeline.changes_of(payment, history, movements, names),
-            [each for each in messages if not each.by],
-            timeline.mails_of(await more.mails(payment.payment_id)),
-            timeline.deliveries_of(await more.deliveries(payment.payment_id)),
-        ),
+        "steps": steps,
         "duplicate_of": _duplicate(payment),
         "now": now,
-        "every": LIVE_SECONDS,
+        "every": LIVE_SECONDS if _is_moving(payment, steps, now) else RESTING_SECONDS,
     }
+
+
+def _is_moving(payment: Payment, steps: list[timeline.Step], now: datetime) -> bool:
+    """
+    Whether something is under way with *payment*, or was a moment ago.
+    """
+    return payment.state in MOVING or any(
+        each.is_owed or each.at > now - JUST_NOW for each in steps
+    )
 
 
 def _movement(movement: Movement, deposits: dict[UUID, Any]) -> dict[str, Any]:

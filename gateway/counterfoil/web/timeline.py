@@ -109,6 +109,8 @@ class Field(msgspec.Struct, frozen=True):
 class Step(msgspec.Struct, frozen=True, kw_only=True):
     """
     One step: when, what, by whom; how good it is; the fields of a message, if it is one.
+
+    `is_owed`: it is still to be done.
     """
 
     at: datetime
@@ -116,6 +118,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     by: str | None = None
     tone: str = ""
     fields: tuple[Field, ...] = ()
+    is_owed: bool = False
 
 
 def changes_of(
@@ -203,6 +206,7 @@ def mails_of(rows: list[asyncpg.Record]) -> list[Step]:
             at=row["sent_at"] or row["created_at"],
             words=f"The {_mail(row['kind'])} {_MAILS[row['state']]} to {row['recipient']}",
             tone="bad" if row["state"] == "gave_up" else "",
+            is_owed=row["state"] == "owed",
         )
         for row in rows
     ]
@@ -222,6 +226,7 @@ def deliveries_of(rows: list[asyncpg.Record]) -> list[Step]:
             words=f"{urlsplit(row['url']).netloc} {_HOOKS[row['state']]}: {row['type']}"
             + (f", after {row['attempts']} tries" if row["attempts"] > 1 else ""),
             tone="bad" if row["state"] == "gave_up" else "",
+            is_owed=row["state"] == "owed",
         )
         for row in rows
     ]

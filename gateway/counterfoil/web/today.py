@@ -10,7 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 
 from counterfoil.people.roles import Right
 from counterfoil.settlement.cutoff import next_cutoff
@@ -18,7 +18,8 @@ from counterfoil.store.payments import Filters
 from counterfoil.store.search import SearchStore
 from counterfoil.store.totals import Day, TotalsStore
 from counterfoil.web.charts import Chart, chart_of
-from counterfoil.web.rendering import page, rendered
+from counterfoil.web.live_parts import live_part
+from counterfoil.web.rendering import page
 from counterfoil.web.visit import Page, Visit
 
 DAYS = 30
@@ -55,7 +56,7 @@ async def live(visit: Visit) -> Response:
     """
     Only what changes, for the page that looks again by itself.
     """
-    return HTMLResponse(rendered(visit, "today-live.html", **await _facts(visit)))
+    return live_part(visit, "today-live.html", **await _facts(visit))
 
 
 async def _facts(visit: Visit) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 // and times are counted down. Without this script the page is as it was when it came.
 
 const SECOND = 1000;
+const AGAIN = "Counterfoil-Again-Seconds";
+const WAITING = "Counterfoil-Waiting";
 // The one place where text becomes marks: what our own server has answered to us.
 const marks = { createHTML: (words) => words };
 const live = window.trustedTypes ? trustedTypes.createPolicy("live", marks) : marks;
@@ -42,26 +44,41 @@ function isInUse(part) {
   );
 }
 
+// What waits for somebody stands in the menu, too.
+function tell(waiting) {
+  if (waiting === null) return;
+  for (const element of document.querySelectorAll("[data-waiting]")) {
+    element.hidden = waiting === "0";
+    element.firstChild.data = waiting;
+  }
+}
+
+// Returns after how many seconds it is worth asking again; 0 is never.
 async function refresh(part) {
+  const before = Number(part.dataset.every);
   const answer = await fetch(part.dataset.live, { credentials: "same-origin" });
-  if (answer.redirected || !answer.ok) return answer.status >= 500;
+  if (answer.redirected || !answer.ok) return answer.status >= 500 ? before : 0;
+  tell(answer.headers.get(WAITING));
   const words = await answer.text();
-  if (part.lastWords === words) return true;
-  if (!isInUse(part)) {
+  if (part.lastWords !== words) {
+    if (isInUse(part)) return before;
     part.innerHTML = live.createHTML(words);
     part.lastWords = words;
   }
-  return true;
+  return Number(answer.headers.get(AGAIN));
 }
 
 function keep(part) {
-  const pause = Number(part.dataset.every) * SECOND;
-  const again = async () => {
-    let goesOn = true;
-    if (!document.hidden) goesOn = await refresh(part).catch(() => true);
-    if (goesOn) setTimeout(again, pause);
+  const wait = () => {
+    const seconds = Number(part.dataset.every);
+    if (seconds) setTimeout(look, seconds * SECOND);
   };
-  setTimeout(again, pause);
+  const look = async () => {
+    const before = part.dataset.every;
+    if (!document.hidden) part.dataset.every = await refresh(part).catch(() => before);
+    wait();
+  };
+  wait();
 }
 
 document.querySelectorAll("[data-live]").forEach(keep);
