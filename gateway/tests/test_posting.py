@@ -273,10 +273,9 @@ async def _post(url: str) -> Posted:
         ("https://8.8.8.8/", "An address is no name"),
         ("https://user@shop.example/", "Leave user and password out"),
         ("https://shop.example/<hook>", "< cannot stand in an address: write it as %3C."),
-        (
-            "https://shop.example/b\u00fccher",
-            "\u00fc cannot stand in an address: write it as %C3%BC.",
-        ),
+        ("https://shop.example/\u00fc", "\u00fc cannot stand in an address: write it as %C3%BC."),
+        ("https://b\u00fccher.example/", "Write the host's name with letters a to z"),
+        ("https://my shop.example/", "Write the host's name with letters a to z"),
         ("https://shop.example/a hook", "A space stands in this"),
         ("https://shop.example/\u202ekooh", "A character that cannot be seen stands in this"),
         ("https:///hook", "No host is named behind https://"),
