@@ -301,6 +301,32 @@ async def test_a_key_may_have_an_end(stage: Stage) -> None:
     assert found.expires_at == end
 
 
+async def test_who_added_a_merchant_and_its_terminals_is_in_its_list_of_changes(
+    stage: Stage,
+) -> None:
+    """Each with what was added; where one is refused, no row says that it was added."""
+    by = By("cli:ada", (uuid4(), uuid4()))
+    merchant, first = new_merchant(), Terminal(stage.acquirer, "TERM7001", f"M{uuid4().hex[:14]}")
+    refused = Terminal(stage.acquirer, "TERM0001", f"M{uuid4().hex[:14]}")
+
+    await stage.merchants.add(merchant, [first], by)
+    second = Terminal(stage.acquirer, "TERM7002", first.card_acceptor_id)
+    await stage.merchants.add_terminal(merchant.merchant_id, second, By("cli:bob", (uuid4(),)))
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await stage.merchants.add_terminal(merchant.merchant_id, refused, By("cli:bob", (uuid4(),)))
+
+    rows = await stage.sql(
+        "SELECT actor, what, about, after FROM people_events WHERE merchant_id = $1",
+        merchant.merchant_id,
+    )
+    where = f"{stage.acquirer} as {first.card_acceptor_id}"
+    assert {tuple(row.values()) for row in rows} == {
+        ("cli:ada", "merchant_added", merchant.name, None),
+        ("cli:ada", "terminal_added", "TERM7001", where),
+        ("cli:bob", "terminal_added", "TERM7002", where),
+    }
+
+
 async def test_what_an_operator_changes_is_in_the_merchants_list_of_changes(stage: Stage) -> None:
     """Keys and what is allowed, with what was before; what stays is not."""
     by, merchant_id = By("cli:ada", (uuid4(), uuid4())), stage.merchant.merchant_id

@@ -5,6 +5,7 @@ Files from outside: booked whole or held whole, once, whatever happens on the wa
 import asyncio
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from counterfoil.config import ConfigurationRefused, load
@@ -194,11 +195,23 @@ async def test_a_statement_of_an_unknown_account_is_held_until_it_is_known(books
     taken = await books.take(books.statement(Paid(100, "", text="RENT"), account=account))
     await nothing_is_booked(books, taken)
 
-    await books.store.add_account(books.merchant_id, account, "USD", books.clock.now())
+    for _ in range(2):  # Said again, it is no second change.
+        await books.store.add_account(
+            books.merchant_id,
+            account,
+            "USD",
+            books.clock.now(),
+            actor="cli:ada",
+            event_id=uuid4(),
+        )
     again = await books.intake.retry_held()
 
     assert [each.state for each in again if each.digest == taken.digest] == ["read"]
     assert await books.entry_outcomes() == ["unrelated"]
+    noted = await books.database.rows("changes_page", books.merchant_id, None, None, None, 9)
+    assert [(row["actor"], row["what"], row["about"], row["after"]) for row in noted] == [
+        ("cli:ada", "bank_account_added", account, "USD")
+    ]
 
 
 async def test_a_statement_of_days_that_were_read_is_held(books: Books) -> None:

@@ -33,7 +33,7 @@ from counterfoil.store.merchants import By, MerchantStore, NewMerchant, Terminal
 
 LISTED_MAX = 10_000
 PAGE = 100
-EVENTS_MAX = 2  # Settings that one command may change.
+EVENTS_MAX = 2  # Changes that one command may make.
 
 app = cyclopts.App(name="merchant", help="Merchants and their terminals.")
 
@@ -261,7 +261,7 @@ async def _add(
             card_acceptor_id or f"MERCHANT{number:07d}",
         )
         try:
-            await store.add(merchant, [terminal])
+            await store.add(merchant, [terminal], operator())
         except asyncpg.UniqueViolationError as error:
             raise CommandRefused(
                 f"terminal {terminal.terminal_id} of {acquirer} belongs to another merchant: "
@@ -272,8 +272,9 @@ async def _add(
 
 async def _add_terminal(settings: Configuration, merchant_id: UUID, terminal: Terminal) -> None:
     async with open_database(settings) as database:
+        store = MerchantStore(database, SystemClock())
         try:
-            await MerchantStore(database, SystemClock()).add_terminal(merchant_id, terminal)
+            await store.add_terminal(merchant_id, terminal, operator())
         except asyncpg.UniqueViolationError as error:
             raise CommandRefused("that terminal is taken at this acquirer") from error
         except asyncpg.ForeignKeyViolationError as error:
@@ -307,7 +308,7 @@ async def _set_return_origins(
     async with open_database(settings) as database:
         store = CheckoutStore(database, ids.Ids(clock))
         if not await store.set_return_origins(
-            merchant_id, origins, at=clock.now(), actor="cli:merchant set"
+            merchant_id, origins, at=clock.now(), actor=actor_of(None)
         ):
             raise CommandRefused("there is no such merchant: counterfoil merchant list")
 

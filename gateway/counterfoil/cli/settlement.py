@@ -292,10 +292,16 @@ async def _deposit(settings: Configuration, reference: str, merchant: str | None
 
 
 async def _add_account(settings: Configuration, merchant_id: UUID, account: str, code: str) -> None:
+    clock = SystemClock()
     async with open_database(settings) as database:
         try:
             await SettlementStore(database).add_account(
-                merchant_id, account, code, SystemClock().now()
+                merchant_id,
+                account,
+                code,
+                clock.now(),
+                actor=actor_of(None),
+                event_id=Ids(clock).new(),
             )
         except asyncpg.UniqueViolationError as error:
             raise CommandRefused("that account is another merchant's") from error

@@ -18,6 +18,7 @@ from counterfoil.cli.console import (
     CommandRefused,
     ConfigOption,
     JsonOption,
+    actor_of,
     configuration,
     run,
     say,
@@ -38,8 +39,6 @@ from counterfoil.events.endpoints import (
 )
 from counterfoil.events.types import ALL_TYPES
 from counterfoil.store.webhooks import DELIVERIES_PAGE_MAX, ENDPOINTS_MAX, Endpoint
-
-ACTOR = "operator"
 
 app = cyclopts.App(name="webhook", help="Webhook endpoints of merchants, and their deliveries.")
 
@@ -241,21 +240,21 @@ async def _add(
     settings: Configuration, merchant_id: UUID, made: Endpoint
 ) -> tuple[asyncpg.Record, str]:
     async with _endpoints(settings, merchant_id) as endpoints:
-        return await endpoints.add(merchant_id, made, ACTOR)
+        return await endpoints.add(merchant_id, made, actor_of(None))
 
 
 async def _rotate(
     settings: Configuration, merchant_id: UUID, endpoint_id: UUID, overlap_seconds: int
 ) -> tuple[asyncpg.Record, str]:
     async with _endpoints(settings, merchant_id) as endpoints:
-        return await endpoints.rotate(merchant_id, endpoint_id, ACTOR, overlap_seconds)
+        return await endpoints.rotate(merchant_id, endpoint_id, actor_of(None), overlap_seconds)
 
 
 async def _change(
     settings: Configuration, merchant_id: UUID, endpoint_id: UUID, state: str
 ) -> None:
     async with _endpoints(settings, merchant_id) as endpoints:
-        await endpoints.change(merchant_id, endpoint_id, ACTOR, state=state)
+        await endpoints.change(merchant_id, endpoint_id, actor_of(None), state=state)
 
 
 async def _deliveries(
@@ -274,4 +273,4 @@ async def _replay(
     settings: Configuration, merchant_id: UUID, endpoint_id: UUID, delivery_id: UUID
 ) -> None:
     async with _endpoints(settings, merchant_id) as endpoints:
-        await endpoints.replay(merchant_id, endpoint_id, delivery_id, ACTOR)
+        await endpoints.replay(merchant_id, endpoint_id, delivery_id, actor_of(None))

@@ -78,6 +78,13 @@ class By(msgspec.Struct, frozen=True):
     events: tuple[UUID, ...]
 
 
+def _noted(by: By | None, number: int) -> tuple[UUID | None, str | None]:
+    """
+    Return the id and the actor of one row in the list of changes, if there is to be one.
+    """
+    return (by.events[number], by.actor) if by else (None, None)
+
+
 def hash_of(secret: str) -> bytes:
     """
     Return what is kept of a key's secret: SHA-256 of 256 random bits needs no salt.
@@ -94,9 +101,12 @@ class MerchantStore:
         self._database = database
         self._clock = clock
 
-    async def add(self, merchant: NewMerchant, terminals: list[Terminal]) -> None:
+    async def add(
+        self, merchant: NewMerchant, terminals: list[Terminal], by: By | None = None
+    ) -> None:
         """
-        Add a merchant with its terminals.
+        Add a merchant with its terminals; *by*: whom its list of changes names, with an id for the
+        merchant and for each terminal.
 
         Raises:
             AcceptorTaken: A card acceptor id is another merchant's at that acquirer.
@@ -106,27 +116,33 @@ class MerchantStore:
             await self._check_acceptor(merchant.merchant_id, each)
         now = self._clock.now()
         async with self._database.acquire() as connection, connection.transaction():
-            await connection.execute(query("add_merchant"), *msgspec.structs.astuple(merchant), now)
-            for each in terminals:
+            values = msgspec.structs.astuple(merchant)
+            await connection.execute(query("add_merchant"), *values, now, *_noted(by, 0))
+            for number, each in enumerate(terminals, start=1):
                 await connection.execute(
                     query("add_terminal"),
                     merchant.merchant_id,
-                    each.acquirer,
-                    each.terminal_id,
-                    each.card_acceptor_id,
+                    *msgspec.structs.astuple(each),
                     now,
+                    *_noted(by, number),
                 )
 
-    async def add_terminal(self, merchant_id: UUID, terminal: Terminal) -> None:
+    async def add_terminal(
+        self, merchant_id: UUID, terminal: Terminal, by: By | None = None
+    ) -> None:
         """
-        Add one more terminal.
+        Add one more terminal; *by*: whom the list of changes names.
 
         Raises:
             AcceptorTaken: Its card acceptor id is another merchant's at that acquirer.
         """
         await self._check_acceptor(merchant_id, terminal)
         await self._database.rows(
-            "add_terminal", merchant_id, *msgspec.structs.astuple(terminal), self._clock.now()
+            "add_terminal",
+            merchant_id,
+            *msgspec.structs.astuple(terminal),
+            self._clock.now(),
+            *_noted(by, 0),
         )
 
     async def set(
@@ -225,8 +241,7 @@ class MerchantStore:
             name,
             self._clock.now(),
             expires_at,
-            by.events[0] if by else None,
-            by.actor if by else None,
+            *_noted(by, 0),
         )
 
     async def keys(self, merchant_id: UUID | None) -> list[asyncpg.Record]:
@@ -239,10 +254,8 @@ class MerchantStore:
         """
         End a key; False when it is unknown or was ended before.
         """
-        noted = (by.events[0], by.actor) if by else (None, None)
-        return bool(
-            await self._database.rows("revoke_key", key_id, self._clock.now(), None, *noted)
-        )
+        now = self._clock.now()
+        return bool(await self._database.rows("revoke_key", key_id, now, None, *_noted(by, 0)))
 
     async def key(self, secret: str) -> ApiKey | None:
         """

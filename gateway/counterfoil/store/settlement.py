@@ -121,16 +121,25 @@ class SettlementStore:
         return [row["merchant_id"] for row in rows]
 
     async def add_account(
-        self, merchant_id: UUID, account: str, currency: str, at: datetime
+        self,
+        merchant_id: UUID,
+        account: str,
+        currency: str,
+        at: datetime,
+        *,
+        actor: str,
+        event_id: UUID,
     ) -> None:
         """
-        Let the statements of a bank account count as a merchant's.
+        Let the statements of a bank account count as a merchant's, and note who said so.
 
         Raises:
             asyncpg.UniqueViolationError: It is another merchant's.
             asyncpg.ForeignKeyViolationError: There is no such merchant.
         """
-        await self._database.rows("add_bank_account", merchant_id, account, currency, at)
+        await self._database.rows(
+            "add_bank_account", merchant_id, account, currency, at, event_id, actor
+        )
 
     async def resolve_finding(
         self,

@@ -7,11 +7,19 @@ SELECT mode FROM installation;
 INSERT INTO installation (mode, created_at) VALUES ($1, $2) ON CONFLICT DO NOTHING;
 
 -- name: add_merchant
--- A new merchant.
-INSERT INTO merchants
-    (merchant_id, name, city, region, country, category_code, timezone, cutoff, email,
-     acknowledge_seconds, created_at, last_cutoff_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11);
+-- A new merchant, with who added it ($12, $13).
+WITH made AS (
+    INSERT INTO merchants
+        (merchant_id, name, city, region, country, category_code, timezone, cutoff, email,
+         acknowledge_seconds, created_at, last_cutoff_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11)
+    RETURNING *
+), noted AS (
+    INSERT INTO people_events (event_id, merchant_id, at, actor, what, about)
+    SELECT $12, merchant_id, created_at, $13, 'merchant_added', name FROM made
+    WHERE $12::uuid IS NOT NULL
+)
+SELECT merchant_id FROM made;
 
 -- name: set_merchant
 -- Change what an operator allows (null keeps it); the gateways that hold it in memory are told. What
@@ -36,9 +44,18 @@ WITH before AS MATERIALIZED (
 SELECT merchant_id, pg_notify('api_keys', '') FROM changed;
 
 -- name: add_terminal
--- A terminal of a merchant at an acquirer.
-INSERT INTO terminals (merchant_id, acquirer, terminal_id, card_acceptor_id, created_at)
-VALUES ($1, $2, $3, $4, $5);
+-- A terminal of a merchant at an acquirer, with who added it ($6, $7).
+WITH made AS (
+    INSERT INTO terminals (merchant_id, acquirer, terminal_id, card_acceptor_id, created_at)
+    VALUES ($1, $2, $3, $4, $5)
+    RETURNING *
+), noted AS (
+    INSERT INTO people_events (event_id, merchant_id, at, actor, what, about, after)
+    SELECT $6, merchant_id, created_at, $7, 'terminal_added', terminal_id,
+        acquirer || ' as ' || card_acceptor_id
+    FROM made WHERE $6::uuid IS NOT NULL
+)
+SELECT terminal_id FROM made;
 
 -- name: merchants_page
 -- Merchants in the order in which they were added.

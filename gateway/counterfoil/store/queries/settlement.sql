@@ -89,9 +89,16 @@ WHERE merchant_id = $1 AND acquirer = ANY($2::text[])
 ORDER BY acquirer;
 
 -- name: add_bank_account
--- An account of a merchant's bank, whose statements count from now on.
-INSERT INTO bank_accounts (merchant_id, account, currency, added_at) VALUES ($1, $2, $3, $4)
-ON CONFLICT (merchant_id, account, currency) DO NOTHING;
+-- An account of a merchant's bank, whose statements count from now on, with who added it ($5, $6).
+WITH made AS (
+    INSERT INTO bank_accounts (merchant_id, account, currency, added_at) VALUES ($1, $2, $3, $4)
+    ON CONFLICT (merchant_id, account, currency) DO NOTHING
+    RETURNING *
+), noted AS (
+    INSERT INTO people_events (event_id, merchant_id, at, actor, what, about, after)
+    SELECT $5, merchant_id, added_at, $6, 'bank_account_added', account, currency FROM made
+)
+SELECT account FROM made;
 
 -- name: batches_named
 -- The batches that a report names, each with its state here; null when we have no such batch.
