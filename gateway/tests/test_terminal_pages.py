@@ -7,7 +7,7 @@ import re
 from html import unescape
 from typing import Any
 from urllib.parse import unquote
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx2
 import pytest
@@ -18,6 +18,7 @@ from counterfoil.money import currency
 from counterfoil.payments.movements import refund, void
 from counterfoil.payments.recovery import sweep
 from counterfoil.people.roles import Role
+from counterfoil.store.currencies import CurrencyStore
 from counterfoil.store.terminal import TerminalStore
 from counterfoil.terminal.minding import SaleMinder
 from counterfoil.web.astray import holds_card
@@ -182,6 +183,33 @@ async def test_what_cannot_stand_is_said_at_its_field(
     for secret in (NUMBER, "4242 4242", "5555 5555", 'value="918"', 'value="12/30"'):
         assert secret not in sent.text
     assert stage.link.asked == []
+
+
+async def test_a_form_that_is_refused_asks_once_for_its_currencies(
+    clerk: WindowlessBrowser, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it is refused for."""
+    rules = (RouteRule((stage.acquirer,), currencies=("USD",)), RouteRule(("elsewhere",)))
+    monkeypatch.setattr(stage.road.routes, "_rules", rules)
+    used = await form(clerk)
+    await send(clerk, used)
+    asked: list[UUID] = []
+    of_merchant = CurrencyStore.of_merchant
+
+    async def counted(self: CurrencyStore, merchant_id: UUID) -> dict[str, int]:
+        asked.append(merchant_id)
+        return await of_merchant(self, merchant_id)
+
+    monkeypatch.setattr(CurrencyStore, "of_merchant", counted)
+    for sale, changes in (
+        (ids.written(ids.SALE, uuid4()), {"amount": "0"}),
+        (ids.written(ids.SALE, uuid4()), {"currency": "EUR"}),
+        (used, {"amount": "43.00"}),
+    ):
+        asked.clear()
+        refused = await send(clerk, sale, **changes)
+
+        assert (refused.status_code, len(asked)) == (422, 1), changes
 
 
 async def test_the_script_gets_the_faults_and_keeps_its_form(clerk: WindowlessBrowser) -> None:

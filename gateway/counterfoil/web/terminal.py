@@ -25,7 +25,7 @@ from counterfoil.store.terminal import SavedCard, TerminalStore
 from counterfoil.terminal import selling
 from counterfoil.terminal.sale import SESSIONS, Sale, SaleKind, Wanted
 from counterfoil.web import lost, terminal_form, terminal_words
-from counterfoil.web.currencies import offered
+from counterfoil.web.currencies import Offered, offered
 from counterfoil.web.doing import is_too_much
 from counterfoil.web.interrupted import KEPT, way_back
 from counterfoil.web.rendering import page
@@ -70,8 +70,9 @@ async def submit(visit: Visit) -> Response:
     if isinstance(checked, dict):
         return await _refused(visit, kind, checked, saved)
     wanted = checked.wanted
-    if fault := (await offered(visit)).fault(wanted.currency):
-        return await _refused(visit, kind, {"currency": fault}, saved)
+    currencies = await offered(visit)
+    if fault := currencies.fault(wanted.currency):
+        return await _refused(visit, kind, {"currency": fault}, saved, currencies)
     form_name = ids.written(ids.SALE, sale_id)
     if kind is SaleKind.CREDIT and await is_too_much(
         visit, wanted.amount_minor, wanted.currency, form_name
@@ -80,7 +81,8 @@ async def submit(visit: Visit) -> Response:
     sale, is_new = await begun(visit, sale_id, checked.wanted, checked.card)
     if sale is None:
         fresh = ids.written(ids.SALE, visit.desk.desk.road.ids.new())
-        return await _refused(visit, kind, {"card": USED_BEFORE}, saved, sale=fresh)
+        faults = {"card": USED_BEFORE}
+        return await _refused(visit, kind, faults, saved, currencies, sale=fresh)
     return await sold(visit, sale, checked.card) if is_new else to_sale(visit, sale)
 
 
@@ -194,11 +196,12 @@ async def _form(
     status: int = 200,
     faults: dict[str, str] | None = None,
     saved: SavedCard | None = None,
+    currencies: Offered | None = None,
     sale: str = "",
 ) -> Response:
     who, store = visit.who, store_of(visit)
     merchant_id = who.merchant.merchant_id
-    currencies = await offered(visit)
+    currencies = currencies or await offered(visit)
     if not values.get("currency"):
         values = {**values, "currency": currencies.own}
     return page(
@@ -220,7 +223,12 @@ async def _form(
 
 
 async def _refused(
-    visit: Visit, kind: SaleKind, faults: dict[str, str], saved: SavedCard | None, **more: str
+    visit: Visit,
+    kind: SaleKind,
+    faults: dict[str, str],
+    saved: SavedCard | None,
+    currencies: Offered | None = None,
+    **more: str,
 ) -> Response:
     """
     Return the form again, without its card, or the faults to the script, which keeps the form.
@@ -231,7 +239,16 @@ async def _refused(
         return JSONResponse({"faults": faults, "emptied": emptied, **more}, 422)
     values = terminal_form.shown(visit.form, kind)
     sale = more.get("sale") or visit.form.get("sale", "")
-    return await _form(visit, kind, values, status=422, faults=faults, saved=saved, sale=sale)
+    return await _form(
+        visit,
+        kind,
+        values,
+        status=422,
+        faults=faults,
+        saved=saved,
+        currencies=currencies,
+        sale=sale,
+    )
 
 
 def _to_step_up(visit: Visit, kind: SaleKind, saved: SavedCard | None) -> Response:
