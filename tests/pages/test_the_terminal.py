@@ -363,6 +363,42 @@ async def test_a_refusal_is_seen_without_scripts(browser: Browser, demo: Demo) -
     await context.close()
 
 
+async def test_the_amount_of_a_refund_is_written_over(signed_in: Page, demo: Demo) -> None:
+    """After it was found: typing replaces what is left."""
+    page = await at_the_terminal(signed_in, demo)
+    await typed(page, "71.50", NUMBER, "1230")
+    await page.keyboard.press("Control+Enter")
+    await page.wait_for_url(SALE, timeout=RESULT_TIMEOUT_MS)
+    number = await page.locator("#confirmation").inner_text()
+    await page.goto(f"{demo.web}/terminal/refund")
+    await page.keyboard.type(number)
+    await page.keyboard.press("Enter")
+    await page.wait_for_url(re.compile(r"\?q="))
+    await page.locator("a.choice").first.click()
+    await page.wait_for_url(re.compile("/terminal/refund/pay_"))
+    await expect(page.locator("#amount")).to_be_focused()
+    await expect(page.locator("#amount")).to_have_value("71.50")
+
+    await page.keyboard.type("1.50")
+
+    await expect(page.locator("#amount")).to_have_value("1.50")
+
+
+async def test_a_cards_brand_covers_no_digit_on_a_telephone(signed_in: Page, demo: Demo) -> None:
+    """It stands below the number."""
+    page = signed_in
+    await page.set_viewport_size({"width": 360, "height": 740})
+    await at_the_terminal(page, demo)
+    await typed(page, "1", NUMBER)
+
+    await expect(page.locator("#brand")).to_have_text("Mastercard")
+    number = await page.locator("#number").bounding_box()
+    brand = await page.locator("#brand").bounding_box()
+    assert number is not None
+    assert brand is not None
+    assert brand["y"] >= number["y"] + number["height"]
+
+
 async def test_a_key_prints_the_receipt(signed_in: Page, demo: Demo) -> None:
     """The dialog opens by itself, once: a reload is for reading."""
     page = signed_in
