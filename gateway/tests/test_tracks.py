@@ -169,7 +169,9 @@ def test_tracks_of_two_cards_are_refused(
         ("%B4111111111111111^A/B^3013101?", "not read whole"),  # A thirteenth month.
         ("%B4111111111111111^A/B^2610101?", "expired"),
         ("%B4111111111111111^A/B", "not read whole"),
-        ("%E?;E?", "not read whole"),
+        ("%E?;E?", "could not read the card"),
+        (";E?", "could not read the card"),
+        ("%E?;4111", "not read whole"),
         (";", "not read whole"),
         ("", "not read whole"),
         ("%B4111111111111111^" + "A" * 400 + "^3012101?", "not read whole"),
@@ -199,10 +201,12 @@ def test_a_card_of_american_express_with_spaces_on_track_1_is_read(script: Scrip
 
 
 @PATIENT
-@given(st.text("0123456789%;B=^? abc", max_size=12))
+@given(st.text("0123456789%;BE=^? abce", max_size=12))
 @example("100% wool")
 @example("; and more")
 @example("50%B")
+@example("%E")
+@example(";e?")
 def test_typing_is_not_a_card(script: Script, typed: str) -> None:
     """What is held back for a moment is given back unless it must be a card."""
     sure = script.ask("isSure", typed)
@@ -214,4 +218,5 @@ def test_typing_is_not_a_card(script: Script, typed: str) -> None:
             and all(each in "0123456789 " for each in typed[2:10])
         )
         or (typed[:1] == ";" and len(typed) >= 9 and typed[1:9].isdigit())
+        or typed[:3].upper() in ("%E?", ";E?")
     )

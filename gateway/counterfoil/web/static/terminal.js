@@ -136,14 +136,18 @@ const forgetCard = () => {
   nameTheBrand();
 };
 
+const refuseSwipe = (words) => {
+  setFault("number", words);
+  number.focus();
+};
+
 const takeSwipe = (text) => {
   if (!number) return;
   const card = Tracks.read(text);
   forgetCard();
   clearFaults();
   if (card.fault) {
-    setFault("number", card.fault);
-    number.focus();
+    refuseSwipe(card.fault);
     return;
   }
   swiped = card;
@@ -176,9 +180,10 @@ const settle = () => {
     giveBack();
     return;
   }
+  const isUnread = Tracks.isUnread(held);
   held = "";
   forgetCard();
-  setFault("number", Tracks.AGAIN);
+  refuseSwipe(isUnread ? Tracks.UNREAD : Tracks.AGAIN);
 };
 
 const hold = (event) => {

@@ -4,16 +4,20 @@
 
 const Tracks = (() => {
   const TYPED_MAX = 300;
-  // Track 1, then track 2, each with a check character (LRC) or without, then perhaps a third.
+  // Track 1 or a reader's word that it could not read it, then track 2, each with a check character
+  // (LRC) or without, then perhaps a third.
   const FORM = new RegExp(
-    "^(?:%B([\\d ]{12,24})\\^([^^?]{1,26})\\^(\\d{2})(\\d{2})([^?]*)\\?(.)??)?" +
+    "^(?:%E\\?)?(?:%B([\\d ]{12,24})\\^([^^?]{1,26})\\^(\\d{2})(\\d{2})([^?]*)\\?(.)??)?" +
       "(?:;(\\d{12,19})=(\\d{2})(\\d{2})([\\d:<=>]*)\\?(.)??)?" +
       "(?:[;+%][^?]*\\?.?)?$",
   );
-  const YOUNG = /^(?:%(?:B[\d ]{0,24}(?:\^.*)?)?|;(?:\d{0,19}(?:=.*)?)?)$/;
-  const SURE = /^(?:%B[\d ]{8,}|;\d{8,})/;
+  const YOUNG = /^(?:%(?:B[\d ]{0,24}(?:\^.*)?|E\??)?|;(?:\d{0,19}(?:=.*)?|E\??)?)$/;
+  const SURE = /^(?:%B[\d ]{8,}|;\d{8,}|[%;]E\?)/;
+  // What a reader types for tracks that it could not read.
+  const ERRORS = /^[%;]E\?(?:[%;+]E\?)*$/;
   const ANYWHERE = /%B[\d ]{12,24}\^|;\d{12,19}=/;
 
+  const UNREAD = "The reader could not read the card. Swipe it again, or type the number.";
   const AGAIN = "The card was not read whole. Swipe it again, or type the number.";
 
   // The XOR of a track's characters, from its first to the "?", as a character of its own alphabet.
@@ -25,6 +29,7 @@ const Tracks = (() => {
   // Returns { number, month, year }, or { fault } in words.
   const read = (typed, today = new Date()) => {
     const text = typed.length > TYPED_MAX ? "" : typed.toUpperCase();
+    if (ERRORS.test(text)) return { fault: UNREAD };
     const found = FORM.exec(text);
     if (!found || !(found[1] || found[7])) return { fault: AGAIN };
     const [, spaced, name, year1, month1, rest1, check1, second, year2, month2, rest2, check2] = found;
@@ -48,7 +53,9 @@ const Tracks = (() => {
   return {
     TYPED_MAX,
     AGAIN,
+    UNREAD,
     read,
+    isUnread: (text) => ERRORS.test(text.toUpperCase()),
     // Whether a text may be the beginning of a track, and whether it can be nothing else.
     mayBegin: (text) => YOUNG.test(text.toUpperCase()),
     isSure: (text) => SURE.test(text.toUpperCase()),
