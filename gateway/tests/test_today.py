@@ -2,9 +2,11 @@
 Today's page: figures, countdown, chart, last payments; and that looking by itself keeps nobody in.
 """
 
+import re
 from datetime import timedelta
 
 import pytest
+from counterfoil.money import currency
 from counterfoil.people.roles import Role
 from counterfoil.web.charts import HEIGHT, chart_of, nice
 from counterfoil.web.words import left_text
@@ -58,6 +60,27 @@ async def test_the_chart_has_a_table_with_every_day(stage: Stage, site: Site) ->
     assert text.count('<th scope="row">') == 30 + 1  # One more is the payment itself.
     assert 'role="img"' in text
     assert "style=" not in text
+
+
+async def test_several_currencies_are_a_card_each_and_the_chosen_one_is_drawn(
+    stage: Stage, site: Site
+) -> None:
+    """That with most payments, if none is; the part that is fetched again keeps to it."""
+    for code, number in (("USD", 1), ("EUR", 2), ("JPY", 3)):
+        for each in range(number):
+            await stage.paid(currency=currency(code), order_number=f"{code} {each}")
+    browser = await site.signed_in()
+
+    for asked, charted in (("", "JPY"), ("?currency=EUR", "EUR"), ("?currency=ZZZ", "JPY")):
+        answer = await browser.get(f"/today{asked}")
+        live = re.search(r'data-live="([^"]*)"', answer.text)
+        assert live
+        assert live[1] == f"/today/live?currency={charted}"
+        for shown in (answer, await browser.get(live[1])):
+            assert re.findall(r'id="in-(\w{3})"', shown.text) == ["JPY", "EUR", "USD"]
+            assert re.findall(r"on each of 30 days in (\w{3})", shown.text) == [charted]
+            assert f'href="/today?currency={charted}#chart" aria-current="page"' in shown.text
+            assert "EUR Taken today 84.00 EUR Refunded today 0.00 EUR" in words(shown)
 
 
 async def test_what_a_customer_wrote_is_shown_and_not_run(stage: Stage, site: Site) -> None:

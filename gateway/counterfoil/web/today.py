@@ -18,6 +18,7 @@ from counterfoil.store.payments import Filters
 from counterfoil.store.search import SearchStore
 from counterfoil.store.totals import Day, TotalsStore
 from counterfoil.web.charts import Chart, chart_of
+from counterfoil.web.filters import address
 from counterfoil.web.live_parts import live_part
 from counterfoil.web.rendering import page
 from counterfoil.web.visit import Page, Visit
@@ -35,6 +36,13 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     today: Day
     days: tuple[Day, ...]
     chart: Chart
+
+    @property
+    def code(self) -> str:
+        """
+        The currency.
+        """
+        return self.today.currency
 
     @property
     def rate(self) -> str:
@@ -65,15 +73,27 @@ async def _facts(visit: Visit) -> dict[str, Any]:
     since = today - timedelta(days=DAYS - 1)
     found = await TotalsStore(visit.desk.database).days(merchant.merchant_id, since)
     search = SearchStore(visit.desk.database, merchant.merchant_id)
+    figures = figures_of(found, today)
+    charted = _charted(figures, visit.asked("currency"))
     return {
         "today": today,
-        "figures": figures_of(found, today),
+        "figures": figures,
+        "charted": charted,
+        "live": address("/today/live", {"currency": charted.code if charted else ""}),
         "behind": max((each.behind for each in found), default=0),
         "cutoff": next_cutoff(now, visit.who.cutoff, merchant.timezone),
         "now": now,
         "last": (await search.page(Filters(), LAST_MAX)).payments,
         "every": LIVE_SECONDS,
     }
+
+
+def _charted(figures: list[Figures], code: str) -> Figures | None:
+    """
+    Return the figures that are drawn: of the currency that was chosen, or with most payments.
+    """
+    chosen = [each for each in figures if each.code == code] or figures
+    return chosen[0] if chosen else None
 
 
 def figures_of(found: list[Day], today: date) -> list[Figures]:
