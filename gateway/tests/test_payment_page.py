@@ -162,6 +162,22 @@ async def test_tax_and_tip_of_a_clerk_stand_beside_the_amount(stage: Stage, site
     assert "Tip" not in await said(other.payment_id)
 
 
+async def test_what_a_payment_is_described_as_has_one_name(stage: Stage, site: Site) -> None:
+    """Where it is typed, on the pages that show it, on the receipt, and in the file."""
+    sale = await TerminalStage(stage).sold(charge_again=True, description="Two books")
+    assert sale.payment_id is not None
+    payment = f"/payments/{ids.written(ids.PAYMENT, sale.payment_id)}"
+    browser = await site.signed_in()
+
+    for path in ("/terminal", "/links/new"):
+        assert re.search(r"<label[^>]*>Description\b", (await browser.get(path)).text), path
+    for path in (
+        f"/terminal/sales/{ids.written(ids.SALE, sale.sale_id)}", payment, f"{payment}/receipt"
+    ):  # fmt: skip
+        assert "Description Two books" in words(await browser.get(path)), path
+    assert ",description," in (await browser.get("/payments.csv")).text
+
+
 async def test_no_message_shows_a_card_number(stage: Stage, site: Site) -> None:
     """Nor its expiry date or security code."""
     payment = await stage.paid()

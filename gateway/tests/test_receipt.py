@@ -45,6 +45,7 @@ def texts(*, test: bool = False, for_merchant: bool = False, **changes: Any) -> 
         "5724 0000 0004",
         "1001",
         "Two books",
+        "Description",
         "632706000123",
         "2026-11-23 00:30:15 CST",
     ],
