@@ -353,7 +353,7 @@ async def test_a_card_number_that_went_astray_is_not_shown_again(
         ("USD", "10,000,000,000", "This is too large: write at most 9,999,999,999.99 USD."),
         ("USD", "12345678901234", "This is too large: write at most 9,999,999,999.99 USD."),
         ("USD", "1.005", "Write up to 2 decimals: USD has no more."),
-        ("USD", "nothing", "Write an amount in USD, such as 500.00."),
+        ("USD", "nothing", "Write the amount without currency sign or letters, such as 500.00."),
         ("USD", "9" * 5000, "This is too large: write at most 9,999,999,999.99 USD."),
         ("KWD", "1,234", "Write it without the comma"),
     ],

@@ -207,7 +207,7 @@ async def test_what_customers_wrote_is_shown_and_not_run(stage: Stage, site: Sit
     ("amount", "said", "typed"),
     [
         ("12.505", "Write up to 2 decimals: USD has no more.", "12.505"),
-        ("0", "Write an amount in USD, such as 500.00.", "0"),
+        ("0", "Write more than zero: 0.01 USD or more.", "0"),
         ("10000000000", "This is too large: write at most 9,999,999,999.99 USD.", "10000000000"),
         ("4111111111111111", "This is too large: write at most 9,999,999,999.99 USD.", ""),
     ],

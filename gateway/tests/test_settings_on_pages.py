@@ -401,7 +401,7 @@ async def test_amounts_of_rules_are_asked_and_shown_as_people_write_them(
     for wrong, said in (
         ("1.505", "Write up to 2 decimals: USD has no more."),
         ("12345678901.00", "This is too large: write at most 9,999,999,999.99 USD."),
-        ("some", "Write an amount in USD, such as 500.00."),
+        ("some", "Write the amount without currency sign or letters, such as 500.00."),
     ):
         answer = await owner.send("/settings/screening", {**form, "email_amount": wrong})
         assert answer.status_code == 422

@@ -15,6 +15,8 @@ from counterfoil import ids
 from counterfoil.amounts import read_amount
 from counterfoil.config import RouteRule
 from counterfoil.money import currency
+from counterfoil.network.requests import TAG_POSTAL_CODE, TAG_STREET
+from counterfoil.network.tlv import decode_tlv
 from counterfoil.payments.movements import refund, void
 from counterfoil.payments.recovery import sweep
 from counterfoil.people.roles import Role
@@ -143,10 +145,11 @@ async def test_a_track_that_is_sent_is_neither_kept_nor_shown(
 @pytest.mark.parametrize(
     ("changes", "name", "said"),
     [
-        ({"amount": ""}, "amount", "Type the amount, such as 42.00."),
-        ({"amount": "12.345"}, "amount", "Type an amount, such as 42.00."),
-        ({"amount": "0"}, "amount", "Type an amount, such as 42.00."),
-        ({"amount": "1e13"}, "amount", "Type an amount, such as 42.00."),
+        ({"amount": ""}, "amount", "Write an amount in USD, such as 500.00."),
+        ({"amount": "12.345"}, "amount", "Write up to 2 decimals: USD has no more."),
+        ({"amount": "0"}, "amount", "Write more than zero: 0.01 USD or more."),
+        ({"amount": "$42"}, "amount", "without currency sign or letters"),
+        ({"tax": "-1"}, "tax", "Write the amount without a minus sign"),
         (
             {"amount": "10,000,000,000.00"},
             "amount",
@@ -154,7 +157,7 @@ async def test_a_track_that_is_sent_is_neither_kept_nor_shown(
         ),
         ({"amount": "9" * 24, "currency": "JPY"}, "amount", "write at most 999,999,999,999 JPY."),
         ({"amount": "9" * 25}, "amount", "This is too large"),
-        ({"tip": "41"}, "tip", "Tax and tip are parts of the amount."),
+        ({"tip": "41"}, "tip", "Tax and tip are parts of the amount: together they are more."),
         ({"number": "4242 4242 4242 4241"}, "number", "a digit is wrong, or two are swapped"),
         ({"number": ""}, "number", "Enter the number on the front of the card."),
         ({"expiry": "10/26"}, "expiry", "This card has expired."),
@@ -162,11 +165,24 @@ async def test_a_track_that_is_sent_is_neither_kept_nor_shown(
         ({"cvv": "91"}, "cvv", "Enter the 3 digits on the back of the card."),
         ({"email": "nobody"}, "email", "Write an address such as ada@example.com."),
         ({"postal_code": "1" * 11}, "postal_code", "10 characters at the most"),
-        ({"street": "Hauptstraße 1"}, "street", "Printable ASCII characters only."),
+        ({"street": "улица 5"}, "street", "in the letters A to Z, or only its number"),
+        ({"street": "ß" * 21}, "street", "40 characters at the most"),
+        (
+            {"street": "４２４２ ４２４２ ４２４２ ４２４２"},
+            "street",
+            "This looks like a card number",
+        ),
+        ({"postal_code": "№№№№№№"}, "postal_code", "10 characters at the most"),
+        ({"postal_code": "〒1"}, "postal_code", "in digits and the letters A to Z"),
+        ({"order": "für Zoë"}, "order", "type it without accents"),
+        ({"note": "one\ntwo"}, "note", "Write the description in one line."),
+        ({"name": "a" * 65}, "name", "64 characters at the most"),
+        ({"name": "Ada\N{RIGHT-TO-LEFT OVERRIDE}"}, "name", "cannot be seen"),
         ({"note": NUMBER}, "note", "This looks like a card number"),
         ({"order": "5555 5555 5555 4444"}, "order", "This looks like a card number"),
         ({"currency": "XTS"}, "currency", "Choose a currency of the list."),
         ({"kind": "forced", "voice_code": ""}, "voice_code", "Type the code that the issuer said"),
+        ({"kind": "forced", "voice_code": "A-1"}, "voice_code", "letters and digits only"),
         ({"keep": "on", "email": "", "name": ""}, "name", "name or e-mail"),
     ],
 )
@@ -183,6 +199,21 @@ async def test_what_cannot_stand_is_said_at_its_field(
     for secret in (NUMBER, "4242 4242", "5555 5555", 'value="918"', 'value="12/30"'):
         assert secret not in sent.text
     assert stage.link.asked == []
+
+
+async def test_a_street_with_other_letters_goes_on_in_those_of_the_message(
+    clerk: WindowlessBrowser, stage: Stage
+) -> None:
+    """It is kept so, too, and stands so in the form of another try."""
+    stage.link.script.append(says("51"))
+    page = await charged(clerk, street="Große Straße 12½", postal_code="10115")
+    again = re.search(r'href="(/terminal\?again=tsl_[0-9a-f]{32})"', page.text)
+    assert again is not None
+
+    (asked,) = stage.link.asked
+    told = decode_tlv(asked.fields[48])
+    assert (told[TAG_STREET], told[TAG_POSTAL_CODE]) == ("Grosse Strasse 121/2", "10115")
+    assert 'value="Grosse Strasse 121/2"' in (await clerk.get(again.group(1))).text
 
 
 async def test_a_form_that_is_refused_asks_once_for_its_currencies(
@@ -631,7 +662,10 @@ async def test_a_payment_is_found_and_given_back(site: Site, stage: Stage) -> No
     more = await manager.send(address, {"sale": await form(manager, address), "amount": "32.01"})
 
     assert "Refunded: 10.00 USD" in words(await manager.get(sent[0].headers["location"]))
-    assert (more.status_code, "up to 32.00" in words(more)) == (422, True)
+    assert (more.status_code, "write at most 32.00" in words(more)) == (422, True)
+    for amount, said in {"0": "Write more than zero", "$5": "without currency sign"}.items():
+        refused = await manager.send(address, {"sale": sale, "amount": amount})
+        assert (refused.status_code, said in words(refused)) == (422, True)
     rows = await stage.sql(
         "SELECT refunded_minor FROM payments WHERE payment_id = $1", payment["payment_id"]
     )

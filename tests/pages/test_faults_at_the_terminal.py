@@ -4,10 +4,114 @@ What a clerk mistypes, and what a reader could not read: told while the card sti
 
 from itertools import product
 
+import pytest
 from barriers import nobody_is_kept_out
 from playwright.async_api import Page, expect
 from running_demo import Demo
-from test_the_terminal import NUMBER, at_the_terminal
+from test_the_terminal import NUMBER, RESULT_TIMEOUT_MS, SALE, at_the_terminal, typed
+
+GROUPED = "5555 5555 5555 4444"
+
+
+async def test_all_faults_are_said_at_once_and_the_card_stays(signed_in: Page, demo: Demo) -> None:
+    """Each at its field, before anything is sent; what is mended then is charged."""
+    page = await at_the_terminal(signed_in, demo)
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.method))
+    await typed(page, "10", NUMBER, "1230", "123", "97201", "улица Ленина 5", "nobody", "für Zoë")
+    await typed(page, "", "", "11")
+    await page.keyboard.press("Control+Enter")
+
+    for field, words in {
+        "street": "Type the street in the letters A to Z, or only its number",
+        "email": "Write an address such as ada@example.com.",
+        "order": "type it without accents",
+        "tax": "Tax and tip are parts of the amount: together they are more.",
+    }.items():
+        await expect(page.locator(f"#{field}-said")).to_contain_text(words)
+        await expect(page.locator(f"#{field}")).to_have_attribute("aria-invalid", "true")
+        described = await page.locator(f"#{field}").get_attribute("aria-describedby")
+        assert f"{field}-said" in (described or "")
+    await expect(page.locator("#street")).to_be_focused()
+    await nobody_is_kept_out(page)
+    for field, value in {"number": GROUPED, "expiry": "12/30", "cvv": "123"}.items():
+        await expect(page.locator(f"#{field}")).to_have_value(value)
+    assert sent == []
+
+    for field, value in {
+        "street": "Hauptstraße 5",
+        "email": "",
+        "order": "T-70",
+        "tax": "1",
+    }.items():
+        await page.fill(f"#{field}", value)
+    await page.check("#keep")
+    await page.keyboard.press("Control+Enter")
+    await expect(page.locator("#name")).to_be_focused()
+    await expect(page.locator("#name-said")).to_contain_text("name or e-mail, to find the card")
+    await expect(page.locator("#number")).to_have_value(GROUPED)
+    await expect(page.locator("[aria-invalid]")).to_have_count(1)
+    assert sent == []
+    await page.keyboard.type("Ada")
+    await page.keyboard.press("Control+Enter")
+    await page.wait_for_url(SALE, timeout=RESULT_TIMEOUT_MS)
+    await expect(page.locator("#result")).to_have_text("Paid: 10.00 USD")
+
+
+async def test_what_was_wrong_only_beside_another_field_is_right_with_it(
+    signed_in: Page, demo: Demo
+) -> None:
+    """As soon as that field is left."""
+    page = await at_the_terminal(signed_in, demo)
+    await page.fill("#tip", "11")
+    await page.fill("#amount", "10")
+    await page.focus("#tip")
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#tip-said")).to_contain_text("together they are more")
+
+    await page.fill("#amount", "12")
+    await page.focus("#note")
+
+    await expect(page.locator("#tip-said")).to_have_text("Part of the amount.")
+    await expect(page.locator("[aria-invalid]")).to_have_count(0)
+
+
+async def test_a_voice_code_is_missed_before_anything_is_sent(signed_in: Page, demo: Demo) -> None:
+    """And one with other signs than letters and digits."""
+    page = signed_in
+    await page.goto(f"{demo.web}/terminal?kind=forced")
+    await expect(page.locator("#short-keys")).to_be_visible()
+    await typed(page, "10", "", NUMBER, "1230")
+    await page.keyboard.press("Control+Enter")
+
+    said = page.locator("#voice_code-said")
+    await expect(said).to_have_text("Type the code that the issuer said on the telephone.")
+    await expect(page.locator("#voice_code")).to_be_focused()
+    await page.keyboard.type("H7-K2")
+    await page.keyboard.press("Control+Enter")
+    await expect(said).to_have_text("The issuer's code has letters and digits only.")
+    await expect(page.locator("#number")).to_have_value(GROUPED)
+
+
+@pytest.mark.parametrize(
+    ("amount", "said"),
+    [
+        ("0", "Write more than zero: 0.01 USD or more."),
+        ("0.001", "Write up to 2 decimals: USD has no more."),
+        ("-1", "Write the amount without a minus sign, such as 500.00."),
+        ("$42", "Write the amount without currency sign or letters, such as 500.00."),
+        ("1 000,00", "Write thousands without a separator, like 1000.00."),
+    ],
+)
+async def test_an_amount_says_what_is_wrong_with_it(
+    signed_in: Page, demo: Demo, amount: str, said: str
+) -> None:
+    """When it is left."""
+    page = await at_the_terminal(signed_in, demo)
+    await typed(page, amount, NUMBER)
+
+    await expect(page.locator("#amount-said")).to_have_text(said)
+    await expect(page.locator("#charge")).to_have_text("Charge")
 
 
 async def test_a_reader_that_could_not_read_says_so_at_the_card(

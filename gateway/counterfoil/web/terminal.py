@@ -211,6 +211,7 @@ async def _form(
         kind=kind,
         kinds=kinds_of(visit),
         fields=FIELDS_OF[kind],
+        rules=terminal_form.rules(),
         values=values,
         faults=faults or {},
         saved=saved,

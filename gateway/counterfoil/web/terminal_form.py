@@ -13,23 +13,15 @@ from typing import Any
 
 import msgspec
 
-from counterfoil import money
-from counterfoil.amounts import is_too_large, read_amount
-from counterfoil.api.bodies import (
-    PATTERNS,
-    Billing,
-    CustomerEmail,
-    Description,
-    OrderNumber,
-    PaymentRequest,
-)
+from counterfoil import amounts, money
+from counterfoil.amounts import amount_or_fault
 from counterfoil.cards import Card, expired
 from counterfoil.terminal.sale import Entry, SaleKind, Wanted
+from counterfoil.web import terminal_texts
 from counterfoil.web.astray import TRACK, holds_card
 from counterfoil.web.payment_form import fault_of_code, fault_of_number, read_expiry
-from counterfoil.web.rendering import money_text
+from counterfoil.web.terminal_texts import TEXTS
 
-NAME_CHARACTERS_MAX = 64
 SHOWN_CHARACTERS_MAX = 300
 
 # In the order of the form: Enter goes from one to the next.
@@ -52,6 +44,8 @@ SWIPED_ASTRAY = (
     "A card was swiped into a field, and nothing of it was kept. Swipe again when the page has "
     "loaded, with scripts allowed, or type the number."
 )
+PARTS = "Tax and tip are parts of the amount: together they are more."
+WHOSE_CARD = "Write the customer's name or e-mail, to find the card again."
 NUMBER_ASTRAY = "This looks like a card number: it belongs into the card's field only."
 
 
@@ -71,7 +65,7 @@ def shown(form: Mapping[str, str], kind: SaleKind) -> dict[str, str]:
     names = (*FIELDS_OF[kind], "currency")
     texts = {name: form.get(name, "")[:SHOWN_CHARACTERS_MAX] for name in names}
     return {
-        name: "" if name in _CARD_FIELDS or holds_card(text) else text
+        name: "" if name in _CARD_FIELDS or _holds_card(name, text) else text
         for name, text in texts.items()
     }
 
@@ -83,19 +77,27 @@ def check(
     Return the form, or what is wrong with each of its fields; *saved* is a card that was chosen.
     """
     fields, faults = FIELDS_OF[kind], _astray(form, kind)
-    texts = {name: form.get(name, "").strip() for name in fields}
-    amounts = _amounts(form, texts, kind, faults)
+    texts = {name: terminal_texts.as_sent(name, form.get(name, "").strip()) for name in fields}
+    sums = _amounts(form, texts, kind, faults)
     said = _said(texts, faults)
     card = _card(texts, now, faults) if saved is None else _with_code(saved, texts, now, faults)
     if card is not None and saved is None:
         _refuse_number(texts, card.number, faults)
     keeps = "keep" in fields and form.get("keep") == "on" and saved is None
     if keeps and not (texts["email"] or texts["name"]):
-        faults.setdefault("name", "Write the customer's name or e-mail, to find the card again.")
+        faults.setdefault("name", WHOSE_CARD)
     if faults or card is None:
         return {name: faults[name] for name in ("card", *fields, "currency") if name in faults}
     entry = Entry.SAVED if saved else _entry(form)
-    return Checked(Wanted(kind=kind, entry=entry, keep_card=keeps, **amounts, **said), card)
+    return Checked(Wanted(kind=kind, entry=entry, keep_card=keeps, **sums, **said), card)
+
+
+def rules() -> dict[str, Any]:
+    """
+    Return what the page's script checks before it sends, and in which words.
+    """
+    said = {"parts": PARTS, "whose": WHOSE_CARD}
+    return {"amounts": amounts.for_scripts(), **terminal_texts.for_scripts(), "said": said}
 
 
 def _astray(form: Mapping[str, str], kind: SaleKind) -> dict[str, str]:
@@ -104,9 +106,13 @@ def _astray(form: Mapping[str, str], kind: SaleKind) -> dict[str, str]:
         text = form.get(name, "")
         if TRACK.search(text):
             faults["number"] = SWIPED_ASTRAY
-        elif name not in _CARD_FIELDS and holds_card(text):
+        elif name not in _CARD_FIELDS and _holds_card(name, text):
             faults[name] = NUMBER_ASTRAY
     return faults
+
+
+def _holds_card(name: str, text: str) -> bool:
+    return holds_card(text) or holds_card(terminal_texts.as_sent(name, text))
 
 
 def _amounts(
@@ -120,20 +126,13 @@ def _amounts(
     for name in read:
         if name not in texts or (name != "amount" and not texts[name]):
             continue
-        minor = read_amount(texts[name], unit)
-        example = money.decimal_text(4200, unit)
-        if minor is None or (name == "amount" and minor == 0):
-            empty = name == "amount" and not texts[name]
-            words = "Type the amount" if empty else "Type an amount"
-            said = f"{words}, such as {example}."
-            if is_too_large(texts[name], unit):
-                most = money_text(money.AMOUNT_MINOR_MAX, code)
-                said = f"This is too large: write at most {most}."
-            faults.setdefault(name, said)
+        found = amount_or_fault(texts[name], unit, may_be_zero=name != "amount")
+        if isinstance(found, str):
+            faults.setdefault(name, found)
         else:
-            read[name] = minor
+            read[name] = found
     if "amount" not in faults and read["tax"] + read["tip"] > read["amount"]:
-        faults.setdefault("tip" if read["tip"] else "tax", "Tax and tip are parts of the amount.")
+        faults.setdefault("tip" if read["tip"] else "tax", PARTS)
     return {
         "amount_minor": 0 if kind is SaleKind.VERIFICATION else read["amount"],
         "currency": code,
@@ -144,32 +143,12 @@ def _amounts(
 
 def _said(texts: dict[str, str], faults: dict[str, str]) -> dict[str, Any]:
     """
-    Return the texts that go along, by the same rules as the API's.
+    Return the texts that go along.
     """
-    found: dict[str, Any] = {}
-    for name, (column, rule) in _RULES.items():
-        text = texts.get(name, "") or None
-        found[column] = text
-        if text is None:
-            if name == "voice_code" and name in texts:
-                faults.setdefault(name, "Type the code that the issuer said on the telephone.")
-            continue
-        try:
-            msgspec.convert(text, rule)
-        except msgspec.ValidationError as error:
-            faults.setdefault(name, _in_words(name, str(error)))
-    name_said = texts.get("name", "")
-    found["customer_name"] = name_said or None
-    if not name_said.isprintable() or len(name_said) > NAME_CHARACTERS_MAX:
-        faults.setdefault("name", f"Write up to {NAME_CHARACTERS_MAX} letters.")
-    return found
-
-
-def _in_words(name: str, error: str) -> str:
-    for pattern, (_, words) in PATTERNS.items():
-        if repr(pattern)[1:-1] in error or pattern in error:
-            return words if name != "email" else "Write an address such as ada@example.com."
-    return f"This is too long: {_LONGEST[name]} characters at the most."
+    for name in TEXTS.keys() & texts.keys():
+        if fault := terminal_texts.fault_of(name, texts[name]):
+            faults.setdefault(name, fault)
+    return {rule.column: texts.get(name) or None for name, rule in TEXTS.items()}
 
 
 def _card(texts: dict[str, str], now: datetime, faults: dict[str, str]) -> Card | None:
@@ -204,27 +183,3 @@ def _refuse_number(texts: dict[str, str], number: str, faults: dict[str, str]) -
 
 def _entry(form: Mapping[str, str]) -> Entry:
     return Entry.SWIPED if form.get("entry") == Entry.SWIPED else Entry.KEYED
-
-
-def _type_of(struct: type[msgspec.Struct], name: str) -> Any:
-    (field,) = (each for each in msgspec.structs.fields(struct) if each.name == name)
-    return field.type
-
-
-# Each text's column, and the rule of the API's own field.
-_RULES: dict[str, tuple[str, Any]] = {
-    "order": ("order_number", OrderNumber),
-    "note": ("description", Description),
-    "email": ("customer_email", CustomerEmail),
-    "postal_code": ("postal_code", _type_of(Billing, "postal_code")),
-    "street": ("street", _type_of(Billing, "street")),
-    "voice_code": ("voice_approval_code", _type_of(PaymentRequest, "voice_approval_code")),
-}
-_LONGEST = {
-    "order": 64,
-    "note": 255,
-    "email": 254,
-    "postal_code": 10,
-    "street": 40,
-    "voice_code": 6,
-}

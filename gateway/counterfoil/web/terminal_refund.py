@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from counterfoil import ids
-from counterfoil.amounts import read_amount
+from counterfoil.amounts import amount_or_fault
 from counterfoil.money import currency, decimal_text
 from counterfoil.payments import lifecycle
 from counterfoil.payments.payment import Payment
@@ -72,9 +72,8 @@ async def show(visit: Visit) -> Response:
     How much is given back: what is left, unless something else is typed.
     """
     payment, asked = await _payment(visit), visit.asked("amount")
-    left = decimal_text(_left(payment), currency(payment.currency))
-    is_amount = bool(read_amount(asked, currency(payment.currency)))
-    return _form(visit, payment, asked if is_amount else left)
+    is_amount = isinstance(amount_or_fault(asked, currency(payment.currency)), int)
+    return _form(visit, payment, asked if is_amount else _left_text(payment))
 
 
 async def submit(visit: Visit) -> Response:
@@ -82,11 +81,11 @@ async def submit(visit: Visit) -> Response:
     Give it back, once for each form.
     """
     payment, text = await _payment(visit), visit.form.get("amount", "")
-    minor = read_amount(text, currency(payment.currency))
-    if not minor or minor > _left(payment):
-        left = decimal_text(_left(payment), currency(payment.currency))
-        shown = "" if holds_card(text) else text
-        return _form(visit, payment, shown, f"Type an amount up to {left}.", status=422)
+    minor = amount_or_fault(text, currency(payment.currency))
+    if isinstance(minor, int) and minor > _left(payment):
+        minor = f"That is more than is left: write at most {_left_text(payment)}."
+    if isinstance(minor, str):
+        return _form(visit, payment, "" if holds_card(text) else text, minor, status=422)
     try:
         sale_id = ids.read(ids.SALE, visit.form.get("sale", ""))
     except ids.UnreadableId:
@@ -135,6 +134,10 @@ def _left(payment: Payment) -> int:
     is_taken = payment.state is lifecycle.State.CAPTURED
     is_credit = payment.kind is lifecycle.Kind.CREDIT
     return payment.captured_minor - payment.refunded_minor if is_taken and not is_credit else 0
+
+
+def _left_text(payment: Payment) -> str:
+    return decimal_text(_left(payment), currency(payment.currency))
 
 
 def _form(

@@ -3,11 +3,13 @@
 
 const { brandOf, digitsOf, grouped, rewrite, setFault } = CardFields;
 const form = document.getElementById("sale-form");
+const rules = JSON.parse(form.dataset.rules);
 const field = (name) => form.elements[name];
 const amount = field("amount");
 const number = field("number");
 const expiry = field("expiry");
 const code = field("cvv");
+const [tax, tip, keep] = ["tax", "tip", "keep"].map(field);
 const currency = field("currency");
 const charge = document.getElementById("charge");
 const seenBrand = document.getElementById("brand");
@@ -19,39 +21,24 @@ const SLOW_MS = 400; // A reader types a character every few milliseconds.
 const TICK_MS = 1000;
 const LOOKS_MAX = 60;
 const LONG_MAX = 19;
-const MINOR_MAX = 999999999999; // As on the server: twelve digits of a message.
 
 let swiped = null; // { number, month, year }, and nowhere else.
 let isUnderWay = false;
 
 /* What is typed, made readable */
 
-const decimals = () => {
-  const chosen = currency.selectedOptions && currency.selectedOptions[0];
-  return chosen ? Number(chosen.dataset.decimals) : 2;
+const chosenCurrency = () => {
+  const option = currency.selectedOptions && currency.selectedOptions[0];
+  return { code: currency.value, decimals: option ? Number(option.dataset.decimals) : 2 };
 };
 
-// Minor units, by the same rules as the server's, or null.
-const minorOf = (text) => {
-  const found = /^(\d{1,3}(?:,\d{3})+|\d+)(?:[.,](\d+))?$/.exec(text.trim());
-  if (!found) return null;
-  const [, whole, part = ""] = found;
-  const places = decimals();
-  if (part.length > places || (whole.includes(",") && !part && places === 3)) return null;
-  return Number(whole.replace(/,/g, "") + part.padEnd(places, "0"));
-};
-
-const amountWords = (minor) => {
-  const places = decimals();
-  const text = String(minor).padStart(places + 1, "0");
-  const whole = text.slice(0, text.length - places).replace(/\B(?=(\d{3})+$)/g, ",");
-  return `${whole}${places ? `.${text.slice(-places)}` : ""} ${currency.value}`;
-};
+const amounts = TypedFields.amountsBy(rules.amounts, chosenCurrency);
+const texts = TypedFields.textsBy(rules.texts, rules.letters);
 
 const nameTheCharge = () => {
-  const minor = amount ? minorOf(amount.value) : null;
+  const minor = amount ? amounts.minorOf(amount.value) : 0;
   const words = form.dataset.act;
-  charge.textContent = amount && minor && minor <= MINOR_MAX ? `${words} ${amountWords(minor)}` : words;
+  charge.textContent = minor ? `${words} ${amounts.wordsOf(minor)}` : words;
 };
 
 const nameTheBrand = () => {
@@ -92,13 +79,7 @@ const faultOfNumber = () => (swiped ? "" : CardFields.faultOfNumber(number.value
 
 const faultOfExpiry = () => (swiped ? "" : CardFields.faultOfExpiry(expiry.value, new Date()));
 
-const faultOfAmount = () => {
-  const minor = minorOf(amount.value);
-  if (minor > MINOR_MAX) return `This is too large: write at most ${amountWords(MINOR_MAX)}.`;
-  if (minor) return "";
-  const example = amountWords(42 * 10 ** decimals()).split(" ")[0];
-  return `${amount.value.trim() ? "Type an amount" : "Type the amount"}, such as ${example}.`;
-};
+const faultOfAmount = () => amounts.faultOf(amount.value);
 
 const faultOfCode = () => {
   if (!code.value) return "";
@@ -106,23 +87,55 @@ const faultOfCode = () => {
   return CardFields.faultOfCode(code.value, swiped ? swiped.number : number.value);
 };
 
-const CHECKS = [
-  [amount, faultOfAmount],
-  [number, faultOfNumber],
-  [expiry, faultOfExpiry],
-  [code, faultOfCode],
-].filter(([input]) => input);
+// Tax and tip are parts of the amount; one that cannot be read counts as nothing, as on the server.
+const faultOfPart = (input) => {
+  const [taxes, tips, whole] = [tax, tip, amount].map((each) => amounts.minorOf(each.value));
+  const fault = input.value.trim() && amounts.faultOf(input.value, { mayBeZero: true });
+  const isBlamed = input === tip ? tips : !tips;
+  return fault || (isBlamed && whole && taxes + tips > whole ? rules.said.parts : "");
+};
 
-// Says what is wrong, and whether anything is; the first field with a fault gets the focus.
+const faultOfName = () => {
+  const isToBeFound = field("email").value.trim() || field("name").value.trim();
+  if (keep && keep.checked && !isToBeFound) return rules.said.whose;
+  return texts.faultOf("name", field("name").value);
+};
+
+const CHECKS = {
+  amount: faultOfAmount,
+  number: faultOfNumber,
+  expiry: faultOfExpiry,
+  cvv: faultOfCode,
+  ...Object.fromEntries(
+    texts.names.map((name) => [name, () => texts.faultOf(name, field(name).value)]),
+  ),
+  tax: () => faultOfPart(tax),
+  tip: () => faultOfPart(tip),
+  name: faultOfName,
+};
+
+const check = (input) => {
+  const words = CHECKS[input.id] ? CHECKS[input.id]() : "";
+  setFault(input.id, words);
+  return words;
+};
+
+// Says all that is wrong, and whether anything is; the first field with a fault gets the focus.
 const isRight = () => {
   clearFaults();
-  const wrong = CHECKS.filter(([input, check]) => {
-    const words = check();
-    setFault(input.id, words);
-    return words;
-  });
-  if (wrong.length) wrong[0][0].focus();
+  const wrong = stops().filter(check);
+  if (wrong.length) wrong[0].focus();
   return !wrong.length;
+};
+
+// Whether these are right depends on other fields.
+const TOGETHER = ["amount", "tax", "tip", "name"];
+
+const checkWhatWasLeft = ({ target }) => {
+  if (isUnderWay || target.form !== form) return;
+  if (target.value && CHECKS[target.id]) check(target);
+  for (const each of TOGETHER.map(field).filter(Boolean))
+    if (each !== target && each.hasAttribute("aria-invalid")) check(each);
 };
 
 /* The card */
@@ -156,7 +169,7 @@ const takeSwipe = (text) => {
   number.readOnly = true;
   expiry.readOnly = true;
   nameTheBrand();
-  if (amount && !minorOf(amount.value)) amount.focus();
+  if (amount && !amounts.minorOf(amount.value)) amount.focus();
   else (code || nextOf(expiry) || charge).focus();
 };
 
@@ -457,10 +470,7 @@ form.addEventListener("reset", (event) => {
   clearAll();
 });
 form.addEventListener("input", nameTheCharge);
-form.addEventListener("focusout", ({ target }) => {
-  const check = CHECKS.find(([input]) => input === target);
-  if (check && target.value && !isUnderWay) setFault(target.id, check[1]());
-});
+form.addEventListener("focusout", checkWhatWasLeft);
 if (number) {
   number.addEventListener("input", () => {
     rewrite(number, grouped(digitsOf(number.value).slice(0, LONG_MAX)));
