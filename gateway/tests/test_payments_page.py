@@ -152,14 +152,14 @@ async def test_filters_narrow_and_are_kept_in_the_links(stage: Stage, site: Site
 @pytest.mark.parametrize(
     ("narrowing", "name", "said"),
     [
-        ("from=yesterday", "from", "Write a day as 2026-11-28."),
-        ("from=2026-13-45", "from", "Write a day as 2026-11-28."),
+        ("from=yesterday", "from", "Write the first day as 2026-11-28."),
+        ("from=2026-13-45", "from", "Write the first day as 2026-11-28."),
         ("from=2026-11-24&to=2026-11-23", "to", "The last day lies before the first."),
-        ("standing=rich", "standing", "Choose one of these."),
-        ("kind=gift", "kind", "Choose one of these."),
-        ("card=library", "card", "Choose one of these."),
-        ("currency=ZZZ", "currency", "Choose one of these."),
-        ("acquirer=another", "acquirer", "Choose one of these."),
+        ("standing=rich", "standing", "Choose how it stands."),
+        ("kind=gift", "kind", "Choose a kind."),
+        ("card=library", "card", "Choose a card."),
+        ("currency=ZZZ", "currency", "Choose a currency."),
+        ("acquirer=another", "acquirer", "Choose an acquirer."),
     ],
 )
 async def test_a_filter_that_cannot_be_is_told_at_its_field_and_nothing_is_looked_for(

@@ -34,7 +34,13 @@ STANDING: dict[str, tuple[str, tuple[str, ...]]] = {
 KIND_NAMES = {kind.value: words for kind, words in KINDS.items()}
 NAMES = ("q", "standing", "kind", "card", "currency", "acquirer", "from", "to")
 TEXT_CHARACTERS_MAX = 300
-NOT_OFFERED = "Choose one of these."
+NOT_OFFERED = {
+    "standing": "Choose how it stands.",
+    "kind": "Choose a kind.",
+    "card": "Choose a card.",
+    "currency": "Choose a currency.",
+    "acquirer": "Choose an acquirer.",
+}
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,7 +117,7 @@ def _not_offered(values: dict[str, str], acquirers: Collection[str]) -> dict[str
         "acquirer": acquirers,
     }
     return {
-        name: NOT_OFFERED
+        name: NOT_OFFERED[name]
         for name, some in offered.items()
         if values[name] and values[name] not in some
     }
@@ -119,9 +125,9 @@ def _not_offered(values: dict[str, str], acquirers: Collection[str]) -> dict[str
 
 def _faults(values: dict[str, str], first: date | None, last: date | None) -> dict[str, str]:
     faults = {}
-    for name, day in (("from", first), ("to", last)):
+    for name, day, words in (("from", first, "first"), ("to", last, "last")):
         if values[name] and day is None:
-            faults[name] = "Write a day as 2026-11-28."
+            faults[name] = f"Write the {words} day as 2026-11-28."
     if first and last and first > last:
         faults["to"] = "The last day lies before the first."
     return faults
