@@ -11,6 +11,7 @@ from datetime import time
 from functools import cache
 
 from counterfoil.countries import COUNTRIES
+from counterfoil.lines import unseen_in
 
 STEP_UP_WHOLE_MAX = 1_000_000  # As the constraint `merchants_step_up_in_range` has it.
 ACKNOWLEDGE_SECONDS = range(5, 3601)
@@ -31,6 +32,15 @@ FORMS = {
     "card_acceptor_id": (r"[ -~]{1,15}", "1 to 15 printable ASCII characters (DE 42)"),
 }
 _TIME = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
+
+
+def fault_of(name: str, text: str) -> str | None:
+    """
+    Return why *text* cannot be the *name* of a business, in words; None if it can.
+    """
+    if fits(name, text):
+        return None
+    return unseen_in(text) or f"Write {FORMS[name][1]}."
 
 
 def fits(name: str, text: str) -> bool:

@@ -9,22 +9,27 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from counterfoil.business import EMAIL as EMAIL
+from counterfoil.lines import TURNING
 from counterfoil.money import AMOUNT_MINOR_MAX, CURRENCIES
 from counterfoil.payments.screened import Result
 
 # Patterns end in \Z: Python's $ would let a line feed through. The OpenAPI page says $.
 DIGITS = r"^[0-9]+\Z"
 PRINTABLE = r"^[ -~]+\Z"  # What the acquirer's message can carry.
-ONE_LINE = r"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029]+\Z"
+ONE_LINE = rf"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029{TURNING}]+\Z"
 KEY = r"^[!-~]+\Z"
 VOICE_CODE = r"^[A-Za-z0-9]+\Z"
 NETWORK_ADDRESS = r"^[0-9A-Fa-f:.]+\Z"
+
+ONE_LINE_ONLY = (
+    "One line of text, without control characters or marks that turn the direction of text."
+)
 
 # What is said of a text that does not match: the problem's code and its detail.
 PATTERNS = {
     DIGITS: ("field_out_of_range", "Digits only."),
     PRINTABLE: ("field_out_of_range", "Printable ASCII characters only."),
-    ONE_LINE: ("field_out_of_range", "One line of text, without control characters."),
+    ONE_LINE: ("field_out_of_range", ONE_LINE_ONLY),
     VOICE_CODE: ("field_out_of_range", "Letters and digits only."),
     NETWORK_ADDRESS: ("field_out_of_range", "An IPv4 or IPv6 address, such as 203.0.113.7."),
     KEY: ("field_out_of_range", "Printable ASCII characters only, and no spaces."),

@@ -14,6 +14,7 @@ import cyclopts
 import uvloop
 
 from counterfoil.config import Configuration, load
+from counterfoil.lines import unseen_in
 from counterfoil.store.database import Database
 
 ConfigOption = Annotated[
@@ -70,9 +71,21 @@ def actor_of(by: str | None) -> str:
     Return who acts, as histories name them: *by*, else the login name.
     """
     name = by or getpass.getuser()
-    if not (1 <= len(name) <= 64 and name.isprintable()):
+    if not 1 <= len(name) <= 64:
         raise CommandRefused("--by takes 1 to 64 characters of one line")
-    return f"cli:{name}"
+    return f"cli:{seen(name, '--by')}"
+
+
+def seen(text: str, option: str) -> str:
+    """
+    Return *text* of an *option*, if all of it can be seen by whoever reads it.
+
+    Raises:
+        CommandRefused: A mark that turns the direction of text, or another unseen character.
+    """
+    if unseen := unseen_in(text):
+        raise CommandRefused(f"{option}: {unseen[:1].lower()}{unseen[1:]}")
+    return text
 
 
 def say(text: str) -> None:

@@ -8,7 +8,15 @@ from typing import Annotated
 import cyclopts
 
 from counterfoil.app import open_database
-from counterfoil.cli.console import CommandRefused, ConfigOption, actor_of, configuration, run, say
+from counterfoil.cli.console import (
+    CommandRefused,
+    ConfigOption,
+    actor_of,
+    configuration,
+    run,
+    say,
+    seen,
+)
 from counterfoil.cli.refused_refunds import NOTE_CHARACTERS_MAX
 from counterfoil.clock import SystemClock
 from counterfoil.config import Configuration
@@ -32,11 +40,12 @@ def put_aside(
 
     Its bytes, who put it aside and why are kept. `settlement read` of the same file takes it back.
     """
-    if not 0 < len(note.strip()) <= NOTE_CHARACTERS_MAX:
+    note = seen(" ".join(note.split()), "--note")
+    if not 0 < len(note) <= NOTE_CHARACTERS_MAX:
         raise CommandRefused("--note says why nobody waits for the file, in 500 characters")
     if not _FILE.fullmatch(file):
         raise CommandRefused(f"{file!r} names no file: expected 8 to 64 hex digits; {_SHOWN}")
-    name = run(_put_aside(configuration(config), file, actor_of(by), note.strip()))
+    name = run(_put_aside(configuration(config), file, actor_of(by), note))
     say(f"{name} is put aside: it is kept, and counts as held no more.")
 
 

@@ -21,6 +21,7 @@ from counterfoil.cli.console import (
     run,
     say,
     say_json,
+    seen,
     table,
 )
 from counterfoil.cli.merchant import merchant_id_of, operator, require_merchant
@@ -49,7 +50,7 @@ def create(
     """
     if days is not None and not 1 <= days <= DAYS_MAX:
         raise CommandRefused(f"--days takes 1 to {DAYS_MAX}")
-    if not (name.isprintable() and 1 <= len(name) <= NAME_CHARACTERS_MAX):
+    if not 1 <= len(seen(name, "--name")) <= NAME_CHARACTERS_MAX:
         raise CommandRefused(f"--name takes 1 to {NAME_CHARACTERS_MAX} characters of one line")
     settings = configuration(config)
     secret = PREFIXES[settings.mode] + secrets.token_urlsafe(SECRET_BYTES)

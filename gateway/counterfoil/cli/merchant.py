@@ -22,6 +22,7 @@ from counterfoil.cli.console import (
     run,
     say,
     say_json,
+    seen,
     table,
 )
 from counterfoil.clock import SystemClock
@@ -374,4 +375,5 @@ def _check(**values: str | None) -> None:
     for name, value in values.items():
         if value is not None and not fits(name, value):
             option = "NAME" if name == "name" else f"--{name.replace('_', '-')}"
+            seen(value, option)
             raise CommandRefused(f"{option} takes {FORMS[name][1]}")

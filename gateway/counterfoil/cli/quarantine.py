@@ -20,6 +20,7 @@ from counterfoil.cli.console import (
     run,
     say,
     say_json,
+    seen,
 )
 from counterfoil.cli.deposit_text import amount_text
 from counterfoil.clock import SystemClock
@@ -245,9 +246,10 @@ async def _acquirer(settings: Configuration, store: QuarantineStore, chosen: str
 
 
 def _note(text: str) -> str:
-    if not 0 < len(text.strip()) <= NOTE_CHARACTERS_MAX:
+    note = seen(" ".join(text.split()), "the note")
+    if not 0 < len(note) <= NOTE_CHARACTERS_MAX:
         raise CommandRefused(f"say why in 1 to {NOTE_CHARACTERS_MAX} characters")
-    return text.strip()
+    return note
 
 
 def _told(found: Compared) -> dict[str, Any]:

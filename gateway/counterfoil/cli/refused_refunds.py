@@ -16,6 +16,7 @@ from counterfoil.cli.console import (
     refuse_in_quarantine,
     run,
     say,
+    seen,
 )
 from counterfoil.clock import SystemClock
 from counterfoil.config import Configuration
@@ -106,9 +107,10 @@ async def why_not_resolved(database: Database, merchant_id: UUID, finding_id: UU
 def _end(
     finding: str, note: str, amount: int | None, config: ConfigOption, *, outside: bool
 ) -> None:
-    if not 0 < len(note.strip()) <= NOTE_CHARACTERS_MAX:
+    note = seen(" ".join(note.split()), "--note")
+    if not 0 < len(note) <= NOTE_CHARACTERS_MAX:
         raise CommandRefused("--note says who decided it, and why, in 500 characters")
-    decision = Decision(actor="cli", note=note.strip(), outside=outside, taken_minor=amount)
+    decision = Decision(actor="cli", note=note, outside=outside, taken_minor=amount)
     run(_decided(configuration(config), finding, decision))
 
 

@@ -21,6 +21,7 @@ from counterfoil.cli.console import (
     run,
     say,
     say_json,
+    seen,
     table,
 )
 from counterfoil.cli.merchant import merchant_id_of, require_merchant
@@ -150,7 +151,7 @@ def block(
     named = {kind: text for kind, text in given.items() if text is not None}
     if len(named) != 1:
         raise CommandRefused("name one of --payment, --bin, --email, --email-domain")
-    if not is_reason(reason):
+    if not is_reason(seen(reason, "--reason")):
         raise CommandRefused("--reason takes 1 to 255 characters of one line")
     ((kind, text),) = named.items()
     shown, block_id = run(

@@ -22,6 +22,7 @@ from counterfoil.cli.console import (
     run,
     say,
     say_json,
+    seen,
 )
 from counterfoil.cli.deposit_text import (
     DEPOSIT_COLUMNS,
@@ -157,9 +158,10 @@ def resolve(
 
     Not one of kind refund_refused, unless the merchant has given that much back since.
     """
-    if not 0 < len(note.strip()) <= NOTE_CHARACTERS_MAX:
+    note = seen(" ".join(note.split()), "--note")
+    if not 0 < len(note) <= NOTE_CHARACTERS_MAX:
         raise CommandRefused("--note says what was agreed, and with whom, in 500 characters")
-    run(_resolve(configuration(config), finding, note.strip()))
+    run(_resolve(configuration(config), finding, note))
     say(f"{finding} is resolved.")
 
 

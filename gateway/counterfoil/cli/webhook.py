@@ -23,6 +23,7 @@ from counterfoil.cli.console import (
     run,
     say,
     say_json,
+    seen,
     table,
 )
 from counterfoil.cli.merchant import merchant_id_of, require_merchant
@@ -75,7 +76,8 @@ def add(
     """
     Add a webhook endpoint and print its secret, this once.
     """
-    made = Endpoint(url=url, description=description, types=_types(types), state="enabled")
+    said = seen(description, "--description") if description else None
+    made = Endpoint(url=url, description=said, types=_types(types), state="enabled")
     row, secret = run(_add(configuration(config), merchant_id_of(merchant), made))
     _say_secret(row, secret, json=json)
 

@@ -10,11 +10,14 @@ from urllib.parse import parse_qsl, urlsplit
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
+from counterfoil.lines import without_turns
+
 FORM_BYTES_MAX = 32 * 1024
 FORM_FIELDS_MAX = 100
 BODY_SECONDS_MAX = 20.0
 FORM_TYPE = "application/x-www-form-urlencoded"
 CSRF_FIELD = "csrf"
+AS_TYPED = frozenset(("password",))  # It is shown to nobody.
 
 
 def comes_from(request: Request, origin: str) -> bool:
@@ -35,7 +38,7 @@ def comes_from(request: Request, origin: str) -> bool:
 
 async def read_form(request: Request) -> dict[str, str]:
     """
-    Return the fields of a form that was sent.
+    Return the fields of a form that was sent, without marks that turn the direction of text.
 
     Raises:
         HTTPException: 413 too long, 408 too slow, 415 of another type, 400 garbled, a field twice.
@@ -56,7 +59,7 @@ async def read_form(request: Request) -> dict[str, str]:
     if len(fields) != len(pairs):
         raise HTTPException(400, "This form has a field twice.")
     check_characters(fields.values())
-    return fields
+    return {name: text if name in AS_TYPED else without_turns(text) for name, text in pairs}
 
 
 async def read_body(request: Request, bytes_max: int) -> bytes:

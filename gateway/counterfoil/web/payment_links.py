@@ -17,6 +17,7 @@ from counterfoil.amounts import amount_or_fault
 from counterfoil.cards import PAN_DIGITS_MIN
 from counterfoil.checkouts.checkout import link_token
 from counterfoil.checkouts.links import DAYS_MAX, TIMES_MAX, Link, Standing, standing
+from counterfoil.lines import unseen_in
 from counterfoil.money import CURRENCIES, currency
 from counterfoil.people.roles import Right
 from counterfoil.store.links import LinkStore
@@ -212,7 +213,9 @@ def _fault_of_text(text: str, most: int) -> str:
         return "Say what is paid: it stands on the page and on the receipt."
     if holds_card(text):
         return "This looks like a card's number, which never stands on a page."
-    return "" if text.isprintable() and len(text) <= most else f"Use up to {most} characters."
+    if unseen := unseen_in(text):
+        return unseen
+    return "" if len(text) <= most else f"Use up to {most} characters."
 
 
 def _fault_of_order(text: str) -> str:

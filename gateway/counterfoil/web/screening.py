@@ -8,6 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
 from counterfoil import ids
+from counterfoil.lines import unseen_in
 from counterfoil.money import CURRENCIES, currency
 from counterfoil.payments.block_list import (
     BLOCK,
@@ -92,7 +93,8 @@ async def block(visit: Visit) -> Response:
     faults: dict[str, str] = {}
     found = await _blocked(visit, kind, form.get("value", "").strip(), faults)
     if not is_reason(reason):
-        faults["reason"] = f"Say why, in one line of up to {REASON_CHARACTERS_MAX} characters."
+        most = f"Say why, in one line of up to {REASON_CHARACTERS_MAX} characters."
+        faults["reason"] = unseen_in(reason) or most
     elif holds_card(reason):
         faults["reason"] = LEAVE_IT_OUT
     if faults or found is None:

@@ -13,9 +13,8 @@ from starlette.responses import RedirectResponse, Response
 from counterfoil import ids
 from counterfoil.business import (
     ACKNOWLEDGE_SECONDS,
-    FORMS,
     STEP_UP_WHOLE_MAX,
-    fits,
+    fault_of,
     is_timezone,
     read_cutoff,
     timezones,
@@ -64,9 +63,9 @@ async def change_business(visit: Visit) -> Response:
     values = {name: visit.form.get(name, "").strip() for name in BUSINESS}
     values["country"] = values["country"].upper()
     faults = {
-        name: f"{LABELS[name]}: write {FORMS[name][1]}."
+        name: f"{LABELS[name]}: {fault[:1].lower()}{fault[1:]}"
         for name, text in values.items()
-        if not fits(name, text)
+        if (fault := fault_of(name, text))
     }
     faults |= {name: LEAVE_IT_OUT for name, text in values.items() if holds_card(text)}
     if "country" in faults:

@@ -50,7 +50,8 @@ async def show(visit: Visit) -> Response:
     saved = await _saved(visit, visit.asked("card"))
     values: dict[str, str] = {}
     if visit.asked(KEPT):
-        values = terminal_form.shown(visit.request.query_params, kind)
+        asked = {name: visit.asked(name) for name in visit.request.query_params}
+        values = terminal_form.shown(asked, kind)
     if visit.asked("again"):
         sale = await sale_named(visit, visit.asked("again"))
         if sale.kind in FIELDS_OF:

@@ -166,7 +166,11 @@ TEXTS = MappingProxyType(
             OrderNumber,
             "An order number has the letters A to Z, digits and signs: type it without accents.",
         ),
-        "note": _like("description", Description, "Write the description in one line."),
+        "note": _like(
+            "description",
+            Description,
+            "Write the description in one line, without signs that cannot be seen.",
+        ),
         "name": Text(
             "customer_name",
             r"^(?:[^\p{C}\p{Z}]| )+$",  # As str.isprintable, written for browsers.

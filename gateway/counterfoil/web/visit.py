@@ -8,6 +8,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from counterfoil.lines import without_turns
 from counterfoil.people.person import Who
 from counterfoil.people.roles import Right
 from counterfoil.web.desk import WebDesk
@@ -47,7 +48,7 @@ class Visit(msgspec.Struct, kw_only=True):
         """
         Return what the address says after the `?` for *name*.
         """
-        return self.request.query_params.get(name, default)
+        return without_turns(self.request.query_params.get(name, default))
 
 
 Endpoint = Callable[[Visit], Awaitable[Response]]
