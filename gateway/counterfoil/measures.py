@@ -200,7 +200,7 @@ class Measures(msgspec.Struct, frozen=True):
     )
     reports: Counts = msgspec.field(
         default_factory=lambda: Counts(
-            "page_reports", "what browsers said that they refused on payment pages", ("outcome",)
+            "page_reports", "what browsers said that they refused on pages", ("outcome",)
         )
     )
     failures: Counts = msgspec.field(

@@ -1,5 +1,5 @@
 """
-What browsers refused on a payment page: counted, stripped, bounded, and told to its merchant.
+What browsers refused on a page: counted, stripped, bounded, and told to its merchant.
 """
 
 from typing import Any
@@ -10,6 +10,8 @@ import pytest
 from checkout_stage import PageStage
 from counterfoil.checkouts.reports import (
     BODY_BYTES_MAX,
+    DIRECTIVES,
+    KINDS,
     MINUTE_SECONDS,
     PAGE_MINUTE_MAX,
     REPORTS_MAX,
@@ -19,10 +21,11 @@ from counterfoil.checkouts.reports import (
 )
 from counterfoil.people.roles import Role
 from counterfoil.store import page_reports
+from counterfoil.web.attention_words import PAGES_IN_WORDS, stopped
 from hypothesis import given
 from hypothesis import strategies as st
 from payment_stage import Stage
-from web_stage import CHECKOUT_ORIGIN, Site, WindowlessBrowser, words
+from web_stage import CHECKOUT_ORIGIN, ORIGIN, Site, WindowlessBrowser, words
 
 CARD = "4111111111111111"
 OLD, NEW = "application/csp-report", "application/reports+json"
@@ -272,7 +275,8 @@ async def test_it_waits_for_a_person_until_somebody_notes_what_it_was(
         form = {"note": "A proxy of the shopper."}
         return (await browser.send(f"/attention/reports/{path}", form)).status_code
 
-    assert "Payment page: inline (script-src-elem), once" in words(shown)
+    assert "Payment page: a script written into it was not run, once." in words(shown)
+    assert "For whoever runs Counterfoil: script-src-elem: inline" in words(shown)
     assert '<span class="count" data-waiting>1<' in shown.text
     assert await note(manager) == 403
     assert await note(owner) == 303
@@ -294,3 +298,106 @@ async def test_another_merchant_neither_sees_nor_ends_it(
 
     assert (await browser.send(path, {"note": "Mine."})).status_code == 404
     assert [each["seen_to_at"] for each in await rows(stage)] == [None]
+
+
+async def of_merchants(browser: WindowlessBrowser, body: bytes, **headers: str) -> httpx2.Response:
+    """Send it from a page of the merchants' own origin, with the cookie of who is signed in."""
+    return await browser.client.post(
+        "/reports", content=body, headers={"Content-Type": OLD, **headers}
+    )
+
+
+async def test_what_is_refused_on_a_merchants_own_page_is_told_to_that_merchant(
+    stage: Stage, site: Site
+) -> None:
+    """By who is signed in: the terminal, where cards are typed, apart from other pages."""
+    clerk, owner = await site.signed_in(Role.CLERK), await site.signed_in()
+
+    sent = [
+        await of_merchants(clerk, old(f"{ORIGIN}/terminal/sales/tsl_1?note={CARD}")),
+        await of_merchants(clerk, old(f"{ORIGIN}/terminal")),
+        await of_merchants(owner, old(f"{ORIGIN}/terminals")),
+        await of_merchants(owner, old(f"{ORIGIN}/payments/{CARD}")),
+    ]
+
+    assert [each.status_code for each in sent] == [204] * 4
+    found = await rows(stage)
+    assert sorted((row["page"], row["times"]) for row in found) == [("/", 2), ("/terminal", 2)]
+    assert CARD not in str(found)
+    shown = words(await owner.get("/attention"))
+    assert "Your terminal: a script written into it was not run, 2 times." in shown
+    assert "A page of your own: a script written into it was not run, 2 times." in shown
+
+
+async def test_a_report_of_a_merchants_page_by_nobody_is_nobodys(
+    stage: Stage, site: Site, address: str
+) -> None:
+    """Nor does a merchants' cookie count for a page of shoppers, or from another site."""
+    owner = await site.signed_in()
+
+    await of_merchants(site.browser(), old(f"{ORIGIN}/sign-in"))
+    cross = await of_merchants(owner, old(f"{ORIGIN}/terminal"), **{"Sec-Fetch-Site": "cross-site"})
+    shoppers = site.browser(CHECKOUT_ORIGIN)
+    shoppers.client.cookies = owner.client.cookies
+    await of_merchants(shoppers, old(f"{CHECKOUT_ORIGIN}/terminal"))
+
+    assert cross.status_code == 403
+    assert await rows(stage) == []
+    assert stage.road.measures.reports.children["stranger",] == 2
+
+
+async def test_so_many_of_a_merchants_pages_are_counted_within_a_minute(
+    stage: Stage, site: Site
+) -> None:
+    """Of all of its pages together, whoever is signed in."""
+    clerk, owner = await site.signed_in(Role.CLERK), await site.signed_in()
+
+    for each in (clerk, owner) * (PAGE_MINUTE_MAX // 2 + 3):
+        await of_merchants(each, old(f"{ORIGIN}/terminal"))
+
+    assert [row["times"] for row in await rows(stage)] == [PAGE_MINUTE_MAX]
+
+
+async def test_both_origins_name_where_reports_go(site: Site) -> None:
+    """In both ways, and for scripts without their hash too."""
+    for origin, path in ((ORIGIN, "/sign-in"), (CHECKOUT_ORIGIN, "/c/specimen")):
+        headers = (await site.browser(origin).get(path)).headers
+
+        assert "report-uri /reports; report-to pages" in headers["content-security-policy"]
+        assert headers["reporting-endpoints"] == 'pages="/reports"'
+        assert "endpoints=(pages)" in headers["integrity-policy"]
+
+
+@pytest.mark.parametrize(
+    ("directive", "refused_", "said"),
+    [
+        ("script-src-elem", "https://evil.example", "a script from evil.example was not run"),
+        ("script-src-elem", "a file of this site", "changed or not meant for it, was not run"),
+        ("script-src", "eval", "a script written into it was not run"),
+        ("img-src", "https://evil.example:8443", "a picture from evil.example:8443 was not loaded"),
+        ("connect-src", "https://evil.example", "nothing was sent to evil.example"),
+        ("form-action", "https://evil.example", "a form was not sent to evil.example"),
+        ("trusted-types", "trusted-types-policy", "a script that writes into the page was stopped"),
+        ("integrity", "https://evil.example", "a script from evil.example was not run"),
+        ("style-src-attr", "inline", "a style written into it was not used"),
+        ("frame-src", "about", "a frame that is not ours was not shown"),
+        ("other", "other", "something that is not ours was stopped"),
+    ],
+)
+def test_a_merchant_reads_what_was_stopped_in_words(
+    directive: str, refused_: str, said: str
+) -> None:
+    """The names of directives are for whoever runs the installation."""
+    words_said = stopped("/c/{token}", directive, refused_)
+
+    assert words_said.startswith("Payment page: ")
+    assert said in words_said
+    assert directive not in words_said or directive == "other"
+
+
+def test_every_directive_and_kind_has_words() -> None:
+    """None breaks the page."""
+    for page in PAGES_IN_WORDS:
+        for directive in (*DIRECTIVES, "integrity", "other"):
+            for kind in (*KINDS, "other", "a file of this site", "https://2001:db8::/32"):
+                assert "{" not in stopped(page, directive, kind)

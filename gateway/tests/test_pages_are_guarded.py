@@ -213,7 +213,7 @@ async def test_every_answer_forbids_frames_foreign_scripts_and_keeping(site: Sit
         assert "frame-ancestors 'none'" in headers["content-security-policy"]
         assert "require-trusted-types-for 'script'" in headers["content-security-policy"]
         assert "unsafe" not in headers["content-security-policy"]
-        assert headers["integrity-policy"] == "blocked-destinations=(script)"
+        assert headers["integrity-policy"] == "blocked-destinations=(script), endpoints=(pages)"
         for name in ("cross-origin-opener-policy", "cross-origin-resource-policy"):
             assert headers[name] == "same-origin"
         assert (headers["cache-control"], headers["x-frame-options"]) == ("no-store", "DENY")

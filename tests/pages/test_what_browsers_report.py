@@ -58,16 +58,16 @@ async def test_an_injected_script_is_refused_and_its_merchant_is_told(
     async def is_told() -> bool:
         await page.goto(f"{demo.web}/attention")
         said = await page.locator("main").inner_text()
-        return "Payment page: inline (script-src-elem)" in said
+        return "Payment page: a script written into it was not run" in said
 
     await until(is_told)
     await nobody_is_kept_out(page)
-    waits = page.locator("li.card", has_text="A browser refused something")
+    waits = page.locator("li.card", has_text="A browser stopped something")
     await waits.get_by_text("It was looked into").first.click()
     await waits.get_by_label("What it was, and who looked").fill("A test of ours.")
     await waits.get_by_role("button", name="It was looked into").click()
     await page.wait_for_url("**/attention?done=looked-into")
-    assert "A browser refused" not in await page.locator("main").inner_text()
+    assert "A browser stopped" not in await page.locator("main").inner_text()
 
 
 def pin_of(certificate: Path) -> str:
@@ -98,7 +98,17 @@ async def test_a_browser_of_today_reports_by_the_reporting_api(demo: Demo, tmp_p
 
         async def is_told() -> bool:
             await page.goto(f"{demo.web}/attention")
-            return "https://evil.example (img-src)" in await page.locator("main").inner_text()
+            said = await page.locator("main").inner_text()
+            return "a picture from evil.example was not loaded" in said
 
         await until(is_told)
+        await page.goto(f"{demo.web}/terminal")
+        await page.evaluate(LEAK)
+
+        async def is_told_of_the_terminal() -> bool:
+            await page.goto(f"{demo.web}/attention")
+            said = await page.locator("main").inner_text()
+            return "Your terminal: a picture from evil.example was not loaded" in said
+
+        await until(is_told_of_the_terminal)
         await context.close()

@@ -1,7 +1,7 @@
 """
-What browsers report of payment pages: read within limits, and stripped of all that may be secret.
+What browsers report of pages: read within limits, and stripped of all that may be secret.
 
-A report names the page's whole address, which holds its token, and may hold a sample of a script
+A report names the page's whole address, which may hold a token, and may hold a sample of a script
 or an address that somebody put a card into. Kept are: which of our pages, which directive of the
 policy, and what was refused, by its kind or by the last names or the network of its host.
 """
@@ -9,6 +9,7 @@ policy, and what was refused, by its kind or by the last names or the network of
 import ipaddress
 import re
 from collections import Counter
+from collections.abc import Callable
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -25,6 +26,9 @@ MINUTE_MAX = 300  # and of all pages together.
 MINUTE_SECONDS = 60.0
 
 OTHER = "other"
+OWN_FILE = "a file of this site"
+TERMINAL = "/terminal"
+OTHER_PAGE = "/"
 INTEGRITY = "integrity"
 DIRECTIVES = frozenset(
     (
@@ -87,6 +91,30 @@ _DIGITS = re.compile(r"[0-9]{4}")
 _PAGE = re.compile(r"/(c|l)/([A-Za-z0-9_-]{43})(?:/.*)?", re.ASCII)
 
 
+class Of(NamedTuple):
+    """
+    Of which page a report is: its kind, and its token if it has one.
+    """
+
+    page: str
+    token: str
+
+
+def payment_page(path: str) -> Of | None:
+    """
+    Return which payment page this is; None when it is none of ours.
+    """
+    found = _PAGE.fullmatch(path)
+    return Of(f"/{found[1]}/{{token}}", found[2]) if found else None
+
+
+def merchant_page(path: str) -> Of | None:
+    """
+    Return which page of a merchant's this is: the terminal, where cards are typed, or another.
+    """
+    return Of(TERMINAL if f"{path}/".startswith(f"{TERMINAL}/") else OTHER_PAGE, "")
+
+
 class Refusal(NamedTuple):
     """
     What a browser refused: on which of our pages, by which directive, and what.
@@ -99,7 +127,8 @@ class Refusal(NamedTuple):
 
 class Report(NamedTuple):
     """
-    A refusal, and the page's token by which it is told whose page it was: never kept.
+    A refusal, and the page's token by which it is told whose page it was: never kept. A page of a
+    merchant's has none.
     """
 
     token: str
@@ -122,9 +151,9 @@ class Unreadable(Exception):
     """
 
 
-def read(body: bytes, *, origin: str) -> Read:
+def read(body: bytes, *, origin: str, page_of: Callable[[str], Of | None] = payment_page) -> Read:
     """
-    Return what *body* reports of the pages of *origin*.
+    Return what *body* reports of the pages of *origin*; *page_of* says which page a path is.
 
     Raises:
         Unreadable: It is none of the two forms in which browsers report.
@@ -137,16 +166,14 @@ def read(body: bytes, *, origin: str) -> Read:
     extensions = strangers = 0
     for each in _reports(said)[:REPORTS_MAX]:
         address, source = _text(each, "document-uri", "documentURL"), _sources(each)
-        page = _PAGE.fullmatch(_path(address))
+        page = page_of(_path(address))
         if page is None:
             strangers += 1
         elif any(_scheme(text) in EXTENSIONS for text in source):
             extensions += 1
         else:
-            refusal = Refusal(
-                f"/{page[1]}/{{token}}", _directive(each), refused(source[0], origin=origin)
-            )
-            found[Report(page[2], refusal)] += 1
+            what = refused(source[0], origin=origin)
+            found[Report(page.token, Refusal(page.page, _directive(each), what))] += 1
     return Read(found, extensions, strangers)
 
 
@@ -165,7 +192,7 @@ def refused(text: str, *, origin: str) -> str:
     if scheme not in NETWORK or not host:
         return OTHER
     if f"{scheme}://{parts.netloc}" == origin:
-        return "a file of this site"
+        return OWN_FILE
     return f"{scheme}://{_host(host)}" + (f":{port}" if port else "")
 
 
@@ -258,16 +285,16 @@ class Budget:
         self._ends = 0.0
         self._counted: Counter[str] = Counter()
 
-    def takes(self, token: str, times: int) -> bool:
+    def takes(self, page: str, times: int) -> bool:
         """
-        Count so many reports of the page with *token*; False when that were too many.
+        Count so many reports of a *page*, by its token or its merchant; False when too many.
         """
         now = self._clock.monotonic()
         if now >= self._ends:
             self._counted.clear()
             self._ends = now + MINUTE_SECONDS
-        all_together, of_page = self._counted.total() + times, self._counted[token] + times
+        all_together, of_page = self._counted.total() + times, self._counted[page] + times
         if all_together > MINUTE_MAX or of_page > PAGE_MINUTE_MAX:
             return False
-        self._counted[token] = of_page
+        self._counted[page] = of_page
         return True

@@ -21,6 +21,7 @@ from counterfoil.cli.console import (
     run,
     say,
     say_json,
+    seen,
     table,
 )
 from counterfoil.clock import SystemClock
@@ -101,7 +102,7 @@ def seen_to(
     """
     Note that somebody has seen to all that differed; what still differs comes back with the next.
     """
-    note = " ".join(note.split())
+    note = seen(" ".join(note.split()), "--note")
     if not 0 < len(note) <= NOTE_CHARACTERS_MAX:
         raise CommandRefused(f"the note has 1 to {NOTE_CHARACTERS_MAX} characters")
     done = run(_see_to(configuration(config), note, actor_of(by)))
@@ -113,7 +114,7 @@ def seen_to(
 @app.command
 def reports(*, json: JsonOption = False, config: ConfigOption = None) -> None:
     """
-    List what browsers refused on payment pages and nobody has looked into, newest first.
+    List what browsers refused on pages and nobody has looked into, newest first.
     """
     rows = run(_reports(configuration(config)))
     if json:

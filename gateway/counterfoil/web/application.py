@@ -109,13 +109,13 @@ CHECKOUT_PAGES: tuple[Page, ...] = (*specimen.PAGES, *payment_page.PAGES, *link_
 
 READING = ("GET", "HEAD")
 HEADERS = {
-    **{name: text for name, text in policy.HEADERS.items() if name != "Reporting-Endpoints"},
+    **policy.HEADERS,
     "Content-Security-Policy": (
         "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
         "connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'; "
-        "object-src 'none'; require-trusted-types-for 'script'; trusted-types live"
+        "object-src 'none'; require-trusted-types-for 'script'; trusted-types live; "
+        f"report-uri {policy.REPORTS}; report-to pages"
     ),
-    "Integrity-Policy": "blocked-destinations=(script)",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
 STATIC_HEADERS = {"Cache-Control": "public, max-age=31536000, immutable"}
@@ -168,8 +168,7 @@ def _site(
         Route(each.path, _guarded(each, desk, origin, shoppers=shoppers), methods=[each.method])
         for each in pages
     ]
-    if shoppers:
-        routes.append(page_reports.route(desk, origin))
+    routes.append(page_reports.route(desk, origin, shoppers=shoppers))
     static = StaticFiles(directory=inventory.STATIC)
     routes.append(Mount("/static", WithHeaders(static, STATIC_HEADERS), name="static"))
 

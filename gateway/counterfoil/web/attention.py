@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from counterfoil import ids
+from counterfoil.lines import unseen_in
 from counterfoil.people.roles import Right
 from counterfoil.settlement.batch_names import read_name, written_name
 from counterfoil.settlement.words import batch_name
@@ -26,7 +27,7 @@ from counterfoil.store.refused_refunds import Decision, RefusedRefundStore
 from counterfoil.store.settlement import SettlementStore
 from counterfoil.web import counts
 from counterfoil.web.astray import holds_card
-from counterfoil.web.attention_words import DONE, FILES, PAGES_IN_WORDS, TITLES, WHAT_TO_DO
+from counterfoil.web.attention_words import DONE, FILES, TITLES, WHAT_TO_DO, stopped
 from counterfoil.web.doing import is_too_much
 from counterfoil.web.interrupted import to_step_up
 from counterfoil.web.just_done import lead_to
@@ -130,10 +131,11 @@ def _report(row: asyncpg.Record) -> dict[str, Any]:
     return {
         "kind": "report",
         "title": TITLES["report"],
-        "about": f"{PAGES_IN_WORDS[row['page']]}: {row['refused']} ({row['directive']}), {often}",
+        "about": f"{stopped(row['page'], row['directive'], row['refused'])}, {often}.",
         "link": None,
         "amount": None,
         "to_do": WHAT_TO_DO["report"],
+        "for_operator": f"{row['directive']}: {row['refused']}",
         "since": row["first_at"],
         "path": f"/attention/reports/{ids.written(ids.PAGE_REPORT, row['report_id'])}",
         "ends": ("looked-into",),
@@ -328,6 +330,8 @@ def _note(visit: Visit, *, may_be_empty: bool = False) -> str:
         raise HTTPException(
             400, f"Write in a note what was agreed, up to {NOTE_CHARACTERS_MAX} characters."
         )
+    if unseen := unseen_in(note):
+        raise HTTPException(400, unseen)
     if holds_card(note):
         raise HTTPException(400, "A card's number stands in this note: leave it out.")
     return note

@@ -2,12 +2,13 @@
 What waits for a person, in words.
 """
 
+from counterfoil.checkouts.reports import KINDS, OTHER, OTHER_PAGE, OWN_FILE, TERMINAL
 from counterfoil.people.roles import Right
 
 TITLES = {
     "batch": "A batch does not agree with the acquirer",
     "file": "A file could not be read",
-    "report": "A browser refused something on a payment page",
+    "report": "A browser stopped something foreign on a page",
     "pages": "The payment pages are not as they should be",
     "missing_there": "The acquirer's report leaves an item out",
     "missing_here": "The acquirer settles something that is not here",
@@ -33,11 +34,32 @@ WHAT_TO_DO = {
         "what differs in `counterfoil pages look`, and ends this with `counterfoil pages seen-to`."
     ),
     "report": (
-        "Somebody may have changed the page, or a shopper's own browser did. Show it to whoever "
-        "runs this installation; until it is clear, take cards in another way."
+        "The browser stopped it. Often it is an extension in the browser of whoever looked. If it "
+        "happened once, note that you have seen it. If it happens again, somebody may have changed "
+        "the page: take cards in another way until whoever runs Counterfoil for you has looked."
     ),
 }
-PAGES_IN_WORDS = {"/c/{token}": "Payment page", "/l/{token}": "Page of a payment link"}
+PAGES_IN_WORDS = {
+    "/c/{token}": "Payment page",
+    "/l/{token}": "Page of a payment link",
+    TERMINAL: "Your terminal",
+    OTHER_PAGE: "A page of your own",
+}
+# What did not happen, by the first word of the directive; {where}: whose it was, {to}: to whom.
+_STOPPED = {
+    "script": "a script {where} was not run",
+    "integrity": "a script {where} was not run",
+    "require": "a script that writes into the page was stopped",
+    "trusted": "a script that writes into the page was stopped",
+    "style": "a style {where} was not used",
+    "img": "a picture {where} was not loaded",
+    "media": "a sound or film {where} was not loaded",
+    "font": "a typeface {where} was not loaded",
+    "connect": "nothing was sent {to}",
+    "form": "a form was not sent {to}",
+    "frame": "a frame {where} was not shown",
+}
+_WITHIN = frozenset(("inline", "eval", "wasm-eval", "self", "data", "blob", "javascript"))
 FILES = {
     "report": "The acquirer's report",
     "statement": "A bank statement",
@@ -76,3 +98,20 @@ ENDS = {
         Right.REFUND,
     ),
 }
+
+
+def stopped(page: str, directive: str, refused: str) -> str:
+    """
+    Return what a browser stopped on which page, as whoever runs a shop understands it.
+    """
+    words = _STOPPED.get(directive.partition("-")[0], "something {where} was stopped")
+    if refused == OWN_FILE:
+        where, to = "of ours, changed or not meant for it,", "to a page of ours"
+    elif refused in _WITHIN:
+        where, to = "written into it", "away"
+    elif refused in KINDS or refused == OTHER:
+        where, to = "that is not ours", "elsewhere"
+    else:
+        host = refused.partition("://")[2]
+        where, to = f"from {host}", f"to {host}"
+    return f"{PAGES_IN_WORDS[page]}: {words.format(where=where, to=to)}"

@@ -1,11 +1,14 @@
 """
-Where browsers report what they refused on a payment page.
+Where browsers report what they refused on a page.
 
     POST /reports    204, whatever comes of it
 
-Whoever reports may have made it up. So it counts only if it names a page that there is, and then
-for that page's merchant; and so many a minute, grouped, and in so many groups at the most.
+Whoever reports may have made it up. So it counts only if it names a payment page that there is, and
+then for that page's merchant, or on the merchants' own origin for the merchant of who is signed in;
+and so many a minute, grouped, and in so many groups at the most.
 """
+
+from uuid import UUID
 
 import structlog
 from starlette.exceptions import HTTPException
@@ -14,20 +17,30 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from counterfoil.checkouts.policy import REPORTS
-from counterfoil.checkouts.reports import BODY_BYTES_MAX, TYPES, Budget, Report, Unreadable, read
+from counterfoil.checkouts.reports import (
+    BODY_BYTES_MAX,
+    TYPES,
+    Budget,
+    Report,
+    Unreadable,
+    merchant_page,
+    payment_page,
+    read,
+)
 from counterfoil.store.links import LinkStore
 from counterfoil.store.page_reports import PageReportStore
+from counterfoil.web import session
 from counterfoil.web.desk import WebDesk
 from counterfoil.web.forms import read_body
 
 log = structlog.get_logger("web")
 
 
-def route(desk: WebDesk, origin: str) -> Route:
+def route(desk: WebDesk, origin: str, *, shoppers: bool) -> Route:
     """
-    Return the route for pages of *origin*.
+    Return the route for pages of *origin*: payment pages for *shoppers*, or merchants' own.
     """
-    taking = Taking(desk, origin)
+    taking = Taking(desk, origin, shoppers=shoppers)
     return Route(REPORTS, taking.take, methods=["POST"])
 
 
@@ -36,9 +49,10 @@ class Taking:
     Takes reports, and counts what became of each.
     """
 
-    def __init__(self, desk: WebDesk, origin: str) -> None:
+    def __init__(self, desk: WebDesk, origin: str, *, shoppers: bool) -> None:
         self._desk = desk
         self._origin = origin
+        self._shoppers = shoppers
         self._store = PageReportStore(desk.database, desk.desk.road.ids)
         self._links = LinkStore(desk.database, desk.desk.road.ids)
         self._budget = Budget(desk.clock)
@@ -52,7 +66,9 @@ class Taking:
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() not in TYPES:
             raise HTTPException(415, "This is no report.")
         try:
-            found = read(await read_body(request, BODY_BYTES_MAX), origin=self._origin)
+            body = await read_body(request, BODY_BYTES_MAX)
+            page_of = payment_page if self._shoppers else merchant_page
+            found = read(body, origin=self._origin, page_of=page_of)
         except Unreadable:
             self._note("unreadable")
             raise HTTPException(400, "This is no report.") from None
@@ -61,21 +77,28 @@ class Taking:
         for _ in range(found.of_strangers):
             self._note("stranger")
         for report, times in found.reports.items():
-            self._note(await self._count(report, times))
+            self._note(await self._count(request, report, times))
         return Response(status_code=204)
 
-    async def _count(self, report: Report, times: int) -> str:
-        of_checkout = report.refusal.page.startswith("/c/")
-        store = self._desk.desk.checkouts.store if of_checkout else self._links
-        whose = await store.of_token(report.token)
-        if whose is None:
+    async def _count(self, request: Request, report: Report, times: int) -> str:
+        merchant_id = await self._whose(request, report)
+        if merchant_id is None:
             return "stranger"
-        if not self._budget.takes(report.token, times):
+        if not self._budget.takes(report.token or merchant_id.hex, times):
             return "dropped"
         now = self._desk.clock.now()
-        stored = await self._store.count(whose.merchant_id, report.refusal, times, now)
+        stored = await self._store.count(merchant_id, report.refusal, times, now)
         log.warning("page_report", **report.refusal._asdict(), times=times, stored=stored)
         return "stored" if stored else "dropped"
+
+    async def _whose(self, request: Request, report: Report) -> UUID | None:
+        if not self._shoppers:
+            guest, _ = await session.guest_of(request, self._desk, seen=False)
+            return guest.merchant.merchant_id if guest else None
+        of_checkout = report.refusal.page.startswith("/c/")
+        store = self._desk.desk.checkouts.store if of_checkout else self._links
+        found = await store.of_token(report.token)
+        return found.merchant_id if found else None
 
     def _note(self, outcome: str) -> None:
         self._desk.desk.road.measures.reports.add(outcome)

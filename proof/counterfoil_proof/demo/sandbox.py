@@ -31,7 +31,7 @@ from counterfoil.people.passwords import Passwords
 from counterfoil.people.roles import Role
 from counterfoil.store.checkouts import CheckoutStore
 from counterfoil.store.database import Database
-from counterfoil.store.merchants import MerchantStore, NewMerchant, Terminal
+from counterfoil.store.merchants import By, MerchantStore, NewMerchant, Terminal
 from counterfoil.store.people import PeopleStore
 from counterfoil.supervisor import Program
 
@@ -39,6 +39,7 @@ from counterfoil_proof.demo.ports import LOOPBACK, Ports
 
 ACQUIRER = "sandbox"
 BUSINESS = "Stub & Leaf"
+WHO = "cli:demo"  # Who sets it up, in lists of changes.
 BUSINESS_EMAIL = "owner@stubandleaf.example"
 OWNER = "Mara Leaf"
 PARTIES = ("gateway", "rail", "shop", "mailbox")
@@ -295,9 +296,10 @@ async def ensure_merchant(sandbox: Sandbox, configuration: Configuration) -> Non
             acknowledge_seconds=180,
         )
         terminal = Terminal(ACQUIRER, f"TERM{number:04d}", f"MERCHANT{number:07d}")
-        await store.add(merchant, [terminal])
+        await store.add(merchant, [terminal], By(WHO, tuple(made.several(2))))
         secret = PREFIXES["test"] + secrets.token_urlsafe(32)
-        await store.add_key(made.new(), merchant.merchant_id, secret, "demo shop", None)
+        by = By(WHO, (made.new(),))
+        await store.add_key(made.new(), merchant.merchant_id, secret, "demo shop", None, by)
         await _lead_back(sandbox, database, merchant.merchant_id, clock)
     _write_private(sandbox.key_path, secret)
 
@@ -311,7 +313,7 @@ async def _lead_back(
     port = sandbox.ports.shop
     origins = [f"http://{host}:{port}" for host in (LOOPBACK, "localhost")]
     store = CheckoutStore(database, ids.Ids(clock))
-    await store.set_return_origins(merchant_id, origins, at=clock.now(), actor="demo")
+    await store.set_return_origins(merchant_id, origins, at=clock.now(), actor=WHO)
 
 
 async def ensure_owner(sandbox: Sandbox, configuration: Configuration) -> None:
@@ -321,7 +323,7 @@ async def ensure_owner(sandbox: Sandbox, configuration: Configuration) -> None:
     if sandbox.sign_in_path.exists():
         return
     clock = SystemClock()
-    password, token = f"stub-and-leaf-{secrets.token_hex(4)}", secrets.token_urlsafe(32)
+    password, token = f"both-halves-agree-{secrets.token_hex(4)}", secrets.token_urlsafe(32)
     async with open_database(configuration) as database:
         shop = await MerchantStore(database, clock).key(sandbox.key_path.read_text("utf-8").strip())
         assert shop is not None, "the shop has its key by now"
@@ -331,7 +333,7 @@ async def ensure_owner(sandbox: Sandbox, configuration: Configuration) -> None:
             shop.merchant.merchant_id,
             BUSINESS_EMAIL,
             Role.OWNER,
-            by="demo",
+            by=WHO,
             now=now,
             expires_at=now + timedelta(minutes=1),
         )
