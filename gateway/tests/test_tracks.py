@@ -134,19 +134,21 @@ def test_number_and_expiry_are_read_and_nothing_else(
 
 
 @PATIENT
-@given(numbers(), MONTHS, YEARS, NAME, st.data())
+@given(numbers(), MONTHS, YEARS, st.data())
 def test_a_track_with_one_wrong_character_is_refused_or_says_the_same(
-    script: Script, number: str, month: int, year: int, name: str, data: st.DataObject
+    script: Script, number: str, month: int, year: int, data: st.DataObject
 ) -> None:
     """With its check character a reader's mistake is no other card."""
     track = track_2(number, month, year, "101") + lrc(track_2(number, month, year, "101"), 0x30)
     at = data.draw(st.integers(1, len(track) - 2))
     wrong = data.draw(st.sampled_from([each for each in "0123456789" if each != track[at]]))
-    del name
 
     read = script.ask("read", track[:at] + wrong + track[at + 1 :])
 
-    assert "fault" in read, read
+    if track[at] == "?" == track[-1]:  # The check character stands for the end: none is left.
+        assert read == {"number": number, "month": month, "year": year}
+    else:
+        assert "fault" in read, read
 
 
 @PATIENT

@@ -62,12 +62,18 @@ async def test_an_injected_script_is_refused_and_its_merchant_is_told(
 
     await until(is_told)
     await nobody_is_kept_out(page)
-    waits = page.locator("li.card", has_text="A browser stopped something")
-    await waits.get_by_text("It was looked into").first.click()
-    await waits.get_by_label("What it was, and who looked").fill("A test of ours.")
-    await waits.get_by_role("button", name="It was looked into").click()
-    await page.wait_for_url("**/attention?done=looked-into")
+    await look_into_it(page)
     assert "A browser stopped" not in await page.locator("main").inner_text()
+
+
+async def look_into_it(page: Page) -> None:
+    """Note what each thing was, so that nothing waits any more."""
+    while await (waits := page.locator("li.card", has_text="A browser stopped")).count():
+        await waits.first.get_by_text("It was looked into").first.click()
+        await waits.first.get_by_label("What it was, and who looked").fill("A test of ours.")
+        await waits.first.get_by_role("button", name="It was looked into").click()
+        await page.wait_for_url("**/attention?done=looked-into")
+        await page.goto(page.url.split("?")[0])
 
 
 def pin_of(certificate: Path) -> str:
@@ -111,4 +117,5 @@ async def test_a_browser_of_today_reports_by_the_reporting_api(demo: Demo, tmp_p
             return "Your terminal: a picture from evil.example was not loaded" in said
 
         await until(is_told_of_the_terminal)
+        await look_into_it(page)
         await context.close()

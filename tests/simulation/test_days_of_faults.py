@@ -12,6 +12,8 @@ import sys
 import pytest
 from counterfoil_proof.mutants import MUTANTS
 
+pytestmark = pytest.mark.timeout(400)  # On a machine that does much else; alone it is a minute.
+
 COUNTERFOIL = [sys.executable, "-m", "counterfoil.cli.main", "simulate", "--json"]
 
 
@@ -21,7 +23,7 @@ def simulate(*words: str, hash_seed: str = "0") -> tuple[int, dict[str, object],
         [*COUNTERFOIL, *words],
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=180,
         env={**os.environ, "PYTHONHASHSEED": hash_seed},
     )
     return done.returncode, json.loads(done.stdout or "{}"), done.stderr
