@@ -7,7 +7,7 @@ from itertools import product
 import pytest
 from barriers import nobody_is_kept_out
 from playwright.async_api import Page, expect
-from running_demo import Demo
+from running_demo import Demo, sign_in
 from test_the_terminal import NUMBER, RESULT_TIMEOUT_MS, SALE, at_the_terminal, typed
 
 GROUPED = "5555 5555 5555 4444"
@@ -74,6 +74,25 @@ async def test_what_was_wrong_only_beside_another_field_is_right_with_it(
 
     await expect(page.locator("#tip-said")).to_have_text("Part of the amount.")
     await expect(page.locator("[aria-invalid]")).to_have_count(0)
+
+
+async def test_words_at_a_field_do_not_move_what_is_clicked(page: Page, demo: Demo) -> None:
+    """They come after the click, also where the button stands at the end of the form."""
+    await page.set_viewport_size({"width": 1280, "height": 600})  # Too low for a bar that stays.
+    await sign_in(page, demo)
+    await at_the_terminal(page, demo)
+    await page.fill("#email", "nobody")
+    await page.locator("#keep").click()
+    await expect(page.locator("#keep")).to_be_checked()
+    await expect(page.locator("#email-said")).to_have_text(
+        "Write an address such as ada@example.com."
+    )
+
+    await page.fill("#tip", "$1")
+    await page.locator("#charge").click()
+
+    await expect(page.locator("#amount")).to_be_focused()
+    await expect(page.locator("#number-said")).to_be_visible()
 
 
 async def test_a_voice_code_is_missed_before_anything_is_sent(signed_in: Page, demo: Demo) -> None:

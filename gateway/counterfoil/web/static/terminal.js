@@ -131,11 +131,30 @@ const isRight = () => {
 // Whether these are right depends on other fields.
 const TOGETHER = ["amount", "tax", "tip", "name"];
 
-const checkWhatWasLeft = ({ target }) => {
-  if (isUnderWay || target.form !== form) return;
-  if (target.value && CHECKS[target.id]) check(target);
+const checkLeft = (input) => {
+  if (isUnderWay || input.form !== form) return;
+  if (input.value && CHECKS[input.id]) check(input);
   for (const each of TOGETHER.map(field).filter(Boolean))
-    if (each !== target && each.hasAttribute("aria-invalid")) check(each);
+    if (each !== input && each.hasAttribute("aria-invalid")) check(each);
+};
+
+// Words at a field that is left move what is below it: never between press and release, or a click
+// would miss what it was aimed at.
+let leftWhilePressed = null;
+
+const onLeave = ({ target }) => {
+  if (leftWhilePressed) leftWhilePressed.push(target);
+  else checkLeft(target);
+};
+
+const onPress = () => {
+  leftWhilePressed = [];
+};
+
+const onRelease = () => {
+  const left = leftWhilePressed || [];
+  leftWhilePressed = null;
+  setTimeout(() => left.forEach(checkLeft)); // After the click.
 };
 
 /* The card */
@@ -470,7 +489,9 @@ form.addEventListener("reset", (event) => {
   clearAll();
 });
 form.addEventListener("input", nameTheCharge);
-form.addEventListener("focusout", checkWhatWasLeft);
+form.addEventListener("focusout", onLeave);
+document.addEventListener("mousedown", onPress, true);
+for (const end of ["mouseup", "dragend"]) document.addEventListener(end, onRelease, true);
 if (number) {
   number.addEventListener("input", () => {
     rewrite(number, grouped(digitsOf(number.value).slice(0, LONG_MAX)));
