@@ -171,3 +171,31 @@ async def test_a_card_of_which_one_track_was_read_is_taken(signed_in: Page, demo
     await page.focus("#note")
     await page.keyboard.type("100%Extra")
     await expect(page.locator("#note")).to_have_value("100%Extra")
+
+
+async def test_a_card_swiped_beside_a_saved_one_stays_nowhere(signed_in: Page, demo: Demo) -> None:
+    """The words above the form say how to charge it; what was typed stays."""
+    page = await at_the_terminal(signed_in, demo)
+    await typed(page, "74.10", NUMBER, "1230")
+    await page.fill("#email", "swiped@shopper.example")
+    await page.check("#keep")
+    await page.keyboard.press("Control+Enter")
+    await page.wait_for_url(SALE, timeout=RESULT_TIMEOUT_MS)
+    await page.goto(f"{demo.web}/terminal/cards?q=swiped")
+    await page.locator("a[href*='/terminal?card=']").first.click()
+    await page.wait_for_url(lambda url: "card=crd_" in url)
+    await expect(page.locator("#short-keys")).to_be_visible()
+    notice = page.locator("#faults .notice")
+    for track, end in product((f";{NUMBER}=30121010000000000?", "%E?;E?"), ("Enter", None)):
+        await page.keyboard.press("Escape")
+        await page.fill("#note", "two books")
+        await page.keyboard.type(track, delay=1)
+        if end:
+            await page.keyboard.press(end)
+
+        await expect(notice).to_contain_text("A saved card is chosen")
+        await expect(notice).to_be_focused()
+        await expect(page.locator("#note")).to_have_value("two books")
+        values = await page.eval_on_selector_all("input", "all => all.map(each => each.value)")
+        assert not any(NUMBER in each or "E?" in each for each in values)
+    await nobody_is_kept_out(page)

@@ -168,14 +168,20 @@ const forgetCard = () => {
   nameTheBrand();
 };
 
+const SAVED_CHOSEN =
+  "A saved card is chosen, and nothing of the swiped one was kept. To charge that, choose “Type or swipe another card”.";
+
 const refuseSwipe = (words) => {
+  if (!number) {
+    say(SAVED_CHOSEN, "wait");
+    return;
+  }
   setFault("number", words);
   number.focus();
 };
 
 const takeSwipe = (text) => {
-  if (!number) return;
-  const card = Tracks.read(text);
+  const card = number ? Tracks.read(text) : { fault: SAVED_CHOSEN };
   forgetCard();
   clearFaults();
   if (card.fault) {
@@ -226,7 +232,7 @@ const hold = (event) => {
 };
 
 const listenForCard = (event) => {
-  if (event.ctrlKey || event.metaKey || isUnderWay || !number) return;
+  if (event.ctrlKey || event.metaKey || isUnderWay) return;
   if (!held) {
     if (event.key !== "%" && event.key !== ";") return;
     held = event.key;
