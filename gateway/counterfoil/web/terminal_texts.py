@@ -5,6 +5,7 @@ who sits at the terminal. The page's script gets rules and words from here (`for
 
 import re
 import unicodedata
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
 
@@ -18,6 +19,7 @@ from counterfoil.api.bodies import (
     OrderNumber,
     PaymentRequest,
 )
+from counterfoil.lines import TURNING
 
 # What Unicode's decomposition leaves whole, written as its transform Latin-ASCII (CLDR) does.
 LETTERS = MappingProxyType(
@@ -77,11 +79,14 @@ class Text(msgspec.Struct, frozen=True):
 def as_sent(name: str, text: str) -> str:
     """
     Return the text of a field as it is kept and sent: an address in ASCII, which is all that the
-    acquirer's message can carry (decision 0039).
+    acquirer's message can carry (decision 0039). A half or a raised digit after a number stays
+    apart from it: 221½ is no number 2211.
     """
     if name not in FOLDED:
         return text
-    bare = (each for each in unicodedata.normalize("NFKD", text) if _is_no_mark(each))
+    pairs = pairwise(f" {text}")
+    apart = "".join(f" {each}" if _goes_on(before, each) else each for before, each in pairs)
+    bare = (each for each in unicodedata.normalize("NFKD", apart) if _is_no_mark(each))
     return "".join(LETTERS.get(each, each) for each in bare).strip()
 
 
@@ -114,7 +119,11 @@ def for_scripts() -> dict[str, Any]:
         }
         for name, rule in TEXTS.items()
     }
-    return {"texts": texts, "letters": dict(LETTERS)}
+    return {"texts": texts, "letters": dict(LETTERS), "turning": TURNING}
+
+
+def _goes_on(before: str, letter: str) -> bool:
+    return (unicodedata.category(before), unicodedata.category(letter)) == ("Nd", "No")
 
 
 def _is_no_mark(letter: str) -> bool:

@@ -33,7 +33,7 @@ const chosenCurrency = () => {
 };
 
 const amounts = TypedFields.amountsBy(rules.amounts, chosenCurrency);
-const texts = TypedFields.textsBy(rules.texts, rules.letters);
+const texts = TypedFields.textsBy(rules);
 
 const nameTheCharge = () => {
   const minor = amount ? amounts.minorOf(amount.value) : 0;

@@ -60,18 +60,22 @@ const TypedFields = (() => {
     };
   };
 
-  // Texts: by *rules* of each field, with the *letters* that a folded one is written in instead.
-  const textsBy = (rules, letters) => {
+  // Texts: by the rules of each field, with the letters that a folded one is written in instead,
+  // and without the marks of direction that the server drops.
+  const textsBy = ({ texts, letters, turning }) => {
+    const TURNING = new RegExp(`[${turning}]`, "gu");
+
     const asSent = (rule, text) => {
       if (!rule.folded) return text;
-      const bare = text.normalize("NFKD").replace(/\p{M}/gu, "");
+      const apart = text.replace(/(\p{Nd})(?=\p{No})/gu, "$1 ");
+      const bare = apart.normalize("NFKD").replace(/\p{M}/gu, "");
       return [...bare].map((each) => letters[each] ?? each).join("").trim();
     };
     return {
-      names: Object.keys(rules),
+      names: Object.keys(texts),
       faultOf: (name, typed) => {
-        const rule = rules[name];
-        const text = asSent(rule, typed.trim());
+        const rule = texts[name];
+        const text = asSent(rule, typed.replace(TURNING, "").trim());
         if (!text) return rule.missing;
         if ([...text].length > rule.longest) return rule.long;
         return new RegExp(rule.fits, "u").test(text) ? "" : rule.unfit;
