@@ -3,6 +3,7 @@ Closing a batch with a scripted host, on the real store, with a clock moved by h
 """
 
 import asyncio
+import getpass
 import os
 import subprocess
 import sys
@@ -623,3 +624,9 @@ async def test_batch_retry_and_resolve_by_hand(
     assert (stopped, resolved.returncode) == ("needs_a_person", 0)
     row = await evening.row()
     assert (row["state"], row["settlement_date"]) == ("closed", "1123")
+    stage = evening.stage
+    by_hand = await stage.sql(
+        "SELECT actor FROM batch_events WHERE merchant_id = $1 AND cause IN ('retried', 'by_hand')",
+        stage.merchant.merchant_id,
+    )
+    assert [each["actor"] for each in by_hand] == [f"cli:{getpass.getuser()}"] * 2

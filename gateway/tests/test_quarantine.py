@@ -243,6 +243,7 @@ class Restored:
         return await keep(
             payment.payment_id,
             note="paid",
+            actor="cli:ada",
             number=number,
             store=self.store,
             payments=stage.road.store,
@@ -416,7 +417,9 @@ async def test_f41_an_approval_that_was_claimed_after_the_backup_is_kept(
     assert kinds == ["restored_unclaimed"]
     assert (kept.state, kept.confirmation_number) == (State.CAPTURED, number)
     assert await restored.open() == 0
-    assert (await stage.causes(approved))[-2:] == ["kept_by_a_person", "acknowledged"]
+    changes = (await stage.road.store.history(approved))[-2:]
+    assert [each.cause for each in changes] == ["kept_by_a_person", "acknowledged"]
+    assert [each.actor for each in changes] == ["cli:ada"] * 2
 
 
 async def test_f41_what_is_kept_gets_no_number_that_was_given_out_after_the_backup(

@@ -16,6 +16,7 @@ from counterfoil.cli.console import (
     CommandRefused,
     ConfigOption,
     JsonOption,
+    actor_of,
     configuration,
     refuse_in_quarantine,
     run,
@@ -163,7 +164,7 @@ async def _close(
             key
             for key in keys
             if await batches.begin_close(
-                key, clock.now(), cause="operator", actor="cli", event_id=made.new()
+                key, clock.now(), cause="operator", actor=actor_of(None), event_id=made.new()
             )
         ]
         closed = await _wait(begun, batches, wait_seconds)
@@ -218,7 +219,7 @@ async def _retry(
         state = await BatchStore(database, made.new()).retry(
             key,
             at=datetime.now(UTC),
-            actor="cli",
+            actor=actor_of(None),
             event_id=made.new(),
             note=(note or "").strip() or None,
         )
@@ -243,7 +244,7 @@ async def _resolve(settings: Configuration, batch: str, merchant: str | None, no
             host=None,
             settlement_date=None,
             cause="by_hand",
-            actor="cli",
+            actor=actor_of(None),
             ids=(made.new(), made.new(), made.new()),
             note=note.strip(),
         )

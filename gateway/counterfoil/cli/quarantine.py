@@ -199,6 +199,7 @@ async def _keep(settings: Configuration, payment: str, note: str, number: str | 
             return await quarantine.keep(
                 payment_id,
                 note=note,
+                actor=actor_of(None),
                 number=number,
                 store=store,
                 payments=PaymentStore(database, clock),

@@ -12,6 +12,7 @@ from counterfoil.app import open_database
 from counterfoil.cli.console import (
     CommandRefused,
     ConfigOption,
+    actor_of,
     configuration,
     refuse_in_quarantine,
     run,
@@ -110,7 +111,7 @@ def _end(
     note = seen(" ".join(note.split()), "--note")
     if not 0 < len(note) <= NOTE_CHARACTERS_MAX:
         raise CommandRefused("--note says who decided it, and why, in 500 characters")
-    decision = Decision(actor="cli", note=note, outside=outside, taken_minor=amount)
+    decision = Decision(actor=actor_of(None), note=note, outside=outside, taken_minor=amount)
     run(_decided(configuration(config), finding, decision))
 
 

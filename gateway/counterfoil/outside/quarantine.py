@@ -220,6 +220,7 @@ async def keep(
     payment_id: UUID,
     *,
     note: str,
+    actor: str,
     number: str | None,
     store: QuarantineStore,
     payments: PaymentStore,
@@ -240,7 +241,7 @@ async def keep(
         raise NotKept(f"{number} is no confirmation number: twelve digits with their check digit")
     merchant_id = await store.merchant_of(payment_id)
     now = clock.now()
-    if merchant_id is None or not await store.keep(payment_id, now + KEEP_FOR, now, "cli"):
+    if merchant_id is None or not await store.keep(payment_id, now + KEEP_FOR, now, actor):
         raise NotKept("only an approval can be kept, and only in quarantine")
     merchant = await merchants.merchant(merchant_id)
     assert merchant is not None, "a payment without its merchant"
@@ -257,7 +258,7 @@ async def keep(
             merchant_mail_id=ids.new(),
             merchant_email=merchant.email,
             at=now,
-            actor="cli",
+            actor=actor,
         )
     )
     if claimed is None:
