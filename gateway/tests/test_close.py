@@ -608,6 +608,11 @@ async def test_batch_retry_and_resolve_by_hand(
     merchant = f"mer_{evening.stage.merchant.merchant_id.hex}"
     words = "TERM0001/USD/000001", "--merchant", merchant
 
+    turned = "--note", "agreed\N{RIGHT-TO-LEFT OVERRIDE}"
+    refused = [
+        await asyncio.to_thread(counterfoil, "batch", command, *words, *turned)
+        for command in ("retry", "resolve")
+    ]
     first = await asyncio.to_thread(counterfoil, "batch", "retry", *words)
     again = await asyncio.to_thread(counterfoil, "batch", "retry", *words)
     evening.stage.link.script.append(says("12"))
@@ -618,6 +623,7 @@ async def test_batch_retry_and_resolve_by_hand(
     note = "--note", "agreed by telephone"
     resolved = await asyncio.to_thread(counterfoil, "batch", "resolve", *words, *note)
 
+    assert all(each.returncode and "turns the direction" in each.stderr for each in refused)
     assert (first.returncode, first.stdout) == (0, "TERM0001/USD/000001 is totalling again.\n")
     assert again.returncode != 0
     assert "only one that needs a person goes on" in again.stderr

@@ -272,6 +272,8 @@ async def _post(url: str) -> Posted:
         ("https://127.0.0.1/", "127.0.0.1 is an address of this machine"),
         ("https://8.8.8.8/", "An address is no name"),
         ("https://user@shop.example/", "Leave user and password out"),
+        ("https://user:p w@shop.example/", "Leave user and password out"),
+        ("https://shop.example/#", "Leave # and what follows it out"),
         ("https://shop.example/<hook>", "< cannot stand in an address: write it as %3C."),
         ("https://shop.example/\u00fc", "\u00fc cannot stand in an address: write it as %C3%BC."),
         ("https://b\u00fccher.example/", "Write the host's name with letters a to z"),

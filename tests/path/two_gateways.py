@@ -64,7 +64,7 @@ class TwoGateways(Sandbox):
         os.kill(killed, signal.SIGKILL)
 
         async def ended() -> bool:
-            return not Path(f"/proc/{killed}").exists()
+            return _is_reaped(killed)
 
         await eventually(ended, f"{name} has ended")
 
@@ -107,6 +107,10 @@ class TwoGateways(Sandbox):
 
         await eventually(serves, "up serves again")
         await self.takes_payments()
+
+
+def _is_reaped(pid: int) -> bool:
+    return not Path(f"/proc/{pid}").exists()
 
 
 def _serves(path: Path) -> bool:

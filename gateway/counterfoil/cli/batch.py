@@ -18,6 +18,7 @@ from counterfoil.cli.console import (
     JsonOption,
     actor_of,
     configuration,
+    note_of,
     refuse_in_quarantine,
     run,
     say,
@@ -123,7 +124,8 @@ def retry(
     under new trace numbers. If it was silent, or has closed the batch, it goes on where it
     stopped, under the same ones.
     """
-    state = run(_retry(configuration(config), batch, merchant, note))
+    why = note_of(note) if note else None
+    state = run(_retry(configuration(config), batch, merchant, why))
     say(f"{batch} is {state} again.")
 
 
@@ -140,9 +142,7 @@ def resolve(
 
     Its items count as batched; its number is never sent again.
     """
-    if not note.strip():
-        raise CommandRefused("--note says what was agreed, and with whom")
-    run(_resolve(configuration(config), batch, merchant, note))
+    run(_resolve(configuration(config), batch, merchant, note_of(note)))
     say(f"{batch} is closed by hand.")
 
 
@@ -221,7 +221,7 @@ async def _retry(
             at=datetime.now(UTC),
             actor=actor_of(None),
             event_id=made.new(),
-            note=(note or "").strip() or None,
+            note=note,
         )
         if state is None:
             raise CommandRefused(f"{batch} is {row['state']}: only one that needs a person goes on")
@@ -246,7 +246,7 @@ async def _resolve(settings: Configuration, batch: str, merchant: str | None, no
             cause="by_hand",
             actor=actor_of(None),
             ids=(made.new(), made.new(), made.new()),
-            note=note.strip(),
+            note=note,
         )
 
 

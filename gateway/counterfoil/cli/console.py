@@ -5,6 +5,7 @@ What all commands share: configuration, output, and errors as one sentence.
 import asyncio
 import getpass
 import json
+import os
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
@@ -28,6 +29,9 @@ JsonOption = Annotated[
 ]
 
 T = TypeVar("T")
+
+NAME_CHARACTERS_MAX = 64
+NOTE_CHARACTERS_MAX = 500
 
 
 class CommandRefused(Exception):
@@ -68,12 +72,33 @@ async def refuse_in_quarantine(database: Database) -> None:
 
 def actor_of(by: str | None) -> str:
     """
-    Return who acts, as histories name them: *by*, else the login name.
+    Return who acts, as histories name them: *by*, else the login name, or a user's bare number.
     """
-    name = by or getpass.getuser()
-    if not 1 <= len(name) <= 64:
-        raise CommandRefused("--by takes 1 to 64 characters of one line")
-    return f"cli:{seen(name, '--by')}"
+    if by is not None and not 1 <= len(by) <= NAME_CHARACTERS_MAX:
+        raise CommandRefused(f"--by takes 1 to {NAME_CHARACTERS_MAX} characters of one line")
+    return f"cli:{seen(by, '--by') if by else _login_name()[:NAME_CHARACTERS_MAX]}"
+
+
+def note_of(text: str, option: str = "--note") -> str:
+    """
+    Return what an *option* says for a history, in one line.
+
+    Raises:
+        CommandRefused: It is empty or too long, or something stands in it that nobody sees.
+    """
+    note = seen(" ".join(text.split()), option)
+    if not 0 < len(note) <= NOTE_CHARACTERS_MAX:
+        raise CommandRefused(
+            f"{option} says why, and who decided it, in 1 to {NOTE_CHARACTERS_MAX} characters"
+        )
+    return note
+
+
+def _login_name() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # A bare number, as in some containers.
+        return f"uid {os.getuid()}"
 
 
 def seen(text: str, option: str) -> str:

@@ -13,11 +13,10 @@ from counterfoil.cli.console import (
     ConfigOption,
     actor_of,
     configuration,
+    note_of,
     run,
     say,
-    seen,
 )
-from counterfoil.cli.refused_refunds import NOTE_CHARACTERS_MAX
 from counterfoil.clock import SystemClock
 from counterfoil.config import Configuration
 from counterfoil.store.settlement import SettlementStore
@@ -40,9 +39,7 @@ def put_aside(
 
     Its bytes, who put it aside and why are kept. `settlement read` of the same file takes it back.
     """
-    note = seen(" ".join(note.split()), "--note")
-    if not 0 < len(note) <= NOTE_CHARACTERS_MAX:
-        raise CommandRefused("--note says why nobody waits for the file, in 500 characters")
+    note = note_of(note)
     if not _FILE.fullmatch(file):
         raise CommandRefused(f"{file!r} names no file: expected 8 to 64 hex digits; {_SHOWN}")
     name = run(_put_aside(configuration(config), file, actor_of(by), note))

@@ -18,10 +18,10 @@ from counterfoil.cli.console import (
     JsonOption,
     actor_of,
     configuration,
+    note_of,
     run,
     say,
     say_json,
-    seen,
     table,
 )
 from counterfoil.clock import SystemClock
@@ -30,8 +30,6 @@ from counterfoil.ids import MERCHANT, PAGE_REPORT, Ids, written
 from counterfoil.outside.page_look import Look, fetch_over_https
 from counterfoil.store.page_looks import PageLookStore
 from counterfoil.store.page_reports import PageReportStore
-
-NOTE_CHARACTERS_MAX = 500
 
 app = cyclopts.App(
     name="pages", help="What payment pages may load, and whether they are as they should be."
@@ -102,10 +100,7 @@ def seen_to(
     """
     Note that somebody has seen to all that differed; what still differs comes back with the next.
     """
-    note = seen(" ".join(note.split()), "--note")
-    if not 0 < len(note) <= NOTE_CHARACTERS_MAX:
-        raise CommandRefused(f"the note has 1 to {NOTE_CHARACTERS_MAX} characters")
-    done = run(_see_to(configuration(config), note, actor_of(by)))
+    done = run(_see_to(configuration(config), note_of(note), actor_of(by)))
     for what in done:
         say(f"seen to: {what}")
     say(f"{len(done)} difference(s) were open.")

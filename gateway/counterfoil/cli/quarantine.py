@@ -17,10 +17,10 @@ from counterfoil.cli.console import (
     JsonOption,
     actor_of,
     configuration,
+    note_of,
     run,
     say,
     say_json,
-    seen,
 )
 from counterfoil.cli.deposit_text import amount_text
 from counterfoil.clock import SystemClock
@@ -37,7 +37,6 @@ from counterfoil.store.numbers import ConfirmationLeases
 from counterfoil.store.payments import PaymentStore
 from counterfoil.store.quarantine import QuarantineStore
 
-NOTE_CHARACTERS_MAX = 500
 COMPARISON = ("acquirer", "compared_at", "charges", "differences", "waived_by", "waived_reason")
 
 app = cyclopts.App(name="quarantine", help="After a restore: compare with the host, then go on.")
@@ -77,7 +76,7 @@ def begin(
     """
     Put the installation into quarantine, after a restore by other means than `restore`.
     """
-    if not run(_begin(configuration(config), _note(reason))):
+    if not run(_begin(configuration(config), note_of(reason, "--reason"))):
         raise CommandRefused("it is in quarantine already: `counterfoil quarantine show`")
     say("In quarantine: nothing moves until it was compared and lifted.")
 
@@ -125,7 +124,7 @@ def keep(
     """
     Claim an approval that the merchant acknowledged after the backup was made.
     """
-    kept = run(_keep(configuration(config), payment, _note(note), confirmation_number))
+    kept = run(_keep(configuration(config), payment, note_of(note), confirmation_number))
     say(f"{payment} is {kept.state}, confirmation number {kept.confirmation_number}.")
 
 
@@ -149,7 +148,7 @@ def lift(
     """
     if (without_acquirer is None) != (reason is None):
         raise CommandRefused("--without-acquirer NAME and --reason WHY belong together: give both")
-    left_out = (without_acquirer, _note(reason or "")) if without_acquirer else None
+    left_out = (without_acquirer, note_of(reason or "", "--reason")) if without_acquirer else None
     run(_lift(configuration(config), left_out, actor_of(by)))
     say(
         "The quarantine is lifted. Batches that the host knew are closed: `counterfoil batch list`."
@@ -244,13 +243,6 @@ async def _acquirer(settings: Configuration, store: QuarantineStore, chosen: str
     if chosen is None or chosen not in known:
         raise CommandRefused(f"say whose journal it is with --acquirer: {', '.join(known)}")
     return chosen
-
-
-def _note(text: str) -> str:
-    note = seen(" ".join(text.split()), "the note")
-    if not 0 < len(note) <= NOTE_CHARACTERS_MAX:
-        raise CommandRefused(f"say why in 1 to {NOTE_CHARACTERS_MAX} characters")
-    return note
 
 
 def _told(found: Compared) -> dict[str, Any]:

@@ -14,10 +14,10 @@ from counterfoil.cli.console import (
     ConfigOption,
     actor_of,
     configuration,
+    note_of,
     refuse_in_quarantine,
     run,
     say,
-    seen,
 )
 from counterfoil.clock import SystemClock
 from counterfoil.config import Configuration
@@ -26,7 +26,6 @@ from counterfoil.store.database import Database
 from counterfoil.store.deposits import DepositStore
 from counterfoil.store.refused_refunds import Decision, RefusedRefund, RefusedRefundStore
 
-NOTE_CHARACTERS_MAX = 500
 KIND = "refund_refused"
 
 FindingArgument = Annotated[str, cyclopts.Parameter(help="One of kind refund_refused.")]
@@ -108,10 +107,9 @@ async def why_not_resolved(database: Database, merchant_id: UUID, finding_id: UU
 def _end(
     finding: str, note: str, amount: int | None, config: ConfigOption, *, outside: bool
 ) -> None:
-    note = seen(" ".join(note.split()), "--note")
-    if not 0 < len(note) <= NOTE_CHARACTERS_MAX:
-        raise CommandRefused("--note says who decided it, and why, in 500 characters")
-    decision = Decision(actor=actor_of(None), note=note, outside=outside, taken_minor=amount)
+    decision = Decision(
+        actor=actor_of(None), note=note_of(note), outside=outside, taken_minor=amount
+    )
     run(_decided(configuration(config), finding, decision))
 
 

@@ -18,11 +18,11 @@ from counterfoil.cli.console import (
     JsonOption,
     actor_of,
     configuration,
+    note_of,
     refuse_in_quarantine,
     run,
     say,
     say_json,
-    seen,
 )
 from counterfoil.cli.deposit_text import (
     DEPOSIT_COLUMNS,
@@ -38,7 +38,6 @@ from counterfoil.cli.deposit_text import (
 from counterfoil.cli.held_files import put_aside
 from counterfoil.cli.merchant import merchant_id_of, require_merchant
 from counterfoil.cli.refused_refunds import (
-    NOTE_CHARACTERS_MAX,
     found_finding,
     refund_again,
     returned,
@@ -158,10 +157,7 @@ def resolve(
 
     Not one of kind refund_refused, unless the merchant has given that much back since.
     """
-    note = seen(" ".join(note.split()), "--note")
-    if not 0 < len(note) <= NOTE_CHARACTERS_MAX:
-        raise CommandRefused("--note says what was agreed, and with whom, in 500 characters")
-    run(_resolve(configuration(config), finding, note))
+    run(_resolve(configuration(config), finding, note_of(note)))
     say(f"{finding} is resolved.")
 
 

@@ -31,6 +31,7 @@ from counterfoil.clock import SystemClock
 from counterfoil.config import Configuration
 from counterfoil.events.addresses import AddressRefused
 from counterfoil.events.endpoints import (
+    DESCRIPTION_CHARACTERS_MAX,
     OVERLAP_SECONDS,
     OVERLAP_SECONDS_MAX,
     EndpointDisabled,
@@ -77,6 +78,8 @@ def add(
     Add a webhook endpoint and print its secret, this once.
     """
     said = seen(description, "--description") if description else None
+    if said and len(said) > DESCRIPTION_CHARACTERS_MAX:
+        raise CommandRefused(f"--description takes 1 to {DESCRIPTION_CHARACTERS_MAX} characters")
     made = Endpoint(url=url, description=said, types=_types(types), state="enabled")
     row, secret = run(_add(configuration(config), merchant_id_of(merchant), made))
     _say_secret(row, secret, json=json)

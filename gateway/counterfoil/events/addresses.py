@@ -8,7 +8,7 @@ is checked after the name was resolved, and the connection goes to that very add
 
 import ipaddress
 import re
-from urllib.parse import SplitResult, quote, urlsplit
+from urllib.parse import quote, urlsplit
 
 URL_CHARACTERS_MAX = 500
 PORT_MAX = 9999
@@ -84,13 +84,15 @@ def _fault_of(url: str) -> str:
     if private := _private(host):
         return private
     return (
-        _fault_of_characters(url, parts.netloc)
+        _fault_of_characters(url, host)
         or _fault_of_beginning(parts.scheme, host)
-        or _fault_of_rest(parts, host, port)
+        or _fault_of_rest(url, host, port)
     )
 
 
 def _fault_of_characters(url: str, host: str) -> str | None:
+    if "@" in urlsplit(url).netloc:
+        return "Leave user and password out: each message is signed instead."
     if _STRANGE.search(host):
         return "Write the host's name with letters a to z, digits, hyphens and dots only."
     strange = _STRANGE.search(url)
@@ -109,10 +111,8 @@ def _fault_of_beginning(scheme: str, host: str) -> str | None:
     return None if host else f"No host is named behind https://: write one, such as {EXAMPLE}."
 
 
-def _fault_of_rest(parts: SplitResult, host: str, port: int | None) -> str:
-    if "@" in parts.netloc:
-        return "Leave user and password out: each message is signed instead."
-    if "#" in parts.geturl():
+def _fault_of_rest(url: str, host: str, port: int | None) -> str:
+    if "#" in url:
         return "Leave # and what follows it out: it is never sent."
     if port is not None and not 1 <= port <= PORT_MAX:
         return f"Choose a port up to {PORT_MAX}, or none."

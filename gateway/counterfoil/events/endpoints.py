@@ -20,6 +20,7 @@ from counterfoil.store.webhooks import Endpoint, EndpointStore
 from counterfoil.vault import Vault
 
 OVERLAP_SECONDS_MAX = 7 * 86_400
+DESCRIPTION_CHARACTERS_MAX = 255
 OVERLAP_SECONDS = 86_400  # How long the secret before signs too, unless told otherwise.
 
 

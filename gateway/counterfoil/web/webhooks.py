@@ -12,6 +12,7 @@ from starlette.responses import Response
 from counterfoil import ids
 from counterfoil.events.addresses import AddressRefused
 from counterfoil.events.endpoints import (
+    DESCRIPTION_CHARACTERS_MAX,
     EndpointDisabled,
     EndpointMade,
     EndpointsFull,
@@ -27,7 +28,6 @@ from counterfoil.web.rendering import page
 from counterfoil.web.visit import Page, Visit
 
 DELIVERIES_PAGE_MAX = 25
-DESCRIPTION_CHARACTERS_MAX = 255
 NUMBER_DIGITS_MAX = 17
 STATES = {
     "owed": ("wait", "Waiting"),
