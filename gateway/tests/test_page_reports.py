@@ -135,7 +135,7 @@ async def test_nothing_of_a_card_or_of_the_pages_address_is_kept(
 @given(st.text(alphabet="/:.?#@[]-4111111aZ%\x00é ", max_size=80))
 def test_whatever_is_refused_four_digits_in_a_row_are_never_kept(text: str) -> None:
     """But a port's, and an address's own."""
-    kept = refused(f"https://{text}", origin=CHECKOUT_ORIGIN)
+    kept = refused(f"https://{text}", origins=(CHECKOUT_ORIGIN,))
 
     assert len(kept) <= 120
     assert "41111" not in kept
@@ -164,7 +164,7 @@ def test_whatever_is_refused_four_digits_in_a_row_are_never_kept(text: str) -> N
 )
 def test_what_was_refused_is_told_by_its_kind_or_by_whose_it_is(blocked: str, kept: str) -> None:
     """So that a person knows where to look."""
-    assert refused(blocked, origin=CHECKOUT_ORIGIN) == kept
+    assert refused(blocked, origins=(CHECKOUT_ORIGIN,)) == kept
 
 
 async def test_a_report_of_no_page_of_ours_is_nobodys(
@@ -209,7 +209,7 @@ def test_whatever_comes_is_read_or_refused(body: bytes) -> None:
     """Nothing breaks."""
     for each in (body, b'{"csp-report": ' + body + b"}", b'[{"body": ' + body + b"}]"):
         try:
-            read(each, origin=CHECKOUT_ORIGIN)
+            read(each, origins=(CHECKOUT_ORIGIN,))
         except Unreadable:
             continue
 
@@ -234,7 +234,7 @@ async def test_one_body_of_many_counts_as_many(stage: Stage, site: Site, address
         await send(site, msgspec.json.encode([report] * (PAGE_MINUTE_MAX - 5)), NEW)
 
     assert [row["times"] for row in await rows(stage)] == [PAGE_MINUTE_MAX - 5]
-    long = read(msgspec.json.encode([report] * (REPORTS_MAX + 7)), origin=CHECKOUT_ORIGIN)
+    long = read(msgspec.json.encode([report] * (REPORTS_MAX + 7)), origins=(CHECKOUT_ORIGIN,))
     assert long.reports.total() == REPORTS_MAX
 
 
@@ -344,6 +344,72 @@ async def test_a_report_of_a_merchants_page_by_nobody_is_nobodys(
     assert cross.status_code == 403
     assert await rows(stage) == []
     assert stage.road.measures.reports.children["stranger",] == 2
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        "https://evil.example/terminal",
+        "https://evil.example@localhost:1/terminal",
+        "http://localhost:8444/terminal",
+        f"{CHECKOUT_ORIGIN}/terminal",
+        "about:srcdoc",
+        "/terminal",
+        "https://[",
+        "",
+        None,
+    ],
+)
+async def test_a_report_of_another_sites_page_or_of_none_is_a_strangers(
+    stage: Stage, site: Site, document: str | None
+) -> None:
+    """Who is signed in does not make it a page of theirs."""
+    owner = await site.signed_in()
+    body = b'{"csp-report": {}}' if document is None else old(document)
+
+    assert (await of_merchants(owner, body)).status_code == 204
+    assert await rows(stage) == []
+    assert stage.road.measures.reports.children["stranger",] == 1
+
+
+async def test_a_page_that_was_asked_at_a_forwarded_port_is_ours(stage: Stage, site: Site) -> None:
+    """The host that was asked counts as well, as for forms; also for what was refused."""
+    owner = await site.signed_in()
+    said = old("https://localhost:9000/terminal", **{"blocked-uri": "https://localhost:9000/a.js"})
+
+    await of_merchants(owner, said, Host="localhost:9000")
+
+    assert [(row["page"], row["refused"]) for row in await rows(stage)] == [
+        ("/terminal", "a file of this site")
+    ]
+
+
+async def test_a_payment_pages_token_counts_on_its_own_origin_only(
+    stage: Stage, site: Site, address: str
+) -> None:
+    """Whatever else the address says."""
+    await send(site, old(address.replace(CHECKOUT_ORIGIN, "https://evil.example")))
+
+    assert await rows(stage) == []
+    assert stage.road.measures.reports.children["stranger",] == 1
+
+
+async def test_who_is_signed_in_is_looked_up_once_for_a_whole_body(
+    stage: Stage, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many different reports it holds; not at all when it holds none."""
+    owner = await site.signed_in()
+    people, looks = site.desk.people, []
+    look = people.who
+    monkeypatch.setattr(people, "who", lambda *given: looks.append(given) or look(*given))
+    each = [msgspec.json.decode(new(f"{ORIGIN}/terminal", blockedURL=f"https://{n}.example/"))[0]
+            for n in "abcde"]  # fmt: skip
+
+    await of_merchants(owner, msgspec.json.encode(each), **{"Content-Type": NEW})
+    await of_merchants(owner, old("https://evil.example/"))
+
+    assert len(await rows(stage)) == len(each)
+    assert len(looks) == 1
 
 
 async def test_so_many_of_a_merchants_pages_are_counted_within_a_minute(

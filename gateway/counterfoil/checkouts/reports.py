@@ -9,7 +9,7 @@ policy, and what was refused, by its kind or by the last names or the network of
 import ipaddress
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -91,28 +91,28 @@ _DIGITS = re.compile(r"[0-9]{4}")
 _PAGE = re.compile(r"/(c|l)/([A-Za-z0-9_-]{43})(?:/.*)?", re.ASCII)
 
 
-class Of(NamedTuple):
+class ReportedPage(NamedTuple):
     """
-    Of which page a report is: its kind, and its token if it has one.
+    A page that a report is of: its kind, and its token if it has one.
     """
 
     page: str
     token: str
 
 
-def payment_page(path: str) -> Of | None:
+def payment_page(path: str) -> ReportedPage | None:
     """
     Return which payment page this is; None when it is none of ours.
     """
     found = _PAGE.fullmatch(path)
-    return Of(f"/{found[1]}/{{token}}", found[2]) if found else None
+    return ReportedPage(f"/{found[1]}/{{token}}", found[2]) if found else None
 
 
-def merchant_page(path: str) -> Of | None:
+def merchant_page(path: str) -> ReportedPage:
     """
     Return which page of a merchant's this is: the terminal, where cards are typed, or another.
     """
-    return Of(TERMINAL if f"{path}/".startswith(f"{TERMINAL}/") else OTHER_PAGE, "")
+    return ReportedPage(TERMINAL if f"{path}/".startswith(f"{TERMINAL}/") else OTHER_PAGE, "")
 
 
 class Refusal(NamedTuple):
@@ -151,9 +151,15 @@ class Unreadable(Exception):
     """
 
 
-def read(body: bytes, *, origin: str, page_of: Callable[[str], Of | None] = payment_page) -> Read:
+def read(
+    body: bytes,
+    *,
+    origins: Collection[str],
+    page_of: Callable[[str], ReportedPage | None] = payment_page,
+) -> Read:
     """
-    Return what *body* reports of the pages of *origin*; *page_of* says which page a path is.
+    Return what *body* reports of the pages of *origins*, the names of one site; *page_of* says
+    which page a path is.
 
     Raises:
         Unreadable: It is none of the two forms in which browsers report.
@@ -166,18 +172,19 @@ def read(body: bytes, *, origin: str, page_of: Callable[[str], Of | None] = paym
     extensions = strangers = 0
     for each in _reports(said)[:REPORTS_MAX]:
         address, source = _text(each, "document-uri", "documentURL"), _sources(each)
-        page = page_of(_path(address))
+        path = _path(address, origins)
+        page = page_of(path) if path is not None else None
         if page is None:
             strangers += 1
         elif any(_scheme(text) in EXTENSIONS for text in source):
             extensions += 1
         else:
-            what = refused(source[0], origin=origin)
+            what = refused(source[0], origins=origins)
             found[Report(page.token, Refusal(page.page, _directive(each), what))] += 1
     return Read(found, extensions, strangers)
 
 
-def refused(text: str, *, origin: str) -> str:
+def refused(text: str, *, origins: Collection[str]) -> str:
     """
     Return what was refused, by its kind or the last names of its host.
     """
@@ -191,7 +198,7 @@ def refused(text: str, *, origin: str) -> str:
         return OTHER
     if scheme not in NETWORK or not host:
         return OTHER
-    if f"{scheme}://{parts.netloc}" == origin:
+    if f"{scheme}://{parts.netloc}" in origins:
         return OWN_FILE
     return f"{scheme}://{_host(host)}" + (f":{port}" if port else "")
 
@@ -268,11 +275,15 @@ def _scheme(text: str) -> str:
     return text.partition(":")[0].lower() if ":" in text else text.lower()
 
 
-def _path(address: str) -> str:
+def _path(address: str, origins: Collection[str]) -> str | None:
+    """
+    Return the path of a page of *origins*; None when the address is none, or another site's.
+    """
     try:
-        return urlsplit(address).path
+        parts = urlsplit(address)
     except ValueError:
-        return ""
+        return None
+    return parts.path if f"{parts.scheme}://{parts.netloc}" in origins else None
 
 
 class Budget:

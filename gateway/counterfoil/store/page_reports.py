@@ -1,5 +1,5 @@
 """
-What browsers refused on payment pages, grouped, until somebody has seen to it.
+What browsers refused on payment pages and merchants' own, grouped, until somebody has seen to it.
 """
 
 from datetime import datetime

@@ -8,6 +8,8 @@ then for that page's merchant, or on the merchants' own origin for the merchant 
 and so many a minute, grouped, and in so many groups at the most.
 """
 
+from collections.abc import Iterable
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import structlog
@@ -22,6 +24,7 @@ from counterfoil.checkouts.reports import (
     TYPES,
     Budget,
     Report,
+    ReportedPage,
     Unreadable,
     merchant_page,
     payment_page,
@@ -68,7 +71,7 @@ class Taking:
         try:
             body = await read_body(request, BODY_BYTES_MAX)
             page_of = payment_page if self._shoppers else merchant_page
-            found = read(body, origin=self._origin, page_of=page_of)
+            found = read(body, origins=self._names(request), page_of=page_of)
         except Unreadable:
             self._note("unreadable")
             raise HTTPException(400, "This is no report.") from None
@@ -76,12 +79,19 @@ class Taking:
             self._note("extension")
         for _ in range(found.of_strangers):
             self._note("stranger")
+        whose = await self._whose(request, found.reports)
         for report, times in found.reports.items():
-            self._note(await self._count(request, report, times))
+            self._note(await self._count(report, times, whose[_page(report)]))
         return Response(status_code=204)
 
-    async def _count(self, request: Request, report: Report, times: int) -> str:
-        merchant_id = await self._whose(request, report)
+    def _names(self, request: Request) -> tuple[str, str]:
+        """
+        Return the origin, by its own name and by the one that was asked: a port may be forwarded.
+        """
+        asked = urlsplit(self._origin)._replace(netloc=request.headers.get("host", ""))
+        return self._origin, asked.geturl()
+
+    async def _count(self, report: Report, times: int, merchant_id: UUID | None) -> str:
         if merchant_id is None:
             return "stranger"
         if not self._budget.takes(report.token or merchant_id.hex, times):
@@ -91,14 +101,29 @@ class Taking:
         log.warning("page_report", **report.refusal._asdict(), times=times, stored=stored)
         return "stored" if stored else "dropped"
 
-    async def _whose(self, request: Request, report: Report) -> UUID | None:
-        if not self._shoppers:
-            guest, _ = await session.guest_of(request, self._desk, seen=False)
-            return guest.merchant.merchant_id if guest else None
-        of_checkout = report.refusal.page.startswith("/c/")
+    async def _whose(
+        self, request: Request, reports: Iterable[Report]
+    ) -> dict[ReportedPage, UUID | None]:
+        """
+        Return whose each page is: one look for each, and one at the session for all together.
+        """
+        pages = {_page(report) for report in reports}
+        if self._shoppers:
+            return {page: await self._payee(page) for page in pages}
+        if not pages:
+            return {}
+        guest, _ = await session.guest_of(request, self._desk, seen=False)
+        return dict.fromkeys(pages, guest.merchant.merchant_id if guest else None)
+
+    async def _payee(self, page: ReportedPage) -> UUID | None:
+        of_checkout = page.page.startswith("/c/")
         store = self._desk.desk.checkouts.store if of_checkout else self._links
-        found = await store.of_token(report.token)
+        found = await store.of_token(page.token)
         return found.merchant_id if found else None
 
     def _note(self, outcome: str) -> None:
         self._desk.desk.road.measures.reports.add(outcome)
+
+
+def _page(report: Report) -> ReportedPage:
+    return ReportedPage(report.refusal.page, report.token)
