@@ -21,7 +21,7 @@ from counterfoil.checkouts.reports import (
 )
 from counterfoil.people.roles import Role
 from counterfoil.store import page_reports
-from counterfoil.web.attention_words import PAGES_IN_WORDS, stopped
+from counterfoil.web.attention_words import PAGES_IN_WORDS, WHAT_TO_DO, advice, stopped
 from hypothesis import given
 from hypothesis import strategies as st
 from payment_stage import Stage
@@ -285,6 +285,51 @@ async def test_it_waits_for_a_person_until_somebody_notes_what_it_was(
     assert "A proxy of the shopper." in words(await owner.get("/audit"))
 
 
+async def test_what_comes_again_says_that_it_was_seen_before(
+    stage: Stage, site: Site, address: str
+) -> None:
+    """How often, when it was last looked into, and what was noted; of the same thing only."""
+    owner = await site.signed_in()
+
+    async def noted(note: str) -> None:
+        shown = await owner.get("/attention")
+        path = shown.text.partition('action="/attention/reports/')[2].partition('"')[0]
+        await owner.send(f"/attention/reports/{path}", {"note": note})
+
+    await send(site, old(address))
+    await noted("A proxy of the shopper.")
+    await send(site, old(address))
+    await send(site, old(address))
+    stage.clock.move(60)
+    await noted("<b>Again</b> the proxy.")
+    await send(site, old(address, **{"blocked-uri": "https://evil.example/"}))
+
+    assert "Seen before" not in words(await owner.get("/attention"))
+    await send(site, old(address))
+    shown = await owner.get("/attention")
+    assert "written into it was not run, once." in words(shown)
+    assert "Seen before: 3 times, last looked into" in words(shown)
+    assert '<q dir="auto">&lt;b&gt;Again&lt;/b&gt; the proxy.</q>' in shown.text
+    assert shown.text.count("Seen before") == 1
+
+
+async def test_what_another_merchant_has_seen_is_not_told(stage: Stage, site: Site) -> None:
+    """The same thing on another's page is new there."""
+    owner = await site.signed_in()
+    await of_merchants(owner, old(f"{ORIGIN}/terminal"))
+    [row] = await rows(stage)
+    await owner.get("/attention")
+    path = f"/attention/reports/rpt_{row['report_id'].hex}/looked-into"
+    assert (await owner.send(path, {"note": "Ours."})).status_code == 303
+
+    other = await (await Site.of(await Stage.set_up(stage.database))).signed_in()
+    await of_merchants(other, old(f"{ORIGIN}/terminal"))
+
+    shown = words(await other.get("/attention"))
+    assert "Your terminal: a script written into it was not run, once." in shown
+    assert "Seen before" not in shown
+
+
 async def test_another_merchant_neither_sees_nor_ends_it(
     stage: Stage, site: Site, address: str
 ) -> None:
@@ -459,6 +504,26 @@ def test_a_merchant_reads_what_was_stopped_in_words(
     assert words_said.startswith("Payment page: ")
     assert said in words_said
     assert directive not in words_said or directive == "other"
+
+
+@pytest.mark.parametrize(
+    ("page", "directive", "refused_", "kind"),
+    [
+        ("/c/{token}", "integrity", "https://evil.example", "changed"),
+        ("/l/{token}", "script-src-elem", "a file of this site", "changed"),
+        ("/terminal", "integrity", "a file of this site", "changed"),
+        ("/terminal", "script-src-elem", "inline", "report"),
+        ("/c/{token}", "img-src", "https://evil.example", "report"),
+        ("/", "integrity", "a file of this site", "report"),
+    ],
+)
+def test_a_changed_file_where_cards_are_typed_is_never_called_an_extension(
+    page: str, directive: str, refused_: str, kind: str
+) -> None:
+    """Until it is clear, cards are taken in another way."""
+    assert advice(page, directive, refused_) == WHAT_TO_DO[kind]
+    assert "extension" not in WHAT_TO_DO["changed"]
+    assert "take cards in another way" in WHAT_TO_DO["changed"]
 
 
 def test_every_directive_and_kind_has_words() -> None:

@@ -65,6 +65,17 @@ async def test_an_injected_script_is_refused_and_its_merchant_is_told(
     await look_into_it(page)
     assert "A browser stopped" not in await page.locator("main").inner_text()
 
+    await order(page, demo)
+
+    async def is_told_again() -> bool:
+        await page.goto(f"{demo.web}/attention")
+        said = await page.locator("main").inner_text()
+        return "Seen before: " in said and "A test of ours." in said
+
+    await until(is_told_again)
+    await nobody_is_kept_out(page)
+    await look_into_it(page)
+
 
 async def look_into_it(page: Page) -> None:
     """Note what each thing was, so that nothing waits any more."""

@@ -43,7 +43,7 @@ class PageReportStore:
 
     async def open(self, merchant_id: UUID) -> list[asyncpg.Record]:
         """
-        Return what nobody has seen to, oldest first.
+        Return what nobody has seen to, oldest first, with what of the same was seen to before.
         """
         return await self._database.rows("open_page_reports", merchant_id, OPEN_MAX)
 

@@ -27,7 +27,7 @@ from counterfoil.store.refused_refunds import Decision, RefusedRefundStore
 from counterfoil.store.settlement import SettlementStore
 from counterfoil.web import counts
 from counterfoil.web.astray import holds_card
-from counterfoil.web.attention_words import DONE, FILES, TITLES, WHAT_TO_DO, stopped
+from counterfoil.web.attention_words import DONE, FILES, TITLES, WHAT_TO_DO, advice, stopped
 from counterfoil.web.doing import is_too_much
 from counterfoil.web.interrupted import to_step_up
 from counterfoil.web.just_done import lead_to
@@ -127,19 +127,37 @@ def _finding(row: asyncpg.Record) -> dict[str, Any]:
 
 
 def _report(row: asyncpg.Record) -> dict[str, Any]:
-    often = "once" if row["times"] == 1 else f"{row['times']:,} times"
+    what = (row["page"], row["directive"], row["refused"])
     return {
         "kind": "report",
         "title": TITLES["report"],
-        "about": f"{stopped(row['page'], row['directive'], row['refused'])}, {often}.",
+        "about": f"{stopped(*what)}, {_often(row['times'])}.",
         "link": None,
         "amount": None,
-        "to_do": WHAT_TO_DO["report"],
+        "before": _before(row),
+        "to_do": advice(*what),
         "for_operator": f"{row['directive']}: {row['refused']}",
         "since": row["first_at"],
         "path": f"/attention/reports/{ids.written(ids.PAGE_REPORT, row['report_id'])}",
         "ends": ("looked-into",),
     }
+
+
+def _before(row: asyncpg.Record) -> dict[str, Any] | None:
+    """
+    Return what of the same was seen to before, if anything was.
+    """
+    if row["before_times"] is None:
+        return None
+    return {
+        "often": _often(row["before_times"]),
+        "at": row["before_seen_to_at"],
+        "note": row["before_note"],
+    }
+
+
+def _often(times: int) -> str:
+    return "once" if times == 1 else f"{times:,} times"
 
 
 def _changed_pages(rows: list[asyncpg.Record]) -> list[dict[str, Any]]:

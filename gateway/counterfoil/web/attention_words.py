@@ -2,7 +2,7 @@
 What waits for a person, in words.
 """
 
-from counterfoil.checkouts.reports import KINDS, OTHER, OTHER_PAGE, OWN_FILE, TERMINAL
+from counterfoil.checkouts.reports import INTEGRITY, KINDS, OTHER, OTHER_PAGE, OWN_FILE, TERMINAL
 from counterfoil.people.roles import Right
 
 TITLES = {
@@ -38,6 +38,10 @@ WHAT_TO_DO = {
         "happened once, note that you have seen it. If it happens again, somebody may have changed "
         "the page: take cards in another way until whoever runs Counterfoil for you has looked."
     ),
+    "changed": (
+        "What this page loads is not as it should be: somebody may have changed it to read cards. "
+        "Until it is clear, take cards in another way, and tell whoever runs Counterfoil for you."
+    ),
 }
 PAGES_IN_WORDS = {
     "/c/{token}": "Payment page",
@@ -45,6 +49,7 @@ PAGES_IN_WORDS = {
     TERMINAL: "Your terminal",
     OTHER_PAGE: "A page of your own",
 }
+CARD_PAGES = frozenset(("/c/{token}", "/l/{token}", TERMINAL))  # Where cards are typed.
 # What did not happen, by the first word of the directive; {where}: whose it was, {to}: to whom.
 _STOPPED = {
     "script": "a script {where} was not run",
@@ -98,6 +103,15 @@ ENDS = {
         Right.REFUND,
     ),
 }
+
+
+def advice(page: str, directive: str, refused: str) -> str:
+    """
+    Return what to do about what a browser stopped: where cards are typed, a file that is not as
+    listed is no extension's doing.
+    """
+    is_of_file = directive == INTEGRITY or refused == OWN_FILE
+    return WHAT_TO_DO["changed" if is_of_file and page in CARD_PAGES else "report"]
 
 
 def stopped(page: str, directive: str, refused: str) -> str:

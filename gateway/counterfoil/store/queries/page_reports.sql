@@ -11,9 +11,20 @@ DO UPDATE SET times = r.times + excluded.times, last_at = greatest(r.last_at, ex
 RETURNING report_id;
 
 -- name: open_page_reports
--- A merchant's reports that nobody has seen to, oldest first.
-SELECT * FROM page_reports WHERE merchant_id = $1 AND seen_to_at IS NULL
-ORDER BY first_at, report_id LIMIT $2;
+-- A merchant's reports that nobody has seen to, oldest first; and how often the same was reported
+-- before, when that was last seen to and with which note, as far as it is kept (see_to_page_report).
+WITH before AS (
+    SELECT page, directive, refused, sum(times)::bigint AS times, max(seen_to_at) AS seen_to_at,
+        (array_agg(note ORDER BY seen_to_at DESC, report_id))[1] AS note
+    FROM page_reports WHERE merchant_id = $1 AND seen_to_at IS NOT NULL
+    GROUP BY page, directive, refused
+)
+SELECT r.report_id, r.page, r.directive, r.refused, r.times, r.first_at, r.last_at,
+    before.times AS before_times, before.seen_to_at AS before_seen_to_at,
+    before.note AS before_note
+FROM page_reports AS r LEFT JOIN before USING (page, directive, refused)
+WHERE r.merchant_id = $1 AND r.seen_to_at IS NULL
+ORDER BY r.first_at, r.report_id LIMIT $2;
 
 -- name: see_to_page_report
 -- A person has looked into it; no row when it was not open. Who did ($5 to $7) is in the list of
