@@ -24,6 +24,14 @@ def without_turns(text: str) -> str:
     return text if text.isascii() else _TURNING.sub("", text)
 
 
+def fault_of_line(text: str, most: int, words: str, *, least: int = 1) -> str | None:
+    """
+    Return why *text* is no line of *least* to *most* characters, all of them to be seen; *words*
+    say so of its length. None if it is one.
+    """
+    return unseen_in(text) or (None if least <= len(text) <= most else words)
+
+
 def unseen_in(text: str) -> str | None:
     """
     Return what is wrong with a line in which something stands that nobody sees, in words.

@@ -10,7 +10,7 @@ from api_stage import SALE, Api
 from counterfoil.api.bodies import ONE_LINE_ONLY
 from counterfoil.business import fault_of
 from counterfoil.cli.console import CommandRefused, actor_of, seen
-from counterfoil.lines import TURNS, UNSEEN, unseen_in, without_turns
+from counterfoil.lines import TURNS, UNSEEN, fault_of_line, unseen_in, without_turns
 from counterfoil.people.roles import Role
 from payment_stage import Stage
 from test_cards_gone_astray import BLOCK, BUSINESS, everything, sent
@@ -58,6 +58,28 @@ def test_letters_of_any_direction_stay(text: str) -> None:
     assert unseen_in(text) is None
     assert fault_of("name", text) is None
     assert seen(text, "--name") == text
+
+
+@pytest.mark.parametrize(
+    ("text", "least", "fault"),
+    [
+        ("", 1, "One to four."),
+        ("", 0, None),
+        ("a", 1, None),
+        ("four", 1, None),
+        ("fives", 1, "One to four."),
+        ("fives", 0, "One to four."),
+        ("a\nb", 1, UNSEEN),
+        ("\u00ad", 1, UNSEEN),
+        ("a\u202eb", 1, TURNS),
+        ("longer\u202eb", 1, TURNS),
+    ],
+)
+def test_a_line_has_so_many_characters_that_are_seen(
+    text: str, least: int, fault: str | None
+) -> None:
+    """What nobody sees is told before the length: it may be what makes it too long."""
+    assert fault_of_line(text, 4, "One to four.", least=least) == fault
 
 
 @pytest.mark.parametrize("mark", MARKS)

@@ -28,7 +28,7 @@ from counterfoil.cli.merchant import merchant_id_of, require_merchant
 from counterfoil.clock import SystemClock
 from counterfoil.config import Configuration
 from counterfoil.network.verification_results import Avs, Cvv
-from counterfoil.payments.block_list import BLOCK, FORMS, compared, is_reason
+from counterfoil.payments.block_list import BLOCK, FORMS, REASON_CHARACTERS_MAX, compared
 from counterfoil.payments.policy import (
     AMOUNT_MAX,
     COUNT_MAX,
@@ -151,8 +151,8 @@ def block(
     named = {kind: text for kind, text in given.items() if text is not None}
     if len(named) != 1:
         raise CommandRefused("name one of --payment, --bin, --email, --email-domain")
-    if not is_reason(seen(reason, "--reason")):
-        raise CommandRefused("--reason takes 1 to 255 characters of one line")
+    if not 1 <= len(seen(reason, "--reason")) <= REASON_CHARACTERS_MAX:
+        raise CommandRefused(f"--reason takes 1 to {REASON_CHARACTERS_MAX} characters of one line")
     ((kind, text),) = named.items()
     shown, block_id = run(
         _block(configuration(config), merchant_id_of(merchant), kind, text, reason, actor_of(by))

@@ -31,10 +31,3 @@ def compared(kind: str, text: str) -> str | None:
         case "email_domain" if _DOMAIN.fullmatch(text.lower()):
             return text.lower()
     return None
-
-
-def is_reason(text: str) -> bool:
-    """
-    Return whether *text* may stand as the reason of an entry.
-    """
-    return 1 <= len(text) <= REASON_CHARACTERS_MAX and text.isprintable()

@@ -15,7 +15,7 @@ from counterfoil import ids
 from counterfoil.api.authenticate import PREFIXES
 from counterfoil.checkouts.returning import ORIGINS_MAX, ReturnRefused, checked_origin
 from counterfoil.events.shown import BatchSnapshot, EventAnswer, event_answer
-from counterfoil.lines import unseen_in
+from counterfoil.lines import fault_of_line
 from counterfoil.people.roles import Right
 from counterfoil.settlement.batch_names import written_name
 from counterfoil.store.feed import FeedStore
@@ -78,9 +78,9 @@ async def make_key(visit: Visit) -> Response:
     """
     name, days = visit.form.get("name", "").strip(), visit.form.get("days", "")
     faults = {}
-    if not (name.isprintable() and 1 <= len(name) <= NAME_CHARACTERS_MAX):
-        most = f"Say what it is for, in up to {NAME_CHARACTERS_MAX} characters."
-        faults["name"] = unseen_in(name) or most
+    most = f"Say what it is for, in up to {NAME_CHARACTERS_MAX} characters."
+    if fault := fault_of_line(name, NAME_CHARACTERS_MAX, most):
+        faults["name"] = fault
     elif holds_card(name):
         faults["name"] = LEAVE_IT_OUT
     if days not in LIVES:

@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
 from counterfoil import ids
-from counterfoil.lines import unseen_in
+from counterfoil.lines import fault_of_line
 from counterfoil.people.password_rules import fault_of
 from counterfoil.people.passwords import PASSWORD_CHARACTERS_MIN
 from counterfoil.web import browsers, session
@@ -44,9 +44,8 @@ async def change_name(visit: Visit) -> Response:
     Take another name.
     """
     name = visit.form.get("name", "").strip()
-    if not (name.isprintable() and 1 <= len(name) <= NAME_CHARACTERS_MAX):
-        most = f"Write your name, up to {NAME_CHARACTERS_MAX} characters."
-        fault = unseen_in(name) or most
+    most = f"Write your name, up to {NAME_CHARACTERS_MAX} characters."
+    if fault := fault_of_line(name, NAME_CHARACTERS_MAX, most):
         return await _me(visit, name=name, faults={"name": fault})
     if holds_card(name):
         return await _me(visit, name=name, faults={"name": LEAVE_IT_OUT})

@@ -7,7 +7,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from counterfoil import ids
-from counterfoil.lines import unseen_in
+from counterfoil.lines import fault_of_line
 from counterfoil.store.factors import PASSKEYS_MAX
 from counterfoil.web import passkeys
 from counterfoil.web.astray import LEAVE_IT_OUT, holds_card
@@ -45,9 +45,9 @@ async def add(visit: Visit) -> Response:
     """
     who, now = visit.who, visit.desk.clock.now()
     name = visit.form.get("name", "").strip()
-    if not (name.isprintable() and 1 <= len(name) <= NAME_CHARACTERS_MAX):
-        words = unseen_in(name) or f"Name it, in up to {NAME_CHARACTERS_MAX} characters."
-        return JSONResponse({"words": words}, 422)
+    most = f"Name it, in up to {NAME_CHARACTERS_MAX} characters."
+    if fault := fault_of_line(name, NAME_CHARACTERS_MAX, most):
+        return JSONResponse({"words": fault}, 422)
     if holds_card(name):
         return JSONResponse({"words": LEAVE_IT_OUT}, 422)
     challenge = await sign_ins(visit).asked_of_session(who.session_id, now)

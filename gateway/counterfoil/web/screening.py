@@ -8,14 +8,13 @@ from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
 from counterfoil import ids
-from counterfoil.lines import unseen_in
+from counterfoil.lines import fault_of_line
 from counterfoil.money import CURRENCIES, currency
 from counterfoil.payments.block_list import (
     BLOCK,
     FORMS,
     REASON_CHARACTERS_MAX,
     compared,
-    is_reason,
 )
 from counterfoil.people.roles import Right
 from counterfoil.store.screening import Block, ScreeningStore
@@ -92,9 +91,9 @@ async def block(visit: Visit) -> Response:
     kind, reason = form.get("kind", ""), form.get("reason", "").strip()
     faults: dict[str, str] = {}
     found = await _blocked(visit, kind, form.get("value", "").strip(), faults)
-    if not is_reason(reason):
-        most = f"Say why, in one line of up to {REASON_CHARACTERS_MAX} characters."
-        faults["reason"] = unseen_in(reason) or most
+    most = f"Say why, in one line of up to {REASON_CHARACTERS_MAX} characters."
+    if fault := fault_of_line(reason, REASON_CHARACTERS_MAX, most):
+        faults["reason"] = fault
     elif holds_card(reason):
         faults["reason"] = LEAVE_IT_OUT
     if faults or found is None:

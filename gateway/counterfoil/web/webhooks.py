@@ -19,7 +19,7 @@ from counterfoil.events.endpoints import (
     EndpointUnknown,
 )
 from counterfoil.events.types import ALL_TYPES
-from counterfoil.lines import unseen_in
+from counterfoil.lines import fault_of_line
 from counterfoil.people.roles import Right
 from counterfoil.store.webhooks import ENDPOINTS_MAX, REPLAYED_AT_ONCE_MAX, Endpoint
 from counterfoil.web.astray import LEAVE_IT_OUT, holds_card
@@ -302,9 +302,9 @@ def _typed(visit: Visit, row: asyncpg.Record | None = None) -> tuple[Endpoint, d
             visit.desk.desk.endpoints.check(url)
         except AddressRefused as error:
             faults["url"] = str(error)
-    if not (description.isprintable() and len(description) <= DESCRIPTION_CHARACTERS_MAX):
-        most = f"One line of up to {DESCRIPTION_CHARACTERS_MAX} characters."
-        faults["description"] = unseen_in(description) or most
+    most = f"One line of up to {DESCRIPTION_CHARACTERS_MAX} characters."
+    if fault := fault_of_line(description, DESCRIPTION_CHARACTERS_MAX, most, least=0):
+        faults["description"] = fault
     elif holds_card(description):
         faults["description"] = LEAVE_IT_OUT
     chosen = [each for each in ALL_TYPES if f"type_{each}" in form]

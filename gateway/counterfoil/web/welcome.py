@@ -7,7 +7,7 @@ from uuid import UUID
 
 from starlette.responses import RedirectResponse, Response
 
-from counterfoil.lines import unseen_in
+from counterfoil.lines import fault_of_line
 from counterfoil.people.password_rules import USED, fault_of
 from counterfoil.people.passwords import PASSWORD_CHARACTERS_MAX, PASSWORD_CHARACTERS_MIN
 from counterfoil.people.person import Invitation
@@ -126,9 +126,9 @@ async def _unproved(visit: Visit, email: str, password: str) -> dict[str, str]:
 
 def _faults(name: str, password: str, own: Iterable[str]) -> dict[str, str]:
     faults = {}
-    if not (name.isprintable() and 1 <= len(name) <= NAME_CHARACTERS_MAX):
-        most = f"Write your name, up to {NAME_CHARACTERS_MAX} characters."
-        faults["name"] = unseen_in(name) or most
+    most = f"Write your name, up to {NAME_CHARACTERS_MAX} characters."
+    if fault := fault_of_line(name, NAME_CHARACTERS_MAX, most):
+        faults["name"] = fault
     elif holds_card(name):
         faults["name"] = LEAVE_IT_OUT
     if fault := fault_of(password, own):
