@@ -8,7 +8,7 @@ import re
 from types import MappingProxyType
 from typing import Any
 
-from counterfoil.money import AMOUNT_MINOR_MAX, Currency, decimal_text, grouped_text
+from counterfoil.money import AMOUNT_MINOR_MAX, Currency, amount_text, decimal_text
 
 AMOUNT_CHARACTERS_MAX = 24
 EXAMPLE, PLAIN_EXAMPLE = 500, 1000  # In whole units.
@@ -96,5 +96,5 @@ def _words(name: str, currency: Currency) -> str:
         example=decimal_text(EXAMPLE * unit, currency),
         plain=decimal_text(PLAIN_EXAMPLE * unit, currency),
         least=f"{decimal_text(1, currency)} {currency.code}",
-        most=f"{grouped_text(AMOUNT_MINOR_MAX, currency)} {currency.code}",
+        most=amount_text(AMOUNT_MINOR_MAX, currency.code),
     )

@@ -89,6 +89,13 @@ def grouped_text(minor: int, currency: Currency) -> str:
     return f"{MINUS if minor < 0 else ''}{int(whole):,}{point}{part}"
 
 
+def amount_text(minor: int, code: str) -> str:
+    """
+    Return an amount as people read it: `1,234.56 USD`, a negative one with a minus sign.
+    """
+    return f"{grouped_text(minor, currency(code))} {code}"
+
+
 def currency(code: str) -> Currency:
     """
     Return the currency with these three capital letters.

@@ -19,6 +19,7 @@ import pytest
 from aiosmtpd import smtp
 from counterfoil.api.bodies import PaymentRequest
 from counterfoil.config import Mail
+from counterfoil.money import amount_text
 from counterfoil.receipts import mail
 from counterfoil.receipts.letter import Letter
 from counterfoil.receipts.mail import (
@@ -35,7 +36,6 @@ from counterfoil.receipts.receipt import as_html, as_text, receipt
 from counterfoil.store.database import Database, DatabaseAway
 from counterfoil.store.outbox import OutboxStore, OwedMail
 from counterfoil.store.processes import ProcessStore
-from counterfoil.web.rendering import money_text
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import ValidationError, convert
@@ -141,7 +141,7 @@ def test_an_amount_is_written_in_a_mail_as_on_a_page(minor: int, code: str, said
     assert subject(shown, for_merchant=True) == f"Paid: {said} for order 1001"
     assert said in as_text(shown, for_merchant=True)
     assert f">{number} <" in as_html(shown, for_merchant=True)
-    assert money_text(minor, code) == said
+    assert amount_text(minor, code) == said
 
 
 def test_the_merchant_s_mail_of_an_authorization_does_not_say_paid() -> None:

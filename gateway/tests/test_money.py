@@ -17,9 +17,11 @@ from counterfoil.money import (
     Currency,
     Money,
     UnknownCurrency,
+    amount_text,
     currency,
     currency_of_number,
     decimal_text,
+    grouped_text,
 )
 from counterfoil.network.dialect import load_dialect
 from counterfoil.network.message import Fields
@@ -201,3 +203,19 @@ def test_an_unknown_currency_is_refused_without_repeating_it(code: str) -> None:
         currency_of_number(code)
 
     assert not code or code not in str(letters.value) + str(digits.value)
+
+
+@pytest.mark.parametrize(
+    ("minor", "code", "text"),
+    [
+        (0, "USD", "0.00"),
+        (-5, "USD", "\u22120.05"),
+        (123456789, "USD", "1,234,567.89"),
+        (-1234, "JPY", "\u22121,234"),
+        (1234567, "BHD", "1,234.567"),
+    ],
+)
+def test_amounts_are_grouped_for_people(minor: int, code: str, text: str) -> None:
+    """With the currency's own decimals."""
+    assert grouped_text(minor, currency(code)) == text
+    assert amount_text(minor, code) == f"{text} {code}"

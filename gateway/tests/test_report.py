@@ -14,7 +14,7 @@ import msgspec
 import pytest
 from counterfoil.settlement import reports
 from counterfoil.settlement.report_facts import BrandTotal, Report, added
-from counterfoil.settlement.report_page import as_page, batch_state, deposit_state, grouped
+from counterfoil.settlement.report_page import as_page, batch_state, deposit_state
 from counterfoil.settlement.report_table import COLUMNS, as_csv, safe
 from counterfoil.settlement.reports import NothingToReport, Reporter
 from counterfoil.store.database import Database
@@ -297,21 +297,6 @@ async def test_json_is_the_whole_report(day: Day) -> None:
     read = msgspec.json.decode(msgspec.json.encode(report), type=Report)
 
     assert read == report
-
-
-@pytest.mark.parametrize(
-    ("minor", "code", "text"),
-    [
-        (0, "USD", "0.00"),
-        (-5, "USD", "\u22120.05"),
-        (123456789, "USD", "1,234,567.89"),
-        (-1234, "JPY", "\u22121,234"),
-        (1234567, "BHD", "1,234.567"),
-    ],
-)
-def test_amounts_are_grouped_for_people(minor: int, code: str, text: str) -> None:
-    """With the currency's own decimals."""
-    assert grouped(minor, code) == text
 
 
 def test_totals_are_added_by_currency_and_brand() -> None:

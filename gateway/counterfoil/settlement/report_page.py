@@ -41,13 +41,6 @@ def as_page(report: Report) -> str:
     )
 
 
-def grouped(minor: int, code: str) -> str:
-    """
-    Return an amount as people read it: `1,234.56`, a negative one with a minus sign.
-    """
-    return grouped_text(minor, currency(code))
-
-
 def batch_state(batch: BatchReport) -> tuple[str, str]:
     """
     Return how well a batch stands (good, wait, bad), and in words.
@@ -78,8 +71,8 @@ def deposit_state(deposit: DepositAnswer) -> tuple[str, str]:
     """
     Return how well a deposit stands (good, wait, bad), and in words.
     """
-    code = deposit.currency
-    net, paid = grouped(deposit.net_minor, code), grouped(deposit.paid_minor, code)
+    code, unit = deposit.currency, currency(deposit.currency)
+    net, paid = grouped_text(deposit.net_minor, unit), grouped_text(deposit.paid_minor, unit)
     match deposit.state:
         case "announced":
             return "wait", f"On its way: due on {deposit.value_date}, not in the bank yet."
@@ -150,7 +143,7 @@ def _templates() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "money": grouped,
+        "money": lambda minor, code: grouped_text(minor, currency(code)),
         "local": local,
         "brand": brand_name,
         "day": in_words,

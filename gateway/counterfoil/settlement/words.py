@@ -6,7 +6,7 @@ from datetime import date
 from uuid import UUID
 
 from counterfoil import ids
-from counterfoil.money import currency, grouped_text
+from counterfoil.money import amount_text
 from counterfoil.settlement.matching import Item, Match
 from counterfoil.store.booking import Finding
 
@@ -53,13 +53,6 @@ BATCH_MISSING = (
 )
 
 
-def amount(minor: int, code: str) -> str:
-    """
-    Return an amount as people read it: `1,042.00 USD`.
-    """
-    return f"{grouped_text(minor, currency(code))} {code}"
-
-
 def batch_name(terminal_id: str, code: str, batch_number: int) -> str:
     """
     Return a batch's name: TERM0001/USD/000007.
@@ -102,8 +95,8 @@ def _difference(item: Item, match: Match) -> tuple[int, str]:
     Return by how much a line differs from its item, and what to do.
     """
     line = match.line
-    ours = amount(item.amount_minor, item.currency)
-    theirs = amount(line.amount_minor, line.currency)
+    ours = amount_text(item.amount_minor, item.currency)
+    theirs = amount_text(line.amount_minor, line.currency)
     same = item.currency == line.currency
     minor = line.amount_minor - item.amount_minor if same else line.amount_minor
     return minor, (
@@ -154,7 +147,7 @@ def deposit_finding(
     """
     Return what is to be said about a deposit in this state, or None if all is well.
     """
-    net, paid = amount(net_minor, code), amount(paid_minor, code)
+    net, paid = amount_text(net_minor, code), amount_text(paid_minor, code)
     match state:
         case "partly_paid":
             kind, minor = "amount_differs", paid_minor - net_minor

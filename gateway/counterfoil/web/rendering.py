@@ -23,7 +23,7 @@ from starlette.responses import HTMLResponse, Response
 
 from counterfoil import ids
 from counterfoil.checkouts.inventory import STATIC, inventory
-from counterfoil.money import currency, grouped_text
+from counterfoil.money import amount_text
 from counterfoil.people.roles import Right
 from counterfoil.receipts.receipt import BRANDS, grouped
 from counterfoil.web import words
@@ -102,7 +102,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters |= {
-        "money": money_text,
+        "money": amount_text,
         "time": time_tag,
         "day": day_text,
         "brand": lambda name: BRANDS.get(name, "Card"),
@@ -121,13 +121,6 @@ def environment() -> Environment:
         "kind_words": words.kind_words,
     }
     return made
-
-
-def money_text(minor: int, code: str) -> str:
-    """
-    Return an amount as people read it: `1,234.56 USD`, a negative one with a minus sign.
-    """
-    return f"{grouped_text(minor, currency(code))} {code}"
 
 
 @pass_context

@@ -11,11 +11,17 @@ import msgspec
 
 from counterfoil import ids
 from counterfoil.cards import brand, luhn_holds
-from counterfoil.money import AMOUNT_MINOR_MAX, CURRENCIES, Money, UnknownCurrency, currency
+from counterfoil.money import (
+    AMOUNT_MINOR_MAX,
+    CURRENCIES,
+    Money,
+    UnknownCurrency,
+    amount_text,
+    currency,
+)
 from counterfoil.receipts.confirmation import is_valid
 from counterfoil.receipts.receipt import grouped
 from counterfoil.store.search import By, Key
-from counterfoil.web.rendering import money_text
 
 TEXT_CHARACTERS_MAX = 300
 ORDER_CHARACTERS_MAX = 64
@@ -201,7 +207,7 @@ def _said(key: Key) -> tuple[str, str]:
             assert key.currency is not None
             assert isinstance(key.value, int)
             amount = str(Money(key.value, currency(key.currency)))
-            return f"the amount {money_text(key.value, key.currency)}", f"amount:{amount}"
+            return f"the amount {amount_text(key.value, key.currency)}", f"amount:{amount}"
         case By.LAST_FOUR:
             return f"cards that end in {value}", f"card:{value}"
         case By.APPROVAL:

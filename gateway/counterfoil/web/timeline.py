@@ -13,13 +13,13 @@ import asyncpg
 import msgspec
 
 from counterfoil.config import Configuration
+from counterfoil.money import amount_text
 from counterfoil.network.dialect import DEFAULT_DIALECT, load_dialect
 from counterfoil.network.response_codes import meaning
 from counterfoil.payments.lifecycle import Cause, State
 from counterfoil.payments.payment import Change, Movement, Payment
 from counterfoil.terminal.sale import is_question
 from counterfoil.web.actors import by_whom
-from counterfoil.web.rendering import money_text
 
 RESPONSE_CODE = "39"
 MESSAGES = {
@@ -149,8 +149,8 @@ def _words(payment: Payment, change: Change, movements: dict[UUID, Movement]) ->
     movement = movements.get(change.movement_id) if change.movement_id else None
     minor = movement.amount_minor + movement.voided_minor if movement else payment.amount_minor
     said = {
-        "amount": money_text(payment.amount_minor, payment.currency),
-        "moved": money_text(minor, payment.currency),
+        "amount": amount_text(payment.amount_minor, payment.currency),
+        "moved": amount_text(minor, payment.currency),
         "kind": movement.kind if movement else "payment",
     }
     if change.cause == Cause.HOST_ACCEPTED and change.to_state != change.from_state:
