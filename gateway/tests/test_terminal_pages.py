@@ -176,6 +176,7 @@ async def test_a_track_that_is_sent_is_neither_kept_nor_shown(
         ({"postal_code": "〒1"}, "postal_code", "in digits and the letters A to Z"),
         ({"order": "für Zoë"}, "order", "type it without accents"),
         ({"note": "one\ntwo"}, "note", "Write the description in one line, without"),
+        ({"note": "two\u200bbooks"}, "note", "without signs that cannot be seen"),
         ({"name": "a" * 65}, "name", "64 characters at the most"),
         ({"name": "Ada\N{ZERO WIDTH SPACE}"}, "name", "cannot be seen"),
         ({"note": NUMBER}, "note", "This looks like a card number"),

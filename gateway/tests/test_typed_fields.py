@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from counterfoil.amounts import amount_or_fault
-from counterfoil.lines import without_turns
+from counterfoil.lines import unseen_in, without_turns
 from counterfoil.money import CURRENCIES, currency
 from counterfoil.web import rendering, terminal_form, terminal_texts
 from counterfoil.web.terminal_texts import LETTERS, TEXTS
@@ -94,6 +94,7 @@ def test_an_amount_is_read_by_the_browser_as_by_the_server(
 @example(name="name", text="Zoë\N{NO-BREAK SPACE}Ångström")
 @example(name="name", text="\N{RIGHT-TO-LEFT OVERRIDE}ada")
 @example(name="note", text="one\nand two")
+@example(name="note", text="two\u200bbooks")
 def test_a_text_is_judged_by_the_browser_as_by_the_server(
     name: str, text: str, script: Script
 ) -> None:
@@ -101,6 +102,17 @@ def test_a_text_is_judged_by_the_browser_as_by_the_server(
     sent = terminal_texts.as_sent(name, without_turns(text).strip())
 
     assert script.ask("text", name, text) == terminal_texts.fault_of(name, sent)
+
+
+@given(text=WORDS)
+@example(text="two\u200bbooks")
+@example(text="two\N{NO-BREAK SPACE}books")
+@example(text="a 📚")
+def test_a_description_is_taken_at_the_terminal_as_on_a_payment_link(text: str) -> None:
+    """What nobody sees stands in neither."""
+    shown = without_turns(text).strip()
+
+    assert bool(terminal_texts.fault_of("note", shown)) == (unseen_in(shown) is not None)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from counterfoil.api.bodies import (
     OrderNumber,
     PaymentRequest,
 )
-from counterfoil.lines import TURNING
+from counterfoil.lines import TURNING, unseen_in
 
 # What Unicode's decomposition leaves whole, written as its transform Latin-ASCII (CLDR) does.
 LETTERS = MappingProxyType(
@@ -53,6 +53,7 @@ LETTERS = MappingProxyType(
         "⁄": "/",
     }
 )
+SEEN = r"^(?:[^\p{C}\p{Z}]| )+$"  # What `unseen_in` lets through, written for browsers.
 FOLDED = ("postal_code", "street")  # What only the issuer's address check reads.
 
 
@@ -100,7 +101,7 @@ def fault_of(name: str, text: str) -> str:
         return rule.missing
     if len(text) > rule.longest:
         return rule.too_long
-    fits = text.isprintable() if name == "name" else re.search(rule.fits, text)
+    fits = not unseen_in(text) if rule.fits == SEEN else re.search(rule.fits, text)
     return "" if fits else rule.unfit
 
 
@@ -175,14 +176,17 @@ TEXTS = MappingProxyType(
             OrderNumber,
             "An order number has the letters A to Z, digits and signs: type it without accents.",
         ),
-        "note": _like(
-            "description",
-            Description,
-            "Write the description in one line, without signs that cannot be seen.",
+        "note": msgspec.structs.replace(
+            _like(
+                "description",
+                Description,
+                "Write the description in one line, without signs that cannot be seen.",
+            ),
+            fits=SEEN,  # As on a payment link: a person does not see what else came along.
         ),
         "name": Text(
             "customer_name",
-            r"^(?:[^\p{C}\p{Z}]| )+$",  # As str.isprintable, written for browsers.
+            SEEN,
             64,
             "A sign in this cannot be seen: type the name anew.",
         ),
