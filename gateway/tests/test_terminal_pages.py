@@ -663,7 +663,7 @@ async def test_a_payment_is_found_and_given_back(site: Site, stage: Stage) -> No
     more = await manager.send(address, {"sale": await form(manager, address), "amount": "32.01"})
 
     assert "Refunded: 10.00 USD" in words(await manager.get(sent[0].headers["location"]))
-    assert (more.status_code, "write at most 32.00" in words(more)) == (422, True)
+    assert (more.status_code, "write at most 32.00 USD." in words(more)) == (422, True)
     for amount, said in {"0": "Write more than zero", "$5": "without currency sign"}.items():
         refused = await manager.send(address, {"sale": sale, "amount": amount})
         assert (refused.status_code, said in words(refused)) == (422, True)
@@ -678,7 +678,7 @@ async def test_to_give_much_back_at_the_terminal_one_proves_who_one_is(
 ) -> None:
     """More than 500 goes back, or is given, only shortly after; the amount that was typed stays."""
     manager = await site.signed_in(Role.MANAGER)
-    await charged(manager, amount="800.00")
+    await charged(manager, amount="1200.00")
     (payment,) = await stage.sql(
         "SELECT * FROM payments WHERE merchant_id = $1", stage.merchant.merchant_id
     )
@@ -686,6 +686,7 @@ async def test_to_give_much_back_at_the_terminal_one_proves_who_one_is(
     said = {"sale": await form(manager, address), "amount": "500.01"}
     led = await manager.send(address, said)
     again = await manager.get(f"{address}?amount=500.01")
+    more = await manager.send(address, {**said, "amount": "1200.01"})
     await stage.settings(credits_allowed=True)
     credit = await send(
         manager, await form(manager, "/terminal?kind=credit"), kind="credit", amount="500.01"
@@ -696,6 +697,8 @@ async def test_to_give_much_back_at_the_terminal_one_proves_who_one_is(
 
     assert led.headers["location"].startswith("/step-up?next=/terminal/refund/")
     assert 'value="500.01"' in again.text
+    assert "That is more than is left: write at most 1,200.00 USD." in words(more)
+    assert 'value="1200.00"' in (await manager.get(address)).text
     assert credit.headers["location"].startswith("/step-up?next=/terminal%3F")
     assert rows[0]["refunded_minor"] == 0
     await stage.sql("UPDATE web_sessions SET stepped_up_at = $1", stage.clock.now())

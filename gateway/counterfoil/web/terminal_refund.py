@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from counterfoil import ids
 from counterfoil.amounts import amount_or_fault
-from counterfoil.money import currency, decimal_text
+from counterfoil.money import amount_text, currency, decimal_text
 from counterfoil.payments import lifecycle
 from counterfoil.payments.payment import Payment
 from counterfoil.payments.refusals import PaymentUnknown
@@ -83,7 +83,8 @@ async def submit(visit: Visit) -> Response:
     payment, text = await _payment(visit), visit.form.get("amount", "")
     minor = amount_or_fault(text, currency(payment.currency))
     if isinstance(minor, int) and minor > _left(payment):
-        minor = f"That is more than is left: write at most {_left_text(payment)}."
+        most = amount_text(_left(payment), payment.currency)
+        minor = f"That is more than is left: write at most {most}."
     if isinstance(minor, str):
         return _form(visit, payment, "" if holds_card(text) else text, minor, status=422)
     try:
