@@ -76,6 +76,56 @@ async def test_what_was_wrong_only_beside_another_field_is_right_with_it(
     await expect(page.locator("[aria-invalid]")).to_have_count(0)
 
 
+@pytest.mark.parametrize(
+    ("field", "wrong"),
+    [
+        ("tax", "$1"),
+        ("tip", "$1"),
+        ("street", "улица 5"),
+        ("email", "nobody"),
+        ("order", "für Zoë"),
+        ("note", "two\u200bbooks"),
+    ],
+)
+async def test_a_field_that_was_wrong_and_is_emptied_is_right(
+    signed_in: Page, demo: Demo, field: str, wrong: str
+) -> None:
+    """As soon as it is left: it may be empty."""
+    page = await at_the_terminal(signed_in, demo)
+    await page.fill(f"#{field}", wrong)
+    await page.press(f"#{field}", "Enter")
+    await expect(page.locator(f"#{field}")).to_have_attribute("aria-invalid", "true")
+
+    await page.fill(f"#{field}", "")
+    await page.press(f"#{field}", "Enter")
+
+    await expect(page.locator("[aria-invalid]")).to_have_count(0)
+
+
+@pytest.mark.parametrize("end", ["a key", "contextmenu", "pointercancel", "blur", "a click"])
+async def test_a_press_whose_release_is_never_seen_ends_with_what_comes_next(
+    signed_in: Page, demo: Demo, end: str
+) -> None:
+    """A menu or a list that opens takes the release; what was left before is still checked."""
+    page = await at_the_terminal(signed_in, demo)
+    said = page.locator("#email-said")
+    await page.fill("#email", "nobody")
+    await page.dispatch_event("#note", "mousedown")
+    await page.focus("#note")
+    await expect(page.locator("#email")).not_to_have_attribute("aria-invalid", "true")
+
+    if end == "a key":
+        await page.keyboard.press("Shift")
+    elif end == "a click":
+        await page.click("#note")
+    elif end == "blur":
+        await page.evaluate("window.dispatchEvent(new Event('blur'))")
+    else:
+        await page.dispatch_event("#note", end)
+
+    await expect(said).to_have_text("Write an address such as ada@example.com.")
+
+
 async def test_words_at_a_field_do_not_move_what_is_clicked(page: Page, demo: Demo) -> None:
     """They come after the click, also where the button stands at the end of the form."""
     await page.set_viewport_size({"width": 1280, "height": 600})  # Too low for a bar that stays.

@@ -131,15 +131,18 @@ const isRight = () => {
 // Whether these are right depends on other fields.
 const TOGETHER = ["amount", "tax", "tip", "name"];
 
+// An empty field is missed only at the end; one that was wrong and was emptied is looked at anew.
 const checkLeft = (input) => {
   if (isUnderWay || input.form !== form) return;
-  if (input.value && CHECKS[input.id]) check(input);
+  const isToBeChecked = input.value || input.hasAttribute("aria-invalid");
+  if (isToBeChecked && CHECKS[input.id]) check(input);
   for (const each of TOGETHER.map(field).filter(Boolean))
     if (each !== input && each.hasAttribute("aria-invalid")) check(each);
 };
 
 // Words at a field that is left move what is below it: never between press and release, or a click
-// would miss what it was aimed at.
+// would miss what it was aimed at. A menu or a list that opens may swallow the release: whatever
+// comes next ends the press, too.
 let leftWhilePressed = null;
 
 const onLeave = ({ target }) => {
@@ -148,11 +151,12 @@ const onLeave = ({ target }) => {
 };
 
 const onPress = () => {
-  leftWhilePressed = [];
+  leftWhilePressed ??= [];
 };
 
 const onRelease = () => {
-  const left = leftWhilePressed || [];
+  if (!leftWhilePressed) return;
+  const left = leftWhilePressed;
   leftWhilePressed = null;
   setTimeout(() => left.forEach(checkLeft)); // After the click.
 };
@@ -497,7 +501,9 @@ form.addEventListener("reset", (event) => {
 form.addEventListener("input", nameTheCharge);
 form.addEventListener("focusout", onLeave);
 document.addEventListener("mousedown", onPress, true);
-for (const end of ["mouseup", "dragend"]) document.addEventListener(end, onRelease, true);
+for (const end of ["mouseup", "dragend", "contextmenu", "pointercancel", "keydown"])
+  window.addEventListener(end, onRelease, true);
+window.addEventListener("blur", onRelease); // The window's own: a field's comes with each press.
 if (number) {
   number.addEventListener("input", () => {
     rewrite(number, grouped(digitsOf(number.value).slice(0, LONG_MAX)));
