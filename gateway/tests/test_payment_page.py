@@ -327,6 +327,30 @@ async def test_a_part_that_is_sent_twice_is_not_too_much(stage: Stage, site: Sit
     assert (await stage.read(payment)).refunded_minor == 3000
 
 
+async def test_a_form_that_was_done_tells_its_result_without_another_proof(
+    stage: Stage, site: Site
+) -> None:
+    """It gives nothing more; a new form of the same is refused, and another one asks for it."""
+    payment = await stage.paid(amount_minor=(STEP_UP_WHOLE + 300) * 100)
+    await accepted(stage)
+    browser = await site.signed_in()
+    form = {"key": f"web-{uuid4().hex}", "amount": f"{STEP_UP_WHOLE + 100}.00"}
+    await browser.get(path_of(payment))
+    await stage.sql("UPDATE web_sessions SET stepped_up_at = $1", stage.clock.now())
+    done = await browser.send(f"{path_of(payment)}/refund", form)
+    await stage.sql("UPDATE web_sessions SET stepped_up_at = NULL")
+
+    again = await browser.send(f"{path_of(payment)}/refund", form)
+    anew = await do(browser, payment, "refund", amount=form["amount"])
+    rest = await do(browser, payment, "refund", amount="")
+
+    assert done.status_code == again.status_code == 303
+    assert again.headers["location"] == done.headers["location"]
+    assert (anew.status_code, "more than is left" in words(anew)) == (409, True)
+    assert rest.headers["location"].startswith("/step-up?next=/payments/pay_")
+    assert (await stage.read(payment)).refunded_minor == (STEP_UP_WHOLE + 100) * 100
+
+
 async def test_what_is_possible_is_offered_and_nothing_else(stage: Stage, site: Site) -> None:
     """To who may; a bookkeeper looks, and does nothing."""
     hold = await stage.paid(kind=Kind.AUTHORIZATION)

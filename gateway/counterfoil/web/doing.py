@@ -54,10 +54,11 @@ def _moves(name: str, move: Move) -> Endpoint:
             typed = "" if holds_card(text) else text
             return await shown(visit, payment, status=422, fault=(name, typed, minor))
         key = _key(visit)
-        if name in ("refund", "undo") and await must_step_up(visit, payment, minor, key):
+        gives = name in ("refund", "undo") and not await _was_sent(visit, key)
+        if gives and await must_step_up(visit, payment, minor, key):
             held = held_minor(payment) if name == "undo" else 0
             if minor and minor > _left(payment) + held:
-                return await _refused(visit, payment, name, text, TOO_MUCH)  # Proof or not.
+                return await _refused(visit, payment, name, text, TOO_MUCH)
             return to_step_up(_path(payment), {"do": name, "amount": text})
         command = movements.Command(
             merchant=visit.who.merchant,
@@ -75,6 +76,14 @@ def _moves(name: str, move: Move) -> Endpoint:
         return lead_to(_path(payment), name)
 
     return endpoint
+
+
+async def _was_sent(visit: Visit, key: str) -> bool:
+    """
+    Whether the form of this key came before: it gives nothing more, it is told what became of it.
+    """
+    road, merchant_id = visit.desk.desk.road, visit.who.merchant.merchant_id
+    return await road.store.key(merchant_id, key) is not None
 
 
 async def must_step_up(visit: Visit, payment: Payment, minor: int | None, form: str) -> bool:
