@@ -63,6 +63,31 @@ def test_one_word_of_a_name_of_two_is_no_name() -> None:
     assert fault_of("a leaf and gravel 7 tundra", own) is None
 
 
-def test_a_short_word_of_a_name_is_not_found_within_others() -> None:
+@pytest.mark.parametrize(
+    ("password", "name"),
+    [
+        ("balloons glide over tundra", "Lo & Li"),
+        ("planning a sleepy fleet 7", "Ann Lee"),
+        ("human departments meet at noon", "Art Man"),
+    ],
+)
+def test_a_short_word_of_a_name_is_not_found_within_others(password: str, name: str) -> None:
     """The three letters of one name and the two of another are in many words."""
-    assert fault_of("balloons glide over tundra", ("x@shop.example", "Al Li", "Lo & Li")) is None
+    assert fault_of(password, ("x@shop.example", name)) is None
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        "lee and ann over tundra 7",
+        "tundra-Lee-gravel-Ann",
+        "Lee1990Ann gravel",
+        "ann.tundra l33 gravel",
+        "gravelannleetundra",
+    ],
+)
+def test_short_words_of_a_name_are_found_where_they_stand_by_themselves(password: str) -> None:
+    """Or all together, as the name is written."""
+    own = ("x@shop.example", "Ann Lee")
+
+    assert fault_of(password, own) == OWN

@@ -12,7 +12,7 @@ from counterfoil.people.passwords import PASSWORD_CHARACTERS_MAX, PASSWORD_CHARA
 
 REMAINING_MIN = 6
 OWN_CHARACTERS_MIN = 4
-OWN_WORD_CHARACTERS_MIN = 3  # A shorter word of a name stands in other words by chance.
+OWN_WORD_CHARACTERS_MIN = 4  # A shorter word of a name stands in other words by chance.
 DIFFERENT_MIN = 6
 
 TOO_SHORT = (
@@ -46,6 +46,7 @@ _RUNS = ("abcdefghijklmnopqrstuvwxyz", "01234567890", "qwertyuiop", "asdfghjkl",
 _RUN_MIN = 4
 _LOOKALIKES = str.maketrans("@430$15!7", "aaeosisit")
 _OWN_WORD = re.compile(r"[^\W_]+")
+_LETTERS = re.compile(r"[^\W\d_]+")
 _JOINING = frozenset(("and", "the", "und", "et", "y", "of"))  # "Stub & Leaf" is "Stub and Leaf".
 
 
@@ -55,28 +56,30 @@ def fault_of(password: str, own: Iterable[str]) -> str | None:
     """
     if not PASSWORD_CHARACTERS_MIN <= len(password) <= PASSWORD_CHARACTERS_MAX:
         return TOO_SHORT
-    squashed, looked_at = _squashed(password), _squashed(password.translate(_LOOKALIKES))
+    read = password.translate(_LOOKALIKES)
     names = {text for each in own for text in (each, each.partition("@")[0])}
-    if any(_holds(plain, name) for plain in (squashed, looked_at) for name in names):
+    if any(_holds(text, name) for text in (password, read) for name in names):
         return OWN
     if len(set(password.lower())) < DIFFERENT_MIN:
         return COMMON
-    plain = {password.lower(), squashed, looked_at}
+    plain = {password.lower(), _squashed(password), _squashed(read)}
     return COMMON if any(len(_remaining(each)) < REMAINING_MIN for each in plain) else None
 
 
-def _holds(squashed: str, name: str) -> bool:
+def _holds(password: str, name: str) -> bool:
     """
-    Return whether a password holds *name*: as a whole, or each of its words, in any order.
+    Return whether a password holds *name*: as a whole, or each of its words, in any order. A short
+    word counts where it stands by itself.
     """
-    whole = _squashed(name)
+    whole, squashed, folded = _squashed(name), _squashed(password), password.casefold()
     if len(whole) < OWN_CHARACTERS_MIN:
         return False
+    alone = {*_OWN_WORD.findall(folded), *_LETTERS.findall(folded)}
     words = [each for each in _OWN_WORD.findall(name.casefold()) if each not in _JOINING]
-    are_long = sum(map(len, words)) >= OWN_CHARACTERS_MIN and all(
-        len(each) >= OWN_WORD_CHARACTERS_MIN for each in words
+    are_there = all(
+        each in (squashed if len(each) >= OWN_WORD_CHARACTERS_MIN else alone) for each in words
     )
-    return whole in squashed or (are_long and all(each in squashed for each in words))
+    return whole in squashed or (sum(map(len, words)) >= OWN_CHARACTERS_MIN and are_there)
 
 
 def _squashed(text: str) -> str:
