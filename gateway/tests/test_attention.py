@@ -14,8 +14,10 @@ from counterfoil.payments.lifecycle import State
 from counterfoil.payments.refusals import Refused
 from counterfoil.people.roles import Role
 from counterfoil.settlement.explained import FindingKind
+from counterfoil.web import application
 from counterfoil.web.attention_words import ENDS, TITLES
 from counterfoil.web.counts import KEPT_SECONDS
+from counterfoil.web.visit import Visit
 from payment_stage import ACTOR, SESSION, Stage
 from web_stage import Site, WindowlessBrowser, words
 
@@ -153,6 +155,20 @@ async def test_what_is_fetched_again_tells_the_menu_what_waits(
     told.append((await browser.get(path)).headers["Counterfoil-Waiting"])
 
     assert told == ["0", "1", "0"]
+
+
+async def test_the_menu_is_told_the_number_of_attention_whatever_else_is_counted(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The header speaks of that entry alone."""
+
+    async def counted(_: Visit) -> dict[str, int]:
+        return {"/attention": 3, "/batches": 9}
+
+    browser = await site.signed_in()
+    monkeypatch.setattr(application, "counts_of", counted)
+
+    assert (await browser.get("/today/live")).headers["Counterfoil-Waiting"] == "3"
 
 
 async def test_an_approval_is_claimed_or_refused_from_the_list(stage: Stage, site: Site) -> None:

@@ -24,6 +24,7 @@ def live_part(visit: Visit, template: str, *, every: int, **facts: Any) -> Respo
     """
     answer = HTMLResponse(rendered(visit, template, **facts))
     answer.headers[AGAIN] = str(every)
-    for number in visit.counts.values():
+    number = visit.counts.get("/attention")
+    if number is not None:  # Nobody counted for whoever sees no payments.
         answer.headers[WAITING] = str(number)
     return answer
