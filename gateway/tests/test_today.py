@@ -79,7 +79,7 @@ async def test_several_currencies_are_a_card_each_and_the_chosen_one_is_drawn(
         for shown in (answer, await browser.get(live[1])):
             assert re.findall(r'id="in-(\w{3})"', shown.text) == ["JPY", "EUR", "USD"]
             assert re.findall(r"on each of 30 days in (\w{3})", shown.text) == [charted]
-            assert f'href="/today?currency={charted}#chart" aria-current="page"' in shown.text
+            assert f'href="/today?currency={charted}#chart" aria-current="true"' in shown.text
             assert "EUR Taken today 84.00 EUR Refunded today 0.00 EUR" in words(shown)
 
 
