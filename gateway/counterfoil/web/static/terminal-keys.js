@@ -15,7 +15,13 @@ if (showKeys) {
   showKeys.addEventListener("click", openKeys);
 }
 
+// Letters that come faster than a hand types them are a reader's, not a clerk's.
+const BURST_MS = 40;
+let lastKeyAt = -BURST_MS;
+
 document.addEventListener("keydown", (event) => {
+  const isBurst = event.timeStamp - lastKeyAt < BURST_MS;
+  lastKeyAt = event.timeStamp;
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
   if (event.key === "F1" || (event.key === "?" && !isTyping(event.target))) {
     event.preventDefault();
@@ -24,7 +30,7 @@ document.addEventListener("keydown", (event) => {
   }
   const isFunction = /^F\d+$/.test(event.key);
   if (document.querySelector("dialog[open]") || (!isFunction && isTyping(event.target))) return;
-  if (document.querySelector("[aria-busy=true]")) return;
+  if (document.querySelector("[aria-busy=true]") || (isBurst && !isFunction)) return;
   const meant = [...document.querySelectorAll("[data-key]")].find(
     (each) => each.dataset.key === (isFunction ? event.key : event.key.toUpperCase()),
   );

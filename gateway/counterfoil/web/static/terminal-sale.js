@@ -31,9 +31,12 @@ window.addEventListener("pagehide", () => {
   for (const each of document.querySelectorAll("input[name=cvv]")) each.value = "";
 });
 
-// One press, one charge.
-for (const form of document.querySelectorAll("form"))
-  form.addEventListener("submit", (event) => {
-    if (form.dataset.sent) event.preventDefault();
-    form.dataset.sent = "yes";
-  });
+// One answer to one question: what was pressed first is sent, and nothing after it.
+let isSent = false;
+document.addEventListener("submit", (event) => {
+  if (isSent) event.preventDefault();
+  isSent = true;
+});
+window.addEventListener("pageshow", (event) => {
+  if (event.persisted) location.reload(); // An old question may be answered meanwhile.
+});

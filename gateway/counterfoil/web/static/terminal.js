@@ -17,7 +17,6 @@ const underWay = document.getElementById("under-way");
 const underWaySaid = document.getElementById("under-way-said");
 const faultsAbove = document.getElementById("faults");
 
-const SLOW_MS = 400; // A reader types a character every few milliseconds.
 const TICK_MS = 1000;
 const LOOKS_MAX = 60;
 const LONG_MAX = 19;
@@ -175,21 +174,17 @@ const forgetCard = () => {
 const SAVED_CHOSEN =
   "A saved card is chosen, and nothing of the swiped one was kept. To charge that, choose “Type or swipe another card”.";
 
-const refuseSwipe = (words) => {
-  if (!number) {
-    say(SAVED_CHOSEN, "wait");
-    return;
-  }
-  setFault("number", words);
-  number.focus();
-};
-
 const takeSwipe = (text) => {
-  const card = number ? Tracks.read(text) : { fault: SAVED_CHOSEN };
+  const card = Tracks.read(text);
   forgetCard();
   clearFaults();
+  if (!number) {
+    say(card.fault === Tracks.UNREAD ? card.fault : SAVED_CHOSEN, "wait");
+    return;
+  }
   if (card.fault) {
-    refuseSwipe(card.fault);
+    setFault("number", card.fault);
+    number.focus();
     return;
   }
   swiped = card;
@@ -200,70 +195,6 @@ const takeSwipe = (text) => {
   nameTheBrand();
   if (amount && !amounts.minorOf(amount.value)) amount.focus();
   else (code || nextOf(expiry) || charge).focus();
-};
-
-// A held-back beginning of a track; what turns out to be typing is given to the field it was meant for.
-let held = "";
-let patience = 0;
-
-const giveBack = () => {
-  const input = document.activeElement;
-  const takesText = input && input.form === form && input.type !== "checkbox" && !input.readOnly;
-  const text = held;
-  held = "";
-  if (!takesText || input.inputMode || input.tagName === "SELECT") return;
-  input.setRangeText(text, input.selectionStart, input.selectionEnd, "end");
-  input.dispatchEvent(new Event("input", { bubbles: true }));
-};
-
-const settle = () => {
-  if (!held) return;
-  if (!Tracks.isSure(held)) {
-    giveBack();
-    return;
-  }
-  const isUnread = Tracks.isUnread(held);
-  held = "";
-  forgetCard();
-  refuseSwipe(isUnread ? Tracks.UNREAD : Tracks.AGAIN);
-};
-
-const hold = (event) => {
-  event.preventDefault();
-  event.stopImmediatePropagation();
-  clearTimeout(patience);
-  patience = setTimeout(settle, SLOW_MS);
-};
-
-const listenForCard = (event) => {
-  if (event.ctrlKey || event.metaKey || isUnderWay) return;
-  if (!held) {
-    if (event.key !== "%" && event.key !== ";") return;
-    held = event.key;
-    hold(event);
-    return;
-  }
-  if (event.key === "Enter") {
-    hold(event);
-    clearTimeout(patience);
-    const text = held;
-    held = "";
-    if (Tracks.isSure(text)) {
-      takeSwipe(text);
-    } else {
-      held = text;
-      giveBack();
-    }
-    return;
-  }
-  if (event.key.length > 1) return; // Shift and the like.
-  if (Tracks.isSure(held) || Tracks.mayBegin(held + event.key)) {
-    held = (held + event.key).slice(0, Tracks.TYPED_MAX + 1);
-    hold(event);
-    return;
-  }
-  clearTimeout(patience);
-  giveBack();
 };
 
 /* From field to field */
@@ -402,14 +333,14 @@ const LOOKS_LIKE_A_CARD = /\d(?:[ -]?\d){11}/;
 
 const lostAddress = (body) => `/terminal?kind=${encodeURIComponent(body.get("kind"))}&lost=sale`;
 
-const remember = (body) => {
+const remember = (body, hadCard = false) => {
   const fields = {};
   for (const each of stops().concat(currency)) {
     const value = body.get(each.name);
     if (value && ![number, expiry, code].includes(each) && !LOOKS_LIKE_A_CARD.test(value))
       fields[each.name] = value;
   }
-  const kept = { who: form.dataset.who, at: Date.now(), fields };
+  const kept = { who: form.dataset.who, at: Date.now(), fields, hadCard };
   sessionStorage.setItem(REMEMBERED, JSON.stringify(kept));
 };
 
@@ -417,7 +348,7 @@ const recall = () => {
   const kept = JSON.parse(sessionStorage.getItem(REMEMBERED) || "null");
   sessionStorage.removeItem(REMEMBERED);
   const address = new URL(location.href);
-  const wasLost = ["sale", "saved"].includes(address.searchParams.get("lost"));
+  const wasLost = ["sale", "saved", "kind"].includes(address.searchParams.get("lost"));
   address.searchParams.delete("lost");
   history.replaceState(null, "", address);
   if (!wasLost || !kept || kept.who !== form.dataset.who) return;
@@ -429,6 +360,18 @@ const recall = () => {
     else if (!input.options || [...input.options].some((each) => each.value === value))
       input.value = value;
   }
+  if (kept.hadCard) say("What both forms have was taken along, but never a card: type it again.", "wait");
+};
+
+// Another kind of sale in mid-order: what was typed comes along, except the card.
+const changeKind = (event) => {
+  if (event.ctrlKey || event.metaKey || event.shiftKey || isUnderWay) return;
+  const to = new URL(event.currentTarget.href);
+  if (to.pathname !== location.pathname || !stops().some(({ type, value }) => type !== "checkbox" && value)) return;
+  event.preventDefault();
+  remember(new FormData(form), Boolean(number && (swiped || number.value)));
+  to.searchParams.set("lost", "kind");
+  location.assign(to);
 };
 
 const showFaults = (answer) => {
@@ -481,7 +424,7 @@ const send = async (event) => {
 
 /* Begin */
 
-document.addEventListener("keydown", listenForCard, true);
+Swipes.listen(takeSwipe, () => isUnderWay);
 document.addEventListener("keydown", onKey);
 document.addEventListener(
   "paste",
@@ -494,6 +437,7 @@ document.addEventListener(
   true,
 );
 form.addEventListener("submit", send);
+for (const each of document.querySelectorAll(".kinds a")) each.addEventListener("click", changeKind);
 form.addEventListener("reset", (event) => {
   event.preventDefault();
   clearAll();

@@ -13,6 +13,7 @@ const Tracks = (() => {
   );
   const YOUNG = /^(?:%(?:B[\d ]{0,24}(?:\^.*)?|E\??)?|;(?:\d{0,19}(?:=.*)?|E\??)?)$/;
   const SURE = /^(?:%B[\d ]{8,}|;\d{8,}|[%;]E\?)/;
+  const WHOLE = /^(?:%B[\d ]{12,24}\^|;\d{12,19}=|[%;]E\?)/;
   // What a reader types for tracks that it could not read.
   const ERRORS = /^[%;]E\?(?:[%;+]E\?)*$/;
   const ANYWHERE = /%B[\d ]{12,24}\^|;\d{12,19}=/;
@@ -55,9 +56,10 @@ const Tracks = (() => {
     AGAIN,
     UNREAD,
     read,
-    isUnread: (text) => ERRORS.test(text.toUpperCase()),
-    // Whether a text may be the beginning of a track, and whether it can be nothing else.
+    // Whether a text may be the beginning of a track; whether it looks like one; whether it can be
+    // nothing else, however slowly it was typed.
     mayBegin: (text) => YOUNG.test(text.toUpperCase()),
+    isWhole: (text) => WHOLE.test(text.toUpperCase()),
     isSure: (text) => SURE.test(text.toUpperCase()),
     isIn: (text) => ANYWHERE.test(text.toUpperCase()),
   };

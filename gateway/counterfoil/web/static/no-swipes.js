@@ -1,0 +1,15 @@
+// A page of the terminal on which no card is taken says so when one is swiped, and keeps nothing of it.
+
+Swipes.listen(() => {
+  const main = document.querySelector("main");
+  const notice = document.querySelector(".notice.swiped") || document.createElement("div");
+  notice.className = "notice wait swiped";
+  notice.setAttribute("role", "alert");
+  notice.tabIndex = -1;
+  const line = document.createElement("p");
+  line.textContent =
+    "A card was swiped, and nothing of it was kept: this page takes none. Finish what it asks, then open a new sale and swipe again.";
+  notice.replaceChildren(line);
+  main.prepend(notice);
+  notice.scrollIntoView({ block: "nearest" });
+});
