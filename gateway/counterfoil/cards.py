@@ -8,6 +8,7 @@ repr shows brand and last four, so that no log or traceback can show more.
 import calendar
 import functools
 import re
+import unicodedata
 from collections.abc import Container, Iterator
 from datetime import UTC, date, datetime
 from typing import Any
@@ -21,6 +22,7 @@ PAN_DIGITS_IN_TEXT_MIN = 13  # Fewer in a text are a telephone number more often
 # with 17 to 19 (a moment and a counter): of those one in ten has a check digit that fits.
 ORDER_LENGTHS = (15, 16)
 TEXT_LENGTHS = range(PAN_DIGITS_IN_TEXT_MIN, PAN_DIGITS_MAX + 1)
+GROUP_DIGITS = range(4, 9)  # Of the groups of a number, but for the last one; an RRN has twelve.
 BRAND_DIGITS = 4  # More are never needed to tell a scheme.
 EXPIRY_YEARS_MAX = 25  # Further ahead than any issuer prints: a typing mistake.
 
@@ -103,33 +105,90 @@ def length_fits(number: str) -> bool:
 
 def holds_card_number(text: str, lengths: Container[int] = TEXT_LENGTHS) -> bool:
     """
-    Return whether *text* holds what must be a card's number, written in any groups.
+    Return whether *text* holds what must be a card's number, however it is written.
+    """
+    return card_number_in(text, lengths) is not None
+
+
+def card_number_in(text: str, lengths: Container[int] = TEXT_LENGTHS) -> str | None:
+    """
+    Return the first number in *text* that must be a card's: in any script's digits, in any groups.
 
     Its first digits, how many there are (of *lengths*) and the check digit must fit a scheme, so
     that few other numbers are taken for one. What stands beside it does not hide it.
     """
-    return len(text) >= PAN_DIGITS_IN_TEXT_MIN and any(
-        len(digits) in lengths
-        and brand(digits) != "other"
-        and length_fits(digits)
-        and luhn_holds(digits)
-        for run in _LONG_RUN.findall(text)
-        for digits in _rows_of_groups(_GROUP.findall(run))
-    )
+    if len(text) < PAN_DIGITS_IN_TEXT_MIN:
+        return None
+    plain = with_plain_digits(text)
+    if len(digits_of(plain)) < PAN_DIGITS_IN_TEXT_MIN:
+        return None
+    rows = (row for run in _LONG_RUN.findall(plain) for row in _rows_of_groups(run))
+    for groups, between in rows:
+        digits = "".join(groups)
+        if (
+            len(digits) in lengths
+            and brand(digits) != "other"
+            and length_fits(digits)
+            and luhn_holds(digits)
+            and _is_one_number(groups, between)
+        ):
+            return digits
+    return None
 
 
-def _rows_of_groups(groups: list[str]) -> Iterator[str]:
+def with_plain_digits(text: str) -> str:
     """
-    Return each row of neighbouring groups that is as long as a card's number may be.
+    Return *text* with the digits 0 to 9 for those of other scripts, of full width and of ornament.
+
+    Marks and signs that cannot be seen fall away: they stand between digits and part nothing.
     """
+    if text.isascii() or sum(map(str.isdigit, text)) < PAN_DIGITS_MIN:
+        return text
+    seen = (each for each in unicodedata.normalize("NFKC", text) if not _is_mark(each))
+    return "".join(str(unicodedata.decimal(each, each)) for each in seen)
+
+
+def digits_of(text: str) -> bytes:
+    """
+    Return the digits 0 to 9 of *text*, without all that stands between them.
+    """
+    return text.encode("ascii", "ignore").translate(None, _NO_DIGITS)
+
+
+def _rows_of_groups(run: str) -> Iterator[tuple[list[str], list[str]]]:
+    """
+    Return each row of neighbouring groups that is as long as a card's number may be, and what
+    stands between them.
+    """
+    groups, between = _GROUP.findall(run), _GROUP.split(run)[1:-1]
     for first in range(len(groups)):
-        digits = ""
-        for group in groups[first:]:
-            digits += group
-            if len(digits) > PAN_DIGITS_MAX:
+        size = 0
+        for last in range(first, len(groups)):
+            size += len(groups[last])
+            if size > PAN_DIGITS_MAX:
                 break
-            if len(digits) >= PAN_DIGITS_IN_TEXT_MIN:
-                yield digits
+            if size >= PAN_DIGITS_IN_TEXT_MIN:
+                yield groups[first : last + 1], between[first:last]
+
+
+def _is_one_number(groups: list[str], between: list[str]) -> bool:
+    """
+    Return whether groups with this *between* them are read as one number.
+
+    With blanks and dashes any are. A date, an amount or a list has other signs in it, and a group
+    of one to three digits; an RRN has twelve: there the groups must be as on a card, or all alike.
+    """
+    if _BLANKS_AND_DASHES.fullmatch("".join(between)):
+        return True
+    *sizes, last = map(len, groups)
+    if all(each in GROUP_DIGITS for each in sizes) and last <= max(GROUP_DIGITS):
+        return True
+    are_alike = len(set(between)) == len(set(sizes)) == 1
+    return are_alike and last <= sizes[0] < min(GROUP_DIGITS)
+
+
+def _is_mark(letter: str) -> bool:
+    return unicodedata.category(letter) in ("Mn", "Me", "Cf")
 
 
 def expired(month: int, year: int, now: datetime) -> bool:
@@ -147,9 +206,13 @@ def expired(month: int, year: int, now: datetime) -> bool:
 _VALUES = bytes(byte % 16 for byte in range(256))
 _DOUBLED = bytes([0, 2, 4, 6, 8, 1, 3, 5, 7, 9, *range(10, 256)])
 
-# Digits in groups; dashes are the one of the keyboard and those of typesetters.
+_NO_DIGITS = bytes(byte for byte in range(256) if byte not in b"0123456789")
+
+# Digits in groups; dashes are the one of the keyboard and those of typesetters. Any other single
+# sign may stand between two groups, but no letter.
 _GROUP = re.compile(r"[0-9]+")
-_LONG_RUN = re.compile(r"[0-9](?:[\s\-\u2010-\u2015]{0,3}[0-9]){12,}")
+_BLANKS_AND_DASHES = re.compile(r"[\s\-\u2010-\u2015]*")
+_LONG_RUN = re.compile(r"[0-9](?:(?:[\s\-\u2010-\u2015]{0,3}|[^\w\s\-\u2010-\u2015]|_)[0-9]){12,}")
 
 _ANY_LENGTH = range(PAN_DIGITS_MIN, PAN_DIGITS_MAX + 1)
 _LENGTHS: dict[str, Container[int]] = {

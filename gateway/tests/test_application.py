@@ -71,6 +71,23 @@ async def test_a_card_number_in_a_field_that_is_stored_is_refused(api: Api, name
     assert number not in str(answer.json)
 
 
+@pytest.mark.parametrize(
+    "text", ["4242.4242.4242.4242", "42424242_42424242", "\uff14\uff12" * 8, "\u0664\u0662" * 8]
+)
+async def test_its_own_card_number_is_refused_in_any_signs_and_digits(api: Api, text: str) -> None:
+    """Of this card, and so whatever stands between its digits."""
+    card = {**_sale()["card"], "number": "4242424242424242"}
+
+    for name in ("description", "order"):
+        if name == "description" or text.isascii():
+            answer = await api.sale({**_sale(), "card": card, name: text}, key=name)
+
+            assert is_problem(answer, 400, "card_number_misplaced")
+    answer = await api.sale({**_sale(), "description": text}, key="another's")
+
+    assert is_problem(answer, 400, "card_number_misplaced")
+
+
 OTHERS = "5555 5555 5555 4444"  # Not the card that pays.
 
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from counterfoil.cards import luhn_holds
+from counterfoil.cards import holds_card_number, luhn_holds
 from counterfoil.web import rendering
 from counterfoil.web.payment_form import fault_of_code, fault_of_number, read_expiry
 from hypothesis import example, given
@@ -64,6 +64,29 @@ def numbers(draw: st.DrawFn) -> str:
     digits = draw(FIRST) + draw(st.text("0123456789", min_size=7, max_size=17))
     last = next(each for each in "0123456789" if luhn_holds(digits + each))
     return digits + draw(st.sampled_from([last, last, last, "0"]))
+
+
+@PATIENT
+@given(
+    number=numbers(),
+    between=st.sampled_from(["", " ", "-", " - ", ".", "/", "_", ",", ":", "\N{NO-BREAK SPACE}"]),
+    zero=st.sampled_from("0\N{FULLWIDTH DIGIT ZERO}\N{ARABIC-INDIC DIGIT ZERO}"),
+)
+def test_a_browser_keeps_no_text_that_the_server_would_refuse(
+    script: Script, number: str, between: str, zero: str
+) -> None:
+    """What the server takes for a card's number, the script does."""
+    digits = "".join(chr(ord(zero) + int(each)) for each in number)
+    text = f"to {between.join(digits[at : at + 4] for at in range(0, len(digits), 4))}, please"
+
+    assert script.ask("mayHoldCard", text) or not holds_card_number(text)
+    assert script.ask("mayHoldCard", text) is (len(number) >= 12)
+
+
+@pytest.mark.parametrize("text", ["2 mugs, 28.11.", "INV-2026-0001", "+1 (217) 555-0123"])
+def test_a_browser_keeps_ordinary_texts(script: Script, text: str) -> None:
+    """What was typed for nothing is typed again."""
+    assert script.ask("mayHoldCard", text) is False
 
 
 @PATIENT

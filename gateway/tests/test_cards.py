@@ -4,13 +4,14 @@ Card numbers: check digit, scheme, expiry, and what may be seen of them.
 
 import io
 import pprint
+import random
 import traceback
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
 import structlog
-from counterfoil.cards import Card, brand, expired, luhn_holds, masked
+from counterfoil.cards import Card, brand, expired, holds_card_number, luhn_holds, masked
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
@@ -141,3 +142,128 @@ def test_february_ends_when_it_ends() -> None:
     """Leap years too."""
     assert not expired(2, 2028, datetime(2028, 3, 1, 6, 0, tzinfo=UTC))
     assert expired(2, 2027, datetime(2027, 3, 2, 6, 0, tzinfo=UTC))
+
+
+SEPARATORS = ("", *" -./_,:;|+*~#=&'\"", "\N{NO-BREAK SPACE}", "\N{EN DASH}", "\N{BULLET}", " - ")
+ZEROS = (
+    "0",
+    "\N{FULLWIDTH DIGIT ZERO}",
+    "\N{ARABIC-INDIC DIGIT ZERO}",
+    "\N{DEVANAGARI DIGIT ZERO}",
+    "\N{MATHEMATICAL BOLD DIGIT ZERO}",
+)
+WHOLE_CARDS = st.sampled_from(
+    ["4242424242424242", "5555555555554444", "378282246310005", "30569309025904"]
+)
+
+
+@given(
+    number=WHOLE_CARDS,
+    size=st.sampled_from([2, 4, 5, 6, 8]),
+    between=st.sampled_from(SEPARATORS),
+    zero=st.sampled_from(ZEROS),
+)
+def test_a_card_number_is_seen_however_it_is_written(
+    number: str, size: int, between: str, zero: str
+) -> None:
+    """Any sign between its groups, digits of any script; what stands beside it does not hide it."""
+    digits = "".join(chr(ord(zero) + int(each)) for each in number)
+    written = between.join(digits[at : at + size] for at in range(0, len(digits), size))
+
+    for text in (written, f"charge {written} today", f"1001: {written} 12/30 918"):
+        assert holds_card_number(text), text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "4242 4242-4242.4242",
+        "\uff14\uff12\uff14\uff12 4242-4242.4242",
+        "3782.822463.10005",
+        "3782/822463/10005",
+        "4\u03322\u03324\u03322\u03324\u03322\u03324\u03322\u03324\u03322\u03324\u03322\u03324\u03322\u03324\u03322",
+        "4242\u200b4242\u200b4242\u200b4242",
+        "?pan=4242424242424242",
+    ],
+)
+def test_signs_of_several_kinds_do_not_hide_a_card_number(text: str) -> None:
+    """Nor marks on its digits, nor signs that cannot be seen."""
+    assert holds_card_number(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "30.11.2026 10:11:12",  # Fourteen digits of a Diners Club number, one in ten fits.
+        "4,242,424,242,424,242",
+        "4242.42, 4242.42, 4242.42",
+        "4242x4242x4242x4242",
+        "4001, 4002, 4003, 4004",
+        "4242.4242.4242.4241",  # No check digit.
+        "9999.9999.9999.9995",  # No scheme.
+    ],
+)
+def test_dates_amounts_and_lists_are_no_card_numbers(text: str) -> None:
+    """Signs other than blanks and dashes have a meaning in them."""
+    assert not holds_card_number(text)
+
+
+@given(
+    at=st.datetimes(),
+    form=st.sampled_from(
+        [
+            "%Y-%m-%dT%H:%M:%S.%fZ",
+            "%Y-%m-%d %H:%M:%S",
+            "%d.%m.%Y %H:%M:%S",
+            "%d/%m/%Y %H:%M:%S",
+            "%m/%d/%Y, %H:%M:%S",
+            "%Y/%m/%d_%H:%M:%S.%f",
+            "%d.%m.%Y, %d/%m/%Y",
+        ]
+    ),
+)
+def test_no_date_is_a_card_number(at: datetime, form: str) -> None:
+    """In the usual forms, with its time."""
+    assert not holds_card_number(at.strftime(form))
+
+
+@given(
+    amounts=st.lists(st.integers(0, 999_999_999_999), min_size=1, max_size=5),
+    form=st.sampled_from(["{:,.2f}", "{:.2f}", "{:_.2f}"]),
+    between=st.sampled_from([", ", " / ", " + ", "/", "; ", " "]),
+)
+def test_no_amounts_are_a_card_number(amounts: list[int], form: str, between: str) -> None:
+    """One, or several beside each other."""
+    text = between.join(form.format(each / 100) for each in amounts)
+
+    assert not holds_card_number(text), text
+
+
+def test_hardly_an_ordinary_text_is_taken_for_one_with_a_card_number() -> None:
+    """Orders, RRNs, telephones, dates and amounts beside each other."""
+    chosen = random.Random(20261128)
+
+    def words() -> str:
+        digits = chosen.randrange
+        at = datetime(2020, 1, 1, tzinfo=UTC) + timedelta(seconds=digits(10**9))
+        return chosen.choice(
+            [
+                f"order {digits(10**4, 10**7)}",
+                f"INV-{at.year}-{digits(10**4):04}/{digits(10**4):04}",
+                f"RRN {at:%Y%j%H}{digits(10**6):06}".replace(f"{at:%Y}", f"{at:%Y}"[3:], 1),
+                f"{at:%Y%j%H}{digits(10**6):06}/{digits(1000, 10_000)}"[3:],
+                f"+{digits(1, 99)} {digits(100, 1000)}/{digits(10**6, 10**8)}",
+                f"({digits(200, 1000)}) {digits(200, 1000)}-{digits(10**4):04}",
+                f"{digits(200, 1000)}.{digits(200, 1000)}.{digits(10**4):04}",
+                at.strftime("%d.%m.%Y %H:%M"),
+                at.strftime("%Y-%m-%dT%H:%M:%S"),
+                f"{digits(10**8) / 100:,.2f} USD",
+                f"{digits(1, 9)} x {digits(10**5) / 100:.2f}",
+                f"room {digits(100, 5000)}/{digits(100, 5000)}",
+            ]
+        )
+
+    texts = [f"{words()}, {words()}; {words()}" for _ in range(10_000)]
+    taken = [text for text in texts if holds_card_number(text)]
+
+    assert len(taken) <= 5, taken

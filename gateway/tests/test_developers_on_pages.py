@@ -273,6 +273,21 @@ async def test_an_address_to_which_nothing_may_go_comes_back(
     assert await site.stage.count("webhook_endpoints") == 0
 
 
+@pytest.mark.parametrize(
+    "url", ["https://4242424242424242.com/", "https://hooks.shop.example/?pan=4242.4242.4242.4242"]
+)
+async def test_a_card_number_in_an_address_is_neither_kept_nor_shown_again(
+    site: Site, developer: WindowlessBrowser, url: str
+) -> None:
+    """What else was typed stands there again."""
+    answer = await added(developer, url=url, description="Till")
+
+    assert (answer.status_code, "A card&#39;s number stands here" in answer.text) == (422, True)
+    assert "4242" not in answer.text
+    assert 'value="Till"' in answer.text
+    assert await site.stage.count("webhook_endpoints") == 0
+
+
 async def test_there_are_only_so_many_endpoints(site: Site, developer: WindowlessBrowser) -> None:
     """The page says how many."""
     hooks = Hooks(site.stage)

@@ -94,6 +94,7 @@ async def test_a_link_that_was_ended_lets_nobody_in(site: Site) -> None:
         ({"email": "no address", "role": "clerk"}, "Write an e-mail address"),
         ({"email": "bob@shop.example", "role": "king"}, "Choose what they are"),
         ({"email": "OWNER", "role": "clerk"}, "works here already"),
+        ({"email": "4242.4242.4242.4242@shop.example", "role": "clerk"}, "A card's number"),
     ],
 )
 async def test_what_cannot_stand_is_said_at_its_field(
@@ -109,6 +110,7 @@ async def test_what_cannot_stand_is_said_at_its_field(
 
     assert answer.status_code == 422
     assert said in words(answer)
+    assert "4242" not in answer.text
     assert "Invited" not in words(await owner.get("/people"))
 
 

@@ -71,6 +71,7 @@ def test_an_ipv6_address_that_stands_for_a_private_one_is_private(number: int) -
     [
         "https://hooks.shop.example/", "https://hooks.shop.example:8443/a/b?c=d", "https://a.bc",
         "http://127.0.0.1:8080/x", "http://localhost/x", "http://[::1]:80/",
+        "https://chat.example/hooks/424242424242424242/x",  # 18 digits, and 1 in 10 fits a card.
     ],
 )  # fmt: skip
 def test_urls_that_can_be_stored(url: str) -> None:
@@ -266,6 +267,10 @@ async def _post(url: str) -> Posted:
 @pytest.mark.parametrize(
     ("url", "words"),
     [
+        ("https://4242424242424242.com/", "A card's number stands here"),
+        ("https://shop.example/?pan=4242424242424242", "A card's number stands here"),
+        ("https://shop.example/4242.4242.4242.4242", "A card's number stands here"),
+        ("https://shop.example/%34242424242424242", "A card's number stands here"),
         ("https://10.0.0.1/hook", "10.0.0.1 is an address in a private or reserved network"),
         ("http://192.168.1.5:8080/", "192.168.1.5 is an address in a private or reserved network"),
         ("https://[fd00::1]/", "fd00::1 is an address in a private or reserved network"),

@@ -203,6 +203,18 @@ async def test_a_receipt_is_sent_again_to_another_address(site: Site) -> None:
     assert "another@example.com" in said
 
 
+async def test_a_receipt_is_not_sent_to_a_card_number(site: Site) -> None:
+    """It is an address's first part, and is not shown again."""
+    payment = await site.stage.paid()
+    browser = await site.signed_in()
+    await browser.get(path_of(payment))
+
+    answer = await browser.send(path_of(payment), {"email": "4242.4242.4242.4242@example.com"})
+
+    assert (answer.status_code, "A card's number stands here" in words(answer)) == (422, True)
+    assert "4242.4242" not in answer.text
+
+
 async def test_a_receipt_is_not_sent_too_often(site: Site) -> None:
     """So often an hour, and so often in all: nobody is flooded with it."""
     stage = site.stage

@@ -70,6 +70,16 @@ def test_words_mean_what_they_may_mean(text: str, expected: set[tuple[str, objec
     assert meanings(text) == expected
 
 
+@pytest.mark.parametrize(
+    "text", ["4242.4242.4242.4242", "4242/4242/4242/4242", "order:4242_4242_4242_4242"]
+)
+def test_a_card_number_with_other_signs_stands_in_no_address(text: str) -> None:
+    """Its last four are looked for."""
+    understood = understand(text, DOLLARS)
+
+    assert (understood.text, understood.was_card_number) == ("card:4242", True)
+
+
 def test_an_amount_is_of_every_currency_in_use() -> None:
     """Each with its own decimals."""
     assert meanings("42", ["JPY", "KWD", "USD"]) >= {

@@ -18,7 +18,7 @@ from counterfoil.api.desk import Desk
 from counterfoil.api.exchange import Request
 from counterfoil.api.problems import Problem
 from counterfoil.api.reading import MISPLACED
-from counterfoil.cards import Card, expired, luhn_holds
+from counterfoil.cards import Card, digits_of, expired, luhn_holds, with_plain_digits
 from counterfoil.payments.lifecycle import Kind
 from counterfoil.payments.order import Order
 from counterfoil.store.merchants import ApiKey
@@ -122,7 +122,8 @@ def _refuse_misplaced_number(body: CardRequest, reference: str) -> None:
 
 
 def _says(text: str, number: str) -> bool:
-    return number in text.replace(" ", "").replace("-", "")
+    plain = with_plain_digits(text)
+    return any(number.encode() in digits_of(line) for line in plain.split("\n"))
 
 
 def _currency(code: str) -> money.Currency:

@@ -8,7 +8,9 @@ is checked after the name was resolved, and the connection goes to that very add
 
 import ipaddress
 import re
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
+
+from counterfoil.cards import ORDER_LENGTHS, holds_card_number
 
 URL_CHARACTERS_MAX = 500
 PORT_MAX = 9999
@@ -55,8 +57,12 @@ def check_url(url: str, *, loopback: bool) -> None:
     Refuse a URL that is not of the form URL, or could only lead to this machine, unless *loopback*.
 
     Raises:
-        AddressRefused: Another form, plain HTTP, or a name that means this machine.
+        AddressRefused: Another form, plain HTTP, a name that means this machine, or a card's
+            number in it (of the lengths that an order's number is looked at for: services number
+            their hooks with 17 digits and more).
     """
+    if holds_card_number(unquote(url), ORDER_LENGTHS):
+        raise AddressRefused("A card's number stands here: leave it out.")
     if len(url) > URL_CHARACTERS_MAX or not re.match(URL, url):
         raise AddressRefused(_fault_of(url))
     parts = urlsplit(url)

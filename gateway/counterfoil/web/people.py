@@ -16,6 +16,7 @@ from counterfoil.people.invitation import Invited, letter
 from counterfoil.people.roles import IN_WORDS, Right, Role
 from counterfoil.receipts.mail import NOT_TAKEN, send_at_once
 from counterfoil.store.members import MemberStore
+from counterfoil.web.astray import LEAVE_IT_OUT, cardless, holds_card
 from counterfoil.web.interrupted import to_step_up
 from counterfoil.web.just_done import lead_to
 from counterfoil.web.rendering import page
@@ -93,6 +94,8 @@ async def _faults(visit: Visit, email: str, role: str) -> dict[str, str]:
     faults = {}
     if not _EMAIL.fullmatch(email):
         faults["email"] = "Write an e-mail address, such as ada@shop.example."
+    elif holds_card(email):
+        faults["email"] = LEAVE_IT_OUT
     elif email in {row["email"] for row in await store.members(merchant_id)}:
         faults["email"] = "This person works here already: change their role in the list."
     elif len(await store.pending(merchant_id, visit.desk.clock.now())) >= PENDING_MAX:
@@ -179,7 +182,7 @@ async def _people(
         members=await store.members(merchant_id),
         pending=await store.pending(merchant_id, visit.desk.clock.now()),
         roles=IN_WORDS,
-        typed=typed,
+        typed={name: cardless(text) for name, text in typed.items()},
         faults=faults or {},
         done=DONE.get(visit.done),
     )

@@ -16,6 +16,7 @@ from counterfoil.people.roles import Right
 from counterfoil.receipts.receipt import Receipt, headline, receipt
 from counterfoil.store.receipts import COPIES_LATELY_MAX, COPIES_MAX, UNDECIDED, ReceiptStore
 from counterfoil.terminal.sale import SESSIONS
+from counterfoil.web.astray import LEAVE_IT_OUT, cardless, holds_card
 from counterfoil.web.just_done import lead_to
 from counterfoil.web.pdf import as_file, pdf_of
 from counterfoil.web.rendering import page, rendered
@@ -61,8 +62,9 @@ async def send(visit: Visit) -> Response:
     try:
         msgspec.convert(recipient, CustomerEmail)
     except msgspec.ValidationError:
-        faults = {"email": "Write an address such as name@example.com."}
-        return await _shown(visit, facts, status=422, email=recipient, faults=faults)
+        return await _refused(visit, facts, "Write an address such as name@example.com.")
+    if holds_card(recipient):
+        return await _refused(visit, facts, LEAVE_IT_OUT)
     if facts["state"] in UNDECIDED:
         raise HTTPException(409, "This payment is not decided yet: there is no receipt to send.")
     merchant_id, payment_id = visit.who.merchant.merchant_id, facts["payment_id"]
@@ -76,6 +78,11 @@ async def send(visit: Visit) -> Response:
             "all. Print it, or wait.",
         )
     return lead_to(_address(payment_id), "sent")
+
+
+async def _refused(visit: Visit, facts: dict[str, Any], words: str) -> Response:
+    typed = str(cardless(visit.form.get("email", "").strip()))
+    return await _shown(visit, facts, status=422, email=typed, faults={"email": words})
 
 
 async def _shown(

@@ -10,7 +10,7 @@ import re
 import msgspec
 
 from counterfoil import ids
-from counterfoil.cards import brand, luhn_holds
+from counterfoil.cards import brand, card_number_in, luhn_holds
 from counterfoil.money import (
     AMOUNT_MINOR_MAX,
     CURRENCIES,
@@ -104,7 +104,7 @@ def _card_number(text: str) -> str | None:
         is_order = text.lower().startswith(f"{By.ORDER}:")
         if brand(digits) != "other" and (luhn_holds(digits) or not is_order):
             return digits
-    return None
+    return card_number_in(text)
 
 
 def _payment(text: str) -> str | None:

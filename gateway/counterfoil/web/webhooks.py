@@ -22,7 +22,7 @@ from counterfoil.events.types import ALL_TYPES
 from counterfoil.lines import fault_of_line
 from counterfoil.people.roles import Right
 from counterfoil.store.webhooks import ENDPOINTS_MAX, REPLAYED_AT_ONCE_MAX, Endpoint
-from counterfoil.web.astray import LEAVE_IT_OUT, holds_card
+from counterfoil.web.astray import LEAVE_IT_OUT, cardless, holds_card
 from counterfoil.web.just_done import lead_to
 from counterfoil.web.rendering import page
 from counterfoil.web.visit import Page, Visit
@@ -270,7 +270,7 @@ def _form(
         status=422 if faults else 200,
         endpoint=_shown(row) if row else None,
         endpoint_id=made,
-        values=values,
+        values={name: cardless(text) for name, text in values.items()},
         faults=faults,
         groups=_GROUPS,
     )

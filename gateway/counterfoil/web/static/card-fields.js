@@ -18,6 +18,12 @@ const CardFields = (() => {
     ["UnionPay", /^62/, [16, 17, 18, 19]],
   ];
 
+  // Twelve digits of any script or width, with nothing but signs between them.
+  const LIKE_A_CARD = /\p{Nd}(?:[^\p{L}\p{N}]{0,3}\p{Nd}){11}/u;
+
+  // Whether a text could hold a card's number: what says no to more than the server does.
+  const mayHoldCard = (text) => LIKE_A_CARD.test(text.normalize("NFKC"));
+
   const digitsOf = (text) => text.replace(/\D/g, "");
   const ofBrand = (digits) => BRANDS.find(([, first]) => first.test(digits)) || ["", /^/, []];
   const brandOf = (digits) => ofBrand(digits)[0];
@@ -123,6 +129,7 @@ const CardFields = (() => {
   };
 
   return {
+    mayHoldCard,
     brandOf,
     digitsOf,
     grouped,

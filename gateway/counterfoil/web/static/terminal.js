@@ -329,7 +329,6 @@ const lookForIt = async () => {
 
 const REMEMBERED = "counterfoil-terminal-form";
 const REMEMBERED_MS = 60 * 60 * 1000;
-const LOOKS_LIKE_A_CARD = /\d(?:[ -]?\d){11}/;
 
 const lostAddress = (body) => `/terminal?kind=${encodeURIComponent(body.get("kind"))}&lost=sale`;
 
@@ -337,7 +336,7 @@ const remember = (body, hadCard = false) => {
   const fields = {};
   for (const each of stops().concat(currency)) {
     const value = body.get(each.name);
-    if (value && ![number, expiry, code].includes(each) && !LOOKS_LIKE_A_CARD.test(value))
+    if (value && ![number, expiry, code].includes(each) && !CardFields.mayHoldCard(value))
       fields[each.name] = value;
   }
   const kept = { who: form.dataset.who, at: Date.now(), fields, hadCard };
