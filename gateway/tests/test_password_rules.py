@@ -91,3 +91,32 @@ def test_short_words_of_a_name_are_found_where_they_stand_by_themselves(password
     own = ("x@shop.example", "Ann Lee")
 
     assert fault_of(password, own) == OWN
+
+
+@pytest.mark.parametrize(
+    ("password", "business"),
+    [
+        ("BoeserLaden12345", "B\u00f6ser Laden"),
+        ("boser laden zurich", "B\u00f6ser Laden"),
+        ("B\u00f6serLaden12345", "Boeser Laden"),
+        ("bo\u0308ser Laden 12345", "B\u00f6ser Laden"),
+        ("cafeole zurich 99", "Caf\u00e9 Ol\u00e9"),
+        ("mueller strasse 9x", "M\u00fcller Stra\u00dfe"),
+        ("Muller-Strasse-9x!", "M\u00fcller Stra\u00dfe"),
+        ("muellerboser zur 9", "M\u00fcller & B\u00f6ser"),
+        ("aetherbooks zur 9", "\u00c6ther Books"),
+        ("smorrebrod tundra", "Sm\u00f8rrebr\u00f8d"),
+        ("pizzaexpress 99 zu", "Pizz\u00e1 Express"),
+    ],
+)
+def test_a_business_is_in_a_password_with_its_accents_or_without(
+    password: str, business: str
+) -> None:
+    """As a keyboard without them types it: an umlaut as its letter, or as two."""
+    assert fault_of(password, ("ada@shop.example", "Ada Lovelace", business)) == OWN
+
+
+@pytest.mark.parametrize("password", ["a boeing over tundra 7", "laden with gravel moths"])
+def test_a_password_that_is_only_like_a_name_with_accents_is_taken(password: str) -> None:
+    """One word of two, or a part of one."""
+    assert fault_of(password, ("ada@shop.example", "Ada Lovelace", "B\u00f6ser Laden")) is None

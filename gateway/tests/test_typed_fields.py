@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 from counterfoil.amounts import amount_or_fault
+from counterfoil.letters import LETTERS
 from counterfoil.lines import unseen_in, without_turns
 from counterfoil.money import CURRENCIES, currency
 from counterfoil.web import rendering, terminal_form, terminal_texts
-from counterfoil.web.terminal_texts import LETTERS, TEXTS
+from counterfoil.web.terminal_texts import TEXTS
 from hypothesis import example, given
 from hypothesis import strategies as st
 from test_tracks import PATIENT, Script

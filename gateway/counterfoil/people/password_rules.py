@@ -8,6 +8,7 @@ a long password of three well-known words is still tried early, four unusual one
 import re
 from collections.abc import Iterable
 
+from counterfoil.letters import without_accents, without_umlauts
 from counterfoil.people.passwords import PASSWORD_CHARACTERS_MAX, PASSWORD_CHARACTERS_MIN
 
 REMAINING_MIN = 6
@@ -58,7 +59,12 @@ def fault_of(password: str, own: Iterable[str]) -> str | None:
         return TOO_SHORT
     read = password.translate(_LOOKALIKES)
     names = {text for each in own for text in (each, each.partition("@")[0])}
-    if any(_holds(text, name) for text in (password, read) for name in names):
+    if any(
+        _holds(written(text), written(name))
+        for written in (str, without_accents, without_umlauts)
+        for text in (password, read)
+        for name in names
+    ):
         return OWN
     if len(set(password.lower())) < DIFFERENT_MIN:
         return COMMON

@@ -19,40 +19,9 @@ from counterfoil.api.bodies import (
     OrderNumber,
     PaymentRequest,
 )
+from counterfoil.letters import LETTERS, without_accents
 from counterfoil.lines import TURNING, unseen_in
 
-# What Unicode's decomposition leaves whole, written as its transform Latin-ASCII (CLDR) does.
-LETTERS = MappingProxyType(
-    {
-        "ß": "ss",
-        "ẞ": "SS",
-        "æ": "ae",
-        "Æ": "AE",
-        "œ": "oe",
-        "Œ": "OE",
-        "ø": "o",
-        "Ø": "O",
-        "ł": "l",
-        "Ł": "L",
-        "đ": "d",
-        "Đ": "D",
-        "ð": "d",
-        "Ð": "D",
-        "þ": "th",
-        "Þ": "TH",
-        "ı": "i",
-        "ħ": "h",
-        "Ħ": "H",
-        "‘": "'",
-        "’": "'",
-        "“": '"',
-        "”": '"',
-        "‐": "-",
-        "–": "-",
-        "—": "-",
-        "⁄": "/",
-    }
-)
 SEEN = r"^(?:[^\p{C}\p{Z}]| )+$"  # What `unseen_in` lets through, written for browsers.
 FOLDED = ("postal_code", "street")  # What only the issuer's address check reads.
 
@@ -87,8 +56,7 @@ def as_sent(name: str, text: str) -> str:
         return text
     pairs = pairwise(f" {text}")
     apart = "".join(f" {each}" if _goes_on(before, each) else each for before, each in pairs)
-    bare = (each for each in unicodedata.normalize("NFKD", apart) if _is_no_mark(each))
-    return "".join(LETTERS.get(each, each) for each in bare).strip()
+    return without_accents(apart).strip()
 
 
 def fault_of(name: str, text: str) -> str:
@@ -125,10 +93,6 @@ def for_scripts() -> dict[str, Any]:
 
 def _goes_on(before: str, letter: str) -> bool:
     return (unicodedata.category(before), unicodedata.category(letter)) == ("Nd", "No")
-
-
-def _is_no_mark(letter: str) -> bool:
-    return not unicodedata.category(letter).startswith("M")
 
 
 def _like(column: str, kind: Any, unfit: str, missing: str = "") -> Text:
