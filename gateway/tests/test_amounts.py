@@ -31,6 +31,8 @@ from counterfoil.money import currency
         ("1,00,000", "JPY", "without a separator, like 1000."),
         ("1'000", "CHF", "without a separator, like 1000.00."),
         ("1,234", "KWD", "Write it without the comma"),
+        ("1,234,56", "USD", "Write thousands without a separator, like 1000.00."),
+        ("1,234,567,8", "KWD", "Write thousands without a separator, like 1000.000."),
         ("10,000,000,000", "USD", "This is too large: write at most 9,999,999,999.99 USD."),
         ("0" * 22 + "420", "USD", "This is too large"),
     ],

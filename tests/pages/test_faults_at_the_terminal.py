@@ -126,6 +126,31 @@ async def test_a_press_whose_release_is_never_seen_ends_with_what_comes_next(
     await expect(said).to_have_text("Write an address such as ada@example.com.")
 
 
+async def test_what_another_field_makes_wrong_is_said_at_once(signed_in: Page, demo: Demo) -> None:
+    """A tax beside a tip that was there before, and an amount in a currency with no decimals."""
+    page = await at_the_terminal(signed_in, demo)
+    await page.fill("#amount", "10.50")
+    await page.fill("#tip", "1.50")
+    await page.fill("#tax", "9.50")
+    await page.focus("#note")
+    await expect(page.locator("#tip-said")).to_contain_text("Tax and tip are parts of the amount")
+    await page.fill("#tax", "9")
+    await page.focus("#note")
+    await expect(page.locator("[aria-invalid]")).to_have_count(0)
+
+    await page.evaluate(
+        """() => {
+          const yen = new Option("JPY", "JPY");
+          yen.dataset.decimals = "0";
+          document.getElementById("currency").add(yen);
+        }"""
+    )
+    await page.select_option("#currency", "JPY")
+    await expect(page.locator("#amount-said")).to_have_text(
+        "Write a whole amount: JPY has no decimals."
+    )
+
+
 async def test_words_at_a_field_do_not_move_what_is_clicked(page: Page, demo: Demo) -> None:
     """They come after the click, also where the button stands at the end of the form."""
     await page.set_viewport_size({"width": 1280, "height": 600})  # Too low for a bar that stays.

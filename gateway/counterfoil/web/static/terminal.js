@@ -135,8 +135,17 @@ const checkLeft = (input) => {
   if (isUnderWay || input.form !== form) return;
   const isToBeChecked = input.value || input.hasAttribute("aria-invalid");
   if (isToBeChecked && CHECKS[input.id]) check(input);
-  for (const each of TOGETHER.map(field).filter(Boolean))
-    if (each !== input && each.hasAttribute("aria-invalid")) check(each);
+  const others = TOGETHER.map(field).filter((each) => each && each !== input);
+  const isInSum = [amount, tax, tip].includes(input);
+  for (const each of others) {
+    const isPart = isInSum && [tax, tip].includes(each) && each.value;
+    if (isPart || each.hasAttribute("aria-invalid")) check(each);
+  }
+};
+
+// How many decimals there may be, the currency says.
+const checkAmounts = () => {
+  for (const each of [amount, tax, tip]) if (each && each.value) check(each);
 };
 
 // Words at a field that is left move what is below it: never between press and release, or a click
@@ -442,6 +451,7 @@ form.addEventListener("reset", (event) => {
   clearAll();
 });
 form.addEventListener("input", nameTheCharge);
+currency.addEventListener("change", checkAmounts);
 form.addEventListener("focusout", onLeave);
 document.addEventListener("mousedown", onPress, true);
 for (const end of ["mouseup", "dragend", "contextmenu", "pointercancel", "keydown"])
