@@ -667,10 +667,13 @@ async def test_a_payment_is_found_and_given_back(site: Site, stage: Stage) -> No
     for amount, said in {"0": "Write more than zero", "$5": "without currency sign"}.items():
         refused = await manager.send(address, {"sale": sale, "amount": amount})
         assert (refused.status_code, said in words(refused)) == (422, True)
+    said = {"sale": await form(manager, address), "amount": "30.00"}
+    most, again = [await manager.send(address, said) for _ in range(2)]
     rows = await stage.sql(
         "SELECT refunded_minor FROM payments WHERE payment_id = $1", payment["payment_id"]
     )
-    assert rows[0]["refunded_minor"] == 1000
+    assert rows[0]["refunded_minor"] == 4000
+    assert (again.status_code, again.headers["location"]) == (303, most.headers["location"])
 
 
 async def test_to_give_much_back_at_the_terminal_one_proves_who_one_is(

@@ -78,19 +78,22 @@ async def show(visit: Visit) -> Response:
 
 async def submit(visit: Visit) -> Response:
     """
-    Give it back, once for each form.
+    Give it back, once for each form: one that is sent again leads to what came of it.
     """
     payment, text = await _payment(visit), visit.form.get("amount", "")
     minor = amount_or_fault(text, currency(payment.currency))
+    try:
+        sale_id = ids.read(ids.SALE, visit.form.get("sale", ""))
+    except ids.UnreadableId:
+        raise HTTPException(400, "This form could not be read. Open the terminal again.") from None
+    done = await store_of(visit).one(visit.who.merchant.merchant_id, sale_id)
+    if done and (done.refunded_payment_id, done.amount_minor) == (payment.payment_id, minor):
+        return to_sale(visit, done)
     if isinstance(minor, int) and minor > _left(payment):
         most = amount_text(_left(payment), payment.currency)
         minor = f"That is more than is left: write at most {most}."
     if isinstance(minor, str):
         return _form(visit, payment, "" if holds_card(text) else text, minor, status=422)
-    try:
-        sale_id = ids.read(ids.SALE, visit.form.get("sale", ""))
-    except ids.UnreadableId:
-        raise HTTPException(400, "This form could not be read. Open the terminal again.") from None
     if await must_step_up(visit, payment, minor, ids.written(ids.SALE, sale_id)):
         back = way_back(f"/terminal/refund/{visit.named('payment')}", {"amount": text})
         return to(visit, f"/step-up?next={quote(back)}")
