@@ -289,8 +289,40 @@ async def test_more_than_is_left_is_refused_in_words(stage: Stage, site: Site) -
     answer = await do(browser, payment, "refund", amount="42.01")
 
     assert answer.status_code == 409
-    assert "more than is left" in words(answer)
+    assert "That is more than is left: write at most 42.00 USD." in words(answer)
     assert (await do(browser, payment, "refund", amount="42.00")).status_code == 303
+
+
+async def test_a_refused_form_that_is_sent_again_is_told_so_in_plain_words(
+    stage: Stage, site: Site
+) -> None:
+    """As by a reload: nobody at a page knows of keys."""
+    payment = await stage.paid()
+    await accepted(stage)
+    browser = await site.signed_in()
+    form = {"key": f"web-{uuid4().hex}", "amount": "42.01"}
+    await browser.get(path_of(payment))
+
+    await browser.send(f"{path_of(payment)}/refund", form)
+    again = await browser.send(f"{path_of(payment)}/refund", form)
+    other = await browser.send(f"{path_of(payment)}/refund", {**form, "amount": "1.00"})
+
+    assert (again.status_code, other.status_code) == (409, 409)
+    assert "This form was sent before and refused, and nothing was done now" in words(again)
+    assert "This form was used for something else before" in words(other)
+    assert "idempotency key" not in again.text + other.text
+    assert (await stage.read(payment)).refunded_minor == 0
+
+
+async def test_more_than_is_held_is_refused_with_what_is(stage: Stage, site: Site) -> None:
+    """A capture, as a refund."""
+    payment = await stage.paid(kind=Kind.AUTHORIZATION)
+    browser = await site.signed_in()
+
+    answer = await do(browser, payment, "capture", amount="42.01")
+
+    assert answer.status_code == 409
+    assert "That is more than is left: write at most 42.00 USD." in words(answer)
 
 
 @pytest.mark.parametrize(("name", "before"), [("refund", ""), ("refund", "1.00"), ("undo", "1.00")])
@@ -308,7 +340,8 @@ async def test_more_than_is_left_is_refused_before_somebody_proves_who_they_are(
     whole = await do(browser, payment, name, amount="")
 
     assert refused.status_code == 409
-    assert "That is more than is left" in words(refused)
+    left = STEP_UP_WHOLE + 100 - (1 if before else 0)
+    assert f"That is more than is left: write at most {left}.00 USD." in words(refused)
     assert f'value="{STEP_UP_WHOLE + 100}.01" aria-invalid="true"' in refused.text
     assert whole.headers["location"].startswith("/step-up?next=/payments/pay_")
 

@@ -15,7 +15,13 @@ from uuid import UUID
 import msgspec
 
 from counterfoil.payments.payment import Merchant, Payment
-from counterfoil.payments.refusals import KeyFenced, KeyReused, NotNow, PaymentUnknown
+from counterfoil.payments.refusals import (
+    KeyFenced,
+    KeyReused,
+    NotNow,
+    PaymentUnknown,
+    RefusedBefore,
+)
 from counterfoil.payments.road import Road
 from counterfoil.store.payments import Unconfirmed
 
@@ -165,7 +171,7 @@ async def _seen(operation: str, command: Command, fingerprint: bytes, road: Road
         raise KeyReused("this idempotency key was used for another request")
     if use.operation == REFUSED:
         payment = await _payment(command, road)
-        raise NotNow(
+        raise RefusedBefore(
             f"this was refused under this idempotency key, and the payment is {payment.state} now: "
             f"{TRY_AGAIN}",
             payment,

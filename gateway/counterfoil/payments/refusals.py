@@ -57,6 +57,12 @@ class AmountTooLarge(NotNow):
     """
 
 
+class RefusedBefore(NotNow):
+    """
+    The key was refused once, and stays so: the same request takes another one.
+    """
+
+
 class CaptureTooLate(NotNow):
     """
     The hold has lapsed: the money is not promised any more.

@@ -7,6 +7,7 @@ limit, at once or bit by bit, takes a person who has just proved anew who they a
 
 import re
 from collections.abc import Callable, Coroutine
+from types import MappingProxyType
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -14,9 +15,10 @@ from starlette.responses import Response
 
 from counterfoil import ids
 from counterfoil.amounts import amount_or_fault
-from counterfoil.money import currency
+from counterfoil.money import amount_text, currency
 from counterfoil.payments import acknowledge as acknowledging
 from counterfoil.payments import movements
+from counterfoil.payments.commands import TRY_AGAIN
 from counterfoil.payments.lifecycle import State
 from counterfoil.payments.payment import Payment, held_minor
 from counterfoil.payments.refusals import (
@@ -25,6 +27,7 @@ from counterfoil.payments.refusals import (
     KeyReused,
     NothingWritten,
     NotNow,
+    RefusedBefore,
 )
 from counterfoil.people.roles import Right
 from counterfoil.store.giving import Given, GivingStore
@@ -35,6 +38,17 @@ from counterfoil.web.just_done import lead_to
 from counterfoil.web.payment import payment_of, shown
 from counterfoil.web.visit import Endpoint, Page, Visit
 
+# What refusals say to programs, of keys, for who has only sent a form again.
+AGAIN = MappingProxyType(
+    {
+        RefusedBefore: "this form was sent before and refused, and nothing was done now: look at "
+        "how the payment stands, and press the button here if you still want it",
+        KeyReused: "this form was used for something else before, and nothing was done now: look "
+        "at how the payment stands, and press the button here if you still want it",
+        KeyFenced: "this form can be used no more, and nothing was done: look at how the payment "
+        "stands, and press the button here if you still want it",
+    }
+)
 TOO_MUCH = "that is more than is left: write less, or leave it empty for all that is left"
 
 _KEY = re.compile(r"web-[0-9a-f]{32}")
@@ -58,7 +72,7 @@ def _moves(name: str, move: Move) -> Endpoint:
         if gives and await must_step_up(visit, payment, minor, key):
             held = held_minor(payment) if name == "undo" else 0
             if minor and minor > _left(payment) + held:
-                return await _refused(visit, payment, name, text, TOO_MUCH)
+                return await _refused(visit, payment, name, text, _too_much(name, payment, text))
             return to_step_up(_path(payment), {"do": name, "amount": text})
         command = movements.Command(
             merchant=visit.who.merchant,
@@ -122,8 +136,22 @@ async def _not_done(visit: Visit, name: str, text: str, refusal: Exception) -> R
     """
     Show the payment as it stands by now, with the reason at the form; its next key is a new one.
     """
-    said = TOO_MUCH if isinstance(refusal, AmountTooLarge) else f"{refusal}"  # In minor units.
-    return await _refused(visit, await payment_of(visit), name, text, said)
+    payment = await payment_of(visit)
+    said = AGAIN.get(type(refusal), f"{refusal}".replace(TRY_AGAIN, "try again in a moment"))
+    if isinstance(refusal, AmountTooLarge):  # It says so in minor units.
+        said = _too_much(name, payment, text)
+    return await _refused(visit, payment, name, text, said)
+
+
+def _too_much(name: str, payment: Payment, text: str) -> str:
+    """
+    Return why the amount in *text* is too large: with what is left, if it is more than that.
+    """
+    minor, held = amount_or_fault(text, currency(payment.currency)), held_minor(payment)
+    most = {"capture": held, "refund": _left(payment), "undo": held + _left(payment)}.get(name, 0)
+    if isinstance(minor, int) and 0 < most < minor:
+        return f"that is more than is left: write at most {amount_text(most, payment.currency)}"
+    return TOO_MUCH
 
 
 async def _refused(visit: Visit, payment: Payment, name: str, text: str, said: str) -> Response:
