@@ -71,6 +71,7 @@ def test_an_ipv6_address_that_stands_for_a_private_one_is_private(number: int) -
     [
         "https://hooks.shop.example/", "https://hooks.shop.example:8443/a/b?c=d", "https://a.bc",
         "http://127.0.0.1:8080/x", "http://localhost/x", "http://[::1]:80/",
+        "https://a.local/", "https://shop.home.arpa/", "https://local.example/",
         "https://chat.example/hooks/424242424242424242/x",  # 18 digits, and 1 in 10 fits a card.
     ],
 )  # fmt: skip
@@ -292,12 +293,27 @@ async def _post(url: str) -> Posted:
         ("ftp://hooks.shop.example", "Write it with https:// at its beginning"),
         ("http://hooks.shop.example", "Write it with https:// at its beginning"),
         ("https://shop.example/#top", "Leave # and what follows it out"),
-        ("https://shop.example:80000/", "This cannot be read as an address"),
-        ("https://shop.example:10000/", "Choose a port up to 9999"),
+        ("https://shop.example:80000/", "Choose a port from 1 to 9999"),
+        ("https://shop.example:99999/", "Choose a port from 1 to 9999"),
+        ("https://shop.example:10000/", "Choose a port from 1 to 9999"),
+        ("https://shop.example:0/", "Choose a port from 1 to 9999"),
+        ("https://shop.example:web/", "Choose a port from 1 to 9999"),
+        ("https://shop.example:/", "Choose a port from 1 to 9999"),
+        ("HTTPS://EXAMPLE.COM", "Write https:// in small letters."),
+        ("https://127.1/", "An address in numbers is no name"),
+        ("https://0x7f.1/", "An address in numbers is no name"),
+        ("https://2130706433/", "An address in numbers is no name"),
+        ("https://localhost./", "Write the host's whole public name"),
+        ("https://shop.example./", "Leave the dot at the end"),
+        ("https://shop..example/", "Two dots stand beside each other"),
+        ("https://-a.com/", "No part of the host's name begins or ends with a hyphen"),
+        ("https://a.local/", "a.local is a name of a private network"),
+        ("https://Hooks.Internal/", "hooks.internal is a name of a private network"),
+        ("https://shop.home.arpa/", "shop.home.arpa is a name of a private network"),
         ("https://shop/", "Write the host's whole public name"),
         ("https://[fd00::1/", "This cannot be read as an address"),
         ("https://shop.example/" + "x" * 500, "This is too long: write up to 500 characters."),
-        ("https://-shop.example/", "Send an https URL"),
+        ("https://shop_1.example/", "Send an https URL"),
     ],
 )
 def test_an_address_that_is_refused_is_told_what_it_is(url: str, words: str) -> None:

@@ -8,7 +8,7 @@ is checked after the name was resolved, and the connection goes to that very add
 
 import ipaddress
 import re
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from counterfoil.cards import ORDER_LENGTHS, holds_card_number
 
@@ -36,6 +36,14 @@ _NOT_PUBLIC = tuple(
         "64:ff9b:1::/48",  # Local NAT64, RFC 8215.
     )
 )
+# Names that lead somewhere within one network only: mDNS (RFC 6762), home networks (RFC 8375), and
+# what ICANN keeps for private use.
+_PRIVATE_NAME = re.compile(r"(?:^|\.)(?:local|internal|home\.arpa)$")
+PRIVATE_NAME = "{host} is a name of a private network: webhooks go to public hosts only."
+
+# As system libraries read them: 127.1, 0x7f.1, 2130706433.
+_NUMBERS = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)(?:\.(?:0x[0-9a-f]*|[0-9]+)){0,3}\.?")
+_PORT_END = r"^[^:]*(?::[0-9]+)?$"
 FORM = (
     "Send an https URL with a public host name, a port below 10000 or none, and no user, password "
     "or fragment; spaces and other characters written as %20."
@@ -54,7 +62,9 @@ class AddressRefused(Exception):
 
 def check_url(url: str, *, loopback: bool) -> None:
     """
-    Refuse a URL that is not of the form URL, or could only lead to this machine, unless *loopback*.
+    Refuse a URL that is not of the form URL, or could only lead to this machine or its network.
+
+    *loopback* allows both, in test mode.
 
     Raises:
         AddressRefused: Another form, plain HTTP, a name that means this machine, or a card's
@@ -72,6 +82,8 @@ def check_url(url: str, *, loopback: bool) -> None:
             "Use https: plain http goes to this machine only, in test mode, when the operator "
             "has set [webhooks] allow_loopback."
         )
+    if _PRIVATE_NAME.search(host) and not loopback:
+        raise AddressRefused(PRIVATE_NAME.format(host=host))
     if (host == "localhost" or host.endswith(".localhost")) and not loopback:
         raise AddressRefused("This name means the gateway's own machine; use a public one.")
 
@@ -84,15 +96,15 @@ def _fault_of(url: str) -> str:
         return f"This is too long: write up to {URL_CHARACTERS_MAX} characters."
     try:
         parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port
+        host = parts.hostname or ""
     except ValueError:
         return f"This cannot be read as an address: write one such as {EXAMPLE}."
     if private := _private(host):
         return private
     return (
         _fault_of_characters(url, host)
-        or _fault_of_beginning(parts.scheme, host)
-        or _fault_of_rest(url, host, port)
+        or _fault_of_beginning(url, parts.scheme, host)
+        or _fault_of_rest(url, parts)
     )
 
 
@@ -111,20 +123,41 @@ def _fault_of_characters(url: str, host: str) -> str | None:
     return f"{strange[0]} cannot stand in an address: write it as {quote(strange[0])}."
 
 
-def _fault_of_beginning(scheme: str, host: str) -> str | None:
+def _fault_of_beginning(url: str, scheme: str, host: str) -> str | None:
+    if scheme == "https" and not url.startswith(scheme):
+        return "Write https:// in small letters."
     if scheme != "https":
         return f"Write it with https:// at its beginning, such as {EXAMPLE}."
     return None if host else f"No host is named behind https://: write one, such as {EXAMPLE}."
 
 
-def _fault_of_rest(url: str, host: str, port: int | None) -> str:
+def _fault_of_rest(url: str, parts: SplitResult) -> str:
     if "#" in url:
         return "Leave # and what follows it out: it is never sent."
-    if port is not None and not 1 <= port <= PORT_MAX:
-        return f"Choose a port up to {PORT_MAX}, or none."
-    if "." not in host:
+    try:
+        port = parts.port
+    except ValueError:
+        port = 0
+    if (port is not None and not 1 <= port <= PORT_MAX) or not re.search(_PORT_END, parts.netloc):
+        return f"Choose a port from 1 to {PORT_MAX}, in digits, or none."
+    return _fault_of_name(parts.hostname or "") or FORM
+
+
+def _fault_of_name(host: str) -> str | None:
+    """
+    Return what is wrong with a host that could be a name, and is none of a public machine.
+    """
+    if _NUMBERS.fullmatch(host):
+        return f"An address in numbers is no name: write one such as {EXAMPLE}."
+    if "." not in host.rstrip("."):
         return f"Write the host's whole public name, such as {EXAMPLE}."
-    return FORM
+    if host.endswith("."):
+        return "Leave the dot at the end of the host's name out."
+    if ".." in host or host.startswith("."):
+        return "Two dots stand beside each other in the host's name, or one at its beginning."
+    if any(each.startswith("-") or each.endswith("-") for each in host.split(".")):
+        return "No part of the host's name begins or ends with a hyphen."
+    return None
 
 
 def _private(host: str) -> str | None:
