@@ -122,17 +122,17 @@ def card_number_in(text: str, lengths: Container[int] = TEXT_LENGTHS) -> str | N
     plain = with_plain_digits(text)
     if len(digits_of(plain)) < PAN_DIGITS_IN_TEXT_MIN:
         return None
-    rows = (row for run in _LONG_RUN.findall(plain) for row in _rows_of_groups(run))
-    for groups, between in rows:
-        digits = "".join(groups)
-        if (
-            len(digits) in lengths
-            and brand(digits) != "other"
-            and length_fits(digits)
-            and luhn_holds(digits)
-            and _is_one_number(groups, between)
-        ):
-            return digits
+    for run in _LONG_RUN.findall(plain):
+        groups, between = _GROUP.findall(run), _GROUP.split(run)[1:-1]
+        for digits, first, last in _rows_of_groups(groups):
+            if (
+                len(digits) in lengths
+                and brand(digits) != "other"
+                and length_fits(digits)
+                and luhn_holds(digits)
+                and _is_one_number(groups[first : last + 1], between[first:last])
+            ):
+                return digits
     return None
 
 
@@ -155,20 +155,19 @@ def digits_of(text: str) -> bytes:
     return text.encode("ascii", "ignore").translate(None, _NO_DIGITS)
 
 
-def _rows_of_groups(run: str) -> Iterator[tuple[list[str], list[str]]]:
+def _rows_of_groups(groups: list[str]) -> Iterator[tuple[str, int, int]]:
     """
-    Return each row of neighbouring groups that is as long as a card's number may be, and what
-    stands between them.
+    Return each row of neighbouring groups that is as long as a card's number may be: its digits,
+    its first group and its last.
     """
-    groups, between = _GROUP.findall(run), _GROUP.split(run)[1:-1]
     for first in range(len(groups)):
-        size = 0
+        digits = ""
         for last in range(first, len(groups)):
-            size += len(groups[last])
-            if size > PAN_DIGITS_MAX:
+            digits += groups[last]
+            if len(digits) > PAN_DIGITS_MAX:
                 break
-            if size >= PAN_DIGITS_IN_TEXT_MIN:
-                yield groups[first : last + 1], between[first:last]
+            if len(digits) >= PAN_DIGITS_IN_TEXT_MIN:
+                yield digits, first, last
 
 
 def _is_one_number(groups: list[str], between: list[str]) -> bool:
