@@ -1,7 +1,7 @@
 // A page of the terminal on which no card is taken says so when one is swiped, and keeps nothing of it.
 
 Swipes.listen(() => {
-  const main = document.querySelector("main");
+  const place = document.querySelector("main .stack");
   const notice = document.querySelector(".notice.swiped") || document.createElement("div");
   notice.className = "notice wait swiped";
   notice.setAttribute("role", "alert");
@@ -10,6 +10,6 @@ Swipes.listen(() => {
   line.textContent =
     "A card was swiped, and nothing of it was kept: this page takes none. Finish what it asks, then open a new sale and swipe again.";
   notice.replaceChildren(line);
-  main.prepend(notice);
+  place.prepend(notice);
   notice.scrollIntoView({ block: "nearest" });
 });
