@@ -66,6 +66,7 @@ async def by_password(page: Page, demo: Demo) -> None:
     """Sign in by address and password."""
     email, password = demo.owner
     await page.goto(f"{demo.web}/sign-in?next=/me")
+    await expect(page.get_by_label("E-mail address")).to_be_focused()
     await page.keyboard.type(email)
     await type_into(page, "Password", password)
     await page.keyboard.press("Enter")
