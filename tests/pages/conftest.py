@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, Page, async_playwright
 
 sys.path.insert(0, str(Path(__file__).parent))  # For `running_demo`, beside this file.
@@ -31,31 +32,40 @@ PAGE_TIMEOUT_MS = 10_000
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test in this folder, so that `-m "not pages"` leaves them out."""
+    """Mark every test in this folder: `-m "not pages"` leaves them out; one loop has them all."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.pages)
+            if pytest_asyncio.is_async_test(item):
+                item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
 
 
-@pytest.fixture
-async def browser(tmp_path: Path) -> AsyncIterator[Browser]:
-    """A headless Chromium of one's own, with an empty profile and home."""
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def chromium(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Browser]:
+    """A headless Chromium with an empty profile and home, for all tests of a process."""
     if not os.access(CHROMIUM, os.X_OK):
         missing = f"{CHROMIUM} is missing: {INSTALL}"
         if os.environ.get("CI") in ("1", "true"):
             pytest.fail(missing)
         pytest.skip(missing)
-    home = tmp_path / "browser-home"
-    home.mkdir()
+    home = tmp_path_factory.mktemp("browser-home")
     async with async_playwright() as playwright:
-        chromium = await playwright.chromium.launch(
+        launched = await playwright.chromium.launch(
             executable_path=CHROMIUM, args=OPTIONS, env={**os.environ, "HOME": str(home)}
         )
-        yield chromium
-        await chromium.close()
+        yield launched
+        await launched.close()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
+async def browser(chromium: Browser) -> AsyncIterator[Browser]:
+    """It, for one test: whoever was in it is gone afterwards, with cookies and cache."""
+    yield chromium
+    for context in chromium.contexts:
+        await context.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
 async def page(browser: Browser) -> AsyncIterator[Page]:
     """A page that accepts the demo's own certificate authority."""
     context = await browser.new_context(
@@ -87,7 +97,7 @@ def watch(page: Page, demo: Demo) -> Iterator[Watch]:
     watching.saw_nothing_wrong()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def signed_in(page: Page, watch: Watch, demo: Demo) -> Page:
     """A page on which the demo's owner is signed in; it is watched like every other."""
     await sign_in(page, demo)

@@ -5,6 +5,7 @@ What people write fits, however long a word of it is: no page scrolls sideways, 
 from collections.abc import AsyncIterator
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Page, expect
 from running_demo import Demo
 from test_the_books_by_keyboard import change
@@ -18,7 +19,7 @@ TOO_WIDE = """
 """
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def named(signed_in: Page, demo: Demo) -> AsyncIterator[Page]:
     """The demo's owner has a name of fifty letters, for a while."""
     name = await signed_in.locator(".whose a").first.text_content()

@@ -5,7 +5,7 @@ A person pays on the gateway's payment page, by keyboard, with and without JavaS
 import re
 from collections.abc import AsyncIterator
 
-import pytest
+import pytest_asyncio
 from barriers import nobody_is_kept_out
 from playwright.async_api import Browser, Page, expect
 from running_demo import Demo, Watch
@@ -16,7 +16,7 @@ NO_FUNDS = "4000000000009995"
 CVV = "926"
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def plain(browser: Browser, demo: Demo) -> AsyncIterator[Page]:
     """A browser that runs no scripts; it is watched like every other."""
     context = await browser.new_context(ignore_https_errors=True, java_script_enabled=False)

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 
-import pytest
+import pytest_asyncio
 from counterfoil.app import open_database
 from counterfoil.config import load
 from playwright.async_api import Browser, Page, expect
@@ -46,7 +46,7 @@ def merchant(demo: Demo) -> str:
     return found.group(0)
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def newcomer(browser: Browser, demo: Demo) -> AsyncIterator[Page]:
     """A browser of somebody who has never been here."""
     context = await browser.new_context(ignore_https_errors=True, locale="en-GB")
