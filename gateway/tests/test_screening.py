@@ -104,7 +104,7 @@ async def test_the_merchant_reads_why_and_the_shopper_does_not(stage: Stage) -> 
     assert answer.decline is not None
     assert answer.decline.response_code is None
     assert answer.decline.merchant_message == (
-        "Declined by the shop's rules. The shop takes at most 1 payments of one card within "
+        "Declined by the shop's rules. The shop takes at most 1 payment of one card within "
         "3600 seconds."
     )
     assert answer.decline.shopper_message == "Your card was declined. Please use another card."
@@ -112,7 +112,7 @@ async def test_the_merchant_reads_why_and_the_shopper_does_not(stage: Stage) -> 
         Result(
             "velocity_card",
             "refused",
-            "The shop takes at most 1 payments of one card within 3600 seconds.",
+            "The shop takes at most 1 payment of one card within 3600 seconds.",
         )
     ]
 
@@ -173,7 +173,11 @@ async def test_amounts_are_summed_in_the_payments_own_currency(stage: Stage) -> 
     assert (await stage.take(amount_minor=6000)).state is State.APPROVED
     assert (await stage.take(amount_minor=9000, currency=currency("EUR"))).state is State.APPROVED
 
-    assert (await stage.take(amount_minor=4001)).state is State.DECLINED
+    refused = await stage.take(amount_minor=4001)
+    assert refused.state is State.DECLINED
+    assert [each.words for each in results_of(refused)] == [
+        "The shop takes at most 100.00 USD of one card within 3600 seconds."
+    ]
     assert (await stage.take(amount_minor=4000)).state is State.APPROVED
 
 

@@ -17,6 +17,7 @@ import msgspec
 
 from counterfoil import ids
 from counterfoil.cards import brand
+from counterfoil.money import amount_text
 from counterfoil.network.requests import REASON_VOID
 from counterfoil.network.response_codes import (
     Class,
@@ -203,15 +204,15 @@ def _velocity(
     name = VELOCITY_RULES[subject]
     within = f"within {rule.seconds} seconds"
     if rule.payments_max is not None and counted.payments + 1 > rule.payments_max:
-        words = f"The shop takes at most {rule.payments_max} payments of one {subject} {within}."
+        payments = "1 payment" if rule.payments_max == 1 else f"{rule.payments_max} payments"
+        words = f"The shop takes at most {payments} of one {subject} {within}."
         yield Result(name, "refused", words)
     elif (
         rule.amount_minor_max is not None
         and counted.amount_minor + order.amount_minor > rule.amount_minor_max
     ):
-        words = (
-            f"The shop takes at most {rule.amount_minor_max} minor units of one {subject} {within}."
-        )
+        most = amount_text(rule.amount_minor_max, order.currency.code)
+        words = f"The shop takes at most {most} of one {subject} {within}."
         yield Result(name, "refused", words)
 
 
