@@ -94,7 +94,7 @@ async def test_more_than_is_still_held_is_not_captured(stage: Stage) -> None:
     """The refusal says how much is."""
     payment = await do(stage, "capture", await hold(stage), 4000)
 
-    with pytest.raises(AmountTooLarge, match="1001 is more than the 1000 that is still held"):
+    with pytest.raises(AmountTooLarge, match=r"10\.01 USD is more than the 10\.00 USD that"):
         await do(stage, "capture", payment, 1001)
     assert amounts(await stage.read(payment)) == (1000, 4000, 0, 0)
 
@@ -260,8 +260,14 @@ async def test_an_amount_that_fits_nowhere_is_refused_with_what_would(stage: Sta
     for amount in (3000, 1500):
         payment = await do(stage, "capture", payment, amount)
 
-    with pytest.raises(AmountTooLarge, match=r"at most 3000.*4500 can be refunded"):
+    with pytest.raises(
+        AmountTooLarge, match=r"at most 30.00 USD.*45.00 USD can be refunded"
+    ) as too:
         await do(stage, "void", payment, 3001)
+    assert (too.value.most_minor, too.value.is_whole) == (3000, False)
+    with pytest.raises(AmountTooLarge, match=r"at most 30\.00 USD") as too:
+        await do(stage, "undo", payment, 4501)
+    assert too.value.most_minor == 4500, "the refund of both could be more than a void"
     assert amounts(await stage.read(payment)) == (500, 4500, 0, 0)
 
 
@@ -309,7 +315,7 @@ async def test_a_whole_void_leaves_what_is_in_a_closed_batch(stage: Stage) -> No
     assert wire(stage.link.asked, "0420") == [
         ("17", 1500, None, "0220"), ("32", 5000, 1000, "0100"),
     ]  # fmt: skip
-    with pytest.raises(NotNow, match=r"batch is closed.*1000 can be refunded"):
+    with pytest.raises(NotNow, match=r"batch is closed.*10.00 USD can be refunded"):
         await do(stage, "void", payment)
     await audited(stage)
 
@@ -324,7 +330,7 @@ async def test_after_a_refund_only_the_hold_can_be_voided(stage: Stage) -> None:
     with pytest.raises(NotNow, match="fits whole"):
         await do(stage, "void", payment, 2000)
     payment = await do(stage, "void", payment)
-    with pytest.raises(NotNow, match=r"was refunded.*2000 can be refunded"):
+    with pytest.raises(NotNow, match=r"was refunded.*20.00 USD can be refunded"):
         await do(stage, "void", payment)
 
     assert amounts(payment) == (0, 3000, 2000, 1000)

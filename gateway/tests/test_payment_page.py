@@ -325,6 +325,20 @@ async def test_more_than_is_held_is_refused_with_what_is(stage: Stage, site: Sit
     assert "That is more than is left: write at most 42.00 USD." in words(answer)
 
 
+async def test_more_than_can_be_voided_is_refused_with_what_can(stage: Stage, site: Site) -> None:
+    """In major units, and whole where only the whole can be."""
+    payment = await stage.paid(kind=Kind.AUTHORIZATION)
+    approved = await stage.take(kind=Kind.AUTHORIZATION)
+    browser = await site.signed_in()
+
+    refused = await do(browser, payment, "void", amount="42.01")
+    part = await do(browser, approved, "undo", amount="1.00")
+
+    assert (refused.status_code, part.status_code) == (409, 409)
+    assert "That is more than can be voided at once: write at most 42.00 USD." in words(refused)
+    assert "It is taken back whole: write 42.00 USD, or leave it empty." in words(part)
+
+
 @pytest.mark.parametrize(("name", "before"), [("refund", ""), ("refund", "1.00"), ("undo", "1.00")])
 async def test_more_than_is_left_is_refused_before_somebody_proves_who_they_are(
     stage: Stage, site: Site, name: str, before: str

@@ -7,6 +7,7 @@ the merchant's open batch. The last capture may let the rest of the hold go at o
 
 from datetime import datetime
 
+from counterfoil.money import amount_text
 from counterfoil.payments.commands import Command, Done, announce, late_until, once, start
 from counterfoil.payments.lifecycle import Kind, State
 from counterfoil.payments.payment import CAPTURES_MAX, Payment, held_minor
@@ -68,14 +69,17 @@ def _check(command: Command, payment: Payment, at: datetime) -> None:
         )
     held = held_minor(payment)
     if not held:
+        captured = amount_text(payment.captured_minor, payment.currency)
+        released = amount_text(payment.released_minor, payment.currency)
         raise NotNow(
-            f"nothing is held any more: {payment.captured_minor} was captured and "
-            f"{payment.released_minor} went back",
-            payment,
+            f"nothing is held any more: {captured} was captured and {released} went back", payment
         )
     if command.amount_minor is not None and command.amount_minor > held:
         raise AmountTooLarge(
-            f"{command.amount_minor} is more than the {held} that is still held", payment
+            f"{amount_text(command.amount_minor, payment.currency)} is more than the "
+            f"{amount_text(held, payment.currency)} that is still held",
+            payment,
+            most_minor=held,
         )
 
 

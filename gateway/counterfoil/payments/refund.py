@@ -8,6 +8,7 @@ waits a moment for a capture that is on its way.
 
 from datetime import datetime
 
+from counterfoil.money import amount_text
 from counterfoil.network.requests import retrieval_reference
 from counterfoil.payments.commands import (
     Command,
@@ -103,9 +104,10 @@ def _checked(command: Command, payment: Payment) -> int:
         raise NotNow("all that was captured of the payment was refunded before", payment)
     if command.amount_minor is not None and command.amount_minor > refundable:
         raise AmountTooLarge(
-            f"{command.amount_minor} is more than the {refundable} that was captured and not "
-            "refunded yet",
+            f"{amount_text(command.amount_minor, payment.currency)} is more than the "
+            f"{amount_text(refundable, payment.currency)} that was captured and not refunded yet",
             payment,
+            most_minor=refundable,
         )
     return command.amount_minor or refundable
 

@@ -53,8 +53,16 @@ class NotChargedAnyMore(NotNow):
 
 class AmountTooLarge(NotNow):
     """
-    More than is held, was captured, or can be taken back at once; the words say how much is.
+    More than is held, was captured, or can be taken back at once: *most_minor* is the most. Or,
+    where *is_whole*, another amount than the whole, which is *most_minor*.
     """
+
+    def __init__(
+        self, sentence: str, payment: Payment, *, most_minor: int, is_whole: bool = False
+    ) -> None:
+        super().__init__(sentence, payment)
+        self.most_minor = most_minor
+        self.is_whole = is_whole
 
 
 class RefusedBefore(NotNow):

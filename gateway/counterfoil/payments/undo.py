@@ -56,7 +56,9 @@ async def _refund_instead(
 ) -> Payment | None:
     try:
         return await give_back("undo", command, payment, fingerprint, road)
-    except AmountTooLarge:
+    except AmountTooLarge as too_much:
+        if isinstance(too_late, AmountTooLarge):
+            too_late.most_minor = max(too_late.most_minor, too_much.most_minor)
         raise too_late from None  # Its words say what can be voided, and what refunded.
 
 
@@ -72,6 +74,8 @@ async def _reverse(
             "an approval that was not acknowledged is undone whole: leave amount_minor out, or "
             f"send {whole_minor}",
             payment,
+            most_minor=whole_minor,
+            is_whole=True,
         )
     at = road.clock.now()
     if payment.state is State.APPROVED:

@@ -5,6 +5,9 @@ Stands between *capture* and *batch*: what is only held goes back, and captures 
 open batch on both sides. Final once committed: the cardholder does not pay what was voided.
 """
 
+from functools import partial
+
+from counterfoil.money import amount_text
 from counterfoil.network.requests import retrieval_reference
 from counterfoil.payments.commands import Command, Done, await_acquirer, late_until, once, start
 from counterfoil.payments.lifecycle import Kind, State
@@ -86,6 +89,8 @@ async def _take_back_credit(
             f"a credit is taken back whole: leave amount_minor out, or send "
             f"{payment.refunded_minor}",
             payment,
+            most_minor=payment.refunded_minor,
+            is_whole=True,
         )
     given = [each for each in await road.store.movements(payment) if each.kind == "refund"]
     open_batch = await road.store.open_batch(payment)
@@ -158,7 +163,8 @@ def _why_not(
     voidable = open_captures(payment, standing(movements), open_batch)
     held = held_minor(payment)
     refundable = payment.captured_minor - payment.refunded_minor
-    instead = f"{refundable} can be refunded" if refundable else "nothing is left of it"
+    said = partial(amount_text, code=payment.currency)
+    instead = f"{said(refundable)} can be refunded" if refundable else "nothing is left of it"
     if payment.refunded_minor and not held:
         return NotNow(
             f"the payment is {payment.state} and was refunded: it cannot be voided as well; "
@@ -171,9 +177,11 @@ def _why_not(
             f"more; {instead}",
             payment,
         )
-    amounts = [held] * bool(held) + [each.amount_minor for each in reversed(voidable)]
+    most = max([held, *(each.amount_minor for each in voidable)])
     return AmountTooLarge(
-        f"{command.amount_minor} fits whole neither into the {held} that is held nor into a "
-        f"capture of the open batch: at most {max(amounts)} can be voided at once; {instead}",
+        f"{said(command.amount_minor or 0)} fits whole neither into the {said(held)} that is held "
+        f"nor into a capture of the open batch: at most {said(most)} can be voided at once; "
+        f"{instead}",
         payment,
+        most_minor=most,
     )

@@ -49,7 +49,7 @@ AGAIN = MappingProxyType(
         "stands, and press the button here if you still want it",
     }
 )
-TOO_MUCH = "that is more than is left: write less, or leave it empty for all that is left"
+TOO_MUCH = "that is more than is left"
 
 _KEY = re.compile(r"web-[0-9a-f]{32}")
 
@@ -70,9 +70,10 @@ def _moves(name: str, move: Move) -> Endpoint:
         key = _key(visit)
         gives = name in ("refund", "undo") and not await _was_sent(visit, key)
         if gives and await must_step_up(visit, payment, minor, key):
-            held = held_minor(payment) if name == "undo" else 0
-            if minor and minor > _left(payment) + held:
-                return await _refused(visit, payment, name, text, _too_much(name, payment, text))
+            most = _left(payment) + (held_minor(payment) if name == "undo" else 0)
+            if minor and minor > most:
+                said = _too_much(name, payment, most)
+                return await _refused(visit, payment, name, text, said)
             return to_step_up(_path(payment), {"do": name, "amount": text})
         command = movements.Command(
             merchant=visit.who.merchant,
@@ -138,20 +139,19 @@ async def _not_done(visit: Visit, name: str, text: str, refusal: Exception) -> R
     """
     payment = await payment_of(visit)
     said = AGAIN.get(type(refusal), f"{refusal}".replace(TRY_AGAIN, "try again in a moment"))
-    if isinstance(refusal, AmountTooLarge):  # It says so in minor units.
-        said = _too_much(name, payment, text)
+    if isinstance(refusal, AmountTooLarge):  # Its words are for who sends minor units.
+        said = _too_much(name, payment, refusal.most_minor)
+        if refusal.is_whole:
+            most = amount_text(refusal.most_minor, payment.currency)
+            said = f"it is taken back whole: write {most}, or leave it empty"
     return await _refused(visit, payment, name, text, said)
 
 
-def _too_much(name: str, payment: Payment, text: str) -> str:
-    """
-    Return why the amount in *text* is too large: with what is left, if it is more than that.
-    """
-    minor, held = amount_or_fault(text, currency(payment.currency)), held_minor(payment)
-    most = {"capture": held, "refund": _left(payment), "undo": held + _left(payment)}.get(name, 0)
-    if isinstance(minor, int) and 0 < most < minor:
-        return f"that is more than is left: write at most {amount_text(most, payment.currency)}"
-    return TOO_MUCH
+def _too_much(name: str, payment: Payment, most_minor: int) -> str:
+    if not most_minor:
+        return "that is more than is left: nothing is left of it"
+    more = "that is more than can be voided at once" if name == "void" else TOO_MUCH
+    return f"{more}: write at most {amount_text(most_minor, payment.currency)}"
 
 
 async def _refused(visit: Visit, payment: Payment, name: str, text: str, said: str) -> Response:
