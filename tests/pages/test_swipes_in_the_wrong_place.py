@@ -5,10 +5,20 @@ A card is swiped where none is taken, and somebody types what a reader could hav
 import pytest
 from playwright.async_api import Page, expect
 from running_demo import Demo
-from test_the_terminal import NUMBER, RESULT_TIMEOUT_MS, SALE, at_the_terminal, typed
+from test_the_terminal import (
+    NUMBER,
+    RESULT_TIMEOUT_MS,
+    SALE,
+    at_the_terminal,
+    pressed_alone,
+    typed,
+)
 
 READER_MS = 4
 HAND_MS = 120
+SLOW_READER_MS = 60
+CUT_OFF_MS = 450  # More than the silence that ends a swipe.
+SETTLED_MS = 700
 
 
 def tracks(name: str) -> str:
@@ -20,6 +30,24 @@ async def swipe(page: Page, name: str) -> None:
     """Type as a reader does."""
     await page.keyboard.type(tracks(name), delay=READER_MS)
     await page.keyboard.press("Enter")
+
+
+async def asked_again(page: Page, demo: Demo, amount: str) -> str:
+    """Sell the same twice, and return the address of the question that this leads to."""
+    await sell(page, demo, amount)
+    address = await sell(page, demo, amount)
+    await expect(page.locator("#result")).to_contain_text("charge again?")
+    return address
+
+
+async def is_still_asked(page: Page, address: str) -> None:
+    """Assert that nothing has answered the question, or will."""
+    await page.wait_for_timeout(SETTLED_MS)
+    assert page.url == address
+    await expect(page.locator("#result")).to_contain_text("charge again?")
+    await page.focus("#result")
+    await pressed_alone(page, "n")
+    await expect(page.locator("#result")).to_contain_text("Nothing was taken.")
 
 
 async def sell(page: Page, demo: Demo, amount: str) -> str:
@@ -50,21 +78,82 @@ async def test_no_letter_of_a_track_answers_the_question(
     assert NUMBER not in await signed_in.content()
     values = await signed_in.eval_on_selector_all("input", "all => all.map(each => each.value)")
     assert not any("^" in each or NUMBER in each for each in values)
-    await signed_in.keyboard.press("n")
+    await pressed_alone(signed_in, "n")
     await expect(signed_in.locator("#result")).to_contain_text("Nothing was taken.")
 
 
 async def test_letters_that_come_like_a_readers_press_nothing(signed_in: Page, demo: Demo) -> None:
-    """A reader may be set up without the signs that tracks begin with."""
-    await sell(signed_in, demo, "83.42")
-    asked = await sell(signed_in, demo, "83.42")
-    await signed_in.evaluate(
-        """() => { for (const key of "4YNY")
-             document.body.dispatchEvent(new KeyboardEvent("keydown", {key, bubbles: true})); }"""
-    )
+    """A reader may be set up without the signs that tracks begin with; and it may be slow."""
+    address = await asked_again(signed_in, demo, "83.42")
+    for letters in ("4YNY", "YNY4"):
+        await signed_in.keyboard.type(letters)
+        await signed_in.wait_for_timeout(CUT_OFF_MS)
+    for letters in ("4Y", "Y4"):
+        await signed_in.keyboard.type(letters, delay=SLOW_READER_MS)
+        await signed_in.wait_for_timeout(CUT_OFF_MS)
 
-    await expect(signed_in.locator("#result")).to_contain_text("charge again?")
-    assert signed_in.url == asked
+    await is_still_asked(signed_in, address)
+
+
+async def test_the_rest_of_a_swipe_on_a_page_that_has_just_come_answers_nothing(
+    signed_in: Page, demo: Demo
+) -> None:
+    """It began on the page before; perhaps only its check character comes, or a part with Enter."""
+    address = await asked_again(signed_in, demo, "87.46")
+    for rest in ("Y", "Y/BILL^30121010000?", f"YRRAY/BILL^3012?;{NUMBER}=3012?"):
+        await signed_in.reload()
+        await expect(signed_in.locator("#announce")).not_to_be_empty()
+        await signed_in.keyboard.type(rest, delay=READER_MS)
+        await signed_in.keyboard.press("Enter")
+        await signed_in.wait_for_timeout(CUT_OFF_MS)
+
+    await is_still_asked(signed_in, address)
+
+
+@pytest.mark.parametrize("focus", ["#result", "input[name=cvv]", "[data-key=Y]"])
+async def test_a_swipe_that_comes_in_two_pieces_answers_nothing(
+    signed_in: Page, demo: Demo, focus: str
+) -> None:
+    """A hand that halts, or a busy machine: no letter of it, no blank, and not its Enter."""
+    address = await asked_again(signed_in, demo, f"88.{len(focus)}")
+    if focus != "#result":
+        await signed_in.focus(focus)
+    await signed_in.keyboard.type("%B55555555", delay=READER_MS)
+    await signed_in.wait_for_timeout(CUT_OFF_MS)
+    await signed_in.keyboard.type(f"55554444^YVES Y^30121010000?;{NUMBER}=3012?", delay=READER_MS)
+    await signed_in.keyboard.press("Enter")
+
+    await expect(signed_in.locator(".notice.swiped")).to_be_visible()
+    values = await signed_in.eval_on_selector_all("input", "all => all.map(each => each.value)")
+    assert not any("5555" in each for each in values)
+    await is_still_asked(signed_in, address)
+
+
+@pytest.mark.parametrize("focus", ["input[name=cvv]", "[data-key=Y]"])
+async def test_a_reader_without_the_signs_of_a_track_sends_no_answer(
+    signed_in: Page, demo: Demo, focus: str
+) -> None:
+    """Whatever has the focus: its Enter is none of the clerk's."""
+    address = await asked_again(signed_in, demo, f"89.{len(focus)}")
+    await signed_in.focus(focus)
+    await signed_in.keyboard.type(f"B{NUMBER}^YVES Y^30121010000", delay=READER_MS)
+    await signed_in.keyboard.press("Enter")
+
+    await is_still_asked(signed_in, address)
+
+
+async def test_closing_the_list_of_keys_leaves_the_question_to_be_answered(
+    signed_in: Page, demo: Demo
+) -> None:
+    """As often as it is opened."""
+    address = await asked_again(signed_in, demo, "90.47")
+    for _ in range(2):
+        await signed_in.keyboard.press("F1")
+        await expect(signed_in.locator("#keys")).to_be_visible()
+        await signed_in.keyboard.press("Enter")
+        await expect(signed_in.locator("#keys")).to_be_hidden()
+
+    await is_still_asked(signed_in, address)
 
 
 @pytest.mark.parametrize("page_of", ["paid", "refund", "cards"])
@@ -102,6 +191,12 @@ async def test_a_reader_that_ends_without_enter_is_understood(signed_in: Page, d
         ("street", "Unit 5;", "Tab", "Unit 5;"),
         ("note", "50%;60%", "Tab", "50%;60%"),
         ("email", "ada%b;", "Tab", "ada%b;"),
+        ("amount", "12;50", "Tab", "12;50"),
+        ("amount", "1;250.00", "Tab", "1;250.00"),
+        ("tip", "3;50", "Tab", "3;50"),
+        ("tax", "5%", "Enter", "5%"),
+        ("expiry", "12;30", "Tab", "12;30"),
+        ("cvv", "1;2", "Tab", "1;2"),
     ],
 )
 async def test_what_a_hand_types_stays_where_it_was_typed(
@@ -116,6 +211,29 @@ async def test_what_a_hand_types_stays_where_it_was_typed(
     await expect(page.locator(f"#{field}")).to_have_value(left)
     if key != "Backspace":
         await expect(page.locator(f"#{field}")).not_to_be_focused()
+
+
+async def test_nothing_is_given_back_that_does_not_fit(signed_in: Page, demo: Demo) -> None:
+    """As if it had been typed."""
+    page = await at_the_terminal(signed_in, demo)
+    await page.fill("#note", "n" * 254)
+    await page.focus("#note")
+    await page.keyboard.press("End")
+    await page.keyboard.type("%%%")
+    await page.keyboard.press("Tab")
+
+    await expect(page.locator("#note")).to_have_value("n" * 254 + "%")
+
+
+async def test_who_charges_at_once_after_a_swipe_charges(signed_in: Page, demo: Demo) -> None:
+    """Though the reader sent no Enter, and the silence after it was not waited for."""
+    page = await at_the_terminal(signed_in, demo)
+    await typed(page, "91.48")
+    await page.keyboard.type(tracks("BYRON/ADA"), delay=READER_MS)
+    await page.keyboard.press("Control+Enter")
+    await page.wait_for_url(SALE, timeout=RESULT_TIMEOUT_MS)
+
+    await expect(page.locator("#result")).to_have_text("Paid: 91.48 USD")
 
 
 async def test_an_order_number_typed_by_hand_is_no_swipe(signed_in: Page, demo: Demo) -> None:

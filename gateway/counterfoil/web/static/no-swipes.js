@@ -8,7 +8,7 @@ Swipes.listen(() => {
   notice.tabIndex = -1;
   const line = document.createElement("p");
   line.textContent =
-    "A card was swiped, and nothing of it was kept: this page takes none. Finish what it asks, then open a new sale and swipe again.";
+    "A card was swiped, and nothing of it was kept: this page takes none. Open a new sale, and swipe it again.";
   notice.replaceChildren(line);
   place.prepend(notice);
   notice.scrollIntoView({ block: "nearest" });

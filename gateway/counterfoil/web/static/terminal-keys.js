@@ -15,26 +15,44 @@ if (showKeys) {
   showKeys.addEventListener("click", openKeys);
 }
 
-// Letters that come faster than a hand types them are a reader's, not a clerk's.
-const BURST_MS = 40;
-let lastKeyAt = -BURST_MS;
+// A letter that comes with others, before it or behind it, is a reader's and not a clerk's. A page that
+// has just come counts as a key: the rest of a swipe may come to it.
+const ALONE_MS = 100;
+const MODIFIERS = ["Shift", "CapsLock", "NumLock", "AltGraph", "Alt", "Control", "Meta"];
+let lastKeyAt = performance.now();
+let isAlone = false;
+let pressing = 0;
+
+window.addEventListener(
+  "keydown",
+  (event) => {
+    if (MODIFIERS.includes(event.key)) return;
+    clearTimeout(pressing);
+    isAlone = event.timeStamp - lastKeyAt >= ALONE_MS;
+    lastKeyAt = event.timeStamp;
+  },
+  true,
+);
+
+const isFunction = (event) => /^F\d+$/.test(event.key);
+
+const act = (event, does) => {
+  event.preventDefault();
+  if (isFunction(event)) does();
+  else pressing = setTimeout(does, ALONE_MS);
+};
 
 document.addEventListener("keydown", (event) => {
-  const isBurst = event.timeStamp - lastKeyAt < BURST_MS;
-  lastKeyAt = event.timeStamp;
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
-  if (event.key === "F1" || (event.key === "?" && !isTyping(event.target))) {
-    event.preventDefault();
-    openKeys();
+  if (document.querySelector("dialog[open]")) return;
+  if (!isFunction(event) && (!isAlone || isTyping(event.target))) return;
+  if (["F1", "?"].includes(event.key)) {
+    act(event, openKeys);
     return;
   }
-  const isFunction = /^F\d+$/.test(event.key);
-  if (document.querySelector("dialog[open]") || (!isFunction && isTyping(event.target))) return;
-  if (document.querySelector("[aria-busy=true]") || (isBurst && !isFunction)) return;
+  if (document.querySelector("[aria-busy=true]")) return;
   const meant = [...document.querySelectorAll("[data-key]")].find(
-    (each) => each.dataset.key === (isFunction ? event.key : event.key.toUpperCase()),
+    (each) => each.dataset.key === (isFunction(event) ? event.key : event.key.toUpperCase()),
   );
-  if (!meant) return;
-  event.preventDefault();
-  meant.click();
+  if (meant) act(event, () => meant.click());
 });

@@ -16,6 +16,7 @@ const Tracks = (() => {
   const WHOLE = /^(?:%B[\d ]{12,24}\^|;\d{12,19}=|[%;]E\?)/;
   // What a reader types for tracks that it could not read.
   const ERRORS = /^[%;]E\?(?:[%;+]E\?)*$/;
+  const ENDED = /\?.?$/; // Perhaps with a check character.
   const ANYWHERE = /%B[\d ]{12,24}\^|;\d{12,19}=/;
 
   const UNREAD = "The reader could not read the card. Swipe it again, or type the number.";
@@ -56,11 +57,12 @@ const Tracks = (() => {
     AGAIN,
     UNREAD,
     read,
-    // Whether a text may be the beginning of a track; whether it looks like one; whether it can be
-    // nothing else, however slowly it was typed.
+    // Whether a text may be the beginning of a track; whether it can be nothing else, however slowly
+    // it was typed; whether it looks like one; whether it was typed to its end.
     mayBegin: (text) => YOUNG.test(text.toUpperCase()),
     isWhole: (text) => WHOLE.test(text.toUpperCase()),
     isSure: (text) => SURE.test(text.toUpperCase()),
+    isEnded: (text) => ENDED.test(text),
     isIn: (text) => ANYWHERE.test(text.toUpperCase()),
   };
 })();
