@@ -274,7 +274,12 @@ async def test_an_address_to_which_nothing_may_go_comes_back(
 
 
 @pytest.mark.parametrize(
-    "url", ["https://4242424242424242.com/", "https://hooks.shop.example/?pan=4242.4242.4242.4242"]
+    "url",
+    [
+        "https://4242424242424242.com/",
+        "https://hooks.shop.example/?pan=4242.4242.4242.4242",
+        "https://hooks.shop.example/?pan=4242%204242%204242%204242",
+    ],
 )
 async def test_a_card_number_in_an_address_is_neither_kept_nor_shown_again(
     site: Site, developer: WindowlessBrowser, url: str
@@ -285,6 +290,41 @@ async def test_a_card_number_in_an_address_is_neither_kept_nor_shown_again(
     assert (answer.status_code, "A card&#39;s number stands here" in answer.text) == (422, True)
     assert "4242" not in answer.text
     assert 'value="Till"' in answer.text
+    assert await site.stage.count("webhook_endpoints") == 0
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://chat.example/hooks/424242424242424242/x",
+        "https://chat.example/hooks?id=123456789012=2024",
+    ],
+)
+async def test_an_address_that_was_taken_stands_in_its_form(
+    site: Site, developer: WindowlessBrowser, url: str
+) -> None:
+    """Services number their hooks with as many digits as a card has. The form keeps them."""
+    await added(developer, url=url)
+    path = await path_of(site.stage)
+
+    shown = await developer.get(f"{path}/edit")
+    wrong = await developer.send(f"{path}/edit", {"url": url, "description": "x" * 300})
+    saved = await developer.send(f"{path}/edit", {"url": url, "description": "Till"})
+
+    assert f'value="{url}"' in shown.text
+    assert (wrong.status_code, f'value="{url}"' in wrong.text) == (422, True)
+    assert saved.status_code == 303
+    assert url in words(await developer.get(path))
+
+
+async def test_a_track_in_an_address_is_not_shown_again(
+    site: Site, developer: WindowlessBrowser
+) -> None:
+    """Nor is it kept, whatever the length of its number."""
+    answer = await added(developer, url="%B4242424242424242428^A/B^3012?", description="Till")
+
+    assert answer.status_code == 422
+    assert "424242" not in answer.text
     assert await site.stage.count("webhook_endpoints") == 0
 
 

@@ -71,7 +71,7 @@ def check_url(url: str, *, loopback: bool) -> None:
             number in it (of the lengths that an order's number is looked at for: services number
             their hooks with 17 digits and more).
     """
-    if holds_card_number(unquote(url), ORDER_LENGTHS):
+    if card_stands_in(url):
         raise AddressRefused("A card's number stands here: leave it out.")
     if len(url) > URL_CHARACTERS_MAX or not re.match(URL, url):
         raise AddressRefused(_fault_of(url))
@@ -86,6 +86,13 @@ def check_url(url: str, *, loopback: bool) -> None:
         raise AddressRefused(PRIVATE_NAME.format(host=host))
     if (host == "localhost" or host.endswith(".localhost")) and not loopback:
         raise AddressRefused("This name means the gateway's own machine; use a public one.")
+
+
+def card_stands_in(url: str) -> bool:
+    """
+    Return whether an address has a card's number in it, also one that is written with %20.
+    """
+    return holds_card_number(unquote(url), ORDER_LENGTHS)
 
 
 def _fault_of(url: str) -> str:

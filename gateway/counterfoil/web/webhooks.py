@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from counterfoil import ids
-from counterfoil.events.addresses import AddressRefused
+from counterfoil.events.addresses import AddressRefused, card_stands_in
 from counterfoil.events.endpoints import (
     DESCRIPTION_CHARACTERS_MAX,
     EndpointDisabled,
@@ -22,7 +22,7 @@ from counterfoil.events.types import ALL_TYPES
 from counterfoil.lines import fault_of_line
 from counterfoil.people.roles import Right
 from counterfoil.store.webhooks import ENDPOINTS_MAX, REPLAYED_AT_ONCE_MAX, Endpoint
-from counterfoil.web.astray import LEAVE_IT_OUT, cardless, holds_card
+from counterfoil.web.astray import LEAVE_IT_OUT, TRACK, cardless, holds_card
 from counterfoil.web.just_done import lead_to
 from counterfoil.web.rendering import page
 from counterfoil.web.visit import Page, Visit
@@ -58,7 +58,8 @@ async def endpoint_form(visit: Visit) -> Response:
     """
     The form of a new endpoint.
     """
-    return _form(visit, {name: text for name in TYPED if (text := visit.asked(name))}, {})
+    asked = {name: text for name in TYPED if (text := visit.asked(name))}
+    return _form(visit, _shown_again(asked, {}), {})
 
 
 async def add_endpoint(visit: Visit) -> Response:
@@ -67,7 +68,7 @@ async def add_endpoint(visit: Visit) -> Response:
     """
     made, faults = _typed(visit)
     if faults:
-        return _form(visit, visit.form, faults)
+        return _form(visit, _shown_again(visit.form, faults), faults)
     endpoint_id = _id(ids.ENDPOINT, visit.form.get("endpoint_id", ""))
     merchant_id, who = visit.who.merchant.merchant_id, visit.who
     try:
@@ -82,7 +83,8 @@ async def add_endpoint(visit: Visit) -> Response:
         )
     except EndpointsFull:
         words = f"There are {ENDPOINTS_MAX} endpoints already, and more there cannot be."
-        return _form(visit, visit.form, {"url": words})
+        faults = {"url": words}
+        return _form(visit, _shown_again(visit.form, faults), faults)
     return _secret(visit, row, secret, is_new=True)
 
 
@@ -110,7 +112,7 @@ async def edit_endpoint(visit: Visit) -> Response:
     row = await _one(visit)
     made, faults = _typed(visit, row)
     if faults:
-        return _form(visit, visit.form, faults, row)
+        return _form(visit, _shown_again(visit.form, faults, row), faults, row)
     await _change(visit, row, url=made.url, description=made.description, types=made.types)
     return _back(row, "changed")
 
@@ -257,9 +259,25 @@ async def _endpoint_page(
     )
 
 
+def _shown_again(
+    typed: dict[str, str], faults: dict[str, str], row: asyncpg.Record | None = None
+) -> dict[str, Any]:
+    """
+    Return what was typed, without a card's number; an address that stands or may stand is whole.
+    """
+    url = typed.get("url", "").strip()
+    stands = row is not None and url == row["url"]
+    is_track = "url" in faults and TRACK.search(url) is not None
+    is_shown = stands or not (card_stands_in(url) or is_track)
+    return {
+        **{name: cardless(text) for name, text in typed.items()},
+        "url": url if is_shown else "",
+    }
+
+
 def _form(
     visit: Visit,
-    values: dict[str, str],
+    values: dict[str, Any],
     faults: dict[str, str],
     row: asyncpg.Record | None = None,
 ) -> Response:
@@ -270,7 +288,7 @@ def _form(
         status=422 if faults else 200,
         endpoint=_shown(row) if row else None,
         endpoint_id=made,
-        values={name: cardless(text) for name, text in values.items()},
+        values=values,
         faults=faults,
         groups=_GROUPS,
     )
