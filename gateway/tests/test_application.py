@@ -88,6 +88,27 @@ async def test_its_own_card_number_is_refused_in_any_signs_and_digits(api: Api, 
     assert is_problem(answer, 400, "card_number_misplaced")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "4242, 4242, 4242, 4242",
+        "4242 / 4242 / 4242 / 4242",
+        "(4242)(4242)(4242)(4242)",
+        "4242x4242x4242x4242",
+        "\uff14\uff12\uff14\uff12, " * 4,
+        "4242424242424242\xb2",
+    ],
+)
+async def test_no_text_says_the_number_of_its_own_card(api: Api, text: str) -> None:
+    """Of another card some of these are lists; the terminal's note says the same of each."""
+    card = {**_sale()["card"], "number": "4242424242424242"}
+
+    answer = await api.sale({**_sale(), "card": card, "description": text})
+
+    assert is_problem(answer, 400, "card_number_misplaced")
+    assert answer.json["param"] == "description"
+
+
 OTHERS = "5555 5555 5555 4444"  # Not the card that pays.
 
 

@@ -83,6 +83,25 @@ def test_a_browser_keeps_no_text_that_the_server_would_refuse(
     assert script.ask("mayHoldCard", text) is (len(number) >= 12)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\u2779\u2777" * 8,
+        "4242424242424242\xb2",
+        "4242\N{TRADE MARK SIGN}4242\N{TRADE MARK SIGN}4242\N{TRADE MARK SIGN}4242",
+        "4\u200b\u200b\u200b\u200b2" * 8,
+        "(4242) (4242) (4242) (4242)",
+        "4242 / 4242 / 4242 / 4242",
+    ],
+)
+def test_a_browser_keeps_no_ornament_that_the_server_would_refuse(
+    script: Script, text: str
+) -> None:
+    """Signs that become letters, digits that become none, and more marks than signs."""
+    assert holds_card_number(text)
+    assert script.ask("mayHoldCard", text) is True
+
+
 @pytest.mark.parametrize("text", ["2 mugs, 28.11.", "INV-2026-0001", "+1 (217) 555-0123"])
 def test_a_browser_keeps_ordinary_texts(script: Script, text: str) -> None:
     """What was typed for nothing is typed again."""

@@ -5,13 +5,22 @@ Card numbers: check digit, scheme, expiry, and what may be seen of them.
 import io
 import pprint
 import random
+import re
 import traceback
 from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
 import structlog
-from counterfoil.cards import Card, brand, expired, holds_card_number, luhn_holds, masked
+from counterfoil.cards import (
+    Card,
+    brand,
+    expired,
+    holds_card_number,
+    luhn_holds,
+    masked,
+    says_number,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
@@ -144,7 +153,9 @@ def test_february_ends_when_it_ends() -> None:
     assert expired(2, 2027, datetime(2027, 3, 2, 6, 0, tzinfo=UTC))
 
 
-SEPARATORS = ("", *" -./_,:;|+*~#=&'\"", "\N{NO-BREAK SPACE}", "\N{EN DASH}", "\N{BULLET}", " - ")
+BLANKS = ("", " ", "-", "\N{NO-BREAK SPACE}", "\N{EN DASH}", "\N{FULLWIDTH HYPHEN-MINUS}", " - ")
+SIGNS = (*"./_,:;|+*~#=&'\"", "\N{BULLET}", ")(")
+SPACED = (" / ", " | ", " . ", " + ", "/ ", ") (")
 ZEROS = (
     "0",
     "\N{FULLWIDTH DIGIT ZERO}",
@@ -152,21 +163,22 @@ ZEROS = (
     "\N{DEVANAGARI DIGIT ZERO}",
     "\N{MATHEMATICAL BOLD DIGIT ZERO}",
 )
-WHOLE_CARDS = st.sampled_from(
-    ["4242424242424242", "5555555555554444", "378282246310005", "30569309025904"]
-)
+WHOLE_CARDS = ("4242424242424242", "5555555555554444", "378282246310005", "30569309025904")
+AMEX, DINERS = WHOLE_CARDS[2:]
 
 
 @given(
-    number=WHOLE_CARDS,
-    size=st.sampled_from([2, 4, 5, 6, 8]),
-    between=st.sampled_from(SEPARATORS),
+    number=st.sampled_from(WHOLE_CARDS),
+    form=st.tuples(st.sampled_from([2, 4, 5, 6, 8]), st.sampled_from(BLANKS))
+    | st.tuples(st.sampled_from([1, 2, 3, 4]), st.sampled_from(SIGNS))
+    | st.tuples(st.just(4), st.sampled_from(SPACED)),
     zero=st.sampled_from(ZEROS),
 )
 def test_a_card_number_is_seen_however_it_is_written(
-    number: str, size: int, between: str, zero: str
+    number: str, form: tuple[int, str], zero: str
 ) -> None:
     """Any sign between its groups, digits of any script; what stands beside it does not hide it."""
+    size, between = form
     digits = "".join(chr(ord(zero) + int(each)) for each in number)
     written = between.join(digits[at : at + size] for at in range(0, len(digits), size))
 
@@ -174,21 +186,58 @@ def test_a_card_number_is_seen_however_it_is_written(
         assert holds_card_number(text), text
 
 
+@pytest.mark.parametrize("between", [*SIGNS, *SPACED])
+@pytest.mark.parametrize(("number", "last"), [(AMEX, 15), (DINERS, 14)])
+def test_the_groups_of_other_schemes_are_seen(number: str, last: int, between: str) -> None:
+    """Four, six and the rest, as they stand on the card."""
+    assert holds_card_number(between.join((number[:4], number[4:10], number[10:last])))
+
+
 @pytest.mark.parametrize(
     "text",
     [
-        "4242 4242-4242.4242",
-        "\uff14\uff12\uff14\uff12 4242-4242.4242",
-        "3782.822463.10005",
-        "3782/822463/10005",
         "4\u03322\u03324\u03322\u03324\u03322\u03324\u03322\u03324\u03322\u03324\u03322\u03324\u03322\u03324\u03322",
         "4242\u200b4242\u200b4242\u200b4242",
+        "4\u200b242.4242.4242.42\xad42",
+        "4242 \u200b4242 4242\u200b 4242",
+        "42424242_42424242",
+        "4\ufe0f\u20e32\ufe0f\u20e3" * 8,
+        "\u2463\u2461" * 8,  # Circled.
+        "\u2779\u2777" * 8,  # Circled, white on black.
+        "\u2477\u2475" * 8,  # In parentheses.
+        "\u2074\xb2" * 8,  # Raised.
+        "555555555555444\u2463",
+        "378282246310\u2469\u24ea5".replace("\u2469\u24ea5", "00\u2464"),
         "?pan=4242424242424242",
     ],
 )
-def test_signs_of_several_kinds_do_not_hide_a_card_number(text: str) -> None:
-    """Nor marks on its digits, nor signs that cannot be seen."""
+def test_marks_and_ornament_do_not_hide_a_card_number(text: str) -> None:
+    """Nor do signs that cannot be seen."""
     assert holds_card_number(text)
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        "\xb2",
+        "\xbd",
+        "\u2460",
+        "\u246b",  # Twelve in a circle.
+        "\u0661\u0662",
+        "\uff11\uff12",
+        "\u200b918",
+        "\xad12/30",
+        "\u0332918",
+        "\ufeff1230",
+    ],
+)
+@pytest.mark.parametrize("number", ["4242424242424242", "4242.4242.4242.4242", "\u096a\u0968" * 8])
+def test_digits_of_another_kind_beside_a_card_number_do_not_hide_it(
+    number: str, beside: str
+) -> None:
+    """A note's sign or a fraction, before it or behind, and what follows a mark."""
+    assert holds_card_number(f"{number}{beside}")
+    assert holds_card_number(f"{beside[::-1]}{number}")
 
 
 @pytest.mark.parametrize(
@@ -199,6 +248,18 @@ def test_signs_of_several_kinds_do_not_hide_a_card_number(text: str) -> None:
         "4242.42, 4242.42, 4242.42",
         "4242x4242x4242x4242",
         "4001, 4002, 4003, 4004",
+        "4242, 4242, 4242, 4242",  # Nobody writes a card so, but a list.
+        "4242; 4242; 4242; 4242",
+        "42424242/42424242",  # As telephones, or parts of an address.
+        "42424242, 42424242",
+        "42424242 | 42424242",
+        "4242/4242/42424242",
+        "4242 4242 4242/4242",  # A confirmation number and last four.
+        "4242 4242-4242.4242",
+        "424242/424242/4242",
+        "4242,4242,4242,4242,4242,4242",  # Six are no card and its date.
+        "4242:4242:4242:4242:4242:4242:4242:4242",
+        "42, 42, 42, 42, 42, 42, 42, 42",
         "4242.4242.4242.4241",  # No check digit.
         "9999.9999.9999.9995",  # No scheme.
     ],
@@ -206,6 +267,65 @@ def test_signs_of_several_kinds_do_not_hide_a_card_number(text: str) -> None:
 def test_dates_amounts_and_lists_are_no_card_numbers(text: str) -> None:
     """Signs other than blanks and dashes have a meaning in them."""
     assert not holds_card_number(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["4242/4242/4242/4242/1230", "1001.4242.4242.4242.4242", "4242.4242.4242.4242.12.30"]
+)
+def test_a_date_or_an_order_beside_a_card_number_makes_no_list(text: str) -> None:
+    """With the same sign."""
+    assert holds_card_number(text)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "{4}/2026/{8}",
+        "{4} {4} {4}/{4}",
+        "{6},{6},{6}",
+        "{6}/{6}/{4}",
+        "https://hooks.example/catch/{8}/{8}/",
+        "{4}, {4}, {4}, {4}",
+        "{4},{4},{4},{4},{4},{4}",
+        "{4}/{4}/{4}/{4}/{4}/{4}/{4}",
+        "{4}:{4}:{4}:{4}:{4}:{4}:{4}:{4}",
+        "{2},{2},{2},{2},{2},{2},{2},{2},{2},{2},{2},{2}",
+        "{2}, {2}, {2}, {2}, {2}, {2}, {2}, {2}",
+    ],
+)
+def test_no_reference_and_no_list_is_a_card_number(form: str) -> None:
+    """Of each, one in thirty has the first digits of a scheme and a check digit that fits."""
+    chosen = random.Random(form)
+    texts = [
+        re.sub(
+            r"{(\d)}",
+            lambda size: str(chosen.randrange(1, 10 ** int(size[1]))).zfill(int(size[1])),
+            form,
+        )
+        for _ in range(3_000)
+    ]
+
+    assert not [text for text in texts if holds_card_number(text)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "4242424242424242",
+        "4242, 4242, 4242, 4242",
+        "card 4242 / 4242 / 4242 / 4242, please",
+        "(4242)(4242)(4242)(4242)",
+        "4242x4242x4242x4242",
+        "\uff14\uff12\uff14\uff12, " * 4,
+        "\u2463\u2461" * 8,
+        "42\u200b42" * 4,
+        "14242424242424242\xb2",
+    ],
+)
+def test_a_number_that_is_known_is_seen_with_anything_between(text: str) -> None:
+    """Letters too: of an order's own card there is no doubt."""
+    assert says_number(text, "4242424242424242")
+    assert not says_number(text, "5555555555554444")
 
 
 @given(

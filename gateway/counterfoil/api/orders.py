@@ -18,7 +18,7 @@ from counterfoil.api.desk import Desk
 from counterfoil.api.exchange import Request
 from counterfoil.api.problems import Problem
 from counterfoil.api.reading import MISPLACED
-from counterfoil.cards import Card, digits_of, expired, luhn_holds, with_plain_digits
+from counterfoil.cards import Card, expired, luhn_holds, says_number
 from counterfoil.payments.lifecycle import Kind
 from counterfoil.payments.order import Order
 from counterfoil.store.merchants import ApiKey
@@ -106,26 +106,19 @@ def _refuse_misplaced_number(body: CardRequest, reference: str) -> None:
     """
     billing = getattr(body, "billing", None) or _NO_BILLING
     said = (*msgspec.structs.astuple(body), *msgspec.structs.astuple(billing), reference)
-    # A line break stands in no number: what is in none of them is not in all of them together.
-    if not _says("\n".join([text for text in said if isinstance(text, str)]), body.card.number):
+    # What the digits of all of them together do not say, none of them says.
+    if not says_number("".join([text for text in said if isinstance(text, str)]), body.card.number):
         return
     texts = msgspec.structs.asdict(body)
     texts |= {f"billing.{name}": text for name, text in msgspec.structs.asdict(billing).items()}
     texts["Idempotency-Key"] = reference
     for param, text in texts.items():
-        if isinstance(text, str) and _says(text, body.card.number):
+        if isinstance(text, str) and says_number(text, body.card.number):
             raise Problem(
                 "card_number_misplaced",
                 MISPLACED,
                 param=param,
             )
-
-
-def _says(text: str, number: str) -> bool:
-    plain = with_plain_digits(text)
-    if number.encode() not in digits_of(plain):
-        return False
-    return any(number.encode() in digits_of(line) for line in plain.split("\n"))
 
 
 def _currency(code: str) -> money.Currency:

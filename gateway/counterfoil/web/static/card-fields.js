@@ -18,11 +18,13 @@ const CardFields = (() => {
     ["UnionPay", /^62/, [16, 17, 18, 19]],
   ];
 
-  // Twelve digits of any script or width, with nothing but signs between them.
-  const LIKE_A_CARD = /\p{Nd}(?:[^\p{L}\p{N}]{0,3}\p{Nd}){11}/u;
+  // Twelve digits of any script, width or ornament, with nothing but signs between them.
+  const LIKE_A_CARD = /[\p{Nd}\p{No}](?:[^\p{L}\p{N}]{0,3}[\p{Nd}\p{No}]){11}/u;
+  const MARKS = /[\p{Mn}\p{Me}\p{Cf}]/gu;
 
   // Whether a text could hold a card's number: what says no to more than the server does.
-  const mayHoldCard = (text) => LIKE_A_CARD.test(text.normalize("NFKC"));
+  const mayHoldCard = (text) =>
+    [text, text.normalize("NFKC")].some((each) => LIKE_A_CARD.test(each.replace(MARKS, "")));
 
   const digitsOf = (text) => text.replace(/\D/g, "");
   const ofBrand = (digits) => BRANDS.find(([, first]) => first.test(digits)) || ["", /^/, []];
