@@ -270,6 +270,32 @@ async def test_the_script_is_told_which_field_holds_a_card_number(
     assert stage.link.asked == []
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "4242, 4242, 4242, 4242",
+        "4242 / 4242 / 4242 / 4242",
+        "(4242)(4242)(4242)(4242)",
+        "4242x4242x4242x4242",
+        "４２４２, ４２４２, ４２４２, ４２４２",
+        f"{NUMBER}²",
+    ],
+)
+async def test_no_text_says_the_number_of_its_own_card(
+    clerk: WindowlessBrowser, stage: Stage, text: str
+) -> None:
+    """Whatever stands between its digits, as the API says; and the page does not show it again."""
+    sent = await send(clerk, note=text)
+    typed = {**TYPED, "note": text, "sale": await form(clerk)}
+    told = await clerk.send("/terminal/sales", typed, Accept="application/json")
+
+    assert sent.status_code == 422
+    assert re.search(r'id="note-said">[^<]*This looks like a card number', sent.text)
+    assert text not in sent.text
+    assert (list(told.json()["faults"]), "note" in told.json()["emptied"]) == (["note"], True)
+    assert stage.link.asked == []
+
+
 async def test_a_form_that_comes_twice_charges_once(clerk: WindowlessBrowser, stage: Stage) -> None:
     """A double click, a reload, the back button: the same page, at once or later."""
     sale = await form(clerk)

@@ -15,7 +15,7 @@ import msgspec
 
 from counterfoil import amounts, money
 from counterfoil.amounts import amount_or_fault
-from counterfoil.cards import Card, expired
+from counterfoil.cards import PAN_DIGITS_MIN, Card, expired, says_number
 from counterfoil.terminal.sale import Entry, SaleKind, Wanted
 from counterfoil.web import terminal_texts
 from counterfoil.web.astray import TRACK, holds_card
@@ -64,8 +64,9 @@ def shown(form: Mapping[str, str], kind: SaleKind) -> dict[str, str]:
     """
     names = (*FIELDS_OF[kind], "currency")
     texts = {name: form.get(name, "")[:SHOWN_CHARACTERS_MAX] for name in names}
+    astray = {*_CARD_FIELDS, *_saying(texts, _number(texts))}
     return {
-        name: "" if name in _CARD_FIELDS or _holds_card(name, text) else text
+        name: "" if name in astray or _holds_card(name, text) else text
         for name, text in texts.items()
     }
 
@@ -82,7 +83,7 @@ def check(
     said = _said(texts, faults)
     card = _card(texts, now, faults) if saved is None else _with_code(saved, texts, now, faults)
     if card is not None and saved is None:
-        _refuse_number(texts, card.number, faults)
+        faults |= dict.fromkeys(_saying(texts, card.number), NUMBER_ASTRAY)
     keeps = "keep" in fields and form.get("keep") == "on" and saved is None
     if keeps and not (texts["email"] or texts["name"]):
         faults.setdefault("name", WHOSE_CARD)
@@ -152,7 +153,7 @@ def _said(texts: dict[str, str], faults: dict[str, str]) -> dict[str, Any]:
 
 
 def _card(texts: dict[str, str], now: datetime, faults: dict[str, str]) -> Card | None:
-    number = _SEPARATORS.sub("", texts["number"])
+    number = _number(texts)
     if fault := fault_of_number(number):
         faults.setdefault("number", fault)
     expiry = read_expiry(texts["expiry"], now)
@@ -175,10 +176,21 @@ def _with_code(saved: Card, texts: dict[str, str], now: datetime, faults: dict[s
     return Card(saved.number, saved.expiry_month, saved.expiry_year, code)
 
 
-def _refuse_number(texts: dict[str, str], number: str, faults: dict[str, str]) -> None:
-    for name, text in texts.items():
-        if name not in _CARD_FIELDS and number in _SEPARATORS.sub("", text):
-            faults[name] = NUMBER_ASTRAY
+def _saying(texts: dict[str, str], number: str) -> list[str]:
+    """
+    Return which fields say the *number* of the form's own card, but for the card's.
+    """
+    if len(number) < PAN_DIGITS_MIN:
+        return []
+    return [
+        name
+        for name, text in texts.items()
+        if name not in _CARD_FIELDS and says_number(text, number)
+    ]
+
+
+def _number(texts: Mapping[str, str]) -> str:
+    return _SEPARATORS.sub("", texts.get("number", ""))
 
 
 def _entry(form: Mapping[str, str]) -> Entry:
