@@ -38,15 +38,14 @@ from counterfoil.web.just_done import lead_to
 from counterfoil.web.payment import payment_of, shown
 from counterfoil.web.visit import Endpoint, Page, Visit
 
+_ANEW = "look at how the payment stands; what is still possible has its button here"
 # What refusals say to programs, of keys, for who has only sent a form again.
 AGAIN = MappingProxyType(
     {
-        RefusedBefore: "this form was sent before and refused, and nothing was done now: look at "
-        "how the payment stands, and press the button here if you still want it",
-        KeyReused: "this form was used for something else before, and nothing was done now: look "
-        "at how the payment stands, and press the button here if you still want it",
-        KeyFenced: "this form can be used no more, and nothing was done: look at how the payment "
-        "stands, and press the button here if you still want it",
+        RefusedBefore: f"this form was sent before and refused, and nothing was done now: {_ANEW}",
+        KeyReused: "this form was used for something else before, and nothing was done now: "
+        f"{_ANEW}",
+        KeyFenced: f"this form can be used no more, and nothing was done: {_ANEW}",
     }
 )
 TOO_MUCH = "that is more than is left"
