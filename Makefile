@@ -8,8 +8,8 @@
 BIN := .venv/bin
 PYTHON ?=
 ARGS ?=
-# So many tests at once: most of them wait for processes of their own.
-AT_ONCE ?= 2
+# So many tests at once: many of them wait for processes of their own, so that two cores can do three.
+AT_ONCE ?= 3
 UNIT := "not (database or programs or properties or pages or proofs)"  # As conftest.py marks them.
 PARTIES := client gateway rail shop proof
 export PYTHON
@@ -52,7 +52,7 @@ proofs: setup
 	@$(BIN)/pytest -m proofs proof/tests/test_mutants.py
 
 unit: setup
-	@$(BIN)/pytest -n $(AT_ONCE) -m $(UNIT) $(addsuffix /tests,$(PARTIES)) $(ARGS)
+	@$(BIN)/pytest -n $(AT_ONCE) --dist worksteal -m $(UNIT) $(addsuffix /tests,$(PARTIES)) $(ARGS)
 
 bench: setup
 	@$(BIN)/counterfoil bench $(ARGS)
