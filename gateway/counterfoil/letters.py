@@ -4,7 +4,6 @@ Letters with accents, and those of more than one, written in the plain letters o
 An acquirer's message carries no others, and people type a name without what their keyboard lacks.
 """
 
-import re
 import unicodedata
 from types import MappingProxyType
 
@@ -41,8 +40,9 @@ LETTERS = MappingProxyType(
     }
 )
 
-# The second letter of an umlaut that is written as two: Müller is Mueller.
-_SECOND = re.compile(r"(?<=[aou])e", re.IGNORECASE)
+# Letters that people also write as two: Müller is Mueller.
+UMLAUTS = "äöüåøÄÖÜÅØ"
+_DOTS_AND_RING = "\u0308\u030a"
 
 
 def without_accents(text: str) -> str:
@@ -53,12 +53,14 @@ def without_accents(text: str) -> str:
     return "".join(LETTERS.get(each, each) for each in bare)
 
 
-def without_umlauts(text: str) -> str:
+def with_umlauts_only(text: str) -> str:
     """
-    Return *text* without accents, and the same whether an umlaut was written as such, as its plain
-    letter, or as two. To compare with: Blue becomes Blu.
+    Return *text* without accents but those of `UMLAUTS`, each as one letter.
     """
-    return _SECOND.sub("", without_accents(text))
+    apart = unicodedata.normalize("NFKD", text)
+    kept = "".join(each for each in apart if each in _DOTS_AND_RING or _is_no_mark(each))
+    together = unicodedata.normalize("NFC", kept)
+    return "".join(each if each in UMLAUTS else without_accents(each) for each in together)
 
 
 def _is_no_mark(letter: str) -> bool:

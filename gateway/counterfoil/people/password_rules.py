@@ -7,8 +7,9 @@ a long password of three well-known words is still tried early, four unusual one
 
 import re
 from collections.abc import Iterable
+from types import MappingProxyType
 
-from counterfoil.letters import without_accents, without_umlauts
+from counterfoil.letters import with_umlauts_only
 from counterfoil.people.passwords import PASSWORD_CHARACTERS_MAX, PASSWORD_CHARACTERS_MIN
 
 REMAINING_MIN = 6
@@ -49,6 +50,24 @@ _LOOKALIKES = str.maketrans("@430$15!7", "aaeosisit")
 _OWN_WORD = re.compile(r"[^\W_]+")
 _LETTERS = re.compile(r"[^\W\d_]+")
 _JOINING = frozenset(("and", "the", "und", "et", "y", "of"))  # "Stub & Leaf" is "Stub and Leaf".
+# What finds in a password a letter of a name, or two that may be one: as such, or in another way.
+_WRITTEN = MappingProxyType(
+    {
+        "ä": "[aäå]e?",
+        "å": "[aäå]a?",
+        "ö": "[oöø]e?",
+        "ø": "[oöø]e?",
+        "ü": "[uü]e?",
+        "ae": "(?:[aäå]e|ä)",
+        "aa": "(?:[aäå]{2}|å)",
+        "oe": "(?:[oöø]e|[öø])",
+        "ue": "(?:[uü]e|ü)",
+        "a": "[aäå]",
+        "o": "[oöø]",
+        "u": "[uü]",
+    }
+)
+_PERHAPS_AN_UMLAUT = re.compile("[aou]e|aa|[aouäöüåø]")
 
 
 def fault_of(password: str, own: Iterable[str]) -> str | None:
@@ -61,7 +80,7 @@ def fault_of(password: str, own: Iterable[str]) -> str | None:
     names = {text for each in own for text in (each, each.partition("@")[0])}
     if any(
         _holds(written(text), written(name))
-        for written in (str, without_accents, without_umlauts)
+        for written in (str, with_umlauts_only)
         for text in (password, read)
         for name in names
     ):
@@ -83,9 +102,22 @@ def _holds(password: str, name: str) -> bool:
     alone = {*_OWN_WORD.findall(folded), *_LETTERS.findall(folded)}
     words = [each for each in _OWN_WORD.findall(name.casefold()) if each not in _JOINING]
     are_there = all(
-        each in (squashed if len(each) >= OWN_WORD_CHARACTERS_MIN else alone) for each in words
+        _however_written(each).search(squashed)
+        if len(each) >= OWN_WORD_CHARACTERS_MIN
+        else any(_however_written(each).fullmatch(word) for word in alone)
+        for each in words
     )
-    return whole in squashed or (sum(map(len, words)) >= OWN_CHARACTERS_MIN and are_there)
+    is_whole = _however_written(whole).search(squashed) is not None
+    return is_whole or (sum(map(len, words)) >= OWN_CHARACTERS_MIN and are_there)
+
+
+def _however_written(name: str) -> re.Pattern[str]:
+    """
+    Return what finds *name*, of letters and digits only: its umlauts as such, as their plain letter
+    or as two; and an umlaut where it has two. Two are found as one by no other: Sauer is in no
+    dinosaur.
+    """
+    return re.compile(_PERHAPS_AN_UMLAUT.sub(lambda found: _WRITTEN[found[0]], name))
 
 
 def _squashed(text: str) -> str:
