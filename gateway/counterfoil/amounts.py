@@ -14,7 +14,8 @@ AMOUNT_CHARACTERS_MAX = 24
 EXAMPLE, PLAIN_EXAMPLE = 500, 1000  # In whole units.
 
 # A comma is one thing in an amount: behind commas for thousands only a point leads to decimals.
-AMOUNT = r"([0-9]{1,3}(?:,[0-9]{3})+(?!,)|[0-9]+)(?:[.,]([0-9]+))?"
+WHOLE = r"[0-9]{1,3}(?:,[0-9]{3})+(?!,)|[0-9]+"
+AMOUNT = rf"({WHOLE})(?:[.,]([0-9]+))?"
 
 # What a text is that is no amount: the first pattern that it fits. Browsers read them too.
 OTHERS = (

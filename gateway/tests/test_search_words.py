@@ -3,12 +3,13 @@ What a person types to find a payment: what it may mean, and what never stands i
 """
 
 import pytest
+from counterfoil.amounts import read_amount
 from counterfoil.money import AMOUNT_MINOR_MAX, CURRENCIES, Money, currency
 from counterfoil.receipts.confirmation import check_digit
 from counterfoil.receipts.receipt import grouped
 from counterfoil.store.search import By, Key
 from counterfoil.web.search import understand
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 DOLLARS = ["USD"]
@@ -68,6 +69,26 @@ def test_an_amount_is_an_amount_however_it_is_written(text: str) -> None:
 def test_words_mean_what_they_may_mean(text: str, expected: set[tuple[str, object, str]]) -> None:
     """Everything that fits is looked for."""
     assert meanings(text) == expected
+
+
+@pytest.mark.parametrize("text", ["1,234,56", "$1,234,56", "1,234,56 USD", "1,234,5", "12,345,67"])
+def test_commas_for_thousands_and_for_decimals_are_no_amount(text: str) -> None:
+    """Nor are they one where an amount is typed."""
+    assert meanings(text) == {("order", text, None)}
+
+
+@given(st.from_regex(r"[1-9]{1,4}(?:[.,][1-9]{1,4}){0,2}", fullmatch=True))
+@example("1,234.56")
+@example("1234,56")
+@example("1,234,56")
+@example("1.234,56")
+def test_an_amount_is_read_as_where_one_is_typed(text: str) -> None:
+    """No other amount is found than a form would take."""
+    read = read_amount(text, currency("USD"))
+
+    found = {value for by, value, _ in meanings(text) if by == "amount"}
+
+    assert found == ({read} if read is not None else set())
 
 
 @pytest.mark.parametrize(

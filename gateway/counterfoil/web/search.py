@@ -10,6 +10,7 @@ import re
 import msgspec
 
 from counterfoil import ids
+from counterfoil.amounts import WHOLE
 from counterfoil.cards import brand, card_number_in, luhn_holds
 from counterfoil.money import (
     AMOUNT_MINOR_MAX,
@@ -45,10 +46,10 @@ NAMED = {
 }
 
 _AMOUNT = re.compile(
-    r"""(?P<before>[$€£¥]|[A-Za-z]{3}(?=[ 0-9]))?[ ]?
-    (?P<whole>[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)
-    (?:[.,](?P<part>[0-9]{1,3}))?
-    [ ]?(?P<after>[$€£¥]|[A-Za-z]{3})?""",
+    rf"""(?P<before>[$€£¥]|[A-Za-z]{{3}}(?=[ 0-9]))?[ ]?
+    (?P<whole>{WHOLE})
+    (?:[.,](?P<part>[0-9]{{1,3}}))?
+    [ ]?(?P<after>[$€£¥]|[A-Za-z]{{3}})?""",
     re.VERBOSE,
 )
 _DIGITS = re.compile(r"[0-9]+(?:[ -][0-9]+)*")
