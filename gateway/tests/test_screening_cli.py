@@ -139,6 +139,10 @@ def test_the_block_list_says_who_when_and_why(screening: Command, paid: tuple[st
         (["--bin", "41", "--reason", "x"], "--bin takes 4 to 6 digits"),
         (["--bin", "4111", "--email", "a@b.example", "--reason", "x"], "name one of"),
         (["--email", "nobody", "--reason", "x"], "--email takes a bare address"),
+        (
+            ["--email", "4242424242424242@b.example", "--reason", "x"],
+            "--email: a card's number stands in it: leave it out",
+        ),
         (["--email-domain", "@x", "--reason", "x"], "--email-domain takes a name"),
         (["--payment", "pay_1", "--reason", "x"], "--payment takes a payment's id"),
         (["--payment", "pay_" + 32 * "0", "--reason", "x"], "no payment with this id"),

@@ -14,6 +14,7 @@ from typing import Annotated, Any, TypeVar
 import cyclopts
 import uvloop
 
+from counterfoil.cards import holds_card_number
 from counterfoil.config import Configuration, load
 from counterfoil.lines import unseen_in
 from counterfoil.store.database import Database
@@ -76,7 +77,7 @@ def actor_of(by: str | None) -> str:
     """
     if by is not None and not 1 <= len(by) <= NAME_CHARACTERS_MAX:
         raise CommandRefused(f"--by takes 1 to {NAME_CHARACTERS_MAX} characters of one line")
-    return f"cli:{seen(by, '--by') if by else _login_name()[:NAME_CHARACTERS_MAX]}"
+    return f"cli:{seen(by, '--by') if by else _login_name()}"
 
 
 def note_of(text: str, option: str = "--note") -> str:
@@ -84,7 +85,8 @@ def note_of(text: str, option: str = "--note") -> str:
     Return what an *option* says for a history, in one line.
 
     Raises:
-        CommandRefused: It is empty or too long, or something stands in it that nobody sees.
+        CommandRefused: It is empty or too long, or something stands in it that nobody sees or may
+            keep.
     """
     note = seen(" ".join(text.split()), option)
     if not 0 < len(note) <= NOTE_CHARACTERS_MAX:
@@ -95,21 +97,32 @@ def note_of(text: str, option: str = "--note") -> str:
 
 
 def _login_name() -> str:
+    """
+    Return the login name, as far as histories can name somebody by it; else the user's number.
+
+    It is read from the environment, in which anything may stand.
+    """
+    nameless = f"uid {os.getuid()}"
     try:
-        return getpass.getuser()
+        name = getpass.getuser()
     except (KeyError, OSError):  # A bare number, as in some containers.
-        return f"uid {os.getuid()}"
+        return nameless
+    is_name = name.strip() and not unseen_in(name) and not holds_card_number(name)
+    return name[:NAME_CHARACTERS_MAX] if is_name else nameless
 
 
 def seen(text: str, option: str) -> str:
     """
-    Return *text* of an *option*, if all of it can be seen by whoever reads it.
+    Return *text* of an *option*, if all of it can be seen by whoever reads it, and may be kept.
 
     Raises:
-        CommandRefused: A mark that turns the direction of text, or another unseen character.
+        CommandRefused: A mark that turns the direction of text, another unseen character, or a
+            card's number.
     """
     if unseen := unseen_in(text):
         raise CommandRefused(f"{option}: {unseen[:1].lower()}{unseen[1:]}")
+    if holds_card_number(text):
+        raise CommandRefused(f"{option}: a card's number stands in it: leave it out")
     return text
 
 

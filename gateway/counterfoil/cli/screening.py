@@ -326,9 +326,10 @@ async def _value(store: ScreeningStore, merchant_id: UUID, kind: str, text: str)
     """
     if kind == "card":
         return await _card(store, merchant_id, text)
-    if value := compared(kind, text):
+    option = f"--{kind.replace('_', '-')}"
+    if value := compared(kind, seen(text, option)):
         return value, value
-    raise CommandRefused(f"--{kind.replace('_', '-')} takes {FORMS[kind]}")
+    raise CommandRefused(f"{option} takes {FORMS[kind]}")
 
 
 async def _card(store: ScreeningStore, merchant_id: UUID, text: str) -> tuple[str, str]:

@@ -22,6 +22,7 @@ from counterfoil.cli.console import (
     run,
     say,
     say_json,
+    seen,
     table,
 )
 from counterfoil.cli.merchant import merchant_id_of, require_merchant
@@ -54,7 +55,7 @@ def invite(
     Print a one-time link to a merchant's pages; it works for an hour.
     """
     settings = configuration(config)
-    if not re.fullmatch(rf"(?=.{{6,254}}\Z){EMAIL}", email):
+    if not re.fullmatch(rf"(?=.{{6,254}}\Z){EMAIL}", seen(email, "EMAIL")):
         raise CommandRefused("EMAIL is a bare address, such as owner@shop.example")
     token, now = secrets.token_urlsafe(LINK_BYTES), SystemClock().now()
     until = now + timedelta(hours=LINK_HOURS)
