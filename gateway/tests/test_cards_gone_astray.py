@@ -76,6 +76,30 @@ async def test_a_text_that_is_kept_is_refused_with_a_card_in_it(
     assert CARD not in await everything(stage)
 
 
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("email", "4242424242424242@x.example"),
+        ("email", "ada@4242424242424242.example"),
+        ("email_domain", "4242424242424242.example"),
+        ("email_domain", "4242-4242-4242-4242.example"),
+    ],
+)
+async def test_nobody_is_blocked_by_a_card_in_an_address(
+    stage: Stage, kind: str, value: str
+) -> None:
+    """It would stay in the list, and on the audit page for good."""
+    form = {"kind": kind, "value": value, "reason": "spam"}
+
+    answer = await sent(stage, "/settings/screening/blocks", form)
+
+    assert answer.status_code == 422
+    assert 'id="value-said"' in answer.text
+    assert LEAVE_IT_OUT in words(answer)
+    assert value not in answer.text
+    assert value not in await everything(stage)
+
+
 @pytest.mark.parametrize(("path", "form", "field"), SHOWN)
 async def test_what_is_wrong_anyway_does_not_show_a_card_again(
     stage: Stage, path: str, form: dict[str, str], field: str

@@ -143,6 +143,10 @@ def test_the_block_list_says_who_when_and_why(screening: Command, paid: tuple[st
             ["--email", "4242424242424242@b.example", "--reason", "x"],
             "--email: a card's number stands in it: leave it out",
         ),
+        (
+            ["--email-domain", "4242-4242-4242-4242.example", "--reason", "x"],
+            "--email-domain: a card's number stands in it: leave it out",
+        ),
         (["--email-domain", "@x", "--reason", "x"], "--email-domain takes a name"),
         (["--payment", "pay_1", "--reason", "x"], "--payment takes a payment's id"),
         (["--payment", "pay_" + 32 * "0", "--reason", "x"], "no payment with this id"),

@@ -7,6 +7,7 @@ The command line and the pages add entries by these rules; a card is named by a 
 import re
 
 from counterfoil.business import EMAIL
+from counterfoil.cards import holds_card_number
 
 BLOCK = "blk"  # Entries are named blk_...
 REASON_CHARACTERS_MAX = 255
@@ -19,10 +20,26 @@ FORMS = {
 _DOMAIN = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+")
 
 
+class CardInEntry(Exception):
+    """
+    A card's number stands in an address or a domain: it would be kept and shown.
+    """
+
+
 def compared(kind: str, text: str) -> str | None:
     """
     Return what is compared for an entry of *kind* (all but a card); None when *text* is none.
+
+    Raises:
+        CardInEntry: It fits, but with a card's number in it. Block the card by a payment with it.
     """
+    value = _fitting(kind, text)
+    if value and holds_card_number(value):
+        raise CardInEntry
+    return value
+
+
+def _fitting(kind: str, text: str) -> str | None:
     match kind:
         case "bin" if re.fullmatch(r"[0-9]{4,6}", text, re.ASCII):
             return text

@@ -14,6 +14,7 @@ from counterfoil.payments.block_list import (
     BLOCK,
     FORMS,
     REASON_CHARACTERS_MAX,
+    CardInEntry,
     compared,
 )
 from counterfoil.people.roles import Right
@@ -157,7 +158,11 @@ async def _blocked(
         if found is None:
             faults["value"] = "Write the id of a payment of yours with that card: pay_..."
         return found
-    value = compared(kind, text)
+    try:
+        value = compared(kind, text)
+    except CardInEntry:
+        faults["value"] = LEAVE_IT_OUT
+        return None
     if value is None:
         faults["value"] = f"Write {FORMS[kind]}."
         return None
