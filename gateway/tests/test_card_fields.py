@@ -102,6 +102,27 @@ def test_a_browser_keeps_no_ornament_that_the_server_would_refuse(
     assert script.ask("mayHoldCard", text) is True
 
 
+@PATIENT
+@given(
+    number=numbers(),
+    between=st.sampled_from(["", " ", "-", " - ", ".", "/", "_"]),
+    at=st.sampled_from(["{}", "to {}, please", "{}@x.example"]),
+)
+@example(number="4242424242424242", between="", at="{}@x.example")
+@example(number="4242424242424241", between="", at="{}@x.example")
+def test_a_browser_tells_a_card_in_a_name_as_the_server_does(
+    script: Script, number: str, between: str, at: str
+) -> None:
+    """With blanks and dashes; of other signs it leaves some to the server."""
+    text = at.format(between.join(number[at : at + 4] for at in range(0, len(number), 4)))
+
+    is_seen = script.ask("holdsCard", text)
+
+    assert holds_card_number(text) or not is_seen
+    if not between.strip(" -"):
+        assert is_seen is holds_card_number(text)
+
+
 @pytest.mark.parametrize("text", ["2 mugs, 28.11.", "INV-2026-0001", "+1 (217) 555-0123"])
 def test_a_browser_keeps_ordinary_texts(script: Script, text: str) -> None:
     """What was typed for nothing is typed again."""

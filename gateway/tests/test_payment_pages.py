@@ -4,7 +4,7 @@ The payment page as a shopper's browser sees it, without a window and without Ja
 
 import asyncio
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx2
@@ -15,7 +15,8 @@ from counterfoil.checkouts.checkout import DECLINES_MAX, Checkout, State, return
 from counterfoil.checkouts.paying import ADDRESS_DECLINES_MAX
 from counterfoil.outside.doors import Reason
 from counterfoil.people.roles import Role
-from counterfoil.web import payment_page
+from counterfoil.web import payment_form, payment_page
+from counterfoil.web.astray import LEAVE_IT_OUT
 from counterfoil.web.payment_form import check
 from payment_stage import START, Stage
 from scripted_link import says
@@ -152,6 +153,79 @@ async def test_a_fault_is_said_at_its_field_and_nothing_is_asked_of_the_bank(
     assert await pages.payments() == []
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("email", "4242424242424242@example.com"),
+        ("card_name", "4242 4242 4242 4242"),
+        ("card_name", "Ada 4242-4242-4242-4242"),
+        ("card_name", "%B4242424242424242^LOVELACE/ADA^3012101"),
+        ("postal_code", "4242424242424242"),
+    ],
+)
+async def test_a_card_number_in_another_field_is_refused_there(
+    shopper: Shopper, pages: PageStage, field: str, value: str
+) -> None:
+    """Nothing is charged; that field is empty then, and the others are not."""
+    others = {"email": "ada@x.example", "card_name": "Ada Lovelace", "postal_code": "97301"}
+
+    answer = await shopper.pay(**{**others, field: value})
+
+    assert answer.status_code == 422
+    assert words(answer).count(LEAVE_IT_OUT) == 2  # At the top and at its field.
+    assert f'id="{field}-said"' in answer.text
+    assert "4242" not in answer.text
+    for name, text in others.items():
+        assert (f'value="{text}"' in answer.text) is (name != field)
+    assert await pages.payments() == []
+
+
+async def test_a_card_number_beside_the_kept_card_is_refused_too(
+    shopper: Shopper, site: Site, pages: PageStage
+) -> None:
+    """Where the field is not even shown."""
+    await shopper.pay(keep="on")
+    later = Shopper(shopper.browser, pages, await pages.opened())
+    await later.look()
+
+    answer = await later.send(**{"with": "kept", "email": "4242424242424242@example.com"})
+
+    assert answer.status_code == 422
+    assert LEAVE_IT_OUT in words(answer)
+    assert "4242" not in answer.text
+    assert len(await pages.payments()) == 1
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("postal_code", "97301 and more"),
+        ("email", f"{'a' * 250}@x.example"),
+        ("email", "4242424242424241"),
+    ],
+)
+async def test_what_is_too_long_is_not_cut_and_taken(
+    shopper: Shopper, pages: PageStage, field: str, value: str
+) -> None:
+    """A number with a wrong digit is no address either, and is not shown again."""
+    answer = await shopper.pay(**{field: value})
+
+    assert answer.status_code == 422
+    assert f'id="{field}-said"' in answer.text
+    assert "4242" not in answer.text
+    assert await pages.payments() == []
+
+
+def test_an_address_with_many_digits_that_are_no_card_is_taken() -> None:
+    """A telephone number as its name, say; it is shown again, too."""
+    form = {**CARD, "email": "0049301234567@x.example"}
+
+    checked = check(form, datetime(2026, 11, 28, tzinfo=UTC))
+
+    assert not isinstance(checked, dict)
+    assert checked.email == payment_form.shown(form).email == form["email"]
+
+
 def test_dates_and_codes_are_read_as_people_write_them() -> None:
     """American Express has four digits on the front; a card is never taken for an address."""
     for date in ("12/30", "12 / 30", "12-2030", "1230", "12.30"):
@@ -162,8 +236,7 @@ def test_dates_and_codes_are_read_as_people_write_them() -> None:
     assert check(amex, START) == {"card_code": "Enter the 4 digits on the front of the card."}
     assert not isinstance(check({**amex, "card_code": "9271"}, START), dict)
     misplaced = check({**CARD, "email": "4111111111111111@x.example"}, START)
-    assert not isinstance(misplaced, dict)
-    assert misplaced.email is None
+    assert misplaced == {"email": LEAVE_IT_OUT}
 
 
 async def test_two_tabs_make_one_payment(site: Site, pages: PageStage, opened: Checkout) -> None:

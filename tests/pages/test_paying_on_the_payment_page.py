@@ -126,6 +126,28 @@ async def test_a_mistake_is_told_before_the_card_is_sent_and_nothing_typed_is_lo
     assert sent == [own]
 
 
+async def test_a_card_number_in_the_name_is_told_there_and_pays_nothing(
+    page: Page, watch: Watch, demo: Demo
+):
+    """Before anything is sent; once it is gone the card pays."""
+    await order(page, demo)
+    sent: list[str] = []
+    page.on("request", lambda each: sent.append(each.url) if each.method == "POST" else None)
+    await page.fill("#card_name", "4242 4242 4242 4242")
+    await type_card(page, GOOD)
+
+    name = page.locator("#card_name")
+    await expect(name).to_be_focused()
+    await expect(name).to_have_attribute("aria-invalid", "true")
+    await expect(name).to_have_accessible_description("A card's number stands here: leave it out.")
+    assert sent == []
+
+    await name.fill("Grace Hopper")
+    await expect(name).not_to_have_attribute("aria-invalid", "true")
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#confirmation-number")).to_have_count(1)
+
+
 async def test_a_card_that_was_typed_is_gone_when_the_page_was_left(
     page: Page, watch: Watch, demo: Demo
 ):

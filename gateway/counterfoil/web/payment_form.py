@@ -21,8 +21,10 @@ from counterfoil.cards import (
     length_fits,
     luhn_holds,
 )
+from counterfoil.web.astray import LEAVE_IT_OUT, holds_card
 
 EMAIL_CHARACTERS_MAX = 254
+NAME_CHARACTERS_MAX = 64
 POSTAL_CODE_CHARACTERS_MAX = 10
 
 _EXPIRY = re.compile(r"(\d{1,2})\s*[/.-]?\s*(?:20)?(\d{2})", re.ASCII)
@@ -36,8 +38,9 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
     What of a form may be shown again. A card number that slipped into it is dropped.
     """
 
-    email: str = ""
+    card_name: str = ""
     postal_code: str = ""
+    email: str = ""
 
 
 class Checked(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,9 +57,12 @@ def shown(form: Mapping[str, str]) -> Shown:
     """
     Return what of *form* may be shown again.
     """
+    email = _line(form, "email")
+    is_address = not holds_card(email) and not fault_of_email(email)
     return Shown(
-        email=_line(form.get("email", ""))[:EMAIL_CHARACTERS_MAX],
-        postal_code=_line(form.get("postal_code", "")).upper()[:POSTAL_CODE_CHARACTERS_MAX],
+        card_name=_harmless(_line(form, "card_name"))[:NAME_CHARACTERS_MAX],
+        postal_code=_harmless(_line(form, "postal_code")).upper()[:POSTAL_CODE_CHARACTERS_MAX],
+        email=email if is_address else _harmless(email)[:EMAIL_CHARACTERS_MAX],
     )
 
 
@@ -64,25 +70,35 @@ def check(form: Mapping[str, str], now: datetime) -> Checked | dict[str, str]:
     """
     Return the form, or what is wrong with each of its fields and what to do about it.
     """
-    known = shown(form)
+    email, fault_in_email = email_or_fault(form)
+    postal_code = _line(form, "postal_code").upper()
     number = _SEPARATORS.sub("", form.get("card_number", ""))
     expiry = read_expiry(form.get("card_expiry", ""), now)
     code = form.get("card_code", "").strip()
     faults = {
-        "email": fault_of_email(known.email),
         "card_number": fault_of_number(number),
         "card_expiry": expiry if isinstance(expiry, str) else "",
         "card_code": fault_of_code(code, number),
-        "postal_code": _fault_of_postal_code(known.postal_code),
+        "card_name": _fault_of_astray(form, "card_name"),
+        "postal_code": _fault_of_astray(form, "postal_code") or _fault_of_postal_code(postal_code),
+        "email": fault_in_email,
     }
     found = {name: fault for name, fault in faults.items() if fault}
     if found or isinstance(expiry, str):
         return found
     return Checked(
         card=Card(number, *expiry, code),
-        email=known.email or None,
-        postal_code=known.postal_code or None,
+        email=email,
+        postal_code=postal_code or None,
     )
+
+
+def email_or_fault(form: Mapping[str, str]) -> tuple[str | None, str]:
+    """
+    Return the e-mail address of *form*, if it has one, and what is wrong with it.
+    """
+    email = _line(form, "email")
+    return email or None, _fault_of_astray(form, "email") or fault_of_email(email)
 
 
 def fault_of_email(email: str) -> str:
@@ -93,8 +109,19 @@ def fault_of_email(email: str) -> str:
     return "" if fine else "Write an address like ada@example.com, or leave this empty."
 
 
-def _line(text: str) -> str:
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+def _fault_of_astray(form: Mapping[str, str], name: str) -> str:
+    return LEAVE_IT_OUT if holds_card(form.get(name, "")) else ""
+
+
+def _line(form: Mapping[str, str], name: str) -> str:
+    typed = form.get(name, "")
+    return " ".join("".join(c if c.isprintable() else " " for c in typed).split())
+
+
+def _harmless(line: str) -> str:
+    """
+    Return *line*; nothing, if it has as many digits as a card: one of them may be mistyped.
+    """
     return "" if len(re.sub(r"\D", "", line)) >= PAN_DIGITS_MIN else line
 
 

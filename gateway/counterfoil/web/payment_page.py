@@ -133,10 +133,10 @@ async def _with_kept(visit: Visit, shop: Shop) -> Response:
     card = await shopper.opened_card(visit, shop.merchant, kept)
     if card is None:
         return await page_of(visit, shop, faults={"card_number": EXPIRED_CARD})
-    email = payment_form.shown(visit.form).email
-    if fault := payment_form.fault_of_email(email):
+    email, fault = payment_form.email_or_fault(visit.form)
+    if fault:
         return await page_of(visit, shop, faults={"email": fault})
-    return await _try(visit, shop, card, None, email or None)
+    return await _try(visit, shop, card, None, email)
 
 
 async def _try(

@@ -6,6 +6,7 @@ const CardFields = (() => {
   const DAY_MS = 86_400_000;
   const YEARS_MAX = 25;
   const SHORT_MIN = 12;
+  const IN_TEXT_MIN = 13;
   const LONG_MAX = 19;
   // Name, first digits, how many digits a number has.
   const BRANDS = [
@@ -16,11 +17,15 @@ const CardFields = (() => {
     ["JCB", /^35(2[89]|[3-8])/, [16, 17, 18, 19]],
     ["Diners Club", /^3(0[0-5]|6|8|9)/, [14, 15, 16, 17, 18, 19]],
     ["UnionPay", /^62/, [16, 17, 18, 19]],
+    ["Maestro", /^5[0678]/, [12, 13, 14, 15, 16, 17, 18, 19]],
   ];
 
   // Twelve digits of any script, width or ornament, with nothing but signs between them.
   const LIKE_A_CARD = /[\p{Nd}\p{No}](?:[^\p{L}\p{N}]{0,3}[\p{Nd}\p{No}]){11}/u;
   const MARKS = /[\p{Mn}\p{Me}\p{Cf}]/gu;
+
+  // Thirteen digits and more, with blanks and dashes between them.
+  const RUN = /\d(?:[\s\-\u2010-\u2015]{0,3}\d){12,}/g;
 
   // Whether a text could hold a card's number: what says no to more than the server does.
   const mayHoldCard = (text) =>
@@ -53,6 +58,23 @@ const CardFields = (() => {
       sum += value > 9 ? value - 9 : value;
     });
     return sum % 10 === 0;
+  };
+
+  // Whether a text holds what must be a card's number, as it is mostly written: what says yes to
+  // less than the server does, so that nothing is refused that may be sent.
+  const holdsCard = (text) => {
+    for (const run of text.normalize("NFKC").match(RUN) || []) {
+      const groups = run.match(/\d+/g);
+      for (let first = 0; first < groups.length; first += 1) {
+        let digits = "";
+        for (let at = first; at < groups.length && digits.length < LONG_MAX; at += 1) {
+          digits += groups[at];
+          const isLong = digits.length >= IN_TEXT_MIN && ofBrand(digits)[2].includes(digits.length);
+          if (isLong && luhnHolds(digits)) return true;
+        }
+      }
+    }
+    return false;
   };
 
   // Whether the last day of the month has passed everywhere on Earth.
@@ -132,6 +154,7 @@ const CardFields = (() => {
 
   return {
     mayHoldCard,
+    holdsCard,
     brandOf,
     digitsOf,
     grouped,

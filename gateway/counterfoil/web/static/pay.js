@@ -7,6 +7,7 @@ const form = document.querySelector(".pay-form");
 const number = form.elements.card_number;
 const expiry = form.elements.card_expiry;
 const code = form.elements.card_code;
+const holder = form.elements.card_name;
 const postal = form.elements.postal_code;
 const email = form.elements.email;
 const button = form.querySelector(".pay-button");
@@ -28,13 +29,20 @@ const faultOfEmail = () => {
   return !text || isOne ? "" : "Write an address like ada@example.com, or leave this empty.";
 };
 
+const LEAVE_IT_OUT = "A card's number stands here: leave it out.";
+const cardless = (field, check = () => "") => [
+  field,
+  () => (CardFields.holdsCard(field.value) ? LEAVE_IT_OUT : check()),
+];
+
 // In the order of the form.
 const CHECKS = [
   [number, () => CardFields.faultOfNumber(number.value)],
   [expiry, () => CardFields.faultOfExpiry(expiry.value, today)],
   [code, () => CardFields.faultOfCode(code.value, number.value)],
-  [postal, faultOfPostalCode],
-  [email, faultOfEmail],
+  cardless(holder),
+  cardless(postal, faultOfPostalCode),
+  cardless(email, faultOfEmail),
 ].filter(([field]) => field);
 
 // Says what is wrong, and whether nothing is; the first field with a fault gets the focus.
@@ -79,7 +87,8 @@ form.addEventListener("submit", (event) => {
 });
 
 const clear = () => {
-  for (const field of [number, expiry, code]) field.value = "";
+  const astray = [holder, postal, email].filter((each) => each && CardFields.mayHoldCard(each.value));
+  for (const field of [number, expiry, code, ...astray]) field.value = "";
   seen.textContent = "";
   button.disabled = false;
   button.textContent = words;
