@@ -4,6 +4,7 @@ People and what they changed: invited, given another role, ended; all of it writ
 
 import asyncio
 import re
+from html import unescape
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -298,6 +299,18 @@ async def test_the_audit_page_shows_one_persons_changes_or_one_kind(site: Site) 
     assert ",'=1+1," in table
     assert "bob@shop.example" in few
     assert "setting_changed" not in few
+
+
+async def test_the_kinds_to_choose_from_each_name_what_was_done(site: Site) -> None:
+    """In the order of the alphabet, so that what is done to one thing stands together."""
+    page = (await (await site.signed_in(Role.OWNER)).get("/audit?what=webhook_enabled")).text
+    chosen = page[page.index('<select id="what"') :]
+    chosen = chosen[: chosen.index("</select>")]
+    offered = [unescape(each) for each in re.findall(r">([^<>]+)</option>", chosen)][1:]
+
+    assert len(offered) == len(set(offered)) == len(KINDS)
+    assert offered == sorted(offered, key=str.casefold)
+    assert '<option value="webhook_enabled" selected>Webhook enabled</option>' in chosen
 
 
 def test_every_kind_of_change_that_is_written_has_words_of_its_own() -> None:

@@ -43,7 +43,9 @@ async def audit(visit: Visit) -> Response:
         changes=[_change(row) for row in shown],
         older=shown[-1]["event_id"].hex if len(rows) > CHANGES_PAGE_MAX else None,
         members=await store.members(merchant_id),
-        kinds=sorted({(each[0], name) for name, each in KINDS.items()}),
+        kinds=sorted(
+            ((each[0], name) for name, each in KINDS.items()), key=lambda each: each[0].casefold()
+        ),
         by=by,
         what=what,
     )
