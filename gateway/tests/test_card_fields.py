@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from counterfoil.cards import holds_card_number, luhn_holds
 from counterfoil.web import rendering
+from counterfoil.web.astray import holds_card
 from counterfoil.web.payment_form import fault_of_code, fault_of_number, read_expiry
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -47,6 +48,8 @@ SCHEMES = (
     39,
     62,
 )
+OWN = ("4242424242424242", "378282246310005", "30569309025904", "675964982643")
+SIGNS = ("", " ", "-", ", ", "/", "\u0301", "\u200b", "x")
 FIRST = st.sampled_from((*SCHEMES, 50, 57, 9)).map(str) | st.just("")
 
 
@@ -79,8 +82,44 @@ def test_a_browser_keeps_no_text_that_the_server_would_refuse(
     digits = "".join(chr(ord(zero) + int(each)) for each in number)
     text = f"to {between.join(digits[at : at + 4] for at in range(0, len(digits), 4))}, please"
 
-    assert script.ask("mayHoldCard", text) or not holds_card_number(text)
-    assert script.ask("mayHoldCard", text) is (len(number) >= 12)
+    assert script.ask("mayHoldCard", text) or not holds_card(text)
+    assert script.ask("mayHoldCard", text) or not (13 <= len(number) <= 19 and luhn_holds(number))
+
+
+@PATIENT
+@given(
+    number=st.sampled_from(OWN),
+    signs=st.lists(st.sampled_from(SIGNS), min_size=20, max_size=20),
+    before=st.text("0123456789 ", max_size=6),
+    zero=st.sampled_from("0\N{FULLWIDTH DIGIT ZERO}\N{ARABIC-INDIC DIGIT ZERO}"),
+)
+def test_a_browser_keeps_no_number_of_the_forms_own_card(
+    script: Script, number: str, signs: list[str], before: str, zero: str
+) -> None:
+    """Whatever stands between its digits, and of any length."""
+    digits = "".join(chr(ord(zero) + int(each)) for each in number)
+    text = before + "".join(map("".join, zip(digits, signs, strict=False)))
+
+    assert script.ask("mayHoldCard", text, number) is True
+    assert "x" in text or len(number) < 13 or script.ask("mayHoldCard", text) is True
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "4111 1111 1111 1112",  # A digit is wrong.
+        "9792 0303 9444 0796",  # Of no scheme that the server knows.
+        "2026 4111 1111 1111 1111",
+        "41111111111111112026",
+        "4111111111111111, 12/30",
+        "%B4111111111111111^A/B^3012",
+        ";675964982643=3012",
+        "B675964982643^A/B^3012",
+    ],
+)
+def test_a_browser_keeps_nothing_that_is_like_a_card(script: Script, text: str) -> None:
+    """More than the server refuses: what is left out is typed again."""
+    assert script.ask("mayHoldCard", text) is True
 
 
 @pytest.mark.parametrize(
@@ -123,10 +162,26 @@ def test_a_browser_tells_a_card_in_a_name_as_the_server_does(
         assert is_seen is holds_card_number(text)
 
 
-@pytest.mark.parametrize("text", ["2 mugs, 28.11.", "INV-2026-0001", "+1 (217) 555-0123"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2 mugs, 28.11.",
+        "INV-2026-0001",
+        "+1 (217) 555-0123",
+        "2026-11-28 17:21",
+        "2026-11-28 17:21, table 4",
+        "2026-11-28 17:30 to 18:45",
+        "call +44 20 7946 0958",
+        "conf 2817 5216 3711",
+        "632707000001",
+        "RRN 632707000001, 632708000001",
+        "1,234.56 USD + 12.50 USD",
+    ],
+)
 def test_a_browser_keeps_ordinary_texts(script: Script, text: str) -> None:
     """What was typed for nothing is typed again."""
     assert script.ask("mayHoldCard", text) is False
+    assert script.ask("mayHoldCard", text, "4242424242424242") is False
 
 
 @PATIENT

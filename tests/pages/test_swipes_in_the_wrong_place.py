@@ -264,3 +264,25 @@ async def test_another_kind_takes_along_what_was_typed(signed_in: Page, demo: De
     await expect(page.locator("#faults .notice")).to_contain_text("never a card")
     await page.keyboard.press("Enter")
     await expect(page.locator("#number")).to_be_focused()
+
+
+async def test_another_kind_says_what_it_did_not_take_along(signed_in: Page, demo: Demo) -> None:
+    """A date and a telephone number come along; what is like a card's number does not."""
+    page = await at_the_terminal(signed_in, demo)
+    await page.fill("#amount", "86.45")
+    await page.fill("#order", "A 4242-4242 4242-4242")
+    await page.fill("#note", "2026-11-28 17:21, call +44 20 7946 0958")
+    await page.keyboard.press("F4")
+    await page.wait_for_url(lambda url: "kind=authorization" in url and "lost" not in url)
+
+    await expect(page.locator("#note")).to_have_value("2026-11-28 17:21, call +44 20 7946 0958")
+    await expect(page.locator("#order")).to_have_value("")
+    notice = page.locator("#faults .notice")
+    await expect(notice).to_have_text(
+        "Left out, because a card's number may stand in it: Order number."
+    )
+    await expect(notice).to_be_focused()
+    await page.keyboard.press("F2")
+    await page.wait_for_url(lambda url: "kind" not in url and "lost" not in url)
+    await expect(page.locator("#note")).to_have_value("2026-11-28 17:21, call +44 20 7946 0958")
+    await expect(notice).to_have_count(0)

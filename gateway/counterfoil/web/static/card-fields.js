@@ -7,6 +7,7 @@ const CardFields = (() => {
   const YEARS_MAX = 25;
   const SHORT_MIN = 12;
   const IN_TEXT_MIN = 13;
+  const USUAL_MIN = 15;
   const LONG_MAX = 19;
   // Name, first digits, how many digits a number has.
   const BRANDS = [
@@ -20,16 +21,13 @@ const CardFields = (() => {
     ["Maestro", /^5[0678]/, [12, 13, 14, 15, 16, 17, 18, 19]],
   ];
 
-  // Twelve digits of any script, width or ornament, with nothing but signs between them.
-  const LIKE_A_CARD = /[\p{Nd}\p{No}](?:[^\p{L}\p{N}]{0,3}[\p{Nd}\p{No}]){11}/u;
-  const MARKS = /[\p{Mn}\p{Me}\p{Cf}]/gu;
-
   // Thirteen digits and more, with blanks and dashes between them.
   const RUN = /\d(?:[\s\-\u2010-\u2015]{0,3}\d){12,}/g;
 
-  // Whether a text could hold a card's number: what says no to more than the server does.
-  const mayHoldCard = (text) =>
-    [text, text.normalize("NFKC")].some((each) => LIKE_A_CARD.test(each.replace(MARKS, "")));
+  // The same of any script, width or ornament, with nothing but signs between them; or a track.
+  const ANY_RUN = /\p{N}(?:[^\p{L}\p{N}]{0,3}\p{N}){12,}/gu;
+  const TRACK = /[A-Za-z][\d ]{12,24}\^|\d{12,19}[=^]/;
+  const MARKS = /[\p{Mn}\p{Me}\p{Cf}]/gu;
 
   const digitsOf = (text) => text.replace(/\D/g, "");
   const ofBrand = (digits) => BRANDS.find(([, first]) => first.test(digits)) || ["", /^/, []];
@@ -76,6 +74,39 @@ const CardFields = (() => {
     }
     return false;
   };
+
+  const numbersOf = (text) => text.replace(/\P{N}/gu, "");
+
+  // Of groups that a number could be written in, the check digit or, at the usual lengths, the
+  // scheme is enough; within them both are needed.
+  const couldBeCard = (digits, isWhole) => {
+    const fits = ofBrand(digits)[2].includes(digits.length);
+    const isUsual = fits && digits.length >= USUAL_MIN;
+    return luhnHolds(digits) ? isWhole || fits : isWhole && isUsual;
+  };
+
+  const holdsNumber = (run) => {
+    const digits = numbersOf(run);
+    if (/\D/.test(digits)) return true; // Digits of another script: nobody looks closer.
+    const edges = new Set([0]);
+    let edge = 0;
+    for (const group of run.match(/\d+/g)) edges.add((edge += group.length));
+    for (let from = 0; from < digits.length; from += 1)
+      for (let to = from + IN_TEXT_MIN; to <= Math.min(from + LONG_MAX, digits.length); to += 1)
+        if (couldBeCard(digits.slice(from, to), edges.has(from) && edges.has(to))) return true;
+    return false;
+  };
+
+  // Whether a text could hold a card's number, or that of the card *own*: what says no to more than
+  // the server does. Telephone numbers, dates and RRNs of twelve digits are none.
+  const mayHoldCard = (text, own = "") =>
+    [text, text.normalize("NFKC")].some((each) => {
+      const plain = each.replace(MARKS, "");
+      const digits = numbersOf(plain);
+      const isLong = own.length >= SHORT_MIN && digits.length >= own.length;
+      if (isLong && (digits.includes(own) || /\D/.test(digits))) return true;
+      return TRACK.test(plain) || (plain.match(ANY_RUN) || []).some(holdsNumber);
+    });
 
   // Whether the last day of the month has passed everywhere on Earth.
   const isExpired = (month, year, today) =>

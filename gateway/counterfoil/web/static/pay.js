@@ -87,7 +87,9 @@ form.addEventListener("submit", (event) => {
 });
 
 const clear = () => {
-  const astray = [holder, postal, email].filter((each) => each && CardFields.mayHoldCard(each.value));
+  const own = CardFields.digitsOf(number.value);
+  const isAstray = (field) => field && CardFields.mayHoldCard(field.value, own);
+  const astray = [holder, postal, email].filter(isAstray);
   for (const field of [number, expiry, code, ...astray]) field.value = "";
   seen.textContent = "";
   button.disabled = false;

@@ -342,14 +342,27 @@ const REMEMBERED_MS = 60 * 60 * 1000;
 const lostAddress = (body) => `/terminal?kind=${encodeURIComponent(body.get("kind"))}&lost=sale`;
 
 const remember = (body, hadCard = false) => {
-  const fields = {};
+  const own = swiped ? swiped.number : digitsOf(body.get("number") || "");
+  const [fields, leftOut] = [{}, []];
   for (const each of stops().concat(currency)) {
     const value = body.get(each.name);
-    if (value && ![number, expiry, code].includes(each) && !CardFields.mayHoldCard(value))
-      fields[each.name] = value;
+    if (!value || [number, expiry, code].includes(each)) continue;
+    if (CardFields.mayHoldCard(value, own)) leftOut.push(each.name);
+    else fields[each.name] = value;
   }
-  const kept = { who: form.dataset.who, at: Date.now(), fields, hadCard };
+  const kept = { who: form.dataset.who, at: Date.now(), fields, leftOut, hadCard };
   sessionStorage.setItem(REMEMBERED, JSON.stringify(kept));
+};
+
+const labelOf = (input) => input.labels[0].firstChild.textContent.trim();
+
+// What is said of a form that came along: what did not, beside what stands there.
+const sayLeftOut = ({ leftOut = [], hadCard }) => {
+  const labels = leftOut.map(field).filter(Boolean).map(labelOf);
+  const words = [faultsAbove.textContent.trim()];
+  if (hadCard) words.push("What both forms have was taken along, but never a card: type it again.");
+  if (labels.length) words.push(`Left out, because a card's number may stand in it: ${labels.join(", ")}.`);
+  if (words.length > 1) say(words.filter(Boolean).join(" "), "wait");
 };
 
 const recall = () => {
@@ -368,7 +381,7 @@ const recall = () => {
     else if (!input.options || [...input.options].some((each) => each.value === value))
       input.value = value;
   }
-  if (kept.hadCard) say("What both forms have was taken along, but never a card: type it again.", "wait");
+  sayLeftOut(kept);
 };
 
 // Another kind of sale in mid-order: what was typed comes along, except the card.
