@@ -360,7 +360,7 @@ def test_more_than_there_is_is_not_moved(api: httpx2.Client, call: str):
     )
 
     said = problem(answer, 409, "amount_too_large")
-    assert "4200" in said["detail"]
+    assert "42.00 USD" in said["detail"]
     assert (said["state"], said["possible"]) == ("captured", ["void", "refund", "undo"])
 
 
