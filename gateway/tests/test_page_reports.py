@@ -2,7 +2,15 @@
 What browsers refused on a page: counted, stripped, bounded, and told to its merchant.
 """
 
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx2
 import msgspec
@@ -15,10 +23,12 @@ from counterfoil.checkouts.reports import (
     MINUTE_SECONDS,
     PAGE_MINUTE_MAX,
     REPORTS_MAX,
+    Refusal,
     Unreadable,
     read,
     refused,
 )
+from counterfoil.ids import MERCHANT, Ids, written
 from counterfoil.people.roles import Role
 from counterfoil.store import page_reports
 from counterfoil.web.attention_words import PAGES_IN_WORDS, WHAT_TO_DO, advice, stopped
@@ -311,6 +321,54 @@ async def test_what_comes_again_says_that_it_was_seen_before(
     assert "Seen before: 3 times, last looked into" in words(shown)
     assert '<q dir="auto">&lt;b&gt;Again&lt;/b&gt; the proxy.</q>' in shown.text
     assert shown.text.count("Seen before") == 1
+
+
+async def test_an_operator_is_told_that_it_was_seen_before(
+    stage: Stage, parameters: dict[str, str], tmp_path: Path
+) -> None:
+    """As the page tells it: of the same merchant's same thing only."""
+    refusal = Refusal(page="/c", directive="script-src-elem", refused="inline")
+    seen, other = stage.merchant.merchant_id, await Stage.set_up(stage.database)
+    store = page_reports.PageReportStore(stage.database, Ids(stage.clock))
+    for note, times in (("A proxy.", 2), ("Again the proxy.", 1)):
+        await store.count(seen, refusal, times, stage.clock.now())
+        [row] = await store.open(seen)
+        await store.see_to(seen, row["report_id"], stage.clock.now(), note, actor="user:ada")
+        stage.clock.move(60)
+    for merchant_id in (seen, other.merchant.merchant_id):
+        await store.count(merchant_id, refusal, 1, stage.clock.now())
+
+    listed = json.loads(await run_reports(parameters, tmp_path, "--json"))
+    table = await run_reports(parameters, tmp_path)
+
+    before = {each["merchant_id"]: each["before"] for each in listed}
+    assert before[written(MERCHANT, other.merchant.merchant_id)] is None
+    found = before[written(MERCHANT, seen)]
+    assert (found["times"], found["note"]) == (3, "Again the proxy.")
+    assert datetime.fromisoformat(found["seen_to_at"]) == stage.clock.now() - timedelta(seconds=60)
+    assert sum(line.endswith("Again the proxy.") for line in table.splitlines()) == 1
+    assert table.splitlines()[0].endswith("seen before  looked into       note")
+
+
+async def run_reports(parameters: dict[str, str], folder: Path, *said: str) -> str:
+    """Run the command as an operator does, and return what it says."""
+    who = f"{quote(parameters['user'])}:{quote(parameters['password'])}"
+    host = quote(parameters["host"], safe="")
+    ended = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-m", "counterfoil.cli.main", "pages", "reports", *said],
+        env={
+            **{name: value for name, value in os.environ.items() if "COUNTERFOIL" not in name},
+            "DATABASE_URL": f"postgresql://{who}@/{parameters['database']}?host={host}",
+        },
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
 
 
 async def test_what_another_merchant_has_seen_is_not_told(stage: Stage, site: Site) -> None:

@@ -4,9 +4,11 @@ browsers refused on them.
 """
 
 import sys
+from datetime import datetime
 from functools import partial
 from typing import Annotated, Any
 
+import asyncpg
 import cyclopts
 
 from counterfoil import app as counterfoil_app
@@ -109,17 +111,19 @@ def seen_to(
 @app.command
 def reports(*, json: JsonOption = False, config: ConfigOption = None) -> None:
     """
-    List what browsers refused on pages and nobody has looked into, newest first.
+    List what browsers refused on pages and nobody has looked into, newest first; and how often the
+    same was seen before, when that was last looked into and with which note.
     """
     rows = run(_reports(configuration(config)))
     if json:
         say_json(rows)
         return
+    headers = ["merchant", "page", "directive", "refused", "times", "first", "last"]
     table(
-        ["merchant", "page", "directive", "refused", "times", "first", "last"],
+        [*headers, "seen before", "looked into", "note"],
         [
             [row["merchant"], row["page"], row["directive"], row["refused"], str(row["times"]),
-             f"{row['first_at']:%Y-%m-%d %H:%M}", f"{row['last_at']:%Y-%m-%d %H:%M}"]
+             _minute(row["first_at"]), _minute(row["last_at"]), *_told(row["before"])]
             for row in rows
         ],
     )  # fmt: skip
@@ -162,6 +166,26 @@ async def _reports(settings: Configuration) -> list[dict[str, Any]]:
             "times": row["times"],
             "first_at": row["first_at"],
             "last_at": row["last_at"],
+            "before": _before(row),
         }
         for row in rows
     ]
+
+
+def _before(row: asyncpg.Record) -> dict[str, Any] | None:
+    """
+    Return what of the same was seen to before, if anything was.
+    """
+    if row["before_times"] is None:
+        return None
+    return {name: row[f"before_{name}"] for name in ("times", "seen_to_at", "note")}
+
+
+def _told(before: dict[str, Any] | None) -> tuple[str, str, str]:
+    if before is None:
+        return "", "", ""
+    return str(before["times"]), _minute(before["seen_to_at"]), before["note"]
+
+
+def _minute(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M}"

@@ -44,6 +44,15 @@ WITH seen AS (
 SELECT report_id FROM seen;
 
 -- name: page_reports_by_merchant
--- What waits in the installation, by merchant: for the operator.
-SELECT r.*, m.name FROM page_reports AS r JOIN merchants AS m USING (merchant_id)
+-- What waits in the installation, by merchant, and what of the same that merchant has seen to before:
+-- for the operator.
+SELECT r.*, m.name, before.times AS before_times, before.seen_to_at AS before_seen_to_at,
+    before.note AS before_note
+FROM page_reports AS r JOIN merchants AS m USING (merchant_id) LEFT JOIN LATERAL (
+    SELECT sum(s.times)::bigint AS times, max(s.seen_to_at) AS seen_to_at,
+        (array_agg(s.note ORDER BY s.seen_to_at DESC, s.report_id))[1] AS note
+    FROM page_reports AS s
+    WHERE s.merchant_id = r.merchant_id AND s.page = r.page AND s.directive = r.directive
+        AND s.refused = r.refused AND s.seen_to_at IS NOT NULL
+) AS before ON true
 WHERE r.seen_to_at IS NULL ORDER BY r.last_at DESC, r.report_id LIMIT $1;
