@@ -9,6 +9,7 @@ import re
 import zoneinfo
 from datetime import time
 from functools import cache
+from types import MappingProxyType
 
 from counterfoil.countries import COUNTRIES
 from counterfoil.lines import unseen_in
@@ -31,6 +32,19 @@ FORMS = {
     "terminal_id": (r"[ -~]{8}", "eight printable ASCII characters (DE 41)"),
     "card_acceptor_id": (r"[ -~]{1,15}", "1 to 15 printable ASCII characters (DE 42)"),
 }
+# Of the countries whose addresses carry them: by the postal services (USPS, Publication 28,
+# appendix B, with the forces overseas; Canada Post, Addressing Guidelines).
+_STATES = """
+AL AK AZ AR CA CO CT DE DC FL GA HI ID IL IN IA KS KY LA ME MD MA MI MN MS MO MT NE NV NH NJ NM NY
+NC ND OH OK OR PA RI SC SD TN TX UT VT VA WA WV WI WY AS GU MP PR VI FM MH PW AA AE AP
+"""
+_PROVINCES = "AB BC MB NB NL NS NT NU ON PE QC SK YT"
+REGIONS = MappingProxyType(
+    {
+        "US": (frozenset(_STATES.split()), "a state: OR"),
+        "CA": (frozenset(_PROVINCES.split()), "a province or territory: ON"),
+    }
+)
 _TIME = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 
 
@@ -41,6 +55,18 @@ def fault_of(name: str, text: str) -> str | None:
     if fits(name, text):
         return None
     return unseen_in(text) or f"Write {FORMS[name][1]}."
+
+
+def fault_of_region(region: str, country: str) -> str | None:
+    """
+    Return why *country* has no such region, in words; None if it has, or nobody here knows.
+    """
+    if not region or country not in REGIONS:
+        return None
+    known, words = REGIONS[country]
+    if region.upper() in known:
+        return None
+    return f"Write the two letters of {words}."
 
 
 def fits(name: str, text: str) -> bool:

@@ -153,7 +153,10 @@ async def test_filters_narrow_and_are_kept_in_the_links(stage: Stage, site: Site
     ("narrowing", "name", "said"),
     [
         ("from=yesterday", "from", "Write the first day as 2026-11-28."),
-        ("from=2026-13-45", "from", "Write the first day as 2026-11-28."),
+        ("from=28.11.2026", "from", "Write the first day as 2026-11-28."),
+        ("from=2026-13-45", "from", "There is no 2026-13-45 in the calendar: write another day."),
+        ("to=2026-02-30", "to", "There is no 2026-02-30 in the calendar: write another day."),
+        ("from=1926-11-28", "from", "Write a year from 2000 to 2099."),
         ("from=2026-11-24&to=2026-11-23", "to", "The last day lies before the first."),
         ("standing=rich", "standing", "Choose how it stands."),
         ("kind=gift", "kind", "Choose a kind."),

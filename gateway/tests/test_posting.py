@@ -276,7 +276,8 @@ async def _post(url: str) -> Posted:
         ("http://192.168.1.5:8080/", "192.168.1.5 is an address in a private or reserved network"),
         ("https://[fd00::1]/", "fd00::1 is an address in a private or reserved network"),
         ("https://127.0.0.1/", "127.0.0.1 is an address of this machine"),
-        ("https://8.8.8.8/", "An address is no name"),
+        ("https://8.8.8.8/", "An address in numbers is no name"),
+        ("https://[2001:4860:4860::8888]/", "An address in numbers is no name"),
         ("https://user@shop.example/", "Leave user and password out"),
         ("https://user:p w@shop.example/", "Leave user and password out"),
         ("https://shop.example/#", "Leave # and what follows it out"),
@@ -313,6 +314,7 @@ async def _post(url: str) -> Posted:
         ("https://shop/", "Write the host's whole public name"),
         ("https://[fd00::1/", "This cannot be read as an address"),
         ("https://shop.example/" + "x" * 500, "This is too long: write up to 500 characters."),
+        ("https://shop.example:25/", "Port 25 is another service's"),
         ("https://shop_1.example/", "Send an https URL"),
     ],
 )
@@ -322,3 +324,7 @@ def test_an_address_that_is_refused_is_told_what_it_is(url: str, words: str) -> 
         check_url(url, loopback=False)
 
     assert str(caught.value).startswith(words)
+    assert "%20" not in str(caught.value) or words in (
+        "A space stands in this",
+        "Send an https URL",
+    )

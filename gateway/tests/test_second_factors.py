@@ -320,6 +320,22 @@ async def by_passkey(browser: WindowlessBrowser, key: Authenticator, **said: str
     return await browser.send("/sign-in/passkey", form)
 
 
+@pytest.mark.parametrize("name", ["", "x" * 65, "4242 4242 4242 4242"])
+async def test_a_name_that_no_passkey_can_have_is_refused_at_its_field(
+    site: Site, name: str
+) -> None:
+    """Before the browser is told what to make, and again with what it made."""
+    owner = await site.signed_in()
+    await step_up(owner, "/me/passkeys/new")
+    await owner.get("/me/passkeys/new")
+
+    for path in ("/me/passkeys/options", "/me/passkeys/new"):
+        answer = await owner.send(path, {"name": name})
+
+        assert answer.status_code == 422
+        assert answer.json()["field"] == "name"
+
+
 async def test_a_passkey_signs_in_after_the_password(site: Site) -> None:
     """And is named on the page about oneself; removed, it signs in no more."""
     owner = await site.signed_in()

@@ -68,7 +68,7 @@ async def merchant(stage: Stage) -> Any:
         ("name", "The Other Shop"),
         ("city", "Portland"),
         ("region", ""),
-        ("country", "CA"),
+        ("country", "IE"),
         ("email", "till@bookshop.example"),
     ],
 )
@@ -92,6 +92,8 @@ async def test_each_value_of_the_business_changes_and_is_noted(
         ("name", "a\nb"),
         ("city", " "),
         ("region", "ILLI"),
+        ("region", "ZZZ"),
+        ("region", "ON"),
         ("country", "USA"),
         ("country", "1A"),
         ("country", "ZZ"),
@@ -131,6 +133,31 @@ async def test_a_country_is_chosen_by_its_name(site: Site, owner: WindowlessBrow
         site.stage.merchant.merchant_id,
     )
     assert '<option value="XK" selected>' in (await owner.get("/settings")).text
+
+
+@pytest.mark.parametrize(
+    ("country", "region", "words"),
+    [
+        ("US", "or", ""),
+        ("US", "PR", ""),
+        ("US", "", ""),
+        ("US", "ZZZ", "two letters of a state: OR."),
+        ("CA", "IL", "two letters of a province or territory: ON."),
+        ("CA", "NU", ""),
+        ("IE", "ZZZ", ""),
+    ],
+)
+async def test_a_region_is_one_of_its_country_where_they_are_known(
+    site: Site, owner: WindowlessBrowser, country: str, region: str, words: str
+) -> None:
+    """The states of the USA and the provinces of Canada; others are taken as they are."""
+    change = {"country": country, "region": region}
+
+    answer = await owner.send("/settings/business", {**BUSINESS, **change})
+
+    assert answer.status_code == (422 if words else 303)
+    if words:
+        assert re.search(f'id="region-said"[^>]*>Region: write the {words}', answer.text)
 
 
 async def test_what_a_person_typed_is_text_and_no_page(owner: WindowlessBrowser) -> None:

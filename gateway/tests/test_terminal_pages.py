@@ -173,6 +173,7 @@ async def test_a_track_that_is_sent_is_neither_kept_nor_shown(
             "This looks like a card number",
         ),
         ({"postal_code": "№№№№№№"}, "postal_code", "10 characters at the most"),
+        ({"postal_code": "!!!"}, "postal_code", "in digits and the letters A to Z"),
         ({"postal_code": "〒1"}, "postal_code", "in digits and the letters A to Z"),
         ({"order": "für Zoë"}, "order", "type it without accents"),
         ({"note": "one\ntwo"}, "note", "Write the description in one line, without"),

@@ -327,6 +327,7 @@ def test_a_merchant_is_added_listed_and_shown(installation: Installation):
         (("--email", "nobody"), "--email takes a bare address"),
         (("--city", "x" * 65), "--city takes 1 to 64 characters"),
         (("--region", "Oregon"), "--region takes up to 3"),
+        (("--region", "ZZZ"), "--region: write the two letters of a state: OR"),
         (("--country", "USA"), "--country takes the two letters"),
         (("--country", "ZZ"), "--country takes the two letters"),
         (("--category-code", "12"), "--category-code takes the four digits"),

@@ -156,3 +156,31 @@ async def test_an_app_and_a_passkey_sign_in_by_keyboard(page: Page, demo: Demo, 
     await nobody_is_kept_out(page)
     await remove(page, demo, "the authenticator app")
     await remove(page, demo, "the passkey the laptop")
+
+
+async def test_a_passkey_whose_name_is_refused_says_so_at_its_field(signed_in: Page, demo: Demo):
+    """Before a finger is asked for; the field has the focus, and is right again when it is."""
+    page = await signed_in.context.new_page()
+    await page.set_viewport_size({"width": 360, "height": 800})
+    await page.goto(f"{demo.web}/me/passkeys/new")
+    if "/step-up" in page.url:
+        await type_into(page, "Password", demo.owner[1])
+        await page.keyboard.press("Enter")
+        await page.wait_for_url(at("/me/passkeys/new"))
+    await type_into(page, "What shall it be called?", "4242 4242 4242 4242")
+    await page.keyboard.press("Enter")
+
+    name = page.locator("#name")
+    await expect(name).to_have_attribute("aria-invalid", "true")
+    await expect(name).to_have_accessible_description(
+        re.compile("Such as: laptop.*A card's number stands here: leave it out.")
+    )
+    await expect(name).to_be_focused()
+    await expect(page.locator(".field .fault")).to_be_visible()
+    await nobody_is_kept_out(page)
+
+    await name.fill("the laptop")
+    await page.keyboard.press("Enter")
+    await expect(name).not_to_have_attribute("aria-invalid", "true")
+    await expect(name).to_have_accessible_description("Such as: laptop in the office.")
+    await page.close()

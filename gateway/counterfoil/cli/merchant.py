@@ -11,7 +11,14 @@ import cyclopts
 
 from counterfoil import ids
 from counterfoil.app import open_database
-from counterfoil.business import ACKNOWLEDGE_SECONDS, FORMS, fits, is_timezone, read_cutoff
+from counterfoil.business import (
+    ACKNOWLEDGE_SECONDS,
+    FORMS,
+    fault_of_region,
+    fits,
+    is_timezone,
+    read_cutoff,
+)
 from counterfoil.checkouts.returning import ORIGINS_MAX, ReturnRefused, checked_origin
 from counterfoil.cli.console import (
     CommandRefused,
@@ -73,6 +80,8 @@ def add(
     settings = configuration(config)
     clock = SystemClock()
     _check(name=name, city=city, region=region, country=country.upper(), email=email)
+    if fault := fault_of_region(region, country.upper()):
+        raise CommandRefused(f"--region: {fault[:1].lower()}{fault[1:].rstrip('.')}")
     _check(category_code=category_code, terminal_id=terminal_id, card_acceptor_id=card_acceptor_id)
     if acknowledge_seconds not in ACKNOWLEDGE_SECONDS:
         raise CommandRefused("--acknowledge-seconds takes 5 to 3600")

@@ -14,6 +14,9 @@ from counterfoil.cards import ORDER_LENGTHS, holds_card_number
 
 URL_CHARACTERS_MAX = 500
 PORT_MAX = 9999
+# Of other services: mail, files, names, shells, directories. Browsers send nothing there either
+# (WHATWG Fetch, "port blocking").
+PORTS_OF_OTHERS = frozenset({21, 22, 23, 25, 53, 110, 139, 143, 389, 465, 514, 587, 636, 993, 995})
 
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _NAME = rf"(?:{_LABEL}\.)+[A-Za-z](?:[A-Za-z0-9-]{{0,61}}[A-Za-z0-9])"
@@ -81,6 +84,10 @@ def check_url(url: str, *, loopback: bool) -> None:
         raise AddressRefused(
             "Use https: plain http goes to this machine only, in test mode, when the operator "
             "has set [webhooks] allow_loopback."
+        )
+    if parts.port in PORTS_OF_OTHERS:
+        raise AddressRefused(
+            f"Port {parts.port} is another service's: leave it out, or correct it."
         )
     if _PRIVATE_NAME.search(host) and not loopback:
         raise AddressRefused(PRIVATE_NAME.format(host=host))
@@ -176,9 +183,9 @@ def _private(host: str) -> str | None:
     except ValueError:
         return None
     if allowed(str(address), loopback=False):
-        return f"An address is no name, and has no certificate. {FORM}"
+        return f"An address in numbers is no name: write one such as {EXAMPLE}."
     kind = "of this machine" if address.is_loopback else "in a private or reserved network"
-    return f"{address} is an address {kind}: webhooks go to public hosts only. {FORM}"
+    return f"{address} is an address {kind}: write a public host's name, such as {EXAMPLE}."
 
 
 def allowed(address: str, *, loopback: bool) -> bool:

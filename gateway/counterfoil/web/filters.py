@@ -2,6 +2,7 @@
 The filters of the payments page: read from an address, kept in the links of its pages.
 """
 
+import re
 from collections.abc import Collection
 from datetime import UTC, date, datetime, time, timedelta
 from urllib.parse import urlencode
@@ -34,6 +35,7 @@ STANDING: dict[str, tuple[str, tuple[str, ...]]] = {
 KIND_NAMES = {kind.value: words for kind, words in KINDS.items()}
 NAMES = ("q", "standing", "kind", "card", "currency", "acquirer", "from", "to")
 TEXT_CHARACTERS_MAX = 300
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 NOT_OFFERED = {
     "standing": "Choose how it stands.",
     "kind": "Choose a kind.",
@@ -127,10 +129,19 @@ def _faults(values: dict[str, str], first: date | None, last: date | None) -> di
     faults = {}
     for name, day, words in (("from", first, "first"), ("to", last, "last")):
         if values[name] and day is None:
-            faults[name] = f"Write the {words} day as 2026-11-28."
+            faults[name] = _fault_of_day(values[name], words)
     if first and last and first > last:
         faults["to"] = "The last day lies before the first."
     return faults
+
+
+def _fault_of_day(text: str, words: str) -> str:
+    if not _DAY.fullmatch(text):
+        return f"Write the {words} day as 2026-11-28."
+    year = int(text[:4])
+    if not YEARS[0] <= year < YEARS[1]:
+        return f"Write a year from {YEARS[0]} to {YEARS[1] - 1}."
+    return f"There is no {text} in the calendar: write another day."
 
 
 def _between(visit: Visit, since: datetime | None, until: datetime | None) -> Between:

@@ -31,8 +31,11 @@ async def new_form(visit: Visit) -> Response:
 
 async def options(visit: Visit) -> Response:
     """
-    What the browser needs to make one.
+    What the browser needs to make one; not before its name is right, so that no finger is asked for
+    in vain.
     """
+    if "name" in visit.form and (fault := _fault_of_name(visit)):
+        return _at_name(fault)
     challenge, asked = await passkeys.to_make(visit, visit.who)
     until = visit.desk.clock.now() + passkeys.CHALLENGE_FOR
     await sign_ins(visit).ask_session(visit.who.session_id, challenge, until)
@@ -44,15 +47,11 @@ async def add(visit: Visit) -> Response:
     Keep what the browser has made.
     """
     who, now = visit.who, visit.desk.clock.now()
-    name = visit.form.get("name", "").strip()
-    most = f"Name it, in up to {NAME_CHARACTERS_MAX} characters."
-    if fault := fault_of_line(name, NAME_CHARACTERS_MAX, most):
-        return JSONResponse({"words": fault}, 422)
-    if holds_card(name):
-        return JSONResponse({"words": LEAVE_IT_OUT}, 422)
+    if fault := _fault_of_name(visit):
+        return _at_name(fault)
     challenge = await sign_ins(visit).asked_of_session(who.session_id, now)
     signed = visit.form.get("credential", "")
-    made = passkeys.made(visit, challenge, signed, name) if challenge else None
+    made = passkeys.made(visit, challenge, signed, _name(visit)) if challenge else None
     if made is None:
         return JSONResponse({"words": NOT_MADE}, 422)
     if not await factor_store(visit).add_passkey(who, made, now):
@@ -61,6 +60,22 @@ async def add(visit: Visit) -> Response:
     answer = JSONResponse({"next": onward})
     let_say(answer, onward)
     return answer
+
+
+def _name(visit: Visit) -> str:
+    return visit.form.get("name", "").strip()
+
+
+def _fault_of_name(visit: Visit) -> str | None:
+    name = _name(visit)
+    most = f"Name it, in up to {NAME_CHARACTERS_MAX} characters."
+    if fault := fault_of_line(name, NAME_CHARACTERS_MAX, most):
+        return fault
+    return LEAVE_IT_OUT if holds_card(name) else None
+
+
+def _at_name(fault: str) -> Response:
+    return JSONResponse({"words": fault, "field": "name"}, 422)
 
 
 async def remove_form(visit: Visit) -> Response:

@@ -15,6 +15,7 @@ from counterfoil.business import (
     ACKNOWLEDGE_SECONDS,
     STEP_UP_WHOLE_MAX,
     fault_of,
+    fault_of_region,
     is_timezone,
     read_cutoff,
     timezones,
@@ -67,6 +68,8 @@ async def change_business(visit: Visit) -> Response:
         for name, text in values.items()
         if (fault := fault_of(name, text))
     }
+    if not faults and (fault := fault_of_region(values["region"], values["country"])):
+        faults["region"] = f"{LABELS['region']}: {fault[:1].lower()}{fault[1:]}"
     faults |= {name: LEAVE_IT_OUT for name, text in values.items() if holds_card(text)}
     if "country" in faults:
         faults["country"] = "Choose a country of the list."

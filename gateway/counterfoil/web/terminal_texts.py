@@ -23,6 +23,7 @@ from counterfoil.letters import LETTERS, without_accents
 from counterfoil.lines import TURNING, unseen_in
 
 SEEN = r"^(?:[^\p{C}\p{Z}]| )+$"  # What `unseen_in` lets through, written for browsers.
+POSTAL_CODE = r"^[A-Za-z0-9][A-Za-z0-9 -]*\Z"  # As on a payment page; the API takes other signs.
 FOLDED = ("postal_code", "street")  # What only the issuer's address check reads.
 
 
@@ -122,10 +123,13 @@ TEXTS = MappingProxyType(
             "The issuer's code has letters and digits only.",
             "Type the code that the issuer said on the telephone.",
         ),
-        "postal_code": _like(
-            "postal_code",
-            _type_of(Billing, "postal_code"),
-            "Type the postal code in digits and the letters A to Z, or leave it empty.",
+        "postal_code": msgspec.structs.replace(
+            _like(
+                "postal_code",
+                _type_of(Billing, "postal_code"),
+                "Type the postal code in digits and the letters A to Z, or leave it empty.",
+            ),
+            fits=POSTAL_CODE,
         ),
         "street": _like(
             "street",

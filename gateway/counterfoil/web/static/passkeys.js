@@ -39,7 +39,7 @@ const post = async (path, fields) => {
   const isOurs = (answer.headers.get("content-type") || "").startsWith("application/json");
   if (!isOurs) throw new Error("This page is too old by now. Reload it, then try again.");
   const said = await answer.json();
-  if (!answer.ok) throw Object.assign(new Error(said.words), { at: said.at });
+  if (!answer.ok) throw Object.assign(new Error(said.words), { at: said.at, field: said.field });
   return said;
 };
 
@@ -53,6 +53,22 @@ const wayBack = (at, { csrf, next, ...typed }) => {
   return link;
 };
 
+// Says at the field *name* of a form what is wrong with it; without a name, at no field any more.
+const tie = (form, said, name) => {
+  for (const each of form.querySelectorAll("[aria-invalid]")) {
+    each.removeAttribute("aria-invalid");
+    const others = each.getAttribute("aria-describedby").split(" ").filter((id) => id !== said.id);
+    each.setAttribute("aria-describedby", others.join(" "));
+  }
+  const field = name && form.elements[name];
+  (field ? field.closest(".field") : form).append(said);
+  if (!field) return;
+  const others = field.getAttribute("aria-describedby") || "";
+  field.setAttribute("aria-invalid", "true");
+  field.setAttribute("aria-describedby", `${others} ${said.id}`.trim());
+  field.focus();
+};
+
 for (const form of document.querySelectorAll("form[data-passkey]")) {
   if (!window.PublicKeyCredential) continue;
   form.hidden = false;
@@ -64,6 +80,7 @@ for (const form of document.querySelectorAll("form[data-passkey]")) {
     if (button.getAttribute("aria-disabled") === "true") return;
     button.setAttribute("aria-disabled", "true");
     said.textContent = "";
+    tie(form, said);
     const fields = Object.fromEntries(new FormData(form));
     try {
       const options = readable(await post(form.dataset.options, fields));
@@ -73,6 +90,7 @@ for (const form of document.querySelectorAll("form[data-passkey]")) {
       const done = await post(form.action, { ...fields, credential: sendable(credential) });
       location.assign(done.next);
     } catch (fault) {
+      tie(form, said, fault.field);
       said.textContent = fault instanceof DOMException
         ? "Your device made or used no passkey. Try again when you are ready."
         : fault.message;
