@@ -66,11 +66,11 @@ async def test_what_an_operator_adds_stands_on_the_audit_page_with_their_name(
 
     by = f"the operator ({getpass.getuser()})"
     for each in (
-        "Business added this business as Corner Books",
-        f"Terminal added the terminal {added['terminal_id']} at {acquirer}",
-        f"Terminal added the terminal TERM7002 at {acquirer} as {acceptor}",
-        "Bank account added the bank account DE75512108001245126199 for EUR",
-        "Payment pages set the addresses of return to https://books.example",
+        "Business added added this business as Corner Books",
+        f"Terminal added added the terminal {added['terminal_id']} at {acquirer}",
+        f"Terminal added added the terminal TERM7002 at {acquirer} as {acceptor}",
+        "Bank account added added the bank account DE75512108001245126199 for EUR",
+        "Addresses of return changed set the addresses of return to https://books.example",
     ):
         assert f"{by} {each}" in said, each
 
