@@ -503,22 +503,60 @@ async def test_a_form_without_a_key_of_ours_does_nothing(
     assert (await stage.read(payment)).state is State.CAPTURED
 
 
-async def test_webhooks_that_were_told_stand_on_the_road(stage: Stage, site: Site) -> None:
-    """Where to, what, and after how many tries."""
-    await stage.sql(
-        "INSERT INTO webhook_endpoints (merchant_id, endpoint_id, url, state, secret_key_id, "
-        "secret_nonce, secret_sealed, created_at, updated_at) VALUES ($1, gen_random_uuid(), "
-        "'https://hooks.shop.example/x', 'enabled', 'k', '123456789012', '', now(), now())",
-        stage.merchant.merchant_id,
-    )
+async def told(stage: Stage, *hosts: str) -> Payment:
+    """Return a payment of which these hosts are to be told."""
+    for host in hosts:
+        await stage.sql(
+            "INSERT INTO webhook_endpoints (merchant_id, endpoint_id, url, state, secret_key_id, "
+            "secret_nonce, secret_sealed, created_at, updated_at) VALUES ($1, gen_random_uuid(), "
+            "$2, 'enabled', 'k', '123456789012', '', now(), now())",
+            stage.merchant.merchant_id,
+            f"https://{host}/x",
+        )
     payment = await stage.paid()
     while await number_events(FeedStore(stage.database), stage.clock):
         pass
+    return payment
+
+
+async def test_webhooks_that_were_told_stand_on_the_road(stage: Stage, site: Site) -> None:
+    """Where to, what, and after how many tries."""
+    payment = await told(stage, "hooks.shop.example")
     browser = await site.signed_in()
 
-    said = words(await browser.get(path_of(payment)))
+    page = await browser.get(path_of(payment))
 
-    assert "hooks.shop.example is to be told: payment.captured" in said
+    assert "hooks.shop.example is to be told: payment.captured" in words(page)
+    assert "webhooks, payment" not in words(page)
+
+
+async def test_several_webhooks_of_one_event_are_one_step_that_opens(
+    stage: Stage, site: Site
+) -> None:
+    """With how many were told; each stands within it, where to, when and after how many tries."""
+    payment = await told(stage, "a.shop.example", "b.shop.example", "c.shop.example")
+    await stage.sql(
+        "UPDATE webhook_deliveries SET state = 'gave_up', attempts = 9, ended_at = now() "
+        "WHERE endpoint_id = (SELECT endpoint_id FROM webhook_endpoints "
+        "WHERE url LIKE '%b.shop%' AND merchant_id = $1)",
+        stage.merchant.merchant_id,
+    )
+    browser = await site.signed_in()
+
+    page = await browser.get(path_of(payment))
+
+    steps = re.findall(r'<li class="([^"]*)">\s*<p class="when', page.text)
+    assert re.findall(r"<summary>(3 webhooks, [^<]*)</summary>", page.text) == [
+        "3 webhooks, payment.approved: 2 are to be told, 1 could not be told",
+        "3 webhooks, payment.captured: 2 are to be told, 1 could not be told",
+    ]
+    assert steps.count("bad") == 2
+    for said in (
+        "a.shop.example is to be told: payment.captured",
+        "b.shop.example could not be told: payment.captured, after 9 tries",
+        "c.shop.example is to be told: payment.captured",
+    ):
+        assert words(page).count(said) == 1
 
 
 async def test_the_batch_and_the_deposit_are_linked(stage: Stage, site: Site) -> None:

@@ -54,3 +54,29 @@ async def test_a_payment_is_found_and_refunded_by_keyboard_alone(
     await expect(page.locator("ol.road")).to_contain_text(re.compile(r"1\.50 \w+ was refunded"))
     await page.goto(f"{demo.web}/today")
     await expect(page.locator(".figure", has_text="Refunded today")).to_contain_text("1.50")
+
+
+async def test_on_a_telephone_the_kind_of_a_payment_stands_under_its_badge(
+    signed_in: Page, demo: Demo
+) -> None:
+    """At the right edge, and not under the name of the cell."""
+    page = signed_in
+    await page.goto(f"{demo.web}/terminal?kind=verification")
+    for field, text in {"number": "4242424242424242", "expiry": "12/39", "cvv": "926"}.items():
+        await page.fill(f"#{field}", text)
+    await page.click("#charge")
+    await page.wait_for_url("**/terminal/sales/*")
+
+    await page.set_viewport_size({"width": 360, "height": 800})
+    await page.goto(f"{demo.web}/payments?kind=verification")
+
+    badge = await page.locator(".payments td .badge").first.bounding_box()
+    kind = page.locator(".payments td .badge + .small").first
+    await expect(kind).to_have_text("Card check")
+    right = await kind.evaluate(
+        "each => { const text = document.createRange(); text.selectNodeContents(each);"
+        " const { right, top } = text.getBoundingClientRect(); return { right, top }; }"
+    )
+    assert badge
+    assert abs(right["right"] - badge["x"] - badge["width"]) < 2
+    assert right["top"] >= badge["y"] + badge["height"] - 2

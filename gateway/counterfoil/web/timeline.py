@@ -3,8 +3,10 @@ The road of a payment as people read it: each step with its time, who did it, wh
 """
 
 import json
+from collections import Counter
 from datetime import datetime
 from functools import cache
+from itertools import groupby
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -94,6 +96,7 @@ _BAD = {
 _GOOD = {Cause.ISSUER_APPROVED, Cause.ISSUER_VERIFIED, Cause.ACKNOWLEDGED}
 _MAILS = {"owed": "waits to be mailed", "sent": "was mailed", "gave_up": "could not be mailed"}
 _HOOKS = {"owed": "is to be told", "delivered": "was told", "gave_up": "could not be told"}
+_MANY_HOOKS = {"owed": "are to be told", "delivered": "were told", "gave_up": "could not be told"}
 
 
 class Field(msgspec.Struct, frozen=True):
@@ -108,7 +111,8 @@ class Field(msgspec.Struct, frozen=True):
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
     """
-    One step: when, what, by whom; how good it is; the fields of a message, if it is one.
+    One step: when, what, by whom; how good it is; the fields of a message, if it is one; its parts,
+    if it stands for several.
 
     `is_owed`: it is still to be done.
     """
@@ -118,6 +122,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     by: str | None = None
     tone: str = ""
     fields: tuple[Field, ...] = ()
+    parts: "tuple[Step, ...]" = ()
     is_owed: bool = False
 
 
@@ -218,18 +223,40 @@ def _mail(kind: str) -> str:
 
 def deliveries_of(rows: list[asyncpg.Record]) -> list[Step]:
     """
-    Return which webhooks were told what.
+    Return which webhooks were told what: one step for each event, however many were told of it.
     """
-    return [
-        Step(
-            at=row["ended_at"] or row["created_at"],
-            words=f"{urlsplit(row['url']).netloc} {_HOOKS[row['state']]}: {row['type']}"
-            + (f", after {row['attempts']} tries" if row["attempts"] > 1 else ""),
-            tone="bad" if row["state"] == "gave_up" else "",
-            is_owed=row["state"] == "owed",
-        )
-        for row in rows
+    events = [list(told) for _, told in groupby(rows, key=lambda row: row["number"])]
+    return [_delivery(told[0]) if len(told) == 1 else _deliveries(told) for told in events]
+
+
+def _deliveries(rows: list[asyncpg.Record]) -> Step:
+    """
+    Return the step that stands for the deliveries of one event.
+    """
+    parts = tuple(_delivery(row) for row in rows)
+    stand = Counter(row["state"] for row in rows)
+    said = [
+        f"{stand[state]} {_HOOKS[state] if stand[state] == 1 else many}"
+        for state, many in _MANY_HOOKS.items()
+        if stand[state]
     ]
+    return Step(
+        at=max(each.at for each in parts),
+        words=f"{len(rows)} webhooks, {rows[0]['type']}: {', '.join(said)}",
+        tone="bad" if any(each.tone for each in parts) else "",
+        parts=parts,
+        is_owed=any(each.is_owed for each in parts),
+    )
+
+
+def _delivery(row: asyncpg.Record) -> Step:
+    tries = f", after {row['attempts']} tries" if row["attempts"] > 1 else ""
+    return Step(
+        at=row["ended_at"] or row["created_at"],
+        words=f"{urlsplit(row['url']).netloc} {_HOOKS[row['state']]}: {row['type']}{tries}",
+        tone="bad" if row["state"] == "gave_up" else "",
+        is_owed=row["state"] == "owed",
+    )
 
 
 def in_order(*kinds: list[Step]) -> list[Step]:

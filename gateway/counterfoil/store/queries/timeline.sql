@@ -5,7 +5,7 @@ WHERE merchant_id = $1 AND payment_id = $2 ORDER BY outbox_id LIMIT $3;
 
 -- name: deliveries_of_payment
 -- Which webhooks were told of a payment, in the order of the feed; without endpoints none is asked for.
-SELECT f.type, f.at, d.state, d.attempts, d.created_at, d.ended_at, e.url
+SELECT f.number, f.type, d.state, d.attempts, d.created_at, d.ended_at, e.url
 FROM feed AS f
 JOIN webhook_endpoints AS e ON e.merchant_id = f.merchant_id
 JOIN webhook_deliveries AS d ON d.merchant_id = f.merchant_id
