@@ -162,8 +162,12 @@ def test_no_script_keeps_listens_or_makes_marks_of_text() -> None:
 
     assert [name for name, text in scripts.items() if told.search(text)] == []
     assert [name for name, text in scripts.items() if "innerHTML" in text] == ["live.js"]
-    # What a clerk had typed when their sign-in ended, without the card.
-    assert [name for name, text in scripts.items() if "sessionStorage" in text] == ["terminal.js"]
+    # What a clerk had typed when their sign-in ended, without the card; and until when the rest of
+    # a swipe may come: a time, and nothing of the swipe.
+    keeping = {name for name, text in scripts.items() if "sessionStorage" in text}
+    assert keeping == {"swipes.js", "terminal.js"}
+    kept = re.findall(r"sessionStorage\.setItem\((.*)\);", scripts["swipes.js"])
+    assert kept == ["REST_UNTIL, String(Date.now() + REST_MS)"]
 
 
 def test_a_payment_pages_script_sends_nothing_anywhere() -> None:

@@ -18,7 +18,8 @@ READER_MS = 4
 HAND_MS = 120
 SLOW_READER_MS = 60
 CUT_OFF_MS = 450  # More than the silence that ends a swipe.
-SETTLED_MS = 700
+SETTLED_MS = 2300  # Until then what comes behind a swipe may be its rest (swipes.js).
+TRACK_2 = f";{NUMBER}=30121010000?"
 
 
 def tracks(name: str) -> str:
@@ -140,6 +141,132 @@ async def test_a_reader_without_the_signs_of_a_track_sends_no_answer(
     await signed_in.keyboard.press("Enter")
 
     await is_still_asked(signed_in, address)
+
+
+@pytest.mark.parametrize(
+    ("focus", "first", "pause", "rest"),
+    [
+        ("[data-key=Y]", TRACK_2, 700, "Enter"),  # The reader halts before its Enter,
+        ("#result", TRACK_2, 700, "Y"),  # or before its check character.
+        ("input[name=cvv]", TRACK_2[:-4], 1500, "000"),
+        ("input[name=cvv]", TRACK_2[:-4], 1500, "000?"),
+    ],
+)
+async def test_what_comes_late_behind_a_track_answers_nothing(
+    signed_in: Page, demo: Demo, focus: str, first: str, pause: int, rest: str
+) -> None:
+    """For two seconds."""
+    address = await asked_again(signed_in, demo, f"92.{len(focus)}")
+    await signed_in.focus(focus)
+    await signed_in.keyboard.type(first, delay=READER_MS)
+    await signed_in.wait_for_timeout(pause)
+    if rest == "Enter":
+        await signed_in.keyboard.press(rest)
+    else:
+        await signed_in.keyboard.type(rest, delay=READER_MS)
+        await signed_in.keyboard.press("Enter")
+
+    await is_still_asked(signed_in, address)
+
+
+@pytest.mark.parametrize(("text", "pace"), [("112.50", 150), ("12.50", 100)])
+async def test_what_a_hand_types_behind_a_cut_off_swipe_is_kept(
+    signed_in: Page, demo: Demo, text: str, pace: int
+) -> None:
+    """Every sign of it, over what was selected."""
+    await sell(signed_in, demo, f"112.{pace - 60}")
+    await signed_in.get_by_role("link", name="The payment's page").click()
+    payment = signed_in.url.rpartition("/")[2]
+    await signed_in.goto(f"{demo.web}/terminal/refund/{payment}")
+    await expect(signed_in.locator("#amount")).to_be_focused()
+    await signed_in.keyboard.type(TRACK_2[:15], delay=READER_MS)
+    await expect(signed_in.locator(".notice.swiped")).to_be_visible()
+    await signed_in.focus("#amount")
+    await signed_in.locator("#amount").select_text()
+    await signed_in.keyboard.type(text, delay=pace)
+
+    await expect(signed_in.locator("#amount")).to_have_value(text)
+
+
+async def test_a_button_is_pressed_by_no_reader(signed_in: Page, demo: Demo) -> None:
+    """Not even by one without the signs of a track, where a card is taken."""
+    page = await at_the_terminal(signed_in, demo)
+    await typed(page, "77.31", NUMBER, "1230")
+    await page.focus("#charge")
+    await page.wait_for_timeout(CUT_OFF_MS)
+    await page.keyboard.type(f"B{NUMBER}^YVES Y^30121010000", delay=READER_MS)
+    await page.keyboard.press("Enter")
+    await page.wait_for_timeout(CUT_OFF_MS)
+
+    await expect(page.locator("#charge")).to_be_enabled()
+    await expect(page.locator("#number")).to_have_value("5555 5555 5555 4444")
+
+
+async def test_the_beginning_of_a_track_and_its_rest_leave_nothing(
+    signed_in: Page, demo: Demo
+) -> None:
+    """Where the reader halts behind a few digits."""
+    page = await at_the_terminal(signed_in, demo)
+    await typed(page, "77.91")
+    await page.keyboard.type(f"%B{NUMBER[:5]}", delay=READER_MS)
+    await page.wait_for_timeout(1500)
+    await page.keyboard.type(f"{NUMBER[5:]}^YVES Y^3012101?", delay=READER_MS)
+    await page.keyboard.press("Enter")
+
+    await expect(page.locator("#number-said")).to_contain_text("Swipe it again")
+    await page.wait_for_timeout(CUT_OFF_MS)
+    values = await page.eval_on_selector_all("input", "all => all.map(each => each.value)")
+    assert not any("^" in each or NUMBER[5:] in each for each in values)
+    await expect(page.locator("#amount")).to_have_value("77.91")
+
+
+async def test_a_swipe_that_ends_on_another_page_leaves_nothing_there(
+    signed_in: Page, demo: Demo
+) -> None:
+    """The page that it began on says to the next that a rest may come, and nothing of it."""
+    page = await at_the_terminal(signed_in, demo)
+    await page.keyboard.type(f";{NUMBER[:9]}", delay=READER_MS)
+    await page.goto(f"{demo.web}/terminal/refund")
+    await page.focus("#q")
+    await page.keyboard.type(f"{NUMBER[9:]}=30121010000?", delay=READER_MS)
+    await page.keyboard.press("Enter")
+    await page.wait_for_timeout(CUT_OFF_MS)
+
+    assert page.url == f"{demo.web}/terminal/refund"
+    await expect(page.locator("#q")).to_have_value("")
+
+
+async def test_who_types_on_after_a_swipe_loses_neither(signed_in: Page, demo: Demo) -> None:
+    """The reader sent no Enter, and nobody waits for it."""
+    page = await at_the_terminal(signed_in, demo)
+    await page.keyboard.type(tracks("BYRON/ADA"), delay=READER_MS)
+    await page.wait_for_timeout(200)
+    await page.keyboard.type("12.50", delay=HAND_MS)
+
+    await expect(page.locator("#number")).to_have_value("•••• •••• •••• 4444")
+    await expect(page.locator("#amount")).to_have_value("12.50")
+
+
+async def test_a_sign_goes_where_the_caret_stands(signed_in: Page, demo: Demo) -> None:
+    """Also in an e-mail address, whose field does not tell where that is."""
+    page = await at_the_terminal(signed_in, demo)
+    await page.fill("#email", "ada@x.example")
+    await page.focus("#email")
+    await page.keyboard.press("Home")
+    await page.keyboard.type("a%b", delay=HAND_MS)
+
+    await expect(page.locator("#email")).to_have_value("a%bada@x.example")
+
+
+async def test_words_that_look_like_a_readers_are_kept(signed_in: Page, demo: Demo) -> None:
+    """When they come from a hand; the card that was typed stays, too."""
+    page = await at_the_terminal(signed_in, demo)
+    await typed(page, "10", NUMBER)
+    await page.focus("#note")
+    await page.keyboard.type("is it %e? yes", delay=HAND_MS)
+
+    await expect(page.locator("#note")).to_have_value("is it %e? yes")
+    await expect(page.locator("#number")).to_have_value("5555 5555 5555 4444")
 
 
 async def test_closing_the_list_of_keys_leaves_the_question_to_be_answered(

@@ -1,51 +1,87 @@
 // Holds back what a card reader types, on every page of the terminal: no part of a track reaches a
-// field, and none of its letters presses a key of the page. What turns out to be typing goes at once
-// to where it was typed. Readers type "%" or ";" first, and mostly Enter at the end.
+// field, and none of its keys presses anything. What turns out to be typing goes at once to where it
+// was typed. Readers type "%" or ";" first, and mostly Enter at the end; a hand is told from them by
+// its pace.
 
 const Swipes = (() => {
   const SILENT_MS = 400; // A reader has ended, or a person stopped typing.
-  const READER_MS = 60; // A character takes a reader a part of these, and a person more.
-  const REST_MS = 1000; // The rest of a track that was cut off may come so much later.
+  const FAST_MS = 30; // Between two keys: no hand keeps this up,
+  const READER_MS = 60; // a person mostly takes longer,
+  const SLOW_MS = 100; // and a reader never does.
+  const PAUSE_MS = 150; // Behind a track's end: what comes now is typed.
+  const REST_MS = 2000; // So late the rest of a track may come that was cut off.
+  const REST_KEYS_MIN = 3;
+  const BY_HAND_MAX = 5; // So many keys in a row may come faster than SLOW_MS from a hand.
   const TEXT_FIELD = "textarea, input:not([type=checkbox], [type=radio])";
+  const PRESSED = "button, a[href], summary";
   const QUIET_KEYS = ["Shift", "CapsLock", "NumLock", "AltGraph", "Alt", "Control", "Meta"];
+  const REST_UNTIL = "counterfoil-swipe-rest"; // A time, for the page that comes next.
 
-  // *take* is called with a track's text; what ends while *isOff* is thrown away.
-  const listen = (take, isOff = () => false) => {
+  // *take* is called with a track's text, unless *isOff*. Where no cards are taken nothing that comes
+  // late behind a track presses anything.
+  const listen = (take, { isOff = () => false, takesCards = false } = {}) => {
     let held = "";
     let holder = null; // Where it was typed.
-    let [began, last, patience] = [0, 0, 0];
-    let restUntil = 0; // What comes until then is the rest of a track.
+    let isRest = false; // It may be the rest of a track.
+    let [began, last, patience, together] = [0, 0, 0, 0];
+    let lastKeyAt = 0;
+    const left = Number(sessionStorage.getItem(REST_UNTIL)) - Date.now();
+    let restUntil = performance.now() + Math.min(Math.max(left, 0), REST_MS);
+    sessionStorage.removeItem(REST_UNTIL);
 
-    const isFast = () => last - began <= READER_MS * (held.length - 1);
+    const isWithin = (milliseconds) => last - began <= milliseconds * (held.length - 1);
 
-    const isSure = () => Tracks.isWhole(held) || (Tracks.isSure(held) && isFast());
+    const isSure = () =>
+      (Tracks.isWhole(held) && isWithin(SLOW_MS)) ||
+      (Tracks.isSure(held) && isWithin(READER_MS)) ||
+      (Tracks.isBegun(held) && isWithin(FAST_MS));
+
+    const isOfReader = () => held.length >= REST_KEYS_MIN && isWithin(READER_MS);
 
     const letGo = () => {
       clearTimeout(patience);
       const text = held;
       held = "";
+      isRest = false;
       return text;
     };
 
     const giveBack = () => {
       const text = letGo();
       if (isOff() || !holder.matches(TEXT_FIELD) || holder.readOnly) return;
-      const { selectionStart: from, selectionEnd: to, maxLength } = holder; // E-mail fields tell none.
-      const room = maxLength < 0 ? text.length : maxLength - holder.value.length + (to - from);
-      const fitting = text.slice(0, Math.max(room, 0));
-      if (from === null) holder.value += fitting;
-      else holder.setRangeText(fitting, from, to, "end");
+      const { selectionStart: from, selectionEnd: to, maxLength } = holder;
+      if (from === null) {
+        // An e-mail field does not tell where the caret stands.
+        if (holder !== document.activeElement || !document.execCommand("insertText", false, text))
+          holder.value += text;
+      } else {
+        const room = maxLength < 0 ? text.length : maxLength - holder.value.length + (to - from);
+        holder.setRangeText(text.slice(0, Math.max(room, 0)), from, to, "end");
+      }
       holder.dispatchEvent(new Event("input", { bubbles: true }));
     };
 
-    const settle = () => {
+    const settleRest = () => {
+      const isRead = isOfReader();
+      restUntil = isRead ? last + REST_MS : 0;
+      if (isRead) letGo();
+      else giveBack();
+    };
+
+    const settle = ({ isEntered = false } = {}) => {
       if (!held) return;
+      if (isRest) {
+        settleRest();
+        return;
+      }
       if (!isSure()) {
+        if (isOfReader()) restUntil = last + REST_MS;
         giveBack();
         return;
       }
       const text = letGo();
-      if (!Tracks.isEnded(text)) restUntil = last + REST_MS;
+      const isComplete = Tracks.isEnded(text) && (isEntered || takesCards);
+      restUntil = isComplete ? 0 : last + REST_MS;
       if (!isOff()) take(text);
     };
 
@@ -54,22 +90,18 @@ const Swipes = (() => {
       event.stopImmediatePropagation();
     };
 
-    const swallow = (event) => {
-      stop(event);
-      restUntil = Math.max(restUntil, event.timeStamp + 2 * READER_MS);
-    };
-
     const hold = (event) => {
       stop(event);
       last = event.timeStamp;
       clearTimeout(patience);
-      patience = setTimeout(settle, SILENT_MS);
+      patience = setTimeout(() => settle(), isRest ? 2 * READER_MS : SILENT_MS);
     };
 
-    const begin = (event) => {
+    const begin = (event, isOfRest = false) => {
       held = event.key;
       holder = event.target;
       began = event.timeStamp;
+      isRest = isOfRest;
       hold(event);
     };
 
@@ -78,34 +110,77 @@ const Swipes = (() => {
       hold(event);
     };
 
+    // What may press or send something, behind so many keys that no hand has typed them.
+    const isAnswer = ({ key, target }) =>
+      ["Enter", " "].includes(key) &&
+      together > BY_HAND_MAX &&
+      (target.matches(PRESSED) || (!takesCards && target.name === "cvv"));
+
+    const onRest = (event, isText) => {
+      if (isText && event.timeStamp - last < READER_MS) {
+        goOn(event);
+      } else if (event.key === "Enter" && isOfReader()) {
+        hold(event);
+        settle();
+      } else {
+        settle();
+        onKey(event);
+      }
+    };
+
+    const onTrack = (event, isText, isFirst) => {
+      if (event.key === "Enter" && event.ctrlKey) {
+        settle();
+      } else if (event.key === "Enter" && isSure()) {
+        hold(event);
+        settle({ isEntered: true });
+      } else if (isText && event.timeStamp - last > PAUSE_MS && Tracks.isEnded(held) && isSure()) {
+        settle();
+        if (isFirst) begin(event);
+      } else if (isText && (isSure() || Tracks.mayBegin(held + event.key))) {
+        goOn(event);
+      } else if (isSure()) {
+        stop(event); // A key in the middle of a swipe is none of the clerk's.
+      } else {
+        giveBack();
+        if (isFirst) begin(event);
+      }
+    };
+
+    function onKey(event) {
+      const isText = event.key.length === 1 && !event.ctrlKey && !event.metaKey;
+      const isFirst = isText && ["%", ";"].includes(event.key);
+      if (held && isRest && !isFirst) {
+        onRest(event, isText);
+      } else if (held && !isRest) {
+        onTrack(event, isText, isFirst);
+      } else if (isFirst) {
+        settle();
+        begin(event);
+      } else if (event.timeStamp < restUntil && (isText || event.key === "Enter") && !event.ctrlKey) {
+        if (isText && event.target.matches(TEXT_FIELD)) begin(event, true);
+        else stop(event);
+      } else if (isAnswer(event)) {
+        stop(event);
+      }
+    }
+
     document.addEventListener(
       "keydown",
       (event) => {
         if (QUIET_KEYS.includes(event.key)) return;
-        const isText = event.key.length === 1 && !event.ctrlKey && !event.metaKey;
-        const isFirst = isText && ["%", ";"].includes(event.key);
-        if (!held && isFirst) {
-          begin(event);
-        } else if (!held) {
-          if (event.timeStamp < restUntil && (isText || event.key === "Enter")) swallow(event);
-        } else if (event.key === "Enter" && event.ctrlKey) {
-          settle();
-        } else if (event.key === "Enter" && isSure()) {
-          hold(event);
-          settle();
-        } else if (isText && (isSure() || Tracks.mayBegin(held + event.key))) {
-          goOn(event);
-        } else if (isSure()) {
-          stop(event); // A key in the middle of a swipe is none of the clerk's.
-        } else {
-          giveBack();
-          if (isFirst) begin(event);
-        }
+        together = event.timeStamp - lastKeyAt < SLOW_MS ? together + 1 : 1;
+        lastKeyAt = event.timeStamp;
+        onKey(event);
       },
       true,
     );
     for (const moved of ["mousedown", "focusout", "submit"])
-      document.addEventListener(moved, settle, true);
+      document.addEventListener(moved, () => settle(), true);
+    window.addEventListener("pagehide", () => {
+      if (held || performance.now() < restUntil)
+        sessionStorage.setItem(REST_UNTIL, String(Date.now() + REST_MS));
+    });
   };
 
   return { listen };

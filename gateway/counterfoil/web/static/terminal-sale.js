@@ -38,21 +38,6 @@ document.addEventListener("submit", (event) => {
   if (isSent) event.preventDefault();
   isSent = true;
 });
-
-// A reader's Enter answers nothing, nor does a blank in a name, whatever has the focus: no hand types
-// so many keys so fast.
-const READER_MS = 60;
-const BY_HAND_MAX = 5; // A security code and Enter.
-let [together, lastAt] = [0, 0];
-window.addEventListener(
-  "keydown",
-  (event) => {
-    together = event.timeStamp - lastAt < READER_MS ? together + 1 : 1;
-    lastAt = event.timeStamp;
-    if (together > BY_HAND_MAX && ["Enter", " "].includes(event.key)) event.preventDefault();
-  },
-  true,
-);
 window.addEventListener("pageshow", (event) => {
   if (event.persisted) location.reload(); // An old question may be answered meanwhile.
 });

@@ -445,7 +445,7 @@ const send = async (event) => {
 
 /* Begin */
 
-Swipes.listen(takeSwipe, () => isUnderWay);
+Swipes.listen(takeSwipe, { isOff: () => isUnderWay, takesCards: true });
 document.addEventListener("keydown", onKey);
 document.addEventListener(
   "paste",

@@ -16,6 +16,7 @@ const Tracks = (() => {
   const WHOLE = /^(?:%B[\d ]{12,24}\^|;\d{12,19}=|[%;]E\?)/;
   // What a reader types for tracks that it could not read.
   const ERRORS = /^[%;]E\?(?:[%;+]E\?)*$/;
+  const BEGUN = /^%B[\d ]{3,}/;
   const ENDED = /\?.?$/; // Perhaps with a check character.
   const ANYWHERE = /%B[\d ]{12,24}\^|;\d{12,19}=/;
 
@@ -58,10 +59,12 @@ const Tracks = (() => {
     UNREAD,
     read,
     // Whether a text may be the beginning of a track; whether it can be nothing else, however slowly
-    // it was typed; whether it looks like one; whether it was typed to its end.
+    // it was typed; whether it looks like one, or may be the beginning of one if it came fast; whether
+    // it was typed to its end.
     mayBegin: (text) => YOUNG.test(text.toUpperCase()),
     isWhole: (text) => WHOLE.test(text.toUpperCase()),
     isSure: (text) => SURE.test(text.toUpperCase()),
+    isBegun: (text) => BEGUN.test(text.toUpperCase()),
     isEnded: (text) => ENDED.test(text),
     isIn: (text) => ANYWHERE.test(text.toUpperCase()),
   };
