@@ -8,8 +8,8 @@
 BIN := .venv/bin
 PYTHON ?=
 ARGS ?=
-# So many tests at once: many of them wait for processes of their own, so that two cores can do three.
-AT_ONCE ?= 3
+# So many tests at once: most of them wait for processes of their own.
+AT_ONCE ?= 2
 UNIT := "not (database or programs or properties or pages or proofs)"  # As conftest.py marks them.
 PARTIES := client gateway rail shop proof
 export PYTHON

@@ -77,7 +77,7 @@ async def test_what_is_used_stands_out_in_colours_of_ones_own(
     for path in ("/today", "/terminal", "/payments", "/settings"):
         await page.goto(f"{demo.web}{path}")
         await everything_stands_out(page)
-    await page.goto(f"{demo.web}/payments")
+    await page.goto(f"{demo.web}/payments?standing=paid")
     await page.locator("tbody a").first.click()
     await page.get_by_role("link", name="Receipt").click()
     await expect(page.locator(".slip")).to_be_visible()
