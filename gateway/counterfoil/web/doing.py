@@ -138,7 +138,7 @@ async def _not_done(visit: Visit, name: str, text: str, refusal: Exception) -> R
     """
     payment = await payment_of(visit)
     said = AGAIN.get(type(refusal), f"{refusal}".replace(TRY_AGAIN, "try again in a moment"))
-    if isinstance(refusal, AmountTooLarge):  # Its words are for who sends minor units.
+    if isinstance(refusal, AmountTooLarge):  # Its words are a program's; these say what to write.
         said = _too_much(name, payment, refusal.most_minor)
         if refusal.is_whole:
             most = amount_text(refusal.most_minor, payment.currency)

@@ -183,5 +183,5 @@ const Swipes = (() => {
     });
   };
 
-  return { listen };
+  return { QUIET_KEYS, listen };
 })();

@@ -18,7 +18,6 @@ if (showKeys) {
 // A letter that comes with others, before it or behind it, is a reader's and not a clerk's. A page that
 // has just come counts as a key: the rest of a swipe may come to it.
 const ALONE_MS = 100;
-const MODIFIERS = ["Shift", "CapsLock", "NumLock", "AltGraph", "Alt", "Control", "Meta"];
 let lastKeyAt = performance.now();
 let isAlone = false;
 let pressing = 0;
@@ -26,7 +25,7 @@ let pressing = 0;
 window.addEventListener(
   "keydown",
   (event) => {
-    if (MODIFIERS.includes(event.key)) return;
+    if (Swipes.QUIET_KEYS.includes(event.key)) return;
     clearTimeout(pressing);
     isAlone = event.timeStamp - lastKeyAt >= ALONE_MS;
     lastKeyAt = event.timeStamp;
