@@ -199,6 +199,32 @@ async def test_a_card_number_beside_the_kept_card_is_refused_too(
 @pytest.mark.parametrize(
     ("field", "value"),
     [
+        ("email", "4111x1111x1111x1111@x.example"),
+        ("card_name", "4111a1111b1111c1111"),
+    ],
+)
+async def test_the_card_of_the_form_is_seen_in_another_field_however_it_is_written(
+    shopper: Shopper, pages: PageStage, field: str, value: str
+) -> None:
+    """Where one does not know the card, these could be anything."""
+    answer = await shopper.pay(**{field: value})
+
+    assert answer.status_code == 422
+    assert words(answer).count(LEAVE_IT_OUT) == 2
+    assert value not in answer.text
+    assert await pages.payments() == []
+
+    await shopper.pay(keep="on")
+    later = Shopper(shopper.browser, pages, await pages.opened())
+    await later.look()
+    answer = await later.send(**{"with": "kept", field: value})
+    assert (answer.status_code == 422) is (field == "email")  # A kept card has its name.
+    assert value not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
         ("postal_code", "97301 and more"),
         ("email", f"{'a' * 250}@x.example"),
         ("email", "4242424242424241"),

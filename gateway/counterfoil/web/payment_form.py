@@ -20,6 +20,7 @@ from counterfoil.cards import (
     expired,
     length_fits,
     luhn_holds,
+    says_number,
 )
 from counterfoil.web.astray import LEAVE_IT_OUT, holds_card
 
@@ -58,7 +59,7 @@ def shown(form: Mapping[str, str]) -> Shown:
     Return what of *form* may be shown again.
     """
     email = _line(form, "email")
-    is_address = not holds_card(email) and not fault_of_email(email)
+    is_address = not _fault_of_astray(form, "email", _number(form)) and not fault_of_email(email)
     return Shown(
         card_name=_harmless(_line(form, "card_name"))[:NAME_CHARACTERS_MAX],
         postal_code=_harmless(_line(form, "postal_code")).upper()[:POSTAL_CODE_CHARACTERS_MAX],
@@ -70,17 +71,18 @@ def check(form: Mapping[str, str], now: datetime) -> Checked | dict[str, str]:
     """
     Return the form, or what is wrong with each of its fields and what to do about it.
     """
-    email, fault_in_email = email_or_fault(form)
+    number = _number(form)
+    email, fault_in_email = email_or_fault(form, number)
     postal_code = _line(form, "postal_code").upper()
-    number = _SEPARATORS.sub("", form.get("card_number", ""))
     expiry = read_expiry(form.get("card_expiry", ""), now)
     code = form.get("card_code", "").strip()
     faults = {
         "card_number": fault_of_number(number),
         "card_expiry": expiry if isinstance(expiry, str) else "",
         "card_code": fault_of_code(code, number),
-        "card_name": _fault_of_astray(form, "card_name"),
-        "postal_code": _fault_of_astray(form, "postal_code") or _fault_of_postal_code(postal_code),
+        "card_name": _fault_of_astray(form, "card_name", number),
+        "postal_code": _fault_of_astray(form, "postal_code", number)
+        or _fault_of_postal_code(postal_code),
         "email": fault_in_email,
     }
     found = {name: fault for name, fault in faults.items() if fault}
@@ -93,12 +95,14 @@ def check(form: Mapping[str, str], now: datetime) -> Checked | dict[str, str]:
     )
 
 
-def email_or_fault(form: Mapping[str, str]) -> tuple[str | None, str]:
+def email_or_fault(form: Mapping[str, str], number: str) -> tuple[str | None, str]:
     """
     Return the e-mail address of *form*, if it has one, and what is wrong with it.
+
+    It may not say the *number* of the card that pays, whatever stands between its digits.
     """
     email = _line(form, "email")
-    return email or None, _fault_of_astray(form, "email") or fault_of_email(email)
+    return email or None, _fault_of_astray(form, "email", number) or fault_of_email(email)
 
 
 def fault_of_email(email: str) -> str:
@@ -109,8 +113,14 @@ def fault_of_email(email: str) -> str:
     return "" if fine else "Write an address like ada@example.com, or leave this empty."
 
 
-def _fault_of_astray(form: Mapping[str, str], name: str) -> str:
-    return LEAVE_IT_OUT if holds_card(form.get(name, "")) else ""
+def _number(form: Mapping[str, str]) -> str:
+    return _SEPARATORS.sub("", form.get("card_number", ""))
+
+
+def _fault_of_astray(form: Mapping[str, str], name: str, number: str) -> str:
+    typed = form.get(name, "")
+    is_said = len(number) >= PAN_DIGITS_MIN and says_number(typed, number)
+    return LEAVE_IT_OUT if is_said or holds_card(typed) else ""
 
 
 def _line(form: Mapping[str, str], name: str) -> str:

@@ -133,7 +133,7 @@ async def _with_kept(visit: Visit, shop: Shop) -> Response:
     card = await shopper.opened_card(visit, shop.merchant, kept)
     if card is None:
         return await page_of(visit, shop, faults={"card_number": EXPIRED_CARD})
-    email, fault = payment_form.email_or_fault(visit.form)
+    email, fault = payment_form.email_or_fault(visit.form, card.number)
     if fault:
         return await page_of(visit, shop, faults={"email": fault})
     return await _try(visit, shop, card, None, email)
