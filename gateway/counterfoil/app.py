@@ -38,7 +38,6 @@ from counterfoil.events.webhooks import KEPT, Sender
 from counterfoil.events.worker import Duty
 from counterfoil.gateways import ALONE, Place
 from counterfoil.ground import Lookout, ground, held, leased, watched
-from counterfoil.ground import open_database as open_database
 from counterfoil.ids import Ids
 from counterfoil.keyfile import load_key, make_key
 from counterfoil.ledger.chain import Sealer
@@ -49,6 +48,7 @@ from counterfoil.mailing import mail_duty
 from counterfoil.measures import Measures
 from counterfoil.network.link import AcquirerLink, LinkSettings
 from counterfoil.network.tls import client_context
+from counterfoil.opened import open_vault
 from counterfoil.outside import metrics, monitors, readiness
 from counterfoil.outside.alarms import OwedAlarm
 from counterfoil.outside.page_look import Look, fetch_over_https
@@ -88,7 +88,7 @@ from counterfoil.store.webhooks import DeliveryStore, EndpointStore
 from counterfoil.surroundings import THE_MACHINE, Surroundings
 from counterfoil.terminal.minding import SaleMinder
 from counterfoil.tls import Identity
-from counterfoil.vault import PURPOSES, Vault, WrappedKey, new_data_key
+from counterfoil.vault import PURPOSES, Vault, new_data_key
 
 LATE_ANSWERS_SECONDS_MAX = 3.0  # At the end of a process, for a database that answers.
 IDLE_SECONDS = 0.1
@@ -209,18 +209,6 @@ async def _prepare_signing_key(database: Database, configuration: Configuration)
         make_key(configuration.signing_key_path)
     else:
         log.error("signing_key_missing", path=str(configuration.signing_key_path), key=in_use)
-
-
-async def open_vault(database: Database, configuration: Configuration) -> Vault:
-    """
-    Return the vault, opened with the key file.
-
-    Raises:
-        KeyFileRefused, VaultClosed: As their messages say.
-    """
-    rows = await database.rows("vault_keys")
-    wrapped = [WrappedKey(row["key_id"], row["purpose"], row["wrapped"]) for row in rows]
-    return Vault(wrapped, load_key(configuration.key_path))
 
 
 async def _learn_keys(vault: Vault, database: Database, configuration: Configuration) -> None:

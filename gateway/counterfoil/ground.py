@@ -6,7 +6,6 @@ Below `app.py`, which builds gateways and workers on it, and `mailing.py`, which
 
 import asyncio
 import contextlib
-import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
@@ -20,13 +19,13 @@ from counterfoil.clock import Clock, SystemClock
 from counterfoil.config import Configuration
 from counterfoil.events.worker import Duty
 from counterfoil.ids import Ids
+from counterfoil.opened import open_database
 from counterfoil.outside import readiness
 from counterfoil.outside.doors import Doors
 from counterfoil.outside.held_clock import HeldClock
 from counterfoil.outside.watch import Seen, Watch
 from counterfoil.store.advices import AdviceStore
 from counterfoil.store.database import Database, DatabaseAway
-from counterfoil.store.embedded import EmbeddedPostgres
 from counterfoil.store.migrate import MigrationRefused, pending
 from counterfoil.store.processes import ProcessStore
 from counterfoil.surroundings import Surroundings
@@ -93,41 +92,6 @@ async def ground(
             lease=ProcessStore(database, ids.new()),
             around=around,
         )
-
-
-@asynccontextmanager
-async def open_database(configuration: Configuration) -> AsyncIterator[Database]:
-    """
-    Lend the installation's database: the configured one, else the embedded one.
-
-    Raises:
-        DatabaseAway: Nobody answers there.
-    """
-    size = configuration.database.connections_max
-    if configuration.database.url:
-        database = await Database.open(dsn=configuration.database.url, size_max=size)
-    else:
-        embedded = EmbeddedPostgres(configuration.folder / "postgres")
-        if not embedded.is_running():
-            raise DatabaseAway(_not_running(configuration))
-        database = await Database.open(**embedded.dsn_parameters(), size_max=size)
-    try:
-        yield database
-    finally:
-        await database.close()
-
-
-def _not_running(configuration: Configuration) -> str:
-    """
-    Return what to do, and where the database was looked for: another may run all the same.
-    """
-    named = os.environ.get("COUNTERFOIL_CONFIG") or "not set"
-    return (
-        "the embedded database is not running: start everything with `counterfoil up`, or only it "
-        "with `counterfoil database`, or set DATABASE_URL. It was looked for in the state folder "
-        f"{configuration.folder} (COUNTERFOIL_CONFIG: {named}): "
-        "if it runs elsewhere, name that configuration with --config FILE"
-    )
 
 
 @asynccontextmanager

@@ -14,6 +14,7 @@ from counterfoil import app
 from counterfoil.config import Configuration, ConfigurationRefused
 from counterfoil.gateways import ALONE, places
 from counterfoil.mailing import CONNECTIONS_MAX
+from counterfoil.opened import open_database
 from counterfoil.store.database import Database
 from counterfoil.store.embedded import EmbeddedPostgres
 from counterfoil.supervisor import Program
@@ -86,7 +87,7 @@ def _database(configuration: Configuration, environment: Mapping[str, str], logs
     async def ready() -> bool:
         if not embedded.is_ready():
             return False
-        async with app.open_database(configuration) as database:
+        async with open_database(configuration) as database:
             await app.prepare_database(database, configuration)
             await check_connections(database, configuration)
         return True

@@ -20,6 +20,7 @@ from counterfoil.config import Acquirer, Configuration, Seal
 from counterfoil.keyfile import KeyFileRefused
 from counterfoil.ledger.heads import by_key_id, head_of, is_signed_by, load_signing_key, signed
 from counterfoil.network.message import Message
+from counterfoil.opened import open_database, open_vault
 from counterfoil.outside.watch import Seen
 from counterfoil.store.database import Database, DatabaseAway
 from counterfoil.store.heads import HeadStore
@@ -31,7 +32,7 @@ from structlog.testing import capture_logs
 
 
 async def prepared(configuration: Configuration) -> list[str]:
-    async with app.open_database(configuration) as database:
+    async with open_database(configuration) as database:
         return await app.prepare_database(database, configuration)
 
 
@@ -49,7 +50,7 @@ async def test_a_new_installation_gets_tables_and_keys_once(installation: Config
     key = installation.key_path.read_bytes()
     second = await prepared(installation)
 
-    async with app.open_database(installation) as database:
+    async with open_database(installation) as database:
         rows = await database.rows("vault_keys")
     assert first
     assert second == []
@@ -61,9 +62,9 @@ async def test_two_first_starts_at_once_make_one_installation(installation: Conf
     """Whoever is second finds the first one's keys."""
     await asyncio.gather(prepared(installation), prepared(installation))
 
-    async with app.open_database(installation) as database:
+    async with open_database(installation) as database:
         assert len(await database.rows("vault_keys")) == len(PURPOSES)
-        await app.open_vault(database, installation)
+        await open_vault(database, installation)
 
 
 async def test_f35_a_lost_key_file_is_not_replaced(installation: Configuration) -> None:
@@ -96,7 +97,7 @@ async def test_f39_a_lost_signing_key_is_not_replaced(installation: Configuratio
     second = load_signing_key(path)
     assert path.read_bytes() != first, "nothing was signed with it"
 
-    async with app.open_database(installation) as database:
+    async with open_database(installation) as database:
         at = SystemClock().now()
         head = signed(second, uuid4(), 1, bytes(32), after=None, at=at)
         await HeadStore(database).keep([head])
@@ -203,7 +204,7 @@ async def test_a_process_lives_in_the_database_while_it_runs(installation: Confi
         alive = await running.lease.alive(running.clock.now())
         said = await running.readiness()
 
-    async with app.open_database(installation) as database:
+    async with open_database(installation) as database:
         left = await database.rows("live_processes", SystemClock().now())
     assert [row["kind"] for row in alive] == ["gateway"]
     assert left == []

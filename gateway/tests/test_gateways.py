@@ -7,7 +7,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from counterfoil import app
 from counterfoil.config import Api, Configuration, ConfigurationRefused
 from counterfoil.gateways import (
     ALONE,
@@ -19,6 +18,7 @@ from counterfoil.gateways import (
     told_place,
 )
 from counterfoil.installation import check_connections, programs
+from counterfoil.opened import open_database
 from counterfoil.supervisor import Program
 
 
@@ -93,7 +93,7 @@ async def test_more_processes_than_the_database_has_connections_for_are_refused(
     def with_processes(number: int) -> Configuration:
         return msgspec.structs.replace(installation, api=Api(processes=number))
 
-    async with app.open_database(installation) as database:
+    async with open_database(installation) as database:
         await check_connections(database, with_processes(1))
         await check_connections(database, with_processes(2))
         with pytest.raises(ConfigurationRefused, match=r"mailer and web may take 796 connections"):

@@ -15,6 +15,7 @@ from counterfoil.clock import SystemClock
 from counterfoil.config import Configuration
 from counterfoil.ground import Ground, ground, leased
 from counterfoil.measures import Measures
+from counterfoil.opened import open_database
 from counterfoil.receipts.letter import Letter
 from counterfoil.store.backups import begin_quarantine
 from counterfoil.surroundings import Surroundings
@@ -42,7 +43,7 @@ class Outside:
 @pytest.fixture
 async def owing(installation: Configuration) -> Configuration:
     """An installation that owes two mails since yesterday, on a machine without its keys."""
-    async with app.open_database(installation) as database:
+    async with open_database(installation) as database:
         await app.prepare_database(database, installation)
         clock = HandClock(datetime.now(UTC) - timedelta(seconds=DAY_SECONDS))
         await (await Stage.set_up(database, clock=clock)).paid()
@@ -109,6 +110,6 @@ async def test_a_mailer_ends_in_good_order(owing: Configuration) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         await running
 
-    async with app.open_database(owing) as database:
+    async with open_database(owing) as database:
         left = await database.rows("live_processes", datetime.now(UTC))
     assert left == []

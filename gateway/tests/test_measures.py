@@ -12,6 +12,7 @@ import pytest
 from counterfoil import app
 from counterfoil.config import Configuration
 from counterfoil.measures import CHILDREN_MAX, OTHER, SECONDS, Counts, Distribution, Measures
+from counterfoil.opened import open_database
 from counterfoil.outside import metrics, monitors
 from counterfoil.outside.metrics import GAUGES, Standing, exposition, standing_of
 from hypothesis import given
@@ -143,7 +144,7 @@ async def test_a_process_shows_what_it_is_to_monitors(
 ) -> None:
     """Its metrics, whether it is ready, that it lives; nothing else."""
     port = free_port()
-    async with app.open_database(installation) as database:
+    async with open_database(installation) as database:
         await app.prepare_database(database, installation)
     async with app.process(installation, "worker") as running:
         pages = app.pages_of(running, "worker", lambda: 7)

@@ -11,6 +11,7 @@ from counterfoil import app
 from counterfoil.cli import doctor
 from counterfoil.clock import SystemClock
 from counterfoil.config import Acquirer, Configuration
+from counterfoil.opened import open_database
 from counterfoil.outside import readiness
 from counterfoil.outside.disk import Disk
 from counterfoil.outside.doors import Quarantine
@@ -70,7 +71,7 @@ async def test_doctor_says_each_fault_with_what_to_do(
         forwarding_id="987654",
     )
     settings = msgspec.structs.replace(installation, acquirer=(north,))
-    async with app.open_database(settings) as database:
+    async with open_database(settings) as database:
         await app.prepare_database(database, settings)
         monkeypatch.setattr(doctor, "measure", lambda _: ROOMY)
         well = {each.name: each.seen for each in await doctor._examine(settings) if each.well}

@@ -11,6 +11,7 @@ from counterfoil import app
 from counterfoil.clock import SystemClock
 from counterfoil.config import Acquirer, Configuration
 from counterfoil.events.posting import Posted
+from counterfoil.opened import open_database
 from counterfoil.payments.acknowledge import refuse
 from counterfoil.payments.lifecycle import State
 from counterfoil.receipts.letter import Letter
@@ -61,7 +62,7 @@ async def test_f41_in_quarantine_a_worker_sweeps_sends_mails_posts_and_closes_no
     """Overdue, owed and due for a day: not a row and not a word before the lift; all of it then."""
     outside = Outside()
     monkeypatch.setattr(app, "_link", lambda *_: outside.link)
-    async with app.open_database(installation) as database:
+    async with open_database(installation) as database:
         await app.prepare_database(database, installation)
         yesterday = HandClock(datetime.now(UTC) - timedelta(days=1))
         stage = await Stage.set_up(database, clock=yesterday, link=outside.link)

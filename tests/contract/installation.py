@@ -19,8 +19,8 @@ from typing import Any
 
 import httpx2
 from counterfoil import ids
-from counterfoil.app import open_database
 from counterfoil.config import load
+from counterfoil.opened import open_database
 
 COMMAND = [sys.executable, "-m", "counterfoil.cli.main"]
 RAIL = [sys.executable, "-m", "counterfoil_rail"]

@@ -10,8 +10,8 @@ import sys
 from collections.abc import AsyncIterator
 
 import pytest_asyncio
-from counterfoil.app import open_database
 from counterfoil.config import load
+from counterfoil.opened import open_database
 from playwright.async_api import Browser, Page, expect
 from running_demo import Demo, Watch
 

@@ -14,9 +14,9 @@ from typing import Any
 
 import httpx2
 from counterfoil import ids
-from counterfoil.app import open_database
 from counterfoil.ledger.audit import Audit, Difference, audit
 from counterfoil.ledger.listing import our_books
+from counterfoil.opened import open_database
 from counterfoil_proof.books import against_charges
 from counterfoil_rail.control import ADVANCE_SECONDS_MAX, ask
 from counterfoil_rail.listing import charges

@@ -15,8 +15,8 @@ from uuid import UUID, uuid4
 import httpx2
 from counterfoil import ids
 from counterfoil.api.authenticate import PREFIXES
-from counterfoil.app import open_database
 from counterfoil.clock import SystemClock
+from counterfoil.opened import open_database
 from counterfoil.store.merchants import MerchantStore, NewMerchant, Terminal
 from counterfoil_client import AsyncClient, Card, Limits
 from counterfoil_proof.demo.sandbox import ACQUIRER

@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 import asyncpg
 import httpx2
 import msgspec
-from counterfoil.app import open_database
+from counterfoil.opened import open_database
 from counterfoil.store.embedded import EmbeddedPostgres
 from counterfoil.supervisor import Program, ProgramStatus, Supervisor
 from counterfoil_proof.demo import sandbox as demo

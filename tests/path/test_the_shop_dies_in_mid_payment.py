@@ -6,8 +6,8 @@ import asyncio
 import json
 
 import pytest
-from counterfoil.app import open_database
 from counterfoil.clock import SystemClock
+from counterfoil.opened import open_database
 from counterfoil.store.merchants import MerchantStore
 from counterfoil_proof.demo.purchase import PurchaseFailed, buy
 

@@ -6,9 +6,9 @@ import os
 import sys
 from pathlib import Path
 
-from counterfoil.app import open_database
 from counterfoil.clock import SystemClock
 from counterfoil.installation import Serving
+from counterfoil.opened import open_database
 from counterfoil.store.merchants import MerchantStore, Terminal
 from counterfoil.supervisor import Program, Supervisor
 from counterfoil_proof.demo.ports import LOOPBACK

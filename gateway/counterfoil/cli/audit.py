@@ -12,7 +12,6 @@ from uuid import UUID
 import cyclopts
 import msgspec
 
-from counterfoil.app import open_database
 from counterfoil.cli.console import (
     CommandRefused,
     ConfigOption,
@@ -34,6 +33,7 @@ from counterfoil.ledger.heads import load_signing_key
 from counterfoil.ledger.listing import GROUP, Comparison, TooManyToList, our_books
 from counterfoil.ledger.witness import Witness
 from counterfoil.money import currency, decimal_text
+from counterfoil.opened import open_database
 
 SHOWN_MAX = 100
 _COLUMNS = (

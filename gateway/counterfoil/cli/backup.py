@@ -13,7 +13,6 @@ from urllib.parse import unquote
 
 import cyclopts
 
-from counterfoil import app
 from counterfoil.cli.console import (
     CommandRefused,
     ConfigOption,
@@ -26,6 +25,7 @@ from counterfoil.cli.console import (
 from counterfoil.clock import SystemClock
 from counterfoil.config import Configuration
 from counterfoil.ledger.head_file import move_aside
+from counterfoil.opened import open_database
 from counterfoil.outside import backup as backups
 from counterfoil.outside.backup import Manifest, Place
 from counterfoil.state_folder import alone
@@ -107,7 +107,7 @@ def restore(
 
 
 async def _back_up(settings: Configuration, folder: Path, tools: Path | None) -> Manifest:
-    async with app.open_database(settings) as database:
+    async with open_database(settings) as database:
         facts = await backup_facts(database)
     return backups.back_up(place_of(settings, tools), folder, facts, SystemClock().now())
 
@@ -172,7 +172,7 @@ async def _empty_database(settings: Configuration) -> AsyncIterator[None]:
         CommandRefused: It is not empty.
     """
     if settings.database.url:
-        async with app.open_database(settings) as database:
+        async with open_database(settings) as database:
             if not await is_empty(database):
                 raise CommandRefused(
                     "the database is not empty: a restore never overwrites anything. Make a new one"
@@ -183,7 +183,7 @@ async def _empty_database(settings: Configuration) -> AsyncIterator[None]:
     with alone(settings.folder):
         if embedded.is_running():
             raise CommandRefused("the embedded database runs: a restore never overwrites anything")
-        async with _running(embedded), app.open_database(settings) as database:
+        async with _running(embedded), open_database(settings) as database:
             if not await is_empty(database):
                 raise CommandRefused(
                     f"there is a database in {settings.folder / 'postgres'}: a restore never "

@@ -11,7 +11,6 @@ from uuid import UUID
 import asyncpg
 import cyclopts
 
-from counterfoil.app import open_database
 from counterfoil.cli.console import (
     CommandRefused,
     ConfigOption,
@@ -29,6 +28,7 @@ from counterfoil.cli.merchant import merchant_id_of, require_merchant
 from counterfoil.clock import SystemClock
 from counterfoil.config import Configuration
 from counterfoil.ids import Ids
+from counterfoil.opened import open_database
 from counterfoil.settlement.batches import shown_batch, shown_item
 from counterfoil.store.batches import BatchKey, BatchStore
 from counterfoil.store.database import Database

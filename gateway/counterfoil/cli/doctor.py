@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 import asyncpg
 import msgspec
 
-from counterfoil import app
 from counterfoil.checkouts.inventory import not_as_listed
 from counterfoil.cli.console import ConfigOption, JsonOption, configuration, run, say, say_json
 from counterfoil.cli.findings import Finding, gateways_say, names_here
@@ -19,6 +18,7 @@ from counterfoil.dialects import dialect_of
 from counterfoil.ids import Ids
 from counterfoil.keyfile import KeyFileRefused, load_key
 from counterfoil.ledger.heads import by_key_id, load_signing_key
+from counterfoil.opened import open_database, open_vault
 from counterfoil.outside.alarms import facts, owed_to_acquirers
 from counterfoil.outside.disk import measure
 from counterfoil.outside.held_clock import SKEW_SECONDS_MAX
@@ -61,7 +61,7 @@ async def _examine(settings: Configuration) -> list[Finding]:
     findings = [Finding("configuration", True, f"{settings.mode} mode, state in {settings.folder}")]
     findings += [_key_file(settings), _signing_key(settings), _disk(settings)]
     try:
-        async with app.open_database(settings) as database:
+        async with open_database(settings) as database:
             findings += await _database(database, settings)
     except DatabaseAway as error:
         findings.append(Finding("database", False, str(error)))
@@ -211,7 +211,7 @@ async def _clock(processes: ProcessStore, clock: SystemClock) -> Finding:
 
 async def _vault(database: Database, settings: Configuration) -> Finding:
     try:
-        await app.open_vault(database, settings)
+        await open_vault(database, settings)
     except (VaultClosed, KeyFileRefused) as error:
         return Finding("vault", False, str(error))
     return Finding("vault", True, "the key file opens it")

@@ -8,7 +8,6 @@ from uuid import UUID
 import cyclopts
 import msgspec
 
-from counterfoil.app import open_database
 from counterfoil.cli.console import (
     CommandRefused,
     ConfigOption,
@@ -22,6 +21,7 @@ from counterfoil.cli.console import (
 from counterfoil.cli.merchant import merchant_id_of, require_merchant
 from counterfoil.config import Configuration
 from counterfoil.events.shown import EventAnswer, event_answer
+from counterfoil.opened import open_database
 from counterfoil.store.feed import PAGE_MAX, FeedStore
 
 

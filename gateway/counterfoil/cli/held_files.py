@@ -7,7 +7,6 @@ from typing import Annotated
 
 import cyclopts
 
-from counterfoil.app import open_database
 from counterfoil.cli.console import (
     CommandRefused,
     ConfigOption,
@@ -19,6 +18,7 @@ from counterfoil.cli.console import (
 )
 from counterfoil.clock import SystemClock
 from counterfoil.config import Configuration
+from counterfoil.opened import open_database
 from counterfoil.store.settlement import SettlementStore
 
 _FILE = re.compile(r"[0-9a-f]{8,64}")

@@ -12,7 +12,6 @@ import cyclopts
 
 from counterfoil import ids
 from counterfoil.api.authenticate import PREFIXES
-from counterfoil.app import open_database
 from counterfoil.cli.console import (
     CommandRefused,
     ConfigOption,
@@ -27,6 +26,7 @@ from counterfoil.cli.console import (
 from counterfoil.cli.merchant import merchant_id_of, operator, require_merchant
 from counterfoil.clock import SystemClock
 from counterfoil.config import Configuration
+from counterfoil.opened import open_database
 from counterfoil.store.merchants import MerchantStore
 
 SECRET_BYTES = 32

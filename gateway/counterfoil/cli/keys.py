@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import cyclopts
 
-from counterfoil import app as counterfoil_app
 from counterfoil.cli.console import (
     ConfigOption,
     JsonOption,
@@ -22,6 +21,7 @@ from counterfoil.clock import SystemClock
 from counterfoil.config import Configuration
 from counterfoil.keyfile import load_key
 from counterfoil.ledger.heads import key_id_of, load_signing_key
+from counterfoil.opened import open_database, open_vault
 from counterfoil.outside import rotation
 from counterfoil.store.vault_keys import VaultStore
 
@@ -129,14 +129,14 @@ def _escrow_signing(settings: Configuration) -> None:
 
 
 async def _inventory(settings: Configuration) -> list[dict[str, Any]]:
-    async with counterfoil_app.open_database(settings) as database:
+    async with open_database(settings) as database:
         return [dict(row) for row in await VaultStore(database).inventory()]
 
 
 async def _rotate(settings: Configuration, *, new_key: bool) -> tuple[int, str]:
-    async with counterfoil_app.open_database(settings) as database:
+    async with open_database(settings) as database:
         store = VaultStore(database)
-        vault = await counterfoil_app.open_vault(database, settings)
+        vault = await open_vault(database, settings)
         if new_key:
             vault = await rotation.rotate(store, load_key(settings.key_path), SystemClock())
         return await rotation.seal_all_anew(store, vault), vault.card_key_id

@@ -10,7 +10,6 @@ import asyncpg
 import cyclopts
 
 from counterfoil import ids
-from counterfoil.app import open_database
 from counterfoil.business import (
     ACKNOWLEDGE_SECONDS,
     FORMS,
@@ -34,6 +33,7 @@ from counterfoil.cli.console import (
 )
 from counterfoil.clock import SystemClock
 from counterfoil.config import Configuration
+from counterfoil.opened import open_database
 from counterfoil.payments.payment import PartialApprovals
 from counterfoil.store.checkouts import CheckoutStore
 from counterfoil.store.database import Database

@@ -5,6 +5,7 @@
 from counterfoil import app
 from counterfoil.cli.console import ConfigOption, configuration, run, say
 from counterfoil.config import Configuration
+from counterfoil.opened import open_database
 
 
 def migrate(config: ConfigOption = None) -> None:
@@ -19,5 +20,5 @@ def migrate(config: ConfigOption = None) -> None:
 
 
 async def _migrate(settings: Configuration) -> list[str]:
-    async with app.open_database(settings) as database:
+    async with open_database(settings) as database:
         return await app.prepare_database(database, settings)

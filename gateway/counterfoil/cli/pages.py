@@ -11,7 +11,6 @@ from typing import Annotated, Any
 import asyncpg
 import cyclopts
 
-from counterfoil import app as counterfoil_app
 from counterfoil.checkouts.comparing import Difference
 from counterfoil.checkouts.inventory import inventory, not_as_listed
 from counterfoil.cli.console import (
@@ -29,6 +28,7 @@ from counterfoil.cli.console import (
 from counterfoil.clock import SystemClock
 from counterfoil.config import Configuration
 from counterfoil.ids import MERCHANT, PAGE_REPORT, Ids, written
+from counterfoil.opened import open_database, open_vault
 from counterfoil.outside.page_look import Look, fetch_over_https
 from counterfoil.store.page_looks import PageLookStore
 from counterfoil.store.page_reports import PageReportStore
@@ -131,10 +131,10 @@ def reports(*, json: JsonOption = False, config: ConfigOption = None) -> None:
 
 async def _look(settings: Configuration) -> list[Difference]:
     clock = SystemClock()
-    async with counterfoil_app.open_database(settings) as database:
+    async with open_database(settings) as database:
         store, vault = (
             PageLookStore(database, Ids(clock)),
-            await counterfoil_app.open_vault(database, settings),
+            await open_vault(database, settings),
         )
         fetch = partial(fetch_over_https, settings)
         looking = Look(store, vault, clock, origin=settings.checkout_origin, fetch=fetch)
@@ -148,12 +148,12 @@ async def _look(settings: Configuration) -> list[Difference]:
 
 async def _see_to(settings: Configuration, note: str, by: str) -> list[str]:
     clock = SystemClock()
-    async with counterfoil_app.open_database(settings) as database:
+    async with open_database(settings) as database:
         return await PageLookStore(database, Ids(clock)).see_to(clock.now(), note, by=by)
 
 
 async def _reports(settings: Configuration) -> list[dict[str, Any]]:
-    async with counterfoil_app.open_database(settings) as database:
+    async with open_database(settings) as database:
         rows = await PageReportStore(database, Ids(SystemClock())).of_all()
     return [
         {

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import cyclopts
 
-from counterfoil import app as counterfoil_app
 from counterfoil import ids
 from counterfoil.cli.console import (
     CommandRefused,
@@ -26,6 +25,7 @@ from counterfoil.cli.deposit_text import amount_text
 from counterfoil.clock import SystemClock
 from counterfoil.config import Configuration
 from counterfoil.ids import Ids
+from counterfoil.opened import open_database, open_vault
 from counterfoil.outside import quarantine
 from counterfoil.outside.host_journal import Journal, JournalRefused
 from counterfoil.outside.quarantine import Compared, NotKept, NotLifted
@@ -173,7 +173,7 @@ async def _show(settings: Configuration) -> dict[str, Any]:
 
 
 async def _begin(settings: Configuration, reason: str) -> bool:
-    async with counterfoil_app.open_database(settings) as database:
+    async with open_database(settings) as database:
         return await begin_quarantine(database, SystemClock(), reason)
 
 
@@ -194,7 +194,7 @@ async def _keep(settings: Configuration, payment: str, note: str, number: str | 
     try:
         payment_id = ids.read(ids.PAYMENT, payment)
         async with _opened(settings) as (database, store):
-            vault = await counterfoil_app.open_vault(database, settings)
+            vault = await open_vault(database, settings)
             return await quarantine.keep(
                 payment_id,
                 note=note,
@@ -228,7 +228,7 @@ async def _lift(settings: Configuration, left_out: tuple[str, str] | None, actor
 
 @asynccontextmanager
 async def _opened(settings: Configuration) -> AsyncIterator[tuple[Database, QuarantineStore]]:
-    async with counterfoil_app.open_database(settings) as database:
+    async with open_database(settings) as database:
         yield database, QuarantineStore(database, Ids(SystemClock()))
 
 

@@ -8,7 +8,6 @@ from uuid import UUID
 import cyclopts
 
 from counterfoil import ids
-from counterfoil.app import open_database
 from counterfoil.cli.console import (
     CommandRefused,
     ConfigOption,
@@ -22,6 +21,7 @@ from counterfoil.cli.console import (
 from counterfoil.clock import SystemClock
 from counterfoil.config import Configuration
 from counterfoil.ids import Ids
+from counterfoil.opened import open_database
 from counterfoil.store.database import Database
 from counterfoil.store.deposits import DepositStore
 from counterfoil.store.refused_refunds import Decision, RefusedRefund, RefusedRefundStore

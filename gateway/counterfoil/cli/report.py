@@ -11,7 +11,6 @@ from typing import Annotated
 import cyclopts
 import msgspec
 
-from counterfoil.app import open_database
 from counterfoil.cli.console import (
     CommandRefused,
     ConfigOption,
@@ -24,6 +23,7 @@ from counterfoil.cli.console import (
 from counterfoil.cli.merchant import merchant_id_of
 from counterfoil.clock import SystemClock
 from counterfoil.money import currency, decimal_text
+from counterfoil.opened import open_database
 from counterfoil.settlement.report_facts import MerchantReport, Report
 from counterfoil.settlement.report_page import as_page, batch_state, deposit_state
 from counterfoil.settlement.report_table import as_csv

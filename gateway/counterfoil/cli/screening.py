@@ -11,7 +11,6 @@ import cyclopts
 import msgspec
 
 from counterfoil import ids
-from counterfoil.app import open_database
 from counterfoil.cli.console import (
     CommandRefused,
     ConfigOption,
@@ -28,6 +27,7 @@ from counterfoil.cli.merchant import merchant_id_of, require_merchant
 from counterfoil.clock import SystemClock
 from counterfoil.config import Configuration
 from counterfoil.network.verification_results import Avs, Cvv
+from counterfoil.opened import open_database
 from counterfoil.payments.block_list import BLOCK, FORMS, REASON_CHARACTERS_MAX, compared
 from counterfoil.payments.policy import (
     AMOUNT_MAX,

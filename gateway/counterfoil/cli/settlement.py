@@ -11,7 +11,6 @@ import cyclopts
 import msgspec
 
 from counterfoil import logs
-from counterfoil.app import open_database
 from counterfoil.cli.console import (
     CommandRefused,
     ConfigOption,
@@ -47,6 +46,7 @@ from counterfoil.clock import SystemClock
 from counterfoil.config import Configuration
 from counterfoil.ids import Ids
 from counterfoil.money import CURRENCIES
+from counterfoil.opened import open_database
 from counterfoil.settlement.explained import (
     DepositAnswer,
     DepositState,

@@ -20,6 +20,7 @@ from counterfoil.config import Configuration
 from counterfoil.dialects import dialect_of
 from counterfoil.gateways import forget_others
 from counterfoil.installation import check_connections, programs
+from counterfoil.opened import open_database
 from counterfoil.state_folder import alone, make_state_folder
 from counterfoil.store.embedded import EmbeddedPostgres
 from counterfoil.supervisor import ProgramError, Supervisor
@@ -90,7 +91,7 @@ def _tell_death(sentence: str) -> None:
 
 
 async def _migrate(settings: Configuration) -> None:
-    async with app.open_database(settings) as opened:
+    async with open_database(settings) as opened:
         await app.prepare_database(opened, settings)
         await check_connections(opened, settings)
 

@@ -12,7 +12,6 @@ import asyncpg
 import cyclopts
 
 from counterfoil.api.bodies import EMAIL
-from counterfoil.app import open_database
 from counterfoil.cli.console import (
     CommandRefused,
     ConfigOption,
@@ -29,6 +28,7 @@ from counterfoil.cli.merchant import merchant_id_of, require_merchant
 from counterfoil.clock import SystemClock
 from counterfoil.config import Configuration
 from counterfoil.ids import Ids
+from counterfoil.opened import open_database
 from counterfoil.people.roles import Role
 from counterfoil.store.database import Database
 from counterfoil.store.members import MemberStore

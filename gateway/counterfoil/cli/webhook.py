@@ -13,7 +13,7 @@ import msgspec
 
 from counterfoil import ids
 from counterfoil.api.webhooks import DeliveryAnswer, delivery_answer, endpoint_answer
-from counterfoil.app import endpoints_of, open_database, open_vault
+from counterfoil.app import endpoints_of
 from counterfoil.cli.console import (
     CommandRefused,
     ConfigOption,
@@ -40,6 +40,7 @@ from counterfoil.events.endpoints import (
     EndpointUnknown,
 )
 from counterfoil.events.types import ALL_TYPES
+from counterfoil.opened import open_database, open_vault
 from counterfoil.store.webhooks import DELIVERIES_PAGE_MAX, ENDPOINTS_MAX, Endpoint
 
 app = cyclopts.App(name="webhook", help="Webhook endpoints of merchants, and their deliveries.")

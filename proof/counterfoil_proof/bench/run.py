@@ -8,11 +8,11 @@ from typing import Any
 
 import asyncpg
 import msgspec
-from counterfoil.app import open_database
 from counterfoil.clock import SystemClock
 from counterfoil.ids import Ids
 from counterfoil.ledger.audit import audit
 from counterfoil.ledger.listing import our_books
+from counterfoil.opened import open_database
 from counterfoil.store.numbers import OpenBatches
 from counterfoil_rail.listing import charges
 

@@ -20,7 +20,7 @@ import asyncpg
 import cyclopts
 import httpx2
 import msgspec
-from counterfoil.app import open_database
+from counterfoil.opened import open_database
 from counterfoil.store.database import DatabaseAway
 from counterfoil.supervisor import ProgramError
 from counterfoil_rail.control import ADVANCE_SECONDS_MAX, ask

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from counterfoil.app import open_database
 from counterfoil.config import Configuration
+from counterfoil.opened import open_database
 from counterfoil_rail.listing import charges
 from counterfoil_shop.app import books_path, folder_of
 from counterfoil_shop.books import Order, read_all

@@ -22,11 +22,11 @@ from uuid import UUID
 import msgspec
 from counterfoil import ids, state_folder
 from counterfoil.api.authenticate import PREFIXES
-from counterfoil.app import open_database
 from counterfoil.clock import SystemClock
 from counterfoil.config import Configuration, load
 from counterfoil.installation import Serving
 from counterfoil.installation import programs as gateway_programs
+from counterfoil.opened import open_database
 from counterfoil.people.passwords import Passwords
 from counterfoil.people.roles import Role
 from counterfoil.store.checkouts import CheckoutStore

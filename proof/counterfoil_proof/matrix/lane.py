@@ -18,8 +18,8 @@ from typing import Any
 
 import httpx2
 import msgspec
-from counterfoil.app import open_database
 from counterfoil.clock import SystemClock
+from counterfoil.opened import open_database
 from counterfoil.store.database import Database
 from counterfoil.store.merchants import MerchantStore
 from counterfoil.supervisor import Supervisor

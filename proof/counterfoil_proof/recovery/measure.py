@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
-from counterfoil.app import open_database
 from counterfoil.config import Configuration
+from counterfoil.opened import open_database
 from counterfoil.supervisor import Supervisor
 from counterfoil_client import AsyncClient, Card, CounterfoilError
 from counterfoil_rail.listing import charges
