@@ -19,6 +19,7 @@ import msgspec
 from msgspec import Meta
 
 from counterfoil.config_words import in_words
+from counterfoil.plainly import SaidPlainly
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Mode = Literal["test", "live"]
@@ -33,7 +34,7 @@ PROXIES_MAX = 256
 ORIGIN = r"^https://[a-z0-9.-]{1,253}(:[0-9]{1,5})?$"
 
 
-class ConfigurationRefused(Exception):
+class ConfigurationRefused(SaidPlainly):
     """
     A setting is missing, unknown or out of range; the message names it.
     """

@@ -11,13 +11,14 @@ import os
 import stat
 from pathlib import Path
 
+from counterfoil.plainly import SaidPlainly
 from counterfoil.state_folder import synced
 
 KEY_BYTES = 32
 SECRET_BYTES_MAX = 4_096
 
 
-class KeyFileRefused(Exception):
+class KeyFileRefused(SaidPlainly):
     """
     The key file cannot be used; the message says what to change.
     """

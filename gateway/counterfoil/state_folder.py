@@ -8,10 +8,12 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from counterfoil.plainly import SaidPlainly
+
 LOCK = "up.lock"
 
 
-class StateFolderRefused(Exception):
+class StateFolderRefused(SaidPlainly):
     """
     The state folder cannot be used; the message says why and what to do.
     """

@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.keywrap import (
 
 from counterfoil.cards import Card
 from counterfoil.ids import uuid_of
+from counterfoil.plainly import SaidPlainly
 
 TOKEN_BYTES = 16
 NONCE_BYTES = 12
@@ -32,7 +33,7 @@ _FORMAT = b"counterfoil-card-1"
 _SECRET_FORMAT = b"counterfoil-webhook-1"
 
 
-class VaultClosed(Exception):
+class VaultClosed(SaidPlainly):
     """
     The key-encryption key does not open the data keys of this database.
     """

@@ -21,6 +21,7 @@ from counterfoil.api.bodies import Readiness
 from counterfoil.api.connection import App, Connection
 from counterfoil.api.desk import Desk
 from counterfoil.listening import BACKLOG, SERVER_OPTIONS, bound, held
+from counterfoil.plainly import SaidPlainly
 from counterfoil.tls import Identity, server_context
 
 HOLD_TRIES_MAX = 10
@@ -33,7 +34,7 @@ PAGES_CONNECTIONS_MAX = 1_000
 log = structlog.get_logger("api")
 
 
-class PortTaken(Exception):
+class PortTaken(SaidPlainly):
     """
     Another program listens there.
     """

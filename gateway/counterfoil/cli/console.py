@@ -17,6 +17,7 @@ import uvloop
 from counterfoil.cards import holds_card_number
 from counterfoil.config import Configuration, load
 from counterfoil.lines import unseen_in
+from counterfoil.plainly import SaidPlainly
 from counterfoil.store.database import Database
 
 ConfigOption = Annotated[
@@ -35,7 +36,7 @@ NAME_CHARACTERS_MAX = 64
 NOTE_CHARACTERS_MAX = 500
 
 
-class CommandRefused(Exception):
+class CommandRefused(SaidPlainly):
     """
     A command that cannot do what was asked; its sentence says why and what to do.
     """

@@ -13,6 +13,7 @@ from importlib.metadata import entry_points
 import cyclopts
 
 from counterfoil import __version__
+from counterfoil.plainly import SaidPlainly
 
 EXIT_REFUSED = 2
 
@@ -63,9 +64,7 @@ def main() -> None:
         _load_all()
     try:
         app(sys.argv[1:], error_formatter=_complaint)
-    except Exception as error:
-        if not _is_refusal(error):
-            raise
+    except SaidPlainly as error:
         sys.stderr.write(f"counterfoil: {error}\n")
         sys.exit(EXIT_REFUSED)
 
@@ -101,38 +100,6 @@ def _load_all() -> None:
     """
     for name in app:
         app[name]
-
-
-def _is_refusal(error: Exception) -> bool:
-    """
-    Return whether *error* is a sentence for people and not a defect.
-    """
-    from counterfoil.api.serving import PortTaken
-    from counterfoil.cli.console import CommandRefused
-    from counterfoil.config import ConfigurationRefused
-    from counterfoil.keyfile import KeyFileRefused
-    from counterfoil.outside.backup import BackupRefused
-    from counterfoil.state_folder import StateFolderRefused
-    from counterfoil.store.database import DatabaseAway
-    from counterfoil.store.merchants import AcceptorTaken
-    from counterfoil.store.migrate import MigrationRefused
-    from counterfoil.store.postgres_user import EmbeddedPostgresError
-    from counterfoil.vault import VaultClosed
-
-    return isinstance(
-        error,
-        PortTaken
-        | AcceptorTaken
-        | BackupRefused
-        | CommandRefused
-        | ConfigurationRefused
-        | KeyFileRefused
-        | DatabaseAway
-        | EmbeddedPostgresError
-        | MigrationRefused
-        | StateFolderRefused
-        | VaultClosed,
-    )
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ import msgspec
 
 from counterfoil import __version__
 from counterfoil.keyfile import load_key
+from counterfoil.plainly import SaidPlainly
 from counterfoil.state_folder import synced
 from counterfoil.store.backups import RESTORED_INTO_QUARANTINE
 from counterfoil.vault import Vault, WrappedKey
@@ -40,7 +41,7 @@ WHOLE = """DO $$ BEGIN
 END $$"""
 
 
-class BackupRefused(Exception):
+class BackupRefused(SaidPlainly):
     """
     It cannot be backed up or restored so; the message says what to change.
     """

@@ -13,6 +13,7 @@ import asyncpg
 import structlog
 from asyncpg.connect_utils import SessionAttribute
 
+from counterfoil.plainly import SaidPlainly
 from counterfoil.store.queries import query
 
 POOL_MAX = 12
@@ -36,7 +37,7 @@ IN_DOUBT: tuple[type[BaseException], ...] = (
 log = structlog.get_logger("store")
 
 
-class DatabaseAway(Exception):
+class DatabaseAway(SaidPlainly):
     """
     The database did not answer in time; what was asked of it may or may not have happened.
     """

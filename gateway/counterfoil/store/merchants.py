@@ -14,6 +14,7 @@ import structlog
 
 from counterfoil.clock import Clock
 from counterfoil.payments.payment import Merchant, PartialApprovals
+from counterfoil.plainly import SaidPlainly
 from counterfoil.store.database import IN_DOUBT, Database
 from counterfoil.store.queries import query
 
@@ -25,7 +26,7 @@ LISTENING_LOST: tuple[type[BaseException], ...] = (*IN_DOUBT, asyncpg.PostgresEr
 log = structlog.get_logger("store")
 
 
-class AcceptorTaken(Exception):
+class AcceptorTaken(SaidPlainly):
     """
     A card acceptor id (DE 42) belongs to another merchant; the message names it.
     """

@@ -12,6 +12,7 @@ import asyncpg
 import msgspec
 
 from counterfoil.clock import Clock
+from counterfoil.plainly import SaidPlainly
 from counterfoil.store.database import IN_DOUBT, Database, DatabaseAway
 from counterfoil.store.queries import query
 
@@ -28,7 +29,7 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
 """
 
 
-class MigrationRefused(Exception):
+class MigrationRefused(SaidPlainly):
     """
     The database cannot be brought to this version; the message says why and what to do.
     """

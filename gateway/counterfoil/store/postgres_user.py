@@ -23,6 +23,8 @@ from pathlib import Path
 
 import msgspec
 
+from counterfoil.plainly import SaidPlainly
+
 SYSTEM_USER = "counterfoil-pg"
 COPIES_FOLDER = Path("/var/lib/counterfoil")
 USERS_FOLDER = Path("/etc")
@@ -32,7 +34,7 @@ USERADD_TRIES_MAX = 5  # Others may hold the lock on /etc/passwd.
 NOT_COPIED = shutil.ignore_patterns("*.a", "*.py", "include", "doc", "pkgconfig", "__pycache__")
 
 
-class EmbeddedPostgresError(RuntimeError):
+class EmbeddedPostgresError(SaidPlainly):
     """The embedded PostgreSQL cannot be used; the message says what to change."""
 
 
