@@ -643,6 +643,20 @@ async def test_an_approval_that_the_rules_do_not_accept_goes_back(
     ]
 
 
+async def test_a_street_that_nobody_gave_does_not_fail(stage: Stage) -> None:
+    """A payment page asks for the postal code only: so say the rules, and so does the API."""
+    for code in ("00", "00"):
+        stage.link.script.append(says(code, f38="A1B2C3", f44="ZM"))
+    accepted = await stage.take(street=None)
+    await rules(stage, avs_refused=("postal_only",))
+    given_back = await stage.take(street=None)
+
+    assert results_of(accepted)[0].words == (
+        "The postal code fits; the street does not, or was not given."
+    )
+    assert results_of(given_back)[0].words == "The postal code fits. No street was given."
+
+
 @pytest.mark.parametrize("code", ["00", "85"])
 async def test_a_verification_that_the_rules_do_not_accept_is_declined(
     stage: Stage, code: str

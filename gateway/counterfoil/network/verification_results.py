@@ -38,11 +38,12 @@ class Cvv(StrEnum):
     NONE = "none"
 
 
+# The letters do not tell what fails from what was not asked: these words are true of both.
 AVS_WORDS = {
     Avs.MATCH: "Street and postal code fit.",
-    Avs.STREET_ONLY: "The street fits, the postal code does not.",
-    Avs.POSTAL_ONLY: "The postal code fits, the street does not.",
-    Avs.NO_MATCH: "Neither street nor postal code fits.",
+    Avs.STREET_ONLY: "The street fits; the postal code does not, or was not given.",
+    Avs.POSTAL_ONLY: "The postal code fits; the street does not, or was not given.",
+    Avs.NO_MATCH: "The address does not fit.",
     Avs.UNAVAILABLE: "The issuer could not verify the address.",
     Avs.NOT_SUPPORTED: "The issuer does not verify addresses.",
     Avs.NONE: "There is no word about the address.",
@@ -66,11 +67,38 @@ def avs(letter: str | None, brand: str) -> Avs:
     return _AVS_OF_BRAND.get(brand, {}).get(letter) or _AVS.get(letter, Avs.UNAVAILABLE)
 
 
+def address_words(said: Avs, *, street: bool, postal_code: bool) -> str:
+    """
+    Return *said* in words where it is known whether a street and a postal code were asked about.
+    """
+    return _WORDS_WHEN_GIVEN.get((street, postal_code), {}).get(said, AVS_WORDS[said])
+
+
 def cvv(letter: str | None) -> Cvv:
     """
     Return what a CVV letter says; an unknown one says nothing.
     """
     return _CVV.get(letter, Cvv.UNAVAILABLE) if letter else Cvv.NONE
+
+
+_BOTH, _STREET, _POSTAL_CODE = (True, True), (True, False), (False, True)
+_WORDS_WHEN_GIVEN = {
+    _BOTH: {
+        Avs.STREET_ONLY: "The street fits, the postal code does not.",
+        Avs.POSTAL_ONLY: "The postal code fits, the street does not.",
+        Avs.NO_MATCH: "Neither street nor postal code fits.",
+    },
+    _STREET: {
+        Avs.MATCH: "The street fits. No postal code was given.",
+        Avs.STREET_ONLY: "The street fits. No postal code was given.",
+        Avs.NO_MATCH: "The street does not fit. No postal code was given.",
+    },
+    _POSTAL_CODE: {
+        Avs.MATCH: "The postal code fits. No street was given.",
+        Avs.POSTAL_ONLY: "The postal code fits. No street was given.",
+        Avs.NO_MATCH: "The postal code does not fit. No street was given.",
+    },
+}
 
 
 def _letters(rows: dict[Avs, str]) -> dict[str, Avs]:

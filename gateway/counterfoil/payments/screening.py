@@ -27,7 +27,7 @@ from counterfoil.network.response_codes import (
     meaning,
     network_limits,
 )
-from counterfoil.network.verification_results import AVS_WORDS, CVV_WORDS, avs, cvv
+from counterfoil.network.verification_results import CVV_WORDS, address_words, avs, cvv
 from counterfoil.payments.lifecycle import Cause, Kind, State
 from counterfoil.payments.order import Order
 from counterfoil.payments.policy import Policy, Velocity
@@ -223,7 +223,10 @@ def _verification_refusals(said: Conclusion, policy: Policy, order: Order) -> li
     found = []
     address = avs(said.avs_result, brand(order.card.number))
     if address in policy.avs_refused:
-        found.append(Result("avs", result, AVS_WORDS[address]))
+        words = address_words(
+            address, street=bool(order.street), postal_code=bool(order.postal_code)
+        )
+        found.append(Result("avs", result, words))
     code = cvv(said.cvv_result)
     if code in policy.cvv_refused:
         found.append(Result("cvv", result, CVV_WORDS[code]))

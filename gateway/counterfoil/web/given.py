@@ -14,7 +14,7 @@ import msgspec
 from counterfoil.network import tlv
 from counterfoil.network.message import MessageError
 from counterfoil.network.requests import TAG_CVV, TAG_POSTAL_CODE, TAG_STREET
-from counterfoil.network.verification_results import Avs, Cvv, avs, cvv
+from counterfoil.network.verification_results import AVS_WORDS, Avs, Cvv, address_words, avs, cvv
 from counterfoil.payments.payment import Payment
 from counterfoil.payments.screened import Result
 
@@ -23,22 +23,41 @@ NO_CODE = "No security code was given."
 
 # What an issuer says of something that it may not have been told.
 _ABOUT_NO_ADDRESS = {Avs.UNAVAILABLE, Avs.NOT_SUPPORTED, Avs.NO_MATCH}
+_ALL_OF_A_PART = {(True, False, Avs.STREET_ONLY), (False, True, Avs.POSTAL_ONLY)}
 _ABOUT_NO_CODE = {Cvv.NOT_PROCESSED, Cvv.UNAVAILABLE, Cvv.SHOULD_BE_THERE}
 
 
 class Given(msgspec.Struct, frozen=True):
     """
-    What the acquirer was told: True too where nobody can say any more.
+    What the acquirer was told: None, and a code, where nobody can say any more.
     """
 
-    address: bool = True
+    street: bool | None = None
+    postal_code: bool | None = None
     code: bool = True
+
+    def words(self, payment: Payment) -> str:
+        """
+        Return what the issuer says of the address of *payment*, and what it was not asked.
+        """
+        said = avs(payment.avs_result, payment.card_brand)
+        if self.street is None or self.postal_code is None:
+            return AVS_WORDS[said]
+        return address_words(said, street=self.street, postal_code=self.postal_code)
+
+    def all_given_fits(self, payment: Payment) -> bool:
+        """
+        Whether the issuer's word about the address of *payment* has nothing against it.
+        """
+        said = avs(payment.avs_result, payment.card_brand)
+        return said is Avs.MATCH or (self.street, self.postal_code, said) in _ALL_OF_A_PART
 
     def lacks_address(self, payment: Payment) -> bool:
         """
         Whether the issuer's word about the address of *payment* means that there was none.
         """
-        return not self.address and avs(payment.avs_result, payment.card_brand) in _ABOUT_NO_ADDRESS
+        said = avs(payment.avs_result, payment.card_brand)
+        return (self.street, self.postal_code) == (False, False) and said in _ABOUT_NO_ADDRESS
 
     def lacks_code(self, payment: Payment) -> bool:
         """
@@ -58,7 +77,7 @@ def given_with(messages: Iterable[asyncpg.Record]) -> Given:
             told = tlv.decode_tlv(json.loads(message["content"]).get(str(tlv.FIELD), ""))
         except MessageError:
             return Given()
-        return Given(TAG_POSTAL_CODE in told or TAG_STREET in told, TAG_CVV in told)
+        return Given(TAG_STREET in told, TAG_POSTAL_CODE in told, TAG_CVV in told)
     return Given()
 
 
@@ -66,9 +85,7 @@ def in_words(checks: Iterable[Result], payment: Payment, given: Given) -> list[R
     """
     Return *checks* of *payment*, those about what was not given in words that say so.
     """
-    said = {}
-    if given.lacks_address(payment):
-        said["avs"] = NO_ADDRESS
+    said = {"avs": NO_ADDRESS if given.lacks_address(payment) else given.words(payment)}
     if given.lacks_code(payment):
         said["cvv"] = NO_CODE
     return [msgspec.structs.replace(each, words=said.get(each.rule, each.words)) for each in checks]

@@ -10,7 +10,7 @@ import asyncpg
 from counterfoil.api.answers import payment_answer
 from counterfoil.api.bodies import Decline
 from counterfoil.money import currency, decimal_text
-from counterfoil.network.verification_results import AVS_WORDS, CVV_WORDS, Avs, Cvv, avs, cvv
+from counterfoil.network.verification_results import CVV_WORDS, Avs, Cvv, avs, cvv
 from counterfoil.payments import lifecycle
 from counterfoil.payments.payment import Payment
 from counterfoil.terminal.sale import Sale, SaleKind, State
@@ -103,8 +103,9 @@ def address_words(payment: Payment, given: Given) -> tuple[str, str] | None:
     said = avs(payment.avs_result, payment.card_brand)
     if said is Avs.NONE:
         return None
-    tone = {Avs.MATCH: "good", Avs.NO_MATCH: "bad"}.get(said, "wait")
-    return tone, AVS_WORDS[said]
+    if given.all_given_fits(payment):
+        return "good", given.words(payment)
+    return "bad" if said is Avs.NO_MATCH else "wait", given.words(payment)
 
 
 def code_words(payment: Payment, given: Given) -> tuple[str, str] | None:
