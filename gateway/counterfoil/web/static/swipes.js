@@ -11,11 +11,18 @@ const Swipes = (() => {
   const PAUSE_MS = 150; // Behind a track's end: what comes now is typed.
   const REST_MS = 2000; // So late the rest of a track may come that was cut off.
   const REST_KEYS_MIN = 3;
-  const BY_HAND_MAX = 5; // So many keys in a row may come faster than SLOW_MS from a hand.
+  const BY_HAND_MAX = 5; // So many signs in a row may come faster than SLOW_MS from a hand.
+  const FIRST = ["%", ";"]; // Of a track.
   const TEXT_FIELD = "textarea, input:not([type=checkbox], [type=radio])";
-  const PRESSED = "button, a[href], summary";
+  const PRESSED = "button, a[href], summary, input[type=checkbox]";
   const QUIET_KEYS = ["Shift", "CapsLock", "NumLock", "AltGraph", "Alt", "Control", "Meta"];
   const REST_UNTIL = "counterfoil-swipe-rest"; // A time, for the page that comes next.
+  const OF_INPUT_METHOD = 229; // The code of a key that writes nothing by itself.
+
+  // Whether a key writes a sign by itself: no shortcut, no code after Alt, nothing of an input method.
+  const isSign = ({ key, ctrlKey, metaKey, altKey, isComposing, keyCode }) =>
+    key.length === 1 &&
+    !(ctrlKey || metaKey || altKey || isComposing || keyCode === OF_INPUT_METHOD);
 
   // *take* is called with a track's text, unless *isOff*. Where no cards are taken nothing that comes
   // late behind a track presses anything.
@@ -23,8 +30,9 @@ const Swipes = (() => {
     let held = "";
     let holder = null; // Where it was typed.
     let isRest = false; // It may be the rest of a track.
-    let [began, last, patience, together] = [0, 0, 0, 0];
-    let lastKeyAt = 0;
+    let [began, last, patience] = [0, 0, 0];
+    let [together, signAt] = [0, -REST_MS]; // How many signs came in one go; when the last came.
+    let [sweptAt, enteredAt] = [-SILENT_MS, -PAUSE_MS];
     const left = Number(sessionStorage.getItem(REST_UNTIL)) - Date.now();
     let restUntil = performance.now() + Math.min(Math.max(left, 0), REST_MS);
     sessionStorage.removeItem(REST_UNTIL);
@@ -35,6 +43,8 @@ const Swipes = (() => {
       (Tracks.isWhole(held) && isWithin(SLOW_MS)) ||
       (Tracks.isSure(held) && isWithin(READER_MS)) ||
       (Tracks.isBegun(held) && isWithin(FAST_MS));
+
+    const isAtEnd = () => Tracks.isEnded(held) && !FIRST.includes(held.at(-1));
 
     const isOfReader = () => held.length >= REST_KEYS_MIN && isWithin(READER_MS);
 
@@ -80,8 +90,10 @@ const Swipes = (() => {
         return;
       }
       const text = letGo();
+      together = 0;
       const isComplete = Tracks.isEnded(text) && (isEntered || takesCards);
       restUntil = isComplete ? 0 : last + REST_MS;
+      if (isEntered) enteredAt = last;
       if (!isOff()) take(text);
     };
 
@@ -110,11 +122,15 @@ const Swipes = (() => {
       hold(event);
     };
 
-    // What may press or send something, behind so many keys that no hand has typed them.
-    const isAnswer = ({ key, target }) =>
-      ["Enter", " "].includes(key) &&
-      together > BY_HAND_MAX &&
-      (target.matches(PRESSED) || (!takesCards && target.name === "cvv"));
+    // What may press or send something: at once behind a sign, which a hand types at no button,
+    // behind so many that no hand has typed them, or as a second Enter of a reader's.
+    const isAnswer = ({ key, ctrlKey, target, timeStamp }) => {
+      if (!["Enter", " "].includes(key) || ctrlKey) return false;
+      if (key === "Enter" && timeStamp - enteredAt < PAUSE_MS) return true;
+      const isOfMany = together > BY_HAND_MAX && timeStamp - signAt < REST_MS;
+      if (target.matches(PRESSED)) return isOfMany || (together && timeStamp - signAt < SLOW_MS);
+      return isOfMany && !takesCards && target.name === "cvv";
+    };
 
     const onRest = (event, isText) => {
       if (isText && event.timeStamp - last < READER_MS) {
@@ -134,9 +150,9 @@ const Swipes = (() => {
       } else if (event.key === "Enter" && isSure()) {
         hold(event);
         settle({ isEntered: true });
-      } else if (isText && event.timeStamp - last > PAUSE_MS && Tracks.isEnded(held) && isSure()) {
+      } else if (event.timeStamp - last > PAUSE_MS && isAtEnd() && isSure()) {
         settle();
-        if (isFirst) begin(event);
+        onKey(event);
       } else if (isText && (isSure() || Tracks.mayBegin(held + event.key))) {
         goOn(event);
       } else if (isSure()) {
@@ -148,8 +164,8 @@ const Swipes = (() => {
     };
 
     function onKey(event) {
-      const isText = event.key.length === 1 && !event.ctrlKey && !event.metaKey;
-      const isFirst = isText && ["%", ";"].includes(event.key);
+      const isText = isSign(event);
+      const isFirst = isText && FIRST.includes(event.key);
       if (held && isRest && !isFirst) {
         onRest(event, isText);
       } else if (held && !isRest) {
@@ -165,13 +181,48 @@ const Swipes = (() => {
       }
     }
 
+    const count = (event) => {
+      if (isSign(event)) {
+        together = event.timeStamp - signAt < SLOW_MS ? together + 1 : 1;
+        signAt = event.timeStamp;
+      } else if (!event.defaultPrevented) together = 0; // A hand went on.
+    };
+
+    // A track that came past the keys: pasted, by an input method, typed as codes, or before this
+    // script was here. What follows it at a reader's pace stays out, too.
+    const sweep = (field) => {
+      const from = Tracks.beginIn(field.value);
+      if (from < 0) return;
+      const to = field.selectionStart ?? field.value.length;
+      field.value = field.value.slice(0, from) + field.value.slice(Math.max(from, to));
+      sweptAt = performance.now();
+      restUntil = sweptAt + REST_MS;
+      if (!isOff()) take("");
+    };
+
     document.addEventListener(
       "keydown",
       (event) => {
-        if (QUIET_KEYS.includes(event.key)) return;
-        together = event.timeStamp - lastKeyAt < SLOW_MS ? together + 1 : 1;
-        lastKeyAt = event.timeStamp;
+        if (!event.key || QUIET_KEYS.includes(event.key)) return; // A browser that fills in has none.
         onKey(event);
+        count(event);
+      },
+      true,
+    );
+    for (const written of ["input", "compositionend"])
+      document.addEventListener(
+        written,
+        ({ target, isComposing }) => {
+          if (target.matches(TEXT_FIELD) && !isComposing) sweep(target);
+        },
+        true,
+      );
+    document.addEventListener(
+      "beforeinput",
+      (event) => {
+        if (event.timeStamp - sweptAt >= SILENT_MS) return;
+        sweptAt = event.timeStamp;
+        stop(event);
       },
       true,
     );
@@ -180,7 +231,9 @@ const Swipes = (() => {
     window.addEventListener("pagehide", () => {
       if (held || performance.now() < restUntil)
         sessionStorage.setItem(REST_UNTIL, String(Date.now() + REST_MS));
+      letGo(); // The page may be kept, to come back to.
     });
+    document.querySelectorAll(TEXT_FIELD).forEach(sweep);
   };
 
   return { QUIET_KEYS, listen };

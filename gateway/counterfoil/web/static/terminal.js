@@ -451,7 +451,7 @@ document.addEventListener(
   "paste",
   (event) => {
     const text = event.clipboardData.getData("text").trim();
-    if (!Tracks.isIn(text)) return;
+    if (Tracks.beginIn(text) < 0) return;
     event.preventDefault();
     takeSwipe(text.replace(/[\r\n]+/g, ""));
   },

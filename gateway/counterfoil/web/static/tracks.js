@@ -18,7 +18,11 @@ const Tracks = (() => {
   const ERRORS = /^[%;]E\?(?:[%;+]E\?)*$/;
   const BEGUN = /^%B[\d ]{3,}/;
   const ENDED = /\?.?$/; // Perhaps with a check character.
-  const ANYWHERE = /%B[\d ]{12,24}\^|;\d{12,19}=/;
+  const ANYWHERE = /%B[\d ]{12,24}\^|;\d{12,19}=/i;
+  // A first track whose signs a keyboard's layout has changed: "^" is a dead key on many.
+  const SPOILED = /^%B([^?;]*)\?[^;]?(?=;)/;
+  const WIDE = /[\uff01-\uff5e]/g; // The same signs as wide as an ideograph.
+  const WIDER = 0xfee0;
 
   const UNREAD = "The reader could not read the card. Swipe it again, or type the number.";
   const AGAIN = "The card was not read whole. Swipe it again, or type the number.";
@@ -29,12 +33,17 @@ const Tracks = (() => {
       [...track].reduce((sum, each) => sum ^ (each.charCodeAt(0) - first), 0) + first,
     );
 
+  const narrow = (text) =>
+    text.replace(WIDE, (each) => String.fromCharCode(each.charCodeAt(0) - WIDER));
+
   // Returns { number, month, year }, or { fault } in words.
   const read = (typed, today = new Date()) => {
     const text = typed.length > TYPED_MAX ? "" : typed.toUpperCase();
     if (ERRORS.test(text)) return { fault: UNREAD };
-    const found = FORM.exec(text);
+    const [, spoiled] = (!FORM.test(text) && SPOILED.exec(text)) || [];
+    const found = FORM.exec(spoiled ? text.replace(SPOILED, "") : text);
     if (!found || !(found[1] || found[7])) return { fault: AGAIN };
+    if (spoiled && !spoiled.replace(/ /g, "").startsWith(found[7])) return { fault: AGAIN };
     const [, spaced, name, year1, month1, rest1, check1, second, year2, month2, rest2, check2] = found;
     const first = spaced && spaced.replace(/ /g, "");
     if (first && (first.length < 12 || first.length > 19)) return { fault: AGAIN };
@@ -60,12 +69,12 @@ const Tracks = (() => {
     read,
     // Whether a text may be the beginning of a track; whether it can be nothing else, however slowly
     // it was typed; whether it looks like one, or may be the beginning of one if it came fast; whether
-    // it was typed to its end.
+    // it was typed to its end; where in a text one begins.
     mayBegin: (text) => YOUNG.test(text.toUpperCase()),
     isWhole: (text) => WHOLE.test(text.toUpperCase()),
     isSure: (text) => SURE.test(text.toUpperCase()),
     isBegun: (text) => BEGUN.test(text.toUpperCase()),
     isEnded: (text) => ENDED.test(text),
-    isIn: (text) => ANYWHERE.test(text.toUpperCase()),
+    beginIn: (text) => narrow(text).search(ANYWHERE),
   };
 })();
