@@ -253,6 +253,27 @@ def test_what_is_not_paid_says_so(state: str, said: str, for_merchant: bool) -> 
         assert "been paid" not in text
 
 
+@pytest.mark.parametrize("state", ["reversing", "reversed"])
+@pytest.mark.parametrize(
+    ("code", "said", "wrong"),
+    [
+        (None, "No clear answer came from your bank in time.", "had agreed"),
+        ("68", "No clear answer came from your bank in time.", "had agreed"),
+        ("00", "Your bank had agreed", "No clear answer"),
+        ("10", "Your bank had agreed", "No clear answer"),
+    ],
+)
+def test_an_approval_is_told_only_where_one_came(
+    state: str, code: str | None, said: str, wrong: str
+) -> None:
+    """What went back because nobody answered was never agreed to; nothing is charged either way."""
+    for text in texts(**NOT_CHARGED, state=state, response_code=code):
+        plain = " ".join(text.split())
+        assert said in plain
+        assert "Not charged" in plain
+        assert wrong not in plain
+
+
 def test_every_state_has_its_words_or_is_an_ordinary_one() -> None:
     """A new state would else be shown as paid."""
     ordinary = {State.CAPTURED, State.AUTHORIZED}

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from counterfoil.network.response_codes import meaning
+from counterfoil.network.response_codes import APPROVALS, PARTIAL_APPROVAL, meaning
 from counterfoil.network.response_table import TRY_OTHER
 
 
@@ -32,6 +32,12 @@ _REVERSED = Outcome(
     "Not charged",
     "Your bank had agreed, but the payment was not completed, and was taken back.",
 )
+_UNANSWERED = Outcome(
+    "bad",
+    "Not charged",
+    "No clear answer came from your bank in time. Nothing is charged.",
+)
+_AGREED = APPROVALS | {PARTIAL_APPROVAL}
 _OUTCOMES = {
     "processing": Outcome(
         "wait", "Not decided yet", "Your bank has not answered yet. This is no receipt."
@@ -68,6 +74,8 @@ def outcome(facts: dict[str, Any]) -> Outcome | None:
         return _FULLY if refunded >= facts["captured_minor"] else _IN_PART
     if state == "declined":
         return Outcome("bad", "Not charged", _why_declined(facts))
+    if state in ("reversing", "reversed") and facts["response_code"] not in _AGREED:
+        return _UNANSWERED
     return _OUTCOMES.get(state)
 
 
