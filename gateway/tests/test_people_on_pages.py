@@ -301,6 +301,88 @@ async def test_the_audit_page_shows_one_persons_changes_or_one_kind(site: Site) 
     assert "setting_changed" not in few
 
 
+@pytest.mark.parametrize("name", ["Ada Müller", "ada  MULLER", "Ada Mueller", "A.d.a-Müller "])
+async def test_nobody_takes_the_name_of_another(site: Site, name: str) -> None:
+    """However it is written, by renaming or by an invitation; one's own stays, written anew."""
+    owner, manager = await site.signed_in(), await site.signed_in(Role.MANAGER)
+    await owner.get("/me")
+    await owner.send("/me/name", {"name": "Ada Müller"})
+    await manager.get("/me")
+    link = await site.link(site.address_of(Role.CLERK), Role.CLERK)
+    form = {"token": link.partition("=")[2], "name": name, "password": PASSWORD}
+
+    renamed = await manager.send("/me/name", {"name": name})
+    came = await site.browser().send("/welcome", form)
+    own = await owner.send("/me/name", {"name": name})
+
+    assert (renamed.status_code, came.status_code, own.status_code) == (422, 422, 303)
+    for each in (renamed, came):
+        assert re.search(r'id="name-said">Somebody of this business bears this name', each.text)
+
+
+async def test_a_name_of_whoever_worked_here_stays_theirs(site: Site) -> None:
+    """What they did stands under it."""
+    owner, clerk = await site.signed_in(), await site.signed_in(Role.CLERK)
+    await clerk.get("/me")
+    await clerk.send("/me/name", {"name": "Cy Leaf"})
+    await step_up(owner)
+    person = await user_id(site, address_of(site, Role.CLERK))
+    await owner.send(f"/people/{person}/end", {"sure": "yes"})
+    await owner.get("/me")
+
+    assert (await owner.send("/me/name", {"name": "Cy Leaf"})).status_code == 422
+
+
+async def test_whom_we_know_takes_another_name_where_theirs_is_borne(site: Site) -> None:
+    """After the right password only; every business for which they work writes down the change."""
+    other = await Site.of(await Stage.set_up(site.stage.database))
+    await site.signed_in()  # Ada Byron.
+    await other.signed_in()  # Another of this name, elsewhere.
+    email = other.address_of()
+    link = await site.link(email, Role.CLERK)
+    form = {"token": link.partition("=")[2], "password": PASSWORD}
+
+    refused = await site.browser().send("/welcome", form)
+    wrong = await site.browser().send("/welcome", {**form, "password": "not theirs at all"})
+    taken = await site.browser().send("/welcome", {**form, "name": "Ada King"})
+
+    assert [each.status_code for each in (refused, wrong, taken)] == [422, 422, 303]
+    assert "bears this name" in words(refused)
+    assert 'id="name"' in refused.text
+    assert "bears this name" not in words(wrong)
+    rows = await site.stage.sql(
+        "SELECT before, after FROM people_events WHERE what = 'name_changed'"
+    )
+    assert [tuple(each) for each in rows] == [("Ada Byron", "Ada King")]
+    browser = other.browser()
+    await browser.send("/sign-in", {"email": email, "password": PASSWORD})
+    await browser.get("/me")
+    await browser.send("/me/name", {"name": "Ada Lovelace"})
+    assert len(await site.stage.sql("SELECT FROM people_events WHERE after = 'Ada Lovelace'")) == 2
+
+
+async def test_the_audit_tells_people_of_one_name_apart(site: Site) -> None:
+    """By their address: in the filter, in the row of those who share a name, and in the table."""
+    owner = await site.signed_in()
+    await site.signed_in(Role.MANAGER)
+    two = (site.address_of(), site.address_of(Role.MANAGER))
+    await owner.get("/me")
+    await owner.send("/me/name", {"name": "=Ada"})
+    alone = (await owner.get("/audit")).text
+    await site.stage.sql("UPDATE users SET name = '=Ada' WHERE email = $1", two[1])  # As before.
+
+    shared = (await owner.get("/audit")).text
+    table = (await owner.get("/audit.csv")).text
+
+    for email in two:
+        assert f">=Ada ({email})</option>" in shared
+        assert f'<span title="{email}">=Ada<br><span class="soft small">{email}' in shared
+    assert f'<span title="{two[0]}">=Ada</span>' in alone
+    assert "at,who,email,kind,about,before,after" in table
+    assert f",'=Ada,{two[1]},signed_in," in table
+    assert f",'=Ada,{two[0]},name_changed,{two[0]},Ada Byron,'=Ada" in table
+
+
 async def test_the_kinds_to_choose_from_each_name_what_was_done(site: Site) -> None:
     """In the order of the alphabet, so that what is done to one thing stands together."""
     page = (await (await site.signed_in(Role.OWNER)).get("/audit?what=webhook_enabled")).text

@@ -7,9 +7,9 @@ a long password of three well-known words is still tried early, four unusual one
 
 import re
 from collections.abc import Iterable
-from types import MappingProxyType
 
 from counterfoil.letters import with_umlauts_only
+from counterfoil.people.names import however_written, squashed
 from counterfoil.people.passwords import PASSWORD_CHARACTERS_MAX, PASSWORD_CHARACTERS_MIN
 
 REMAINING_MIN = 6
@@ -50,24 +50,6 @@ _LOOKALIKES = str.maketrans("@430$15!7", "aaeosisit")
 _OWN_WORD = re.compile(r"[^\W_]+")
 _LETTERS = re.compile(r"[^\W\d_]+")
 _JOINING = frozenset(("and", "the", "und", "et", "y", "of"))  # "Stub & Leaf" is "Stub and Leaf".
-# What finds in a password a letter of a name, or two that may be one: as such, or in another way.
-_WRITTEN = MappingProxyType(
-    {
-        "ä": "[aäå]e?",
-        "å": "[aäå]a?",
-        "ö": "[oöø]e?",
-        "ø": "[oöø]e?",
-        "ü": "[uü]e?",
-        "ae": "(?:[aäå]e|ä)",
-        "aa": "(?:[aäå]{2}|å)",
-        "oe": "(?:[oöø]e|[öø])",
-        "ue": "(?:[uü]e|ü)",
-        "a": "[aäå]",
-        "o": "[oöø]",
-        "u": "[uü]",
-    }
-)
-_PERHAPS_AN_UMLAUT = re.compile("[aou]e|aa|[aouäöüåø]")
 
 
 def fault_of(password: str, own: Iterable[str]) -> str | None:
@@ -87,7 +69,7 @@ def fault_of(password: str, own: Iterable[str]) -> str | None:
         return OWN
     if len(set(password.lower())) < DIFFERENT_MIN:
         return COMMON
-    plain = {password.lower(), _squashed(password), _squashed(read)}
+    plain = {password.lower(), squashed(password), squashed(read)}
     return COMMON if any(len(_remaining(each)) < REMAINING_MIN for each in plain) else None
 
 
@@ -96,32 +78,19 @@ def _holds(password: str, name: str) -> bool:
     Return whether a password holds *name*: as a whole, or each of its words, in any order. A short
     word counts where it stands by itself.
     """
-    whole, squashed, folded = _squashed(name), _squashed(password), password.casefold()
+    whole, letters, folded = squashed(name), squashed(password), password.casefold()
     if len(whole) < OWN_CHARACTERS_MIN:
         return False
     alone = {*_OWN_WORD.findall(folded), *_LETTERS.findall(folded)}
     words = [each for each in _OWN_WORD.findall(name.casefold()) if each not in _JOINING]
     are_there = all(
-        _however_written(each).search(squashed)
+        however_written(each).search(letters)
         if len(each) >= OWN_WORD_CHARACTERS_MIN
-        else any(_however_written(each).fullmatch(word) for word in alone)
+        else any(however_written(each).fullmatch(word) for word in alone)
         for each in words
     )
-    is_whole = _however_written(whole).search(squashed) is not None
+    is_whole = however_written(whole).search(letters) is not None
     return is_whole or (sum(map(len, words)) >= OWN_CHARACTERS_MIN and are_there)
-
-
-def _however_written(name: str) -> re.Pattern[str]:
-    """
-    Return what finds *name*, of letters and digits only: its umlauts as such, as their plain letter
-    or as two; and an umlaut where it has two. Two are found as one by no other: Sauer is in no
-    dinosaur.
-    """
-    return re.compile(_PERHAPS_AN_UMLAUT.sub(lambda found: _WRITTEN[found[0]], name))
-
-
-def _squashed(text: str) -> str:
-    return "".join(each for each in text.casefold() if each.isalnum())
 
 
 def _remaining(text: str) -> str:

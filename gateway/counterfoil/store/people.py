@@ -2,6 +2,7 @@
 People, their invitations and signed-in browsers, and the list of what they changed.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -91,10 +92,17 @@ class PeopleStore:
         return Invitation(**{**values, "role": Role(row["role"])})
 
     async def accept(
-        self, token: str, *, name: str, password_hash: str | None, now: datetime
+        self,
+        token: str,
+        *,
+        name: str,
+        password_hash: str | None,
+        now: datetime,
+        is_renamed: bool = False,
     ) -> Place | None:
         """
-        Use up the link with this token, once; None when it stands no more.
+        Use up the link with this token, once; None when it stands no more. Whom we know keeps their
+        name, unless they are renamed.
         """
         row = await self._database.row(
             "accept_invitation",
@@ -104,6 +112,7 @@ class PeopleStore:
             name,
             password_hash,
             self._ids.new(),
+            self._ids.new() if is_renamed else None,
         )
         return Place(row["user_id"], row["merchant_id"], Role(row["role"])) if row else None
 
@@ -113,6 +122,13 @@ class PeopleStore:
         """
         row = await self._database.row("user_by_email", email.lower())
         return Account(*row.values()) if row else None
+
+    async def names_of_others(self, merchant_ids: Sequence[UUID], email: str) -> list[str]:
+        """
+        Return the names of everybody else who works for these merchants, or did.
+        """
+        rows = await self._database.rows("names_of_others", list(merchant_ids), email)
+        return [row["name"] for row in rows]
 
     async def merchants_of(self, user_id: UUID) -> list[asyncpg.Record]:
         """

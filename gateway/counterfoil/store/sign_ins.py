@@ -2,6 +2,7 @@
 Signing in as it is stored: tries, the half before the second factor, resets, passwords, sessions.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -137,14 +138,14 @@ class SignInStore:
         arguments = (who.user_id, password_hash, now, who.session_id, event_id, merchant_id)
         await self._database.rows("change_password", *arguments)
 
-    async def change_name(self, who: Who, name: str, now: datetime) -> None:
+    async def change_name(
+        self, who: Who, name: str, merchant_ids: Sequence[UUID], now: datetime
+    ) -> None:
         """
-        Give a person another name.
+        Give a person another name; each of the merchants for whom they work has it in its list.
         """
-        merchant_id = who.merchant.merchant_id
-        await self._database.rows(
-            "change_name", who.user_id, name, self._ids.new(), merchant_id, now
-        )
+        events = [self._ids.new() for _ in merchant_ids]
+        await self._database.rows("change_name", who.user_id, name, events, list(merchant_ids), now)
 
     async def sessions(self, user_id: UUID, now: datetime, since: datetime) -> list[asyncpg.Record]:
         """

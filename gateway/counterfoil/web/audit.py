@@ -4,6 +4,7 @@ The audit page: who changed what about people, keys and settings, newest first, 
 
 import csv
 import io
+from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +13,9 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from counterfoil.people.changes import KINDS, sentence, title
+from counterfoil.people.names import are_same
 from counterfoil.people.roles import Right
+from counterfoil.settlement.report_table import safe
 from counterfoil.store.members import CHANGES_PAGE_MAX, MemberStore
 from counterfoil.web.actors import by_whom
 from counterfoil.web.downloads import csv_file
@@ -20,7 +23,7 @@ from counterfoil.web.rendering import page
 from counterfoil.web.visit import Page, Visit
 
 CSV_ROWS_MAX = 10_000
-_STARTS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+SAID = ("about", "before", "after")
 
 
 async def audit(visit: Visit) -> Response:
@@ -36,13 +39,14 @@ async def audit(visit: Visit) -> Response:
         what=what or None,
         limit=CHANGES_PAGE_MAX + 1,
     )
-    shown = rows[:CHANGES_PAGE_MAX]
+    shown, members = rows[:CHANGES_PAGE_MAX], await store.members(merchant_id)
+    shared = _shared([*((each["name"], each["email"]) for each in members), *map(_person, shown)])
     return page(
         visit,
         "audit.html",
-        changes=[_change(row) for row in shown],
+        changes=[_change(row, shared) for row in shown],
         older=shown[-1]["event_id"].hex if len(rows) > CHANGES_PAGE_MAX else None,
-        members=await store.members(merchant_id),
+        members=members,
         kinds=sorted(
             ((each[0], name) for name, each in KINDS.items()), key=lambda each: each[0].casefold()
         ),
@@ -63,17 +67,35 @@ async def audit_csv(visit: Visit) -> Response:
     )
     out = io.StringIO()
     table = csv.writer(out)
-    table.writerow(["at", "who", "kind", "about", "before", "after"])
+    table.writerow(["at", "who", "email", "kind", *SAID])
     for row in rows:
-        said = (_name(row), row["what"], row["about"], row["before"], row["after"])
-        table.writerow([row["at"].isoformat(), *(_harmless(text or "") for text in said)])
+        said = (_name(row), row["user_email"], row["what"], *(row[name] for name in SAID))
+        table.writerow([row["at"].isoformat(), *(safe(text or "") for text in said)])
     return csv_file(out.getvalue(), "audit")
 
 
-def _change(row: asyncpg.Record) -> dict[str, Any]:
+def _shared(people: Iterable[tuple[str | None, str | None]]) -> set[str]:
+    """
+    Return the addresses of people who bear a name that another one bears too.
+    """
+    known = {(name, email) for name, email in people if name and email}
+    return {
+        email
+        for name, email in known
+        if any(email != other and are_same(name, his) for his, other in known)
+    }
+
+
+def _person(row: asyncpg.Record) -> tuple[str | None, str | None]:
+    return row["user_name"], row["user_email"]
+
+
+def _change(row: asyncpg.Record, shared: set[str]) -> dict[str, Any]:
     return {
         "at": row["at"],
         "who": _name(row),
+        "email": row["user_email"],
+        "is_shared": row["user_email"] in shared,
         "kind": title(row["what"]),
         "words": sentence(row["what"], row["about"], row["before"], row["after"]),
     }
@@ -81,13 +103,6 @@ def _change(row: asyncpg.Record) -> dict[str, Any]:
 
 def _name(row: asyncpg.Record) -> str:
     return by_whom(row["actor"], row["user_name"])
-
-
-def _harmless(text: str) -> str:
-    """
-    Return *text* so that no spreadsheet takes it for a formula.
-    """
-    return f"'{text}" if text.startswith(_STARTS_A_FORMULA) else text
 
 
 def _before(visit: Visit) -> UUID | None:

@@ -10,6 +10,7 @@ from starlette.responses import RedirectResponse, Response
 
 from counterfoil import ids
 from counterfoil.lines import fault_of_line
+from counterfoil.people.names import fault_of_name
 from counterfoil.people.password_rules import fault_of
 from counterfoil.people.passwords import PASSWORD_CHARACTERS_MIN
 from counterfoil.web import browsers, session
@@ -49,7 +50,11 @@ async def change_name(visit: Visit) -> Response:
         return await _me(visit, name=name, faults={"name": fault})
     if holds_card(name):
         return await _me(visit, name=name, faults={"name": LEAVE_IT_OUT})
-    await sign_ins(visit).change_name(visit.who, name, visit.desk.clock.now())
+    people, who = visit.desk.people, visit.who
+    merchants = [each["merchant_id"] for each in await people.merchants_of(who.user_id)]
+    if fault := fault_of_name(name, await people.names_of_others(merchants, who.email)):
+        return await _me(visit, name=name, faults={"name": fault})
+    await sign_ins(visit).change_name(who, name, merchants, visit.desk.clock.now())
     return lead_to("/me", "name")
 
 

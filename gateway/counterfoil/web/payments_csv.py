@@ -13,10 +13,10 @@ from zoneinfo import ZoneInfo
 from counterfoil import ids
 from counterfoil.money import currency, decimal_text
 from counterfoil.payments.payment import Payment
+from counterfoil.settlement.report_table import safe
 from counterfoil.terminal.sale import Parts
 from counterfoil.web.words import kind_words, state_words
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
 HEADINGS = (
     "payment",
     "made at (UTC)",
@@ -77,12 +77,5 @@ def csv_line(cells: Sequence[str]) -> str:
     Return one line of the file.
     """
     written = io.StringIO()
-    csv.writer(written).writerow([guarded(each) for each in cells])
+    csv.writer(written).writerow([safe(each) for each in cells])
     return written.getvalue()
-
-
-def guarded(cell: str) -> str:
-    """
-    Return *cell* as no spreadsheet runs it.
-    """
-    return f"'{cell}" if cell.startswith(FORMULA) else cell

@@ -8,6 +8,7 @@ from uuid import UUID
 from starlette.responses import RedirectResponse, Response
 
 from counterfoil.lines import fault_of_line
+from counterfoil.people.names import fault_of_name
 from counterfoil.people.password_rules import USED, fault_of
 from counterfoil.people.passwords import PASSWORD_CHARACTERS_MAX, PASSWORD_CHARACTERS_MIN
 from counterfoil.people.person import Invitation
@@ -49,15 +50,24 @@ async def welcome(visit: Visit) -> Response:
         return _welcome(visit, None, token)
     name, password = form.get("name", "").strip(), form.get("password", "")
     own = (invitation.email, name, invitation.merchant_name)
+    others = await desk.people.names_of_others([invitation.merchant_id], invitation.email)
     if invitation.has_password:
-        faults = await _unproved(visit, invitation.email, password)
+        known = invitation.user_name or ""
+        name = name if name and fault_of_name(known, others) else known
+        faults = await _unproved(visit, invitation.email, password) or _fault_of_line(name)
     else:
         faults = _faults(name, password, own)
+    if not faults and (fault := fault_of_name(name, others)):
+        faults = {"name": fault}
     if faults:
         return _welcome(visit, invitation, token, name=name, faults=faults)
     kept = None if invitation.has_password else await desk.passwords.hash(password)
     place = await desk.people.accept(
-        token, name=invitation.user_name or name, password_hash=kept, now=now
+        token,
+        name=name,
+        password_hash=kept,
+        now=now,
+        is_renamed=invitation.has_password and name != invitation.user_name,
     )
     if place is None:
         return _welcome(visit, None, token)
@@ -124,13 +134,15 @@ async def _unproved(visit: Visit, email: str, password: str) -> dict[str, str]:
     return {"password": LOCKED_WORDS if outcome is Outcome.LOCKED else NOT_YOURS}
 
 
-def _faults(name: str, password: str, own: Iterable[str]) -> dict[str, str]:
-    faults = {}
+def _fault_of_line(name: str) -> dict[str, str]:
     most = f"Write your name, up to {NAME_CHARACTERS_MAX} characters."
     if fault := fault_of_line(name, NAME_CHARACTERS_MAX, most):
-        faults["name"] = fault
-    elif holds_card(name):
-        faults["name"] = LEAVE_IT_OUT
+        return {"name": fault}
+    return {"name": LEAVE_IT_OUT} if holds_card(name) else {}
+
+
+def _faults(name: str, password: str, own: Iterable[str]) -> dict[str, str]:
+    faults = _fault_of_line(name)
     if fault := fault_of(password, own):
         faults["password"] = fault
     return faults

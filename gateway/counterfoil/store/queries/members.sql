@@ -9,6 +9,12 @@ FROM members AS m JOIN users AS u USING (user_id)
 WHERE m.merchant_id = $1 AND m.ended_at IS NULL AND ($2::uuid IS NULL OR m.user_id = $2)
 ORDER BY u.name, m.user_id LIMIT 500;
 
+-- name: names_of_others
+-- Which names histories of these merchants hold already: of whoever works there or did.
+SELECT DISTINCT u.name FROM members AS m JOIN users AS u USING (user_id)
+WHERE m.merchant_id = ANY($1::uuid[]) AND u.email <> $2
+ORDER BY u.name LIMIT 5000;
+
 -- name: pending_invitations
 -- Links that still work, newest first.
 SELECT invitation_id, email, role, created_at, expires_at FROM invitations

@@ -201,15 +201,17 @@ FROM before
 RETURNING event_id;
 
 -- name: change_name
--- Another name of a person, with what it was.
+-- Another name of a person, with what it was, at every merchant for whom they work.
 WITH before AS MATERIALIZED (
     SELECT user_id, email, name FROM users WHERE user_id = $1 AND ended_at IS NULL FOR UPDATE
 ), changed AS (
     UPDATE users AS u SET name = $2 FROM before WHERE u.user_id = before.user_id
 )
 INSERT INTO people_events (event_id, merchant_id, at, actor, what, about, before, after)
-SELECT $3, $4, $5, 'user:' || replace(user_id::text, '-', ''), 'name_changed', email, name, $2
-FROM before WHERE name <> $2;
+SELECT n.event_id, n.merchant_id, $5, 'user:' || replace(b.user_id::text, '-', ''), 'name_changed',
+    b.email, b.name, $2
+FROM before AS b, unnest($3::uuid[], $4::uuid[]) AS n (event_id, merchant_id)
+WHERE b.name <> $2;
 
 -- name: sessions_of_user
 -- The browsers in which a person is signed in.

@@ -21,7 +21,8 @@ WHERE i.token_hash = $1;
 -- name: accept_invitation
 -- Use up a link: the person, their place at the merchant, and who did so, in one; nothing if it was
 -- used, ended, or is too old. A password is only given to somebody who has none. Other links of the
--- same address to this merchant end with it, and an owner stays one, whatever a link says.
+-- same address to this merchant end with it, and an owner stays one, whatever a link says. Whom we
+-- know keeps their name, unless they choose another here ($7).
 WITH links AS MATERIALIZED (
     SELECT o.invitation_id FROM invitations AS i JOIN invitations AS o USING (merchant_id, email)
     WHERE i.token_hash = $1 AND o.used_at IS NULL AND o.ended_at IS NULL
@@ -35,11 +36,14 @@ WITH links AS MATERIALIZED (
     UPDATE invitations AS o SET ended_at = $2 FROM used
     WHERE o.invitation_id IN (SELECT invitation_id FROM links)
         AND o.invitation_id <> used.invitation_id AND o.used_at IS NULL AND o.ended_at IS NULL
+), known AS MATERIALIZED (
+    SELECT u.name FROM users AS u JOIN used USING (email) WHERE u.password_hash IS NOT NULL
 ), person AS (
     INSERT INTO users (user_id, email, name, password_hash, password_changed_at, created_at)
     SELECT $3, email, $4, $5, $2, $2 FROM used
     ON CONFLICT (email) DO UPDATE SET
-        name = CASE WHEN users.password_hash IS NULL THEN excluded.name ELSE users.name END,
+        name = CASE WHEN users.password_hash IS NULL OR $7::uuid IS NOT NULL THEN excluded.name
+            ELSE users.name END,
         password_hash = COALESCE(users.password_hash, excluded.password_hash),
         password_changed_at = COALESCE(users.password_changed_at, excluded.password_changed_at)
     RETURNING user_id, email
@@ -55,6 +59,11 @@ WITH links AS MATERIALIZED (
     SELECT $6, place.merchant_id, $2, 'user:' || replace(place.user_id::text, '-', ''),
         'invitation_accepted', person.email, place.role
     FROM place, person
+), renamed AS (
+    INSERT INTO people_events (event_id, merchant_id, at, actor, what, about, before, after)
+    SELECT $7, place.merchant_id, $2, 'user:' || replace(place.user_id::text, '-', ''),
+        'name_changed', person.email, known.name, $4
+    FROM place, person, known WHERE $7::uuid IS NOT NULL AND known.name <> $4
 )
 SELECT user_id, merchant_id, role FROM place;
 

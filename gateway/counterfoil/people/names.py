@@ -1,0 +1,66 @@
+"""
+When two names are one: however they are written, histories could not tell who bears them.
+"""
+
+import re
+from collections.abc import Iterable
+from types import MappingProxyType
+
+from counterfoil.letters import with_umlauts_only
+
+TAKEN = "Somebody of this business bears this name: write yours so that histories tell you apart."
+
+# What finds in a password a letter of a name, or two that may be one: as such, or in another way.
+_WRITTEN = MappingProxyType(
+    {
+        "ä": "[aäå]e?",
+        "å": "[aäå]a?",
+        "ö": "[oöø]e?",
+        "ø": "[oöø]e?",
+        "ü": "[uü]e?",
+        "ae": "(?:[aäå]e|ä)",
+        "aa": "(?:[aäå]{2}|å)",
+        "oe": "(?:[oöø]e|[öø])",
+        "ue": "(?:[uü]e|ü)",
+        "a": "[aäå]",
+        "o": "[oöø]",
+        "u": "[uü]",
+    }
+)
+_PERHAPS_AN_UMLAUT = re.compile("[aou]e|aa|[aouäöüåø]")
+
+
+def fault_of_name(name: str, others: Iterable[str]) -> str | None:
+    """
+    Return why *name* is refused, in words, if one of *others* is the same.
+    """
+    return TAKEN if any(are_same(name, each) for each in others) else None
+
+
+def are_same(one: str, other: str) -> bool:
+    """
+    Return whether two names differ by case, accents, blanks and signs only, or are none of letters.
+    """
+    left, right = (squashed(with_umlauts_only(each)) for each in (one, other))
+    if not left or not right:
+        return one.split() == other.split()
+    return any(
+        however_written(name).fullmatch(text) is not None
+        for name, text in ((left, right), (right, left))
+    )
+
+
+def however_written(name: str) -> re.Pattern[str]:
+    """
+    Return what finds *name*, of letters and digits only: its umlauts as such, as their plain letter
+    or as two; and an umlaut where it has two. Two are found as one by no other: Sauer is in no
+    dinosaur.
+    """
+    return re.compile(_PERHAPS_AN_UMLAUT.sub(lambda found: _WRITTEN[found[0]], name))
+
+
+def squashed(text: str) -> str:
+    """
+    Return the letters and digits of *text*, without case.
+    """
+    return "".join(each for each in text.casefold() if each.isalnum())
