@@ -553,7 +553,7 @@ async def test_the_feed_names_who_did_it(site: Site, developer: WindowlessBrowse
 
     said = words(await developer.get("/developers/events"))
 
-    assert re.search(r"payment\.captured 1001 \d\d Nov, \d\d:\d\d Ada Byron", said)
+    assert re.search(r"payment\.captured 1001 \d\d Nov, \d\d:\d\d Owner Byron", said)
     assert "somebody of yours" not in said
 
 

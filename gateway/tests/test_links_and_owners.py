@@ -27,8 +27,8 @@ async def _roles(site: Site) -> dict[str, str]:
     return {row["email"]: row["role"] for row in rows}
 
 
-async def _use(site: Site, link: str) -> int:
-    form = {"token": link.partition("=")[2], "name": "Ada Byron", "password": PASSWORD}
+async def _use(site: Site, link: str, name: str = "Bob") -> int:
+    form = {"token": link.partition("=")[2], "name": name, "password": PASSWORD}
     return (await site.browser().send("/welcome", form)).status_code
 
 

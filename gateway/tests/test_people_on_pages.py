@@ -351,14 +351,17 @@ async def test_whom_we_know_takes_another_name_where_theirs_is_borne(site: Site)
     assert 'id="name"' in refused.text
     assert "bears this name" not in words(wrong)
     rows = await site.stage.sql(
-        "SELECT before, after FROM people_events WHERE what = 'name_changed'"
+        "SELECT before, after FROM people_events WHERE about = $1 AND what = 'name_changed'", email
     )
     assert [tuple(each) for each in rows] == [("Ada Byron", "Ada King")]
     browser = other.browser()
     await browser.send("/sign-in", {"email": email, "password": PASSWORD})
     await browser.get("/me")
     await browser.send("/me/name", {"name": "Ada Lovelace"})
-    assert len(await site.stage.sql("SELECT FROM people_events WHERE after = 'Ada Lovelace'")) == 2
+    rows = await site.stage.sql(
+        "SELECT FROM people_events WHERE about = $1 AND after = 'Ada Lovelace'", email
+    )
+    assert len(rows) == 2
 
 
 async def test_the_audit_tells_people_of_one_name_apart(site: Site) -> None:
