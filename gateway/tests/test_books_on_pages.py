@@ -2,13 +2,20 @@
 Batches, deposits and the end of the day as pages show them: to the cent, and only one's own.
 """
 
+import csv
+import io
 import re
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
+from zoneinfo import ZoneInfo
 
 import pytest
+from counterfoil.payments.movements import refund
 from counterfoil.people.roles import Role
 from counterfoil.settlement.batch_names import read_name, written_name
+from counterfoil.settlement.report_page import as_page
+from counterfoil.settlement.reports import Reporter
 from counterfoil.store.batches import BatchKey
 from counterfoil.web import batches
 from payment_stage import Stage
@@ -212,6 +219,60 @@ async def open_batch(stage: Stage) -> str:
         stage.merchant.merchant_id,
     )
     return name_of(stage, row["batch_number"])
+
+
+async def test_an_open_batch_has_its_lines_in_every_form(open_site: Site) -> None:
+    """As page, CSV and PDF's page: the sale and its refund, each at its own time."""
+    stage = open_site.stage
+    payment = await stage.paid(amount_minor=1000, order_number="to-refund")
+    stage.clock.move(4 * 60)
+    await refund(stage.command(payment, amount_minor=300), stage.road)
+    browser, name = await open_site.signed_in(Role.BOOKKEEPER), await open_batch(stage)
+    took, gave = (
+        f"{each:%Y-%m-%dT%H:%M}"
+        for each in (payment.created_at, payment.created_at + timedelta(minutes=4))
+    )
+
+    shown = (await browser.get(f"/batches/{name}")).text
+    table = (await browser.get(f"/batches/{name}.csv")).text
+    items = [
+        row
+        for row in csv.DictReader(io.StringIO(table.removeprefix("\N{BYTE ORDER MARK}")))
+        if row["record"] == "batch_item"
+    ]
+
+    assert [(row["kind"], row["amount"], row["order"]) for row in items] == [
+        ("capture", "42.00", "1001"),
+        ("capture", "10.00", "to-refund"),
+        ("refund", "-3.00", "to-refund"),
+    ]
+    assert [row["at"][:16] for row in items] == [took, took, gave]
+    assert {row["date"] for row in items} == {took[:10]}
+    whens = re.findall(r'data-label="When"><time datetime="([^"]{16})', shown)
+    assert whens == [took, took, gave]
+
+
+async def test_the_items_of_a_fixed_batch_say_when_each_was_made(
+    told: Told, bookkeeper: WindowlessBrowser
+) -> None:
+    """A refund as of itself, not of its sale; on the page, in the table and in the report."""
+    made = told.books.clock.now() - timedelta(hours=5, minutes=7)
+    await told.site.stage.sql(
+        "UPDATE movements SET created_at = $3 WHERE merchant_id = $1 AND movement_id = $2",
+        *(told.books.merchant_id, told.items[2].movement_id, made),
+    )
+    key = read_name(told.books.merchant_id, name_of(told.site.stage))
+    assert key is not None
+    reporter = Reporter(told.site.stage.database, told.books.clock, mode="test")
+
+    shown = (await bookkeeper.get(f"/batches/{name_of(told.site.stage)}")).text
+    table = (await bookkeeper.get(f"/batches/{name_of(told.site.stage)}.csv")).text
+    report = as_page(await reporter.batch(key.reference, told.books.merchant_id))
+
+    assert f'data-label="When"><time datetime="{made:%Y-%m-%dT%H:%M}' in shown
+    assert f",{made:%Y-%m-%dT%H:%M}" in table
+    here = made.astimezone(ZoneInfo(told.site.stage.merchant.timezone))
+    assert f"{here.day} {here:%b %H:%M}" in report
 
 
 async def test_a_manager_closes_a_batch_now(open_site: Site) -> None:

@@ -141,6 +141,8 @@ async def test_today_shows_what_is_open(database: Database) -> None:
     (batch,) = report.merchants[0].batches
     assert batch.state == "open"
     assert sum(each.net_minor for each in batch.brands) == 7200
+    assert sum(each.amount_minor for each in batch.items) == 7200
+    assert {each.item for each in batch.items} == {None}
     assert "Open: more may still come" in Page(as_page(report)).text
 
 

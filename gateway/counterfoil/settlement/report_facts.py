@@ -34,10 +34,11 @@ class BrandTotal(msgspec.Struct, frozen=True, kw_only=True):
 
 class ReportItem(msgspec.Struct, frozen=True, kw_only=True):
     """
-    One capture or refund in a batch.
+    One capture or refund in a batch, made *at*; its number comes when the batch is fixed.
     """
 
-    item: int
+    item: int | None
+    at: datetime
     kind: Literal["capture", "refund"]
     amount_minor: int
     brand: str

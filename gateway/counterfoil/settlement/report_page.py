@@ -119,6 +119,14 @@ def local(moment: datetime, timezone: str) -> str:
     return f"{here:%Y-%m-%d %H:%M} {here.tzname()}"
 
 
+def short(moment: datetime, timezone: str) -> str:
+    """
+    Return a moment by the merchant's clock, as it stands in a line: `23 Nov 14:09`.
+    """
+    here = moment.astimezone(ZoneInfo(timezone))
+    return f"{here.day} {here:%b %H:%M}"
+
+
 def brand_name(brand: str) -> str:
     """
     Return a brand as people write it.
@@ -145,6 +153,7 @@ def _templates() -> Environment:
     environment.filters |= {
         "money": lambda minor, code: grouped_text(minor, currency(code)),
         "local": local,
+        "short": short,
         "brand": brand_name,
         "day": in_words,
         "batch_state": batch_state,

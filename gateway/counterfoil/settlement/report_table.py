@@ -39,6 +39,7 @@ COLUMNS = (
     "markup",
     "state",
     "text",
+    "at",
 )
 AMOUNTS = frozenset({"amount", "interchange", "scheme", "markup"})
 # What spreadsheets begin a formula with (OWASP, CSV injection), full-width forms included.
@@ -118,6 +119,8 @@ def _batch_rows(batch: BatchReport) -> Iterator[Row]:
             "rrn": item.rrn,
             "order": item.order,
             "confirmation_number": item.confirmation_number,
+            "date": item.at.date(),
+            "at": item.at.isoformat(timespec="seconds"),
             "count": 1,
             "amount": _decimal(item.amount_minor, batch.currency),
             "state": item.state,

@@ -267,6 +267,7 @@ def _line_total(currency: str, line: DepositLine) -> BrandTotal:
 def _item(row: asyncpg.Record) -> ReportItem:
     return ReportItem(
         item=row["item_number"],
+        at=row["created_at"],
         kind=row["kind"],
         amount_minor=-row["amount_minor"] if row["kind"] == "refund" else row["amount_minor"],
         brand=row["brand"],

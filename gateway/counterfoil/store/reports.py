@@ -12,6 +12,7 @@ from counterfoil.store.database import Database
 
 BATCHES_MAX = 1_000  # Of one merchant and day.
 DEPOSITS_MAX = 1_000
+ITEMS_MAX = 10_000  # More than a batch holds.
 NOT_FROZEN = ("open", "closing")
 
 Rows = list[asyncpg.Record]
@@ -54,8 +55,10 @@ class ReportStore:
 
     async def items(self, batch: asyncpg.Record) -> Rows:
         """
-        Return the items of a batch; none before it is frozen.
+        Return the items of a batch; before it is frozen, what stands in it.
         """
+        if batch["state"] in NOT_FROZEN:
+            return await self._database.rows("report_pending", *_key(batch), ITEMS_MAX)
         return await self._batches.items(BatchKey(*_key(batch)))
 
     async def deposits(self, merchant_id: UUID, day: date) -> list[str]:

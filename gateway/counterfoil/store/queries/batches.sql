@@ -359,7 +359,7 @@ ORDER BY opened_at DESC, terminal_id, currency, batch_number DESC LIMIT $3;
 -- name: items_of_batch
 -- The items of a batch with what a report shows of each, and what the host said to its last upload.
 SELECT i.item_number, i.kind, i.amount_minor, i.brand, m.rrn, m.state, p.payment_id,
-    p.order_number, p.confirmation_number, p.approval_code, p.card_last_four, p.created_at,
+    p.order_number, p.confirmation_number, p.approval_code, p.card_last_four, m.created_at,
     s.response_code AS upload_response
 FROM batch_items AS i
 JOIN payments AS p ON p.merchant_id = i.merchant_id AND p.payment_id = i.payment_id

@@ -47,7 +47,7 @@ WHERE merchant_id = $1 AND acquirer = $2 AND terminal_id = $3 AND currency = $4
 -- name: batch_items_after
 -- Items of a batch that is fixed, from one number on.
 SELECT i.item_number, i.kind, i.amount_minor, i.brand, m.rrn, m.state, p.payment_id,
-    p.order_number, p.confirmation_number, p.card_last_four, p.created_at
+    p.order_number, p.confirmation_number, p.card_last_four, m.created_at
 FROM (
     SELECT * FROM batch_items
     WHERE merchant_id = $1 AND acquirer = $2 AND terminal_id = $3 AND currency = $4
@@ -61,7 +61,7 @@ ORDER BY i.item_number;
 -- name: batch_pending_after
 -- What stands in a batch that is not fixed yet, oldest first, from one movement on.
 SELECT m.movement_id, m.kind, m.amount_minor, p.card_brand AS brand, m.rrn, m.state, p.payment_id,
-    p.order_number, p.confirmation_number, p.card_last_four, p.created_at
+    p.order_number, p.confirmation_number, p.card_last_four, m.created_at
 FROM (
     SELECT * FROM movements
     WHERE merchant_id = $1 AND acquirer = $2 AND terminal_id = $3 AND currency = $4

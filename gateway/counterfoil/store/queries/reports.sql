@@ -37,6 +37,17 @@ SELECT kind, brand, count(*) AS number, sum(amount_minor)::bigint AS amount_mino
       AND m.batch_number = $5 AND m.kind IN ('capture', 'refund') AND m.state = 'pending'
 ) AS held GROUP BY kind, brand ORDER BY brand, kind;
 
+-- name: report_pending
+-- What stands in a batch that has no items yet, oldest first; it gets its numbers when it is fixed.
+SELECT NULL::integer AS item_number, m.kind, m.amount_minor, p.card_brand AS brand, m.rrn, m.state,
+    p.payment_id, p.order_number, p.confirmation_number, p.approval_code, p.card_last_four,
+    m.created_at
+FROM movements AS m
+JOIN payments AS p ON p.merchant_id = m.merchant_id AND p.payment_id = m.payment_id
+WHERE m.merchant_id = $1 AND m.acquirer = $2 AND m.terminal_id = $3 AND m.currency = $4
+  AND m.batch_number = $5 AND m.kind IN ('capture', 'refund') AND m.state = 'pending'
+ORDER BY m.movement_id LIMIT $6;
+
 -- name: report_deposits
 -- Deposits of a day: announced for it, due on it, or booked by the bank on it.
 SELECT reference FROM deposits AS d
