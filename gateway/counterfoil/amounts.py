@@ -51,9 +51,12 @@ def read_amount(text: str, currency: Currency) -> int | None:
     return found if isinstance(found, int) else None
 
 
-def amount_or_fault(text: str, currency: Currency, *, may_be_zero: bool = False) -> int | str:
+def amount_or_fault(
+    text: str, currency: Currency, *, may_be_zero: bool = False, most_minor: int | None = None
+) -> int | str:
     """
-    Return the minor units that *text* says, or what is wrong with it and what to write.
+    Return the minor units that *text* says, or what is wrong with it and what to write. Examples
+    are no more than *most_minor*.
 
     A comma before three digits separates thousands, before fewer decimals; where a currency has
     three decimals it may mean both, and is refused.
@@ -61,7 +64,9 @@ def amount_or_fault(text: str, currency: Currency, *, may_be_zero: bool = False)
     said = text.strip()
     found = _AMOUNT.fullmatch(said)
     if found is None:
-        return _words(next(name for pattern, name in _OTHERS if pattern.fullmatch(said)), currency)
+        return _words(
+            next(name for pattern, name in _OTHERS if pattern.fullmatch(said)), currency, most_minor
+        )
     whole, part = found[1], found[2] or ""
     if len(part) > currency.exponent:
         return _words("decimals" if currency.exponent else "whole", currency)
@@ -90,12 +95,13 @@ def for_scripts() -> dict[str, Any]:
     }
 
 
-def _words(name: str, currency: Currency) -> str:
+def _words(name: str, currency: Currency, most_minor: int | None = None) -> str:
     unit = 10**currency.exponent
+    example = min(EXAMPLE * unit, most_minor or AMOUNT_MINOR_MAX)
     return WORDS[name].format(
         code=currency.code,
         decimals=currency.exponent,
-        example=decimal_text(EXAMPLE * unit, currency),
+        example=decimal_text(example, currency),
         plain=decimal_text(PLAIN_EXAMPLE * unit, currency),
         least=f"{decimal_text(1, currency)} {currency.code}",
         most=amount_text(AMOUNT_MINOR_MAX, currency.code),

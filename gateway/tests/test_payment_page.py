@@ -598,6 +598,35 @@ async def test_a_road_that_ends_early_is_told_too(stage: Stage, site: Site, step
     assert "the card is not charged" in words(answer)
 
 
+async def test_a_void_is_told_once_and_with_its_amount(stage: Stage, site: Site) -> None:
+    """In the notice, and on the road: the capture that it takes out is no second void."""
+    browser = await site.signed_in()
+    for amount, said in (("", "8.00 USD"), ("3.00", "3.00 USD")):
+        payment = await stage.paid(amount_minor=800)
+        answer = await do(browser, payment, "void", amount=amount)
+        while await stage.forwarder().forward():
+            pass
+        shown = words(await browser.get(answer.headers["location"]))
+
+        assert f"Voided: {said}." in shown
+        assert shown.count("was voided by") == 1
+        assert f"{said} was voided by" in shown
+
+
+async def test_an_example_of_an_amount_is_one_that_would_be_taken(stage: Stage, site: Site) -> None:
+    """Of what is left, where that is less than the usual example."""
+    payment = await stage.paid()
+    await refund(stage.command(payment, amount_minor=200), stage.road)
+    large = await stage.paid(amount_minor=90000)
+    browser = await site.signed_in()
+
+    refused = words(await do(browser, payment, "refund", amount="$1"))
+    other = words(await do(browser, large, "refund", amount="$1"))
+
+    assert "without currency sign or letters, such as 40.00." in refused
+    assert "such as 500.00." in other
+
+
 async def test_a_void_and_what_follows_is_told(stage: Stage, site: Site) -> None:
     """Until the acquirer has it."""
     payment = await stage.paid()

@@ -62,14 +62,15 @@ def _moves(name: str, move: Move) -> Endpoint:
 
     async def endpoint(visit: Visit) -> Response:
         payment, text = await payment_of(visit), visit.form.get("amount", "").strip()
-        minor = amount_or_fault(text, currency(payment.currency)) if text else None
+        most = _most(payment, name)
+        unit = currency(payment.currency)
+        minor = amount_or_fault(text, unit, most_minor=most) if text else None
         if isinstance(minor, str):
             typed = "" if holds_card(text) else text
             return await shown(visit, payment, status=422, fault=(name, typed, minor))
         key = _key(visit)
         gives = name in ("refund", "undo") and not await _was_sent(visit, key)
         if gives and await must_step_up(visit, payment, minor, key):
-            most = _left(payment) + (held_minor(payment) if name == "undo" else 0)
             if minor and minor > most:
                 said = _too_much(name, payment, most)
                 return await _refused(visit, payment, name, text, said)
@@ -208,6 +209,14 @@ async def _decided(
     if visit.form.get("back") == "attention":
         return lead_to("/attention", done)
     return lead_to(_path(payment), done)
+
+
+def _most(payment: Payment, name: str) -> int:
+    """
+    Return how much is left for what is asked: of the hold, of what was taken, or of both.
+    """
+    held, left = held_minor(payment), _left(payment)
+    return {"capture": held, "refund": left}.get(name, held + left)
 
 
 def _left(payment: Payment) -> int:

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from counterfoil import ids
 from counterfoil.api.bodies import PaymentAnswer
 from counterfoil.api.showing import show as show_answer
-from counterfoil.money import currency, decimal_text
+from counterfoil.money import amount_text, currency, decimal_text
 from counterfoil.payments.lifecycle import State
 from counterfoil.payments.payment import Movement, Payment
 from counterfoil.payments.refusals import PaymentUnknown
@@ -98,8 +98,19 @@ async def shown(
         **facts,
         doings=_doings(visit, payment, answer, fault),
         trouble=fault[2] if fault else None,
-        done=DONE.get(visit.done),
+        done=_done(visit.done, facts["movements"]),
     )
+
+
+def _done(done: str, movements: list[dict[str, Any]]) -> str | None:
+    """
+    Return what was just done, in words; of a void also how much.
+    """
+    voids = [each["movement"] for each in movements if each["movement"].kind == "void"]
+    if done != "void" or not voids:
+        return DONE.get(done)
+    last = voids[-1]
+    return f"Voided: {amount_text(last.amount_minor, last.currency)}."
 
 
 async def live(visit: Visit) -> Response:

@@ -141,7 +141,15 @@ def changes_of(
             tone=_tone(payment, each),
         )
         for each in history
+        if not _is_part_of_a_void(each)
     ]
+
+
+def _is_part_of_a_void(change: Change) -> bool:
+    """
+    Return whether it is the capture that a void takes out of the batch: the void itself was told.
+    """
+    return change.cause == Cause.VOIDED and change.movement_state == "undone"
 
 
 def _tone(payment: Payment, change: Change) -> str:
