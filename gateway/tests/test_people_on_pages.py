@@ -7,6 +7,7 @@ import re
 from html import unescape
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
+from uuid import UUID
 
 import asyncpg
 import pytest
@@ -212,12 +213,73 @@ async def test_the_last_owner_stays(site: Site) -> None:
     person = await user_id(site, address_of(site, Role.OWNER))
     await step_up(owner)
 
-    for path, form in (
-        (f"/people/{person}/role", {"role": "clerk"}),
-        (f"/people/{person}/end", {}),
+    for path, form, said in (
+        (f"/people/{person}/role", {"role": "clerk"}, "Nothing changed: nobody else is owner."),
+        (f"/people/{person}/role", {"role": "owner"}, "Nothing changed: they are owner already."),
+        (f"/people/{person}/end", {}, "Nothing changed: nobody else is owner."),
     ):
-        assert (await owner.send(path, form)).status_code == 409
+        answer = await owner.send(path, form)
+        assert answer.status_code == 409
+        assert said in words(answer)
     assert (await owner.get("/people")).status_code == 200
+
+
+async def test_the_last_owner_is_offered_neither_role_nor_end(site: Site) -> None:
+    """A sentence says why; with a second owner both are there again."""
+    owner = await site.signed_in()
+    person = await user_id(site, address_of(site, Role.OWNER))
+
+    alone = await owner.get(f"/people/{person}")
+    ends = await owner.get(f"/people/{person}/end")
+    await site.stage.sql(
+        "UPDATE members SET role = 'owner' WHERE user_id = $1", await _second(site)
+    )
+    two = await owner.get(f"/people/{person}")
+
+    assert "is the only owner here" in words(alone)
+    assert not any(each in alone.text for each in ("Change the role", "End their work here"))
+    assert (ends.status_code, ends.headers["location"]) == (303, f"/people/{person}")
+    assert all(each in two.text for each in ("Change the role", "End their work here"))
+
+
+async def _second(site: Site) -> UUID:
+    """Let a clerk come, and return their id."""
+    await site.signed_in(Role.CLERK)
+    return UUID(hex=await user_id(site, address_of(site, Role.CLERK)))
+
+
+async def test_the_end_of_somebodys_work_is_asked_for_once_more(site: Site) -> None:
+    """Also right after a step-up: the person's page leads to a question, and has no form for it."""
+    owner = await site.signed_in()
+    path = f"/people/{(await _second(site)).hex}"
+    await step_up(owner)
+
+    page = await owner.get(path)
+    asked = await owner.get(f"{path}/end")
+
+    assert f'href="{path}/end"' in page.text
+    assert f'action="{path}/end"' not in page.text
+    assert f'action="{path}/end"' in asked.text
+    assert "End the work of “ Clerk Byron ” here?" in words(asked)
+    assert (await owner.get(path)).status_code == 200
+    assert (await owner.send(f"{path}/end", {})).status_code == 303
+
+
+async def test_an_address_is_invited_once_at_a_time(site: Site) -> None:
+    """The second is told at its field, with the role of the first; after its end it may come."""
+    owner = await site.signed_in()
+    await invited(site, owner, Role.CLERK, "bob@shop.example")
+    form = {"email": "Bob@Shop.example", "role": "manager"}
+
+    again = await owner.send("/people/invitations", form)
+    listed = await owner.get("/people")
+    end = re.search(r"/people/invitations/[0-9a-f]{32}/end", listed.text)
+    assert end
+    await owner.send(end[0], {})
+
+    assert again.status_code == 422
+    assert 'id="email-said">An invitation of this address as clerk is open already' in again.text
+    assert (await owner.send("/people/invitations", form)).status_code == 200
 
 
 async def test_two_owners_who_end_each_other_leave_one(site: Site) -> None:
@@ -327,7 +389,7 @@ async def test_a_name_of_whoever_worked_here_stays_theirs(site: Site) -> None:
     await clerk.send("/me/name", {"name": "Cy Leaf"})
     await step_up(owner)
     person = await user_id(site, address_of(site, Role.CLERK))
-    await owner.send(f"/people/{person}/end", {"sure": "yes"})
+    await owner.send(f"/people/{person}/end", {})
     await owner.get("/me")
 
     assert (await owner.send("/me/name", {"name": "Cy Leaf"})).status_code == 422

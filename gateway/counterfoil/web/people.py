@@ -7,9 +7,10 @@ from datetime import timedelta
 from email.errors import MessageError
 from uuid import UUID
 
+import asyncpg
 import structlog
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from counterfoil.api.bodies import EMAIL
 from counterfoil.people.invitation import Invited, letter
@@ -31,6 +32,7 @@ DONE = {
     "ended": "They work here no more, and their browsers are signed out.",
     "invitation": "The link works no more.",
 }
+LAST_OWNER = "nobody else is owner. Make somebody else one first."
 _EMAIL = re.compile(rf"(?=.{{6,254}}\Z){EMAIL}")
 
 log = structlog.get_logger("web")
@@ -91,6 +93,8 @@ async def _is_sent(visit: Visit, invited: Invited) -> bool:
 
 async def _faults(visit: Visit, email: str, role: str) -> dict[str, str]:
     store, merchant_id = _store(visit), visit.who.merchant.merchant_id
+    pending = await store.pending(merchant_id, visit.desk.clock.now())
+    roles = {row["email"]: row["role"] for row in pending}
     faults = {}
     if not _EMAIL.fullmatch(email):
         faults["email"] = "Write an e-mail address, such as ada@shop.example."
@@ -98,7 +102,12 @@ async def _faults(visit: Visit, email: str, role: str) -> dict[str, str]:
         faults["email"] = LEAVE_IT_OUT
     elif email in {row["email"] for row in await store.members(merchant_id)}:
         faults["email"] = "This person works here already: change their role in the list."
-    elif len(await store.pending(merchant_id, visit.desk.clock.now())) >= PENDING_MAX:
+    elif email in roles:
+        faults["email"] = (
+            f"An invitation of this address as {roles[email]} is open already: end it in the list "
+            "first."
+        )
+    elif len(pending) >= PENDING_MAX:
         faults["email"] = f"{PENDING_MAX} invitations are open: end some of them first."
     if role not in list(Role):
         faults["role"] = "Choose what they are here."
@@ -144,14 +153,27 @@ async def change_role(visit: Visit) -> Response:
         now=visit.desk.clock.now(),
     )
     if not changed:
-        return await _person(visit, {"role": _why_not(visit, chosen)})
+        return await _person(visit, {"role": await _why_not(visit, chosen)})
     return lead_to("/people", "role")
 
 
-def _why_not(visit: Visit, chosen: str) -> str:
-    if chosen == Role.OWNER:
-        return "Nothing changed: they are owner already."
-    return "Nothing changed: it is their role already, or nobody else would be owner."
+async def _why_not(visit: Visit, chosen: str) -> str:
+    found = await _member(visit)
+    if found["role"] == chosen:
+        return f"Nothing changed: they are {chosen} already."
+    if await _is_last_owner(visit, found):
+        return f"Nothing changed: {LAST_OWNER}"
+    return "Nothing changed: somebody else was changing it in this moment. Try again."
+
+
+async def end_form(visit: Visit) -> Response:
+    """
+    Ask once more: who works here no more comes back by a new invitation only.
+    """
+    found = await _member(visit)
+    if await _is_last_owner(visit, found):
+        return RedirectResponse(f"/people/{found['user_id'].hex}", 303)
+    return page(visit, "person-end.html", person=found)
 
 
 async def end_member(visit: Visit) -> Response:
@@ -159,7 +181,7 @@ async def end_member(visit: Visit) -> Response:
     End a person's work here, after a step-up.
     """
     if not is_stepped_up(visit.who, visit.desk.clock.now()):
-        return to_step_up(f"/people/{_id(visit, 'user_id').hex}", {})
+        return to_step_up(f"/people/{_id(visit, 'user_id').hex}/end", {})
     ended = await _store(visit).end_member(
         visit.who.merchant.merchant_id,
         _id(visit, "user_id"),
@@ -167,7 +189,7 @@ async def end_member(visit: Visit) -> Response:
         now=visit.desk.clock.now(),
     )
     if not ended:
-        return await _person(visit, {"end": "The last owner stays: make somebody else one first."})
+        return await _person(visit, {"end": f"Nothing changed: {LAST_OWNER}"})
     return lead_to("/people", "ended")
 
 
@@ -189,9 +211,7 @@ async def _people(
 
 
 async def _person(visit: Visit, faults: dict[str, str] | None = None) -> Response:
-    found = await _store(visit).member(visit.who.merchant.merchant_id, _id(visit, "user_id"))
-    if found is None:
-        raise HTTPException(404)
+    found = await _member(visit)
     chosen = visit.asked("role")
     return page(
         visit,
@@ -201,7 +221,21 @@ async def _person(visit: Visit, faults: dict[str, str] | None = None) -> Respons
         roles=IN_WORDS,
         chosen=chosen if chosen in list(Role) else found["role"],
         faults=faults or {},
+        is_last_owner=await _is_last_owner(visit, found),
     )
+
+
+async def _member(visit: Visit) -> asyncpg.Record:
+    found = await _store(visit).member(visit.who.merchant.merchant_id, _id(visit, "user_id"))
+    if found is None:
+        raise HTTPException(404)
+    return found
+
+
+async def _is_last_owner(visit: Visit, member: asyncpg.Record) -> bool:
+    members = await _store(visit).members(visit.who.merchant.merchant_id)
+    owners = [each["user_id"] for each in members if each["role"] == Role.OWNER]
+    return owners == [member["user_id"]]
 
 
 def _store(visit: Visit) -> MemberStore:
@@ -225,6 +259,7 @@ PAGES = (
         right=Right.PEOPLE,
     ),
     Page(path="/people/{user_id}", endpoint=person, right=Right.PEOPLE),
+    Page(path="/people/{user_id}/end", endpoint=end_form, right=Right.PEOPLE),
     Page(path="/people/{user_id}/role", endpoint=change_role, method="POST", right=Right.PEOPLE),
     Page(path="/people/{user_id}/end", endpoint=end_member, method="POST", right=Right.PEOPLE),
 )
