@@ -42,7 +42,7 @@ demo: setup
 	@$(BIN)/counterfoil demo $(ARGS)
 
 test: setup browser lint
-	@$(BIN)/pytest -n $(AT_ONCE) --dist worksteal $(ARGS)
+	@$(BIN)/pytest -n $(AT_ONCE) $(ARGS)
 
 proofs: setup
 	@$(BIN)/counterfoil crash-points $(ARGS)
@@ -52,7 +52,7 @@ proofs: setup
 	@$(BIN)/pytest -m proofs proof/tests/test_mutants.py
 
 unit: setup
-	@$(BIN)/pytest -n $(AT_ONCE) --dist worksteal -m $(UNIT) $(addsuffix /tests,$(PARTIES)) $(ARGS)
+	@$(BIN)/pytest -n $(AT_ONCE) -m $(UNIT) $(addsuffix /tests,$(PARTIES)) $(ARGS)
 
 bench: setup
 	@$(BIN)/counterfoil bench $(ARGS)

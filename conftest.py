@@ -1,10 +1,15 @@
 """
-What a test needs is marked, so that `make unit` runs those that need nothing but Python.
+What a test needs is marked, so that `make unit` runs those that need nothing but Python; and those
+that share an installation stay in one lane.
 """
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 NEEDS_DATABASE = "server"  # The fixture from which every database of the tests comes.
+# Each folder has installations for all its tests: they are started once, and not in every lane.
+SHARING = ("tests/contract/", "tests/pages/", "tests/path/")
 # Modules whose tests start programs, and wait for them.
 START_PROGRAMS = {
     "client/tests/test_clients.py",
@@ -45,3 +50,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.programs)
         if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
             item.add_marker(pytest.mark.properties)
+
+
+class Lanes(LoadScopeScheduling):
+    """Tests that share an installation run in one lane, one after the other; of others, a module's.
+
+    pytest-xdist's groups would do as well, but pytest 9.2 does not let it name them.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        module = nodeid.partition("::")[0]
+        return next((each for each in SHARING if module.startswith(each)), module)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Lanes:
+    """Share the tests out between lanes, in the order in which they are written."""
+    config.option.loadscopereorder = False
+    return Lanes(config, log)
