@@ -188,6 +188,36 @@ async def test_a_form_that_a_step_up_interrupts_is_kept(
         assert secret not in unquote(unquote(at))
         assert secret not in page.text
 
+    # By the browser's way back, when it may have been done since.
+    shown_at = parse_qs(urlsplit(at).query)["next"][0]
+    again = await owner.get(shown_at)
+    assert (again.status_code, again.headers["location"]) == (303, urlsplit(shown_at).path)
+
+
+async def test_the_way_back_after_a_refund_does_not_say_that_nothing_was_done(
+    stage: Stage, site: Site, books: Books
+) -> None:
+    """The form is as for everybody: a refund that was given is not offered again."""
+    owner = await site.signed_in()
+    await owner.get("/people")
+    path = books.fill("/payments/{payment}")
+    asked = await owner.send(f"{path}/refund", {"amount": "600", "key": books.names["key"]})
+    page = await proved(owner, asked.headers["location"])
+    assert 'value="600"' in page.text
+    (key,) = re.findall(
+        r'action="[^"]*/refund">.*?name="key" value="([^"]+)"', page.text, re.DOTALL
+    )
+    done = await owner.send(f"{path}/refund", {"amount": "600", "key": key})
+    assert done.status_code == 303
+
+    for tried in (asked.headers["location"], f"/step-up?next={path}%3Fdo%3Drefund%26kept%3Dyes"):
+        onward = parse_qs(urlsplit(tried).query)["next"][0]
+        back = await owner.get(onward)
+        assert back.headers["location"] == path
+    shown = await owner.get(path)
+    assert "Nothing is changed yet" not in words(shown)
+    assert 'value="600"' not in shown.text
+
 
 async def test_a_note_that_holds_a_card_stands_in_no_address(
     stage: Stage, site: Site, books: Books

@@ -35,6 +35,7 @@ from counterfoil.web import (
     deposits,
     developers,
     doing,
+    interrupted,
     just_done,
     link_page,
     me,
@@ -68,7 +69,6 @@ from counterfoil.web import (
 from counterfoil.web.counts import counts_of
 from counterfoil.web.desk import WebDesk
 from counterfoil.web.forms import check_characters, check_csrf, comes_from, read_form
-from counterfoil.web.interrupted import to_step_up
 from counterfoil.web.rendering import page
 from counterfoil.web.visit import Page, Visit
 
@@ -219,9 +219,14 @@ def _guarded(page: Page, desk: WebDesk, origin: str, *, shoppers: bool) -> ASGIA
         visit = Visit(request=request, desk=desk)
         if request.method in READING:
             visit.done = just_done.said_by(request)
+            if interrupted.is_over(request):
+                return RedirectResponse(request.url.path, 303)
         answer = await endpoint(visit)
-        if visit.done and answer.status_code == 200:
-            just_done.take_away(answer)
+        if answer.status_code == 200:
+            if visit.done:
+                just_done.take_away(answer)
+            if interrupted.KEPT in request.query_params:
+                interrupted.take_away(answer)
         return answer
 
     return saying_once  # type: ignore[return-value]  # Starlette tells functions and apps apart.
@@ -243,7 +248,7 @@ def _to_step_up(visit: Visit, page: Page) -> Response:
     if request.method in READING:
         return RedirectResponse(f"/step-up?next={quote(_address(request))}", 303)
     typed = {name: visit.form.get(name, "") for name in page.keeps}
-    return to_step_up(request.url.path, typed)
+    return interrupted.to_step_up(request.url.path, typed)
 
 
 def _address(request: Request) -> str:

@@ -1,19 +1,17 @@
 """
 What a form has done, said once by the page that it leads to.
-
-The address says what was done, and a cookie that it was done just now. The page takes the cookie
-away, so that neither a reload nor an address that somebody kept or sent says it again.
 """
-
-import hashlib
-import hmac
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-COOKIE = "__Host-counterfoil-done"
-FOR_SECONDS = 60
+from counterfoil.web.once import Once
+
 FIELD = "done"
+
+_DONE = Once("__Host-counterfoil-done")
+
+take_away = _DONE.take_away
 
 
 def lead_to(path: str, done: str, *, part: str = "") -> RedirectResponse:
@@ -37,17 +35,8 @@ def let_say(answer: Response, address: str) -> None:
     """
     Let the page at *address* say once what that says, if it says anything.
     """
-    if f"?{FIELD}=" not in address:
-        return
-    answer.set_cookie(
-        COOKIE,
-        _digest(address.partition("#")[0]),
-        max_age=FOR_SECONDS,
-        path="/",
-        secure=True,
-        httponly=True,
-        samesite="strict",
-    )
+    if f"?{FIELD}=" in address:
+        _DONE.let_say(answer, address)
 
 
 def said_by(request: Request) -> str:
@@ -55,17 +44,4 @@ def said_by(request: Request) -> str:
     Return what was done just now and is to be said; nothing when it was said, or never done.
     """
     done = request.query_params.get(FIELD, "")
-    expected = _digest(address_of(request.url.path, done))
-    kept = request.cookies.get(COOKIE, "")
-    return done if done and hmac.compare_digest(kept.encode(), expected.encode()) else ""
-
-
-def take_away(answer: Response) -> None:
-    """
-    Let it be said no more.
-    """
-    answer.delete_cookie(COOKIE, path="/", secure=True, httponly=True, samesite="strict")
-
-
-def _digest(address: str) -> str:
-    return hashlib.sha256(address.encode()).hexdigest()[:32]
+    return done if done and _DONE.may_say(request, address_of(request.url.path, done)) else ""

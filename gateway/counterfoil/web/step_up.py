@@ -6,7 +6,7 @@ one afterwards.
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from counterfoil.people.passwords import PASSWORD_CHARACTERS_MAX
-from counterfoil.web import passkeys, session
+from counterfoil.web import interrupted, passkeys, session
 from counterfoil.web.forms import local_path
 from counterfoil.web.proving import (
     LOCKED_WORDS,
@@ -50,7 +50,7 @@ async def step_up(visit: Visit) -> Response:
     outcome = await prove(visit, who.user_id, who.email, is_right, wrong=WRONG, by=who.actor)
     if outcome is not Outcome.RIGHT:
         return await _form(visit, onward, outcome, field="code" if code else "password")
-    return await _renewed(visit, RedirectResponse(onward, 303))
+    return await _renewed(visit, RedirectResponse(onward, 303), onward)
 
 
 async def passkey_options(visit: Visit) -> Response:
@@ -79,12 +79,12 @@ async def passkey(visit: Visit) -> Response:
         words = LOCKED_WORDS if outcome is Outcome.LOCKED else NOT_SIGNED
         return JSONResponse({"words": words}, STATUS[outcome])
     onward = local_path(visit.form.get("next", ""), "/")
-    return await _renewed(visit, JSONResponse({"next": onward}))
+    return await _renewed(visit, JSONResponse({"next": onward}), onward)
 
 
-async def _renewed(visit: Visit, response: Response) -> Response:
+async def _renewed(visit: Visit, response: Response, onward: str) -> Response:
     """
-    Give the browser a new cookie with *response*.
+    Give the browser a new cookie with *response*, which leads *onward*.
     """
     who, now, token = visit.who, visit.desk.clock.now(), session.new_token()
     stands = await visit.desk.people.renew(
@@ -95,7 +95,10 @@ async def _renewed(visit: Visit, response: Response) -> Response:
         now=now,
         stepped_up_at=now,
     )
-    return session.give(response, token) if stands else RedirectResponse("/sign-in", 303)
+    if not stands:
+        return RedirectResponse("/sign-in", 303)
+    interrupted.let_say(response, onward)
+    return session.give(response, token)
 
 
 async def _form(
