@@ -80,3 +80,37 @@ async def test_on_a_telephone_the_kind_of_a_payment_stands_under_its_badge(
     assert badge
     assert abs(right["right"] - badge["x"] - badge["width"]) < 2
     assert right["top"] >= badge["y"] + badge["height"] - 2
+
+
+async def test_back_after_a_refund_that_was_interrupted_offers_no_second_one(
+    signed_in: Page, demo: Demo
+) -> None:
+    """Before it, the form held what was typed; after it, the page does not say nothing was done."""
+    page = signed_in
+    await page.goto(f"{demo.web}/terminal")
+    order = {"amount": "701.00", "number": "4242424242424242", "expiry": "12/39", "cvv": "926"}
+    for field, text in order.items():
+        await page.fill(f"#{field}", text)
+    await page.click("#charge")
+    await page.wait_for_url("**/terminal/sales/*")
+    await page.goto(f"{demo.web}/payments?q=701.00")
+    await page.locator("tbody a[href^='/payments/pay_']").first.click()
+    await page.wait_for_url("**/payments/pay_*")
+    payment = page.url.split("?")[0]
+
+    await page.locator("details.doing > summary", has_text="Refund").click()
+    await page.fill("#refund-amount", "600.00")
+    await page.locator("form[action$=refund] button").click()
+    await page.wait_for_url(re.compile("/step-up"))
+    await page.fill("#password", demo.owner[1])
+    await page.get_by_role("button", name="Go on").click()
+    await expect(page.get_by_text("Nothing is changed yet")).to_be_visible()
+    await expect(page.locator("#refund-amount")).to_have_value("600.00")
+    await page.locator("form[action$=refund] button").click()
+    await expect(page.get_by_role("status")).to_contain_text("The refund is on its way")
+
+    await page.go_back()
+    await page.wait_for_url(payment)
+    await expect(page.locator("ol.road")).to_contain_text("600.00 USD was refunded")
+    assert await page.get_by_text("Nothing is changed yet").count() == 0
+    assert await page.locator("#refund-amount").input_value() == "101.00"
