@@ -91,6 +91,7 @@ async def test_a_key_is_shown_once_and_works(site: Site, developer: WindowlessBr
     found = SECRET.search(answer.text)
     assert found
     secret = found.group(1)
+    assert re.search(r'<button [^>]*data-copies="secret" hidden>Copy</button>', answer.text)
     key = await site.stage.merchants.key(secret)
     assert key is not None
     assert key.merchant == site.stage.merchant

@@ -22,7 +22,7 @@ from test_signing_in import noted, step_up, try_it
 from web_stage import ORIGIN, PASSWORD, Site, WindowlessBrowser, words
 from webauthn.helpers import bytes_to_base64url, encode_cbor
 
-SECRET = re.compile(r'<code class="secret"[^>]*>([A-Z2-7]{32})</code>')
+SECRET = re.compile(r'<code class="secret"[^>]*>((?:<span>[A-Z2-7]{4}</span>){8})</code>')
 CODE = re.compile(r"<li>([a-z2-9]{4}(?:-[a-z2-9]{4}){3})</li>")
 
 
@@ -45,10 +45,11 @@ async def with_app(site: Site, browser: WindowlessBrowser) -> str:
     shown = await browser.get("/me/authenticator")
     found = SECRET.search(shown.text)
     assert found, shown.text
-    form = {"code": code_of(site, found.group(1))}
+    secret = re.sub(r"</?span>", "", found.group(1))
+    form = {"code": code_of(site, secret)}
     done = await browser.send("/me/authenticator/confirm", form)
     assert (done.status_code, done.headers["location"]) == (303, "/me/recovery")
-    return found.group(1)
+    return secret
 
 
 async def half_in(site: Site) -> WindowlessBrowser:
@@ -170,15 +171,16 @@ async def test_the_secret_is_sealed_and_goes_with_the_app(site: Site) -> None:
     await step_up(browser, "/me/authenticator")
     await browser.get("/me/authenticator")
     await browser.send("/me/authenticator", {})
-    secret = SECRET.search((await browser.get("/me/authenticator")).text)
-    assert secret
+    found = SECRET.search((await browser.get("/me/authenticator")).text)
+    assert found
+    secret = re.sub(r"</?span>", "", found.group(1))
     wrong = await browser.send("/me/authenticator/confirm", {"code": "000000"})
     rows = await site.stage.sql("SELECT ciphertext FROM authenticators")
 
     assert wrong.status_code == 422
-    assert secret.group(1) not in wrong.text
-    assert all(secret.group(1).encode() not in row["ciphertext"] for row in rows)
-    form = {"code": code_of(site, secret.group(1))}
+    assert not any(each in wrong.text for each in (secret, found.group(1)))
+    assert all(secret.encode() not in row["ciphertext"] for row in rows)
+    form = {"code": code_of(site, secret)}
     await browser.send("/me/authenticator/confirm", form)
     removed = await browser.send("/me/authenticator/remove", {})
     assert removed.headers["location"].startswith("/me?done=authenticator-removed")
@@ -195,13 +197,14 @@ async def test_an_app_that_was_begun_lapses(site: Site) -> None:
     await step_up(browser, "/me/authenticator")
     await browser.get("/me/authenticator")
     await browser.send("/me/authenticator", {})
-    secret = SECRET.search((await browser.get("/me/authenticator")).text)
-    assert secret
+    found = SECRET.search((await browser.get("/me/authenticator")).text)
+    assert found
+    secret = re.sub(r"</?span>", "", found.group(1))
     site.stage.clock.move(14 * 60)
     await step_up(browser, "/me/authenticator")
     site.stage.clock.move(61)
     await browser.get("/me/authenticator")
-    form = {"code": code_of(site, secret.group(1))}
+    form = {"code": code_of(site, secret)}
     await browser.send("/me/authenticator/confirm", form)
     assert (await try_it(site, PASSWORD)).headers["location"] == "/"
 
@@ -220,9 +223,10 @@ async def test_where_a_second_factor_is_required_it_comes_before_anything_else(
 
     assert (await browser.get("/me/authenticator")).status_code == 200
     await browser.send("/me/authenticator", {})
-    secret = SECRET.search((await browser.get("/me/authenticator")).text)
-    assert secret
-    form = {"code": code_of(site, secret.group(1))}
+    found = SECRET.search((await browser.get("/me/authenticator")).text)
+    assert found
+    secret = re.sub(r"</?span>", "", found.group(1))
+    form = {"code": code_of(site, secret)}
     assert (await browser.send("/me/authenticator/confirm", form)).status_code == 303
     assert (await browser.get("/me")).status_code == 200
 
