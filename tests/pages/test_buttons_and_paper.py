@@ -66,6 +66,6 @@ async def test_a_secret_in_groups_is_copied_as_one_word(chromium: Browser) -> No
     await page.evaluate("getSelection().selectAllChildren(document.querySelector('code'))")
 
     assert await page.evaluate("getSelection().toString()") == "ABCDEFGH"
-    apart = "getComputedStyle(document.querySelector('span + span')).marginLeft"
+    apart = "getComputedStyle(document.querySelector('span')).marginRight"
     assert float((await page.evaluate(apart)).removesuffix("px")) > 4
     await page.close()
