@@ -10,6 +10,8 @@ PACKAGES="libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0"
 COMMAND="apt-get install --no-install-recommends $PACKAGES"
 TRIED=.venv/.pango-tried
 
+exec >&2  # What a command prints after it stands alone on standard output.
+
 say() { printf 'pango: %s\n' "$*"; }
 
 is_there() {

@@ -2,7 +2,8 @@
 # Make .venv at the repository's root: the locked packages and our five, editable.
 #
 # A second run sees from a stamp that nothing changed. The stamp is written last, so what was
-# interrupted is made again from the beginning.
+# interrupted is made again from the beginning. What it tells goes to standard error, so that what
+# a command prints after it stands alone.
 
 set -eu
 cd "$(dirname "$0")/.."
@@ -16,10 +17,12 @@ PYTHON_OLDEST="3, 11"
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_ROOT_USER_ACTION=ignore PIP_USER=0
 unset PYTHONHOME PYTHONPATH
 
+exec >&2
+
 say() { printf 'setup: %s\n' "$*"; }
 
 fail() {
-    printf 'setup: %s\n' "$@" >&2
+    printf 'setup: %s\n' "$@"
     exit 1
 }
 

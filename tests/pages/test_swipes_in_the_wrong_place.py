@@ -236,6 +236,23 @@ async def test_a_swipe_that_ends_on_another_page_leaves_nothing_there(
     await expect(page.locator("#q")).to_have_value("")
 
 
+async def test_a_swipe_into_the_address_of_a_receipt_is_sent_nowhere(
+    signed_in: Page, demo: Demo
+) -> None:
+    """Its page takes no card, and says so."""
+    await sell(signed_in, demo, "77.61")
+    await signed_in.get_by_role("link", name="The payment's page").click()
+    await signed_in.goto(f"{signed_in.url.split('?')[0]}/receipt")
+    address = signed_in.url
+    await signed_in.focus("#email")
+    await signed_in.keyboard.type(TRACK_2, delay=READER_MS)
+    await signed_in.keyboard.press("Enter")
+
+    await expect(signed_in.locator(".notice.swiped")).to_be_visible()
+    await expect(signed_in.locator("#email")).to_have_value("")
+    assert signed_in.url == address
+
+
 async def test_who_types_on_after_a_swipe_loses_neither(signed_in: Page, demo: Demo) -> None:
     """The reader sent no Enter, and nobody waits for it."""
     page = await at_the_terminal(signed_in, demo)

@@ -4,6 +4,7 @@
 
 import asyncio
 import os
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -130,7 +131,8 @@ class _Show:
         async with panel.serving(self._teller.steps, ports.LOOPBACK, self._box.ports.panel):
             await self._supervisor.run(self._story)
         if not self._once and not self.port_lost:
-            self._teller.say("Everything has stopped. `counterfoil demo` goes on from here.")
+            again = shlex.join([str(_program()), "demo", "--state", str(self._box.folder)])
+            self._teller.say(f"Everything has stopped. `{again}` goes on from here.")
 
     async def _story(self) -> None:
         box, teller = self._box, self._teller
@@ -189,9 +191,15 @@ def _invite(box: Sandbox, bought: Purchase, teller: Narrator) -> None:
     teller.say(f"  gateway    {box.gateway_url}/openapi.json")
     teller.say(f"  API key    {box.key_path}")
     teller.say(f"  authority  {box.authority_path}")
-    program = Path(sys.executable).with_name("counterfoil")
-    teller.say(f"  operate    {program} doctor --config {box.configuration_path}")
+    teller.say(f"  operate    {_program()} doctor --config {box.configuration_path}")
     teller.say("Purchases you make are told here. Ctrl-C stops everything.")
+
+
+def _program() -> Path:
+    """
+    Return where the operator's program is: it need not be on the PATH.
+    """
+    return Path(sys.executable).with_name("counterfoil")
 
 
 def _grouped(number: str) -> str:
