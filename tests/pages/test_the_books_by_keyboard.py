@@ -62,7 +62,7 @@ async def come(page: Page, demo: Demo, role: str) -> None:
     path = link.split()[0].partition("/welcome")[2]
     await page.goto(f"{demo.web}/welcome{path}")
     await tab_to(page, "Your name")
-    await page.keyboard.type("Ada Byron")
+    await page.keyboard.type(f"{role.title()} Byron")
     await tab_to(page, "Password")
     await page.keyboard.type(PASSWORD)
     await page.keyboard.press("Enter")
