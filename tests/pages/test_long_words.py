@@ -60,3 +60,18 @@ async def test_where_the_money_is_fits_with_refunds(signed_in: Page, demo: Demo)
     await expect(where.get_by_role("row", name="Refund")).not_to_have_count(0)
     await expect(where).to_contain_text("Batch TERM0001/USD/")
     await it_fits(page)
+
+
+async def test_what_an_address_check_says_stays_in_its_badge_on_a_telephone(
+    signed_in: Page, demo: Demo
+) -> None:
+    """It is a sentence, and goes on in the next line."""
+    page = signed_in
+    await page.set_viewport_size({"width": 360, "height": 800})
+    await page.goto(f"{demo.web}/payments")
+    await page.locator("tbody tr:last-child a").click()
+
+    said = page.locator(".badge", has_text="The postal code fits. No street was given.")
+    await expect(said).to_be_visible()
+    wider = "all => all.filter(each => each.scrollWidth > each.clientWidth).length"
+    assert await page.locator(".badge").evaluate_all(wider) == 0
