@@ -169,6 +169,22 @@ async def test_a_card_that_was_typed_is_gone_when_the_page_was_left(
     assert [await page.input_value(field) for field in fields] == [""] * 3
 
 
+async def test_an_expiry_with_its_whole_year_is_cut_nowhere(signed_in: Page, demo: Demo) -> None:
+    """Cut to `12 / 20` it had expired: on the payment page and on the terminal."""
+    page = signed_in
+    await order(page, demo)
+    await page.locator("#card_expiry").press_sequentially("12 / 2039")
+    await expect(page.locator("#card_expiry")).to_have_value("12 / 2039")
+    await page.locator("#card_number").focus()
+    await expect(page.locator("#card_expiry-said")).to_have_count(0)
+
+    await page.goto(f"{demo.web}/terminal")
+    await page.locator("#expiry").press_sequentially("12 / 2039", delay=90)
+    await expect(page.locator("#expiry")).to_have_value("12 / 2039")
+    await page.locator("#number").focus()
+    await expect(page.locator("#expiry-said")).to_have_count(0)
+
+
 async def test_two_tabs_pay_once(page: Page, watch: Watch, demo: Demo):
     """Whoever presses second sees the number of the first."""
     await order(page, demo)
