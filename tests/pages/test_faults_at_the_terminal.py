@@ -7,6 +7,7 @@ from itertools import product
 import pytest
 from barriers import nobody_is_kept_out
 from playwright.async_api import Page, expect
+from readers import reads
 from running_demo import Demo, sign_in
 from test_the_terminal import NUMBER, RESULT_TIMEOUT_MS, SALE, at_the_terminal, typed
 
@@ -220,7 +221,7 @@ async def test_a_reader_that_could_not_read_says_so_at_the_card(
     ):
         await page.keyboard.press("Escape")
         await page.fill(f"#{field}", kept)
-        await page.keyboard.type(error, delay=1)
+        await reads(page, error)
         if end:
             await page.keyboard.press(end)
 
@@ -238,8 +239,7 @@ async def test_a_card_of_which_one_track_was_read_is_taken(signed_in: Page, demo
     """The reader's word about the other stays nowhere; what is typed like it does."""
     page = await at_the_terminal(signed_in, demo)
     await page.focus("#note")
-    await page.keyboard.type(f"%E?;{NUMBER}=30121010000000000?", delay=1)
-    await page.keyboard.press("Enter")
+    await reads(page, f"%E?;{NUMBER}=30121010000000000?", ends=True)
 
     await expect(page.locator("#number")).to_have_value("•••• •••• •••• 4444")
     await expect(page.locator("#note")).to_have_value("")
@@ -268,7 +268,7 @@ async def test_a_card_swiped_beside_a_saved_one_stays_nowhere(signed_in: Page, d
     for (track, words), end in product(tracks.items(), ("Enter", None)):
         await page.keyboard.press("Escape")
         await page.fill("#note", "two books")
-        await page.keyboard.type(track, delay=1)
+        await reads(page, track)
         if end:
             await page.keyboard.press(end)
 

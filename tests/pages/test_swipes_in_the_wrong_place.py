@@ -4,6 +4,7 @@ A card is swiped where none is taken, and somebody types what a reader could hav
 
 import pytest
 from playwright.async_api import Page, expect
+from readers import reads
 from running_demo import Demo
 from test_the_terminal import (
     NUMBER,
@@ -14,7 +15,6 @@ from test_the_terminal import (
     typed,
 )
 
-READER_MS = 4
 HAND_MS = 120
 SLOW_READER_MS = 60
 CUT_OFF_MS = 450  # More than the silence that ends a swipe.
@@ -29,8 +29,7 @@ def tracks(name: str) -> str:
 
 async def swipe(page: Page, name: str) -> None:
     """Type as a reader does."""
-    await page.keyboard.type(tracks(name), delay=READER_MS)
-    await page.keyboard.press("Enter")
+    await reads(page, tracks(name), ends=True)
 
 
 async def asked_again(page: Page, demo: Demo, amount: str) -> str:
@@ -90,7 +89,7 @@ async def test_letters_that_come_like_a_readers_press_nothing(signed_in: Page, d
         await signed_in.keyboard.type(letters)
         await signed_in.wait_for_timeout(CUT_OFF_MS)
     for letters in ("4Y", "Y4"):
-        await signed_in.keyboard.type(letters, delay=SLOW_READER_MS)
+        await reads(signed_in, letters, SLOW_READER_MS)
         await signed_in.wait_for_timeout(CUT_OFF_MS)
 
     await is_still_asked(signed_in, address)
@@ -104,8 +103,7 @@ async def test_the_rest_of_a_swipe_on_a_page_that_has_just_come_answers_nothing(
     for rest in ("Y", "Y/BILL^30121010000?", f"YRRAY/BILL^3012?;{NUMBER}=3012?"):
         await signed_in.reload()
         await expect(signed_in.locator("#announce")).not_to_be_empty()
-        await signed_in.keyboard.type(rest, delay=READER_MS)
-        await signed_in.keyboard.press("Enter")
+        await reads(signed_in, rest, ends=True)
         await signed_in.wait_for_timeout(CUT_OFF_MS)
 
     await is_still_asked(signed_in, address)
@@ -119,10 +117,9 @@ async def test_a_swipe_that_comes_in_two_pieces_answers_nothing(
     address = await asked_again(signed_in, demo, f"88.{len(focus)}")
     if focus != "#result":
         await signed_in.focus(focus)
-    await signed_in.keyboard.type("%B55555555", delay=READER_MS)
+    await reads(signed_in, "%B55555555")
     await signed_in.wait_for_timeout(CUT_OFF_MS)
-    await signed_in.keyboard.type(f"55554444^YVES Y^30121010000?;{NUMBER}=3012?", delay=READER_MS)
-    await signed_in.keyboard.press("Enter")
+    await reads(signed_in, f"55554444^YVES Y^30121010000?;{NUMBER}=3012?", ends=True)
 
     await expect(signed_in.locator(".notice.swiped")).to_be_visible()
     values = await signed_in.eval_on_selector_all("input", "all => all.map(each => each.value)")
@@ -137,8 +134,7 @@ async def test_a_reader_without_the_signs_of_a_track_sends_no_answer(
     """Whatever has the focus: its Enter is none of the clerk's."""
     address = await asked_again(signed_in, demo, f"89.{len(focus)}")
     await signed_in.focus(focus)
-    await signed_in.keyboard.type(f"B{NUMBER}^YVES Y^30121010000", delay=READER_MS)
-    await signed_in.keyboard.press("Enter")
+    await reads(signed_in, f"B{NUMBER}^YVES Y^30121010000", ends=True)
 
     await is_still_asked(signed_in, address)
 
@@ -158,13 +154,12 @@ async def test_what_comes_late_behind_a_track_answers_nothing(
     """For two seconds."""
     address = await asked_again(signed_in, demo, f"92.{len(focus)}")
     await signed_in.focus(focus)
-    await signed_in.keyboard.type(first, delay=READER_MS)
+    await reads(signed_in, first)
     await signed_in.wait_for_timeout(pause)
     if rest == "Enter":
         await signed_in.keyboard.press(rest)
     else:
-        await signed_in.keyboard.type(rest, delay=READER_MS)
-        await signed_in.keyboard.press("Enter")
+        await reads(signed_in, rest, ends=True)
 
     await is_still_asked(signed_in, address)
 
@@ -179,7 +174,7 @@ async def test_what_a_hand_types_behind_a_cut_off_swipe_is_kept(
     payment = signed_in.url.rpartition("/")[2]
     await signed_in.goto(f"{demo.web}/terminal/refund/{payment}")
     await expect(signed_in.locator("#amount")).to_be_focused()
-    await signed_in.keyboard.type(TRACK_2[:15], delay=READER_MS)
+    await reads(signed_in, TRACK_2[:15])
     await expect(signed_in.locator(".notice.swiped")).to_be_visible()
     await signed_in.focus("#amount")
     await signed_in.locator("#amount").select_text()
@@ -194,8 +189,7 @@ async def test_a_button_is_pressed_by_no_reader(signed_in: Page, demo: Demo) -> 
     await typed(page, "77.31", NUMBER, "1230")
     await page.focus("#charge")
     await page.wait_for_timeout(CUT_OFF_MS)
-    await page.keyboard.type(f"B{NUMBER}^YVES Y^30121010000", delay=READER_MS)
-    await page.keyboard.press("Enter")
+    await reads(page, f"B{NUMBER}^YVES Y^30121010000", ends=True)
     await page.wait_for_timeout(CUT_OFF_MS)
 
     await expect(page.locator("#charge")).to_be_enabled()
@@ -208,10 +202,9 @@ async def test_the_beginning_of_a_track_and_its_rest_leave_nothing(
     """Where the reader halts behind a few digits."""
     page = await at_the_terminal(signed_in, demo)
     await typed(page, "77.91")
-    await page.keyboard.type(f"%B{NUMBER[:5]}", delay=READER_MS)
+    await reads(page, f"%B{NUMBER[:5]}")
     await page.wait_for_timeout(1500)
-    await page.keyboard.type(f"{NUMBER[5:]}^YVES Y^3012101?", delay=READER_MS)
-    await page.keyboard.press("Enter")
+    await reads(page, f"{NUMBER[5:]}^YVES Y^3012101?", ends=True)
 
     await expect(page.locator("#number-said")).to_contain_text("Swipe it again")
     await page.wait_for_timeout(CUT_OFF_MS)
@@ -225,11 +218,10 @@ async def test_a_swipe_that_ends_on_another_page_leaves_nothing_there(
 ) -> None:
     """The page that it began on says to the next that a rest may come, and nothing of it."""
     page = await at_the_terminal(signed_in, demo)
-    await page.keyboard.type(f";{NUMBER[:9]}", delay=READER_MS)
+    await reads(page, f";{NUMBER[:9]}")
     await page.goto(f"{demo.web}/terminal/refund")
     await page.focus("#q")
-    await page.keyboard.type(f"{NUMBER[9:]}=30121010000?", delay=READER_MS)
-    await page.keyboard.press("Enter")
+    await reads(page, f"{NUMBER[9:]}=30121010000?", ends=True)
     await page.wait_for_timeout(CUT_OFF_MS)
 
     assert page.url == f"{demo.web}/terminal/refund"
@@ -245,8 +237,7 @@ async def test_a_swipe_into_the_address_of_a_receipt_is_sent_nowhere(
     await signed_in.goto(f"{signed_in.url.split('?')[0]}/receipt")
     address = signed_in.url
     await signed_in.focus("#email")
-    await signed_in.keyboard.type(TRACK_2, delay=READER_MS)
-    await signed_in.keyboard.press("Enter")
+    await reads(signed_in, TRACK_2, ends=True)
 
     await expect(signed_in.locator(".notice.swiped")).to_be_visible()
     await expect(signed_in.locator("#email")).to_have_value("")
@@ -256,7 +247,7 @@ async def test_a_swipe_into_the_address_of_a_receipt_is_sent_nowhere(
 async def test_who_types_on_after_a_swipe_loses_neither(signed_in: Page, demo: Demo) -> None:
     """The reader sent no Enter, and nobody waits for it."""
     page = await at_the_terminal(signed_in, demo)
-    await page.keyboard.type(tracks("BYRON/ADA"), delay=READER_MS)
+    await reads(page, tracks("BYRON/ADA"))
     await page.wait_for_timeout(200)
     await page.keyboard.type("12.50", delay=HAND_MS)
 
@@ -321,7 +312,7 @@ async def test_a_swipe_where_no_card_is_taken_leads_nowhere(
 
 async def test_a_reader_that_ends_without_enter_is_understood(signed_in: Page, demo: Demo) -> None:
     page = await at_the_terminal(signed_in, demo)
-    await page.keyboard.type(tracks("BYRON/ADA"), delay=READER_MS)
+    await reads(page, tracks("BYRON/ADA"))
 
     await expect(page.locator("#number")).to_have_value("•••• •••• •••• 4444")
 
@@ -373,7 +364,7 @@ async def test_who_charges_at_once_after_a_swipe_charges(signed_in: Page, demo: 
     """Though the reader sent no Enter, and the silence after it was not waited for."""
     page = await at_the_terminal(signed_in, demo)
     await typed(page, "91.48")
-    await page.keyboard.type(tracks("BYRON/ADA"), delay=READER_MS)
+    await reads(page, tracks("BYRON/ADA"))
     await page.keyboard.press("Control+Enter")
     await page.wait_for_url(SALE, timeout=RESULT_TIMEOUT_MS)
 

@@ -7,11 +7,11 @@ import asyncio
 
 import pytest
 from playwright.async_api import CDPSession, Page, Route, expect
+from readers import reads
 from running_demo import Demo
 from test_swipes_in_the_wrong_place import (
     CUT_OFF_MS,
     HAND_MS,
-    READER_MS,
     SETTLED_MS,
     TRACK_2,
     asked_again,
@@ -24,7 +24,6 @@ from test_the_terminal import NUMBER, at_the_terminal, typed
 OF_INPUT_METHOD = 229
 TRACK_1 = tracks("YVES Y").partition(";")[0]
 LATE_SECONDS = 0.8
-FOCUSED_MS = 350  # By then the page is there, without its scripts.
 
 
 async def keyboard_of(page: Page) -> CDPSession:
@@ -129,11 +128,10 @@ async def test_a_swipe_on_a_page_whose_scripts_are_late_stays_in_no_field(
     page = signed_in
     await page.route("**/static/swipes.js*", late)
     await page.goto(f"{demo.web}/terminal{path}", wait_until="commit")
-    await page.wait_for_timeout(FOCUSED_MS)
-    await page.keyboard.type(TRACK_1, delay=READER_MS)
+    await expect(page.locator("input:focus")).to_have_count(1)
+    await reads(page, TRACK_1)
     await page.wait_for_timeout(LATE_SECONDS * 1000)
-    await page.keyboard.type(TRACK_2, delay=READER_MS)
-    await page.keyboard.press("Enter")
+    await reads(page, TRACK_2, ends=True)
 
     await nothing_of_it(page)
     if path:
@@ -148,7 +146,7 @@ async def test_no_part_of_a_swipe_waits_in_a_page_that_was_left(
     """A browser may keep the page, to come back to."""
     page = signed_in
     await page.goto(f"{demo.web}/terminal/cards")
-    await page.keyboard.type(TRACK_2[:15], delay=READER_MS)
+    await reads(page, TRACK_2[:15])
     await page.evaluate("window.dispatchEvent(new PageTransitionEvent('pagehide'))")
 
     await page.wait_for_timeout(CUT_OFF_MS)
@@ -163,7 +161,7 @@ async def test_a_key_soon_after_a_swipe_is_the_clerks(
     """Though the reader sent no Enter, and may not have ended."""
     page = await at_the_terminal(signed_in, demo)
     await typed(page, "91.51")
-    await page.keyboard.type(TRACK_2, delay=READER_MS)
+    await reads(page, TRACK_2)
     await page.wait_for_timeout(250)
     await page.keyboard.press(key)
 
@@ -181,8 +179,7 @@ async def test_a_reader_that_ends_a_line_with_two_keys_leaves_out_no_field(
     page = await at_the_terminal(signed_in, demo)
     await typed(page, "91.52")
     for track in (TRACK_1, TRACK_2):
-        await page.keyboard.type(track, delay=READER_MS)
-        await page.keyboard.press("Enter")
+        await reads(page, track, ends=True)
         await page.keyboard.press("Enter")
 
     await expect(page.locator("#number")).to_have_value("•••• •••• •••• 4444")
@@ -194,9 +191,9 @@ async def test_a_reader_that_halts_between_its_tracks_is_understood(
 ) -> None:
     """Also behind the sign that the second begins with."""
     page = await at_the_terminal(signed_in, demo)
-    await page.keyboard.type(TRACK_1 + TRACK_2[0], delay=READER_MS)
+    await reads(page, TRACK_1 + TRACK_2[0])
     await page.wait_for_timeout(180)
-    await page.keyboard.type(TRACK_2[1:], delay=READER_MS)
+    await reads(page, TRACK_2[1:])
 
     await expect(page.locator("#number")).to_have_value("•••• •••• •••• 4444")
 
@@ -211,13 +208,12 @@ async def test_a_first_track_without_its_dead_keys_is_left_out(
     page = await at_the_terminal(signed_in, demo)
     keyboard = await keyboard_of(page)
     for part in TRACK_1.split("^"):
-        await page.keyboard.type(part, delay=READER_MS)
+        await reads(page, part)
         if not part.endswith("?"):
             dead = {"type": "rawKeyDown", "key": "Dead", "code": "Backquote"}
             await keyboard.send("Input.dispatchKeyEvent", dead)
             await page.keyboard.type(" ")
-    await page.keyboard.type(second, delay=READER_MS)
-    await page.keyboard.press("Enter")
+    await reads(page, second, ends=True)
 
     if is_taken:
         await expect(page.locator("#number")).to_have_value("•••• •••• •••• 4444")
@@ -240,7 +236,7 @@ async def test_what_another_reader_sends_answers_nothing_either(
     address = await asked_again(signed_in, demo, f"93.{len(text):02}")
     await signed_in.wait_for_timeout(CUT_OFF_MS)
     await signed_in.focus(focus)
-    await signed_in.keyboard.type(text, delay=READER_MS)
+    await reads(signed_in, text)
     await signed_in.wait_for_timeout(pause)
     await signed_in.keyboard.press(end)
 
@@ -251,7 +247,7 @@ async def test_no_reader_says_that_the_customer_agreed(signed_in: Page, demo: De
     """A blank would tick the box."""
     page = await at_the_terminal(signed_in, demo)
     await page.focus("#keep")
-    await page.keyboard.type(TRACK_1[1:], delay=READER_MS)
+    await reads(page, TRACK_1[1:])
 
     await page.wait_for_timeout(CUT_OFF_MS)
     await expect(page.locator("#keep")).not_to_be_checked()

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 import pytest
 from barriers import nobody_is_kept_out
 from playwright.async_api import Browser, Page, expect
+from readers import reads
 from running_demo import Demo, sign_in
 
 NUMBER = "5555555555554444"
@@ -113,8 +114,7 @@ async def test_a_card_swiped_into_the_amount_is_taken_and_not_typed(
         }"""
     )
     await typed(page, "62.08")
-    await page.keyboard.type(TRACKS, delay=1)
-    await page.keyboard.press("Enter")
+    await reads(page, TRACKS, ends=True)
 
     await expect(page.locator("#number")).to_have_value("•••• •••• •••• 4444")
     await expect(page.locator("#amount")).to_have_value("62.08")
@@ -125,8 +125,7 @@ async def test_a_card_swiped_into_the_amount_is_taken_and_not_typed(
 
     await page.focus("#note")
     await page.keyboard.type("100% wool; ")
-    await page.keyboard.type(TRACKS, delay=1)
-    await page.keyboard.press("Enter")
+    await reads(page, TRACKS, ends=True)
     await expect(page.locator("#note")).to_have_value("100% wool; ")
     await page.keyboard.press("Control+Enter")
     await page.wait_for_url(SALE, timeout=RESULT_TIMEOUT_MS)
