@@ -225,13 +225,22 @@ async def test_every_answer_forbids_frames_foreign_scripts_and_keeping(site: Sit
 
 def test_every_cookie_is_of_this_host_and_for_no_script() -> None:
     """`__Host-` wants Secure, the path / and no domain; a browser takes none of ours otherwise."""
-    calls = [
+    every_call = [
         call
         for path in Path(session.__file__).parent.glob("*.py")
         for call in ast.walk(ast.parse(path.read_text()))
         if isinstance(call, ast.Call)
-        and isinstance(call.func, ast.Attribute)
+    ]
+    calls = [
+        call
+        for call in every_call
+        if isinstance(call.func, ast.Attribute)
         and call.func.attr in ("set_cookie", "delete_cookie")
+    ]
+    said_once = [
+        ast.literal_eval(call.args[0])
+        for call in every_call
+        if isinstance(call.func, ast.Name) and call.func.id == "Once"
     ]
     names = {ast.unparse(call.args[0]) for call in calls}
     sites = set()
@@ -242,8 +251,9 @@ def test_every_cookie_is_of_this_host_and_for_no_script() -> None:
         sites.add((ast.unparse(call.args[0]), said["samesite"]))
 
     assert len(calls) >= 5
-    assert names == {"COOKIE", "HALF_COOKIE", "_cookie(merchant)"}
-    assert {COOKIE[:7], HALF_COOKIE[:7]} == {"__Host-"}
+    assert names == {"COOKIE", "HALF_COOKIE", "_cookie(merchant)", "self._cookie"}
+    assert len(said_once) == len({*said_once}) == 2
+    assert {each[:7] for each in (COOKIE, HALF_COOKIE, *said_once)} == {"__Host-"}
     # A shop's link leads to a payment page: only its cookie comes along then.
     assert {name for name, site in sites if site != "'strict'"} == {"_cookie(merchant)"}
 
