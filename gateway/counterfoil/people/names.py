@@ -28,13 +28,32 @@ _WRITTEN = MappingProxyType(
     }
 )
 _PERHAPS_AN_UMLAUT = re.compile("[aou]e|aa|[aouäöüåø]")
+# Whatever an umlaut may be written as, with what may be a part of it: never finer than `_WRITTEN`.
+_ROUGHLY = (
+    (re.compile("[aäå][aäåe]*"), "a"),
+    (re.compile("[oöø]e*"), "o"),
+    (re.compile("[uü]e*"), "u"),
+)
 
 
 def fault_of_name(name: str, others: Iterable[str]) -> str | None:
     """
     Return why *name* is refused, in words, if one of *others* is the same.
     """
-    return TAKEN if any(are_same(name, each) for each in others) else None
+    rough = roughly(name)
+    is_taken = any(rough == roughly(each) and are_same(name, each) for each in others)
+    return TAKEN if is_taken else None
+
+
+def roughly(name: str) -> str:
+    """
+    Return what *name* and every name that is the same have in common: whoever compares many names
+    compares only those.
+    """
+    said = squashed(with_umlauts_only(name))
+    for letters, plain in _ROUGHLY:
+        said = letters.sub(plain, said)
+    return said
 
 
 def are_same(one: str, other: str) -> bool:

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from counterfoil.people.changes import KINDS, sentence, title
-from counterfoil.people.names import are_same
+from counterfoil.people.names import are_same, roughly
 from counterfoil.people.roles import Right
 from counterfoil.settlement.report_table import safe
 from counterfoil.store.members import CHANGES_PAGE_MAX, MemberStore
@@ -78,9 +78,13 @@ def _shared(people: Iterable[tuple[str | None, str | None]]) -> set[str]:
     """
     Return the addresses of people who bear a name that another one bears too.
     """
-    known = {(name, email) for name, email in people if name and email}
+    alike: dict[str, set[tuple[str, str]]] = {}
+    for name, email in people:
+        if name and email:
+            alike.setdefault(roughly(name), set()).add((name, email))
     return {
         email
+        for known in alike.values()
         for name, email in known
         if any(email != other and are_same(name, his) for his, other in known)
     }
