@@ -129,7 +129,7 @@ def test_number_and_expiry_are_read_and_nothing_else(
     typed = (first if "1" in which else "") + (second if "2" in which else "")
 
     assert script.ask("read", typed) == {"number": number, "month": month, "year": year}
-    assert script.ask("isIn", typed)
+    assert script.ask("beginIn", typed) == 0
     assert all(script.ask("mayBegin", typed[:end]) for end in range(1, 10))
 
 
