@@ -16,7 +16,7 @@ from counterfoil.store.webhooks import ENDPOINTS_MAX
 from counterfoil.web import developers, webhooks
 from hook_stage import Hooks
 from payment_stage import Stage
-from web_stage import Site, WindowlessBrowser, words
+from web_stage import Site, WindowlessBrowser, without_tokens, words
 
 URL = "https://hooks.shop.example/payments"
 SECRET = re.compile(r'class="secret"[^>]*>([^<]+)<')
@@ -289,7 +289,7 @@ async def test_a_card_number_in_an_address_is_neither_kept_nor_shown_again(
     answer = await added(developer, url=url, description="Till")
 
     assert (answer.status_code, "A card&#39;s number stands here" in answer.text) == (422, True)
-    assert "4242" not in answer.text
+    assert "4242" not in without_tokens(answer.text)
     assert 'value="Till"' in answer.text
     assert await site.stage.count("webhook_endpoints") == 0
 

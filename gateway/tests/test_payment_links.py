@@ -14,7 +14,7 @@ from counterfoil.web import link_page
 from counterfoil.web.payment_links import NOTHING, check
 from payment_stage import Stage
 from scripted_link import says
-from web_stage import CHECKOUT_ORIGIN, Site, WindowlessBrowser, words
+from web_stage import CHECKOUT_ORIGIN, Site, WindowlessBrowser, without_tokens, words
 
 CARD = {"card_number": "4111 1111 1111 1111", "card_expiry": "12/30", "card_code": "927"}
 FORM = {"description": "Summer concert", "kind": "fixed", "currency": "USD", "amount": "25"}
@@ -204,7 +204,7 @@ async def test_the_payer_says_how_much_within_the_bounds(
         assert "Write an amount from 5.00 to 100.00 USD." in words(answer)
         assert f'value="{wrong}"' in answer.text
     astray = await browser.send(link, {"amount": "4111111111111111"})
-    assert "4111" not in astray.text
+    assert "4111" not in without_tokens(astray.text)
     assert "12.50 USD" in words(await paid(browser, link, amount="12.5"))
 
 

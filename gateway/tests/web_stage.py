@@ -26,6 +26,11 @@ CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)  # Nobody gues
 PASSWORD = "four words nobody puts together"
 ORIGIN = "https://localhost:8444"
 _CSRF = re.compile(r'name="csrf" value="([0-9a-f]{64})"')
+# An id or a token, whole: 32 or 64 signs of hexadecimal, a UUID, or 43 of base 64.
+_RANDOM = re.compile(
+    r"(?<![A-Za-z0-9-])(?=[0-9]*[A-Za-z_-])"
+    r"(?:[0-9a-f]{32}|[0-9a-f]{64}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[\w-]{43})(?![\w-])"
+)
 
 
 class Site:
@@ -117,3 +122,10 @@ class WindowlessBrowser:
 def words(answer: httpx2.Response) -> str:
     """Return what a page says, without its marks."""
     return " ".join(unescape(re.sub(r"<[^>]*>", " ", answer.text)).split())
+
+
+def without_tokens(text: str) -> str:
+    """
+    Return *text* without ids and tokens, in which any few digits may stand by chance.
+    """
+    return _RANDOM.sub("", text)

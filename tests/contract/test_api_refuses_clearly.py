@@ -15,6 +15,8 @@ from installation import Installation
 
 PAN = "4929420573595709"  # Used nowhere else, so that it can be searched for.
 CVV = "837"
+# An id or a digest, in which any few digits may stand by chance.
+DIGEST = r"(?<![0-9a-f])(?=[0-9]*[a-f])(?:[0-9a-f]{32}|[0-9a-f]{64})(?![0-9a-f])"
 SALE: dict[str, Any] = {
     "amount_minor": 4200,
     "currency": "USD",
@@ -579,6 +581,6 @@ def test_no_answer_and_no_log_holds_the_card(installation: Installation, api: ht
     for text in (sale.text, whole.text, installation.logs()):
         assert PAN not in text
         assert not re.search(rf'"(?:cvv|security_code)":\s*"?{CVV}', text)
-        assert f"0203{CVV}" not in text
+        assert f"0203{CVV}" not in re.sub(DIGEST, "", text)
     assert "network.sent" in installation.logs()
     assert '"event": "fault"' not in installation.logs()
