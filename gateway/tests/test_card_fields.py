@@ -12,7 +12,7 @@ import pytest
 from counterfoil.cards import holds_card_number, luhn_holds
 from counterfoil.web import rendering
 from counterfoil.web.astray import holds_card
-from counterfoil.web.payment_form import fault_of_code, fault_of_number, read_expiry
+from counterfoil.web.payment_form import fault_of_code, fault_of_number, number_in, read_expiry
 from hypothesis import example, given
 from hypothesis import strategies as st
 from test_tracks import PATIENT, Script
@@ -194,6 +194,18 @@ def test_a_number_is_right_or_wrong_as_the_server_says(script: Script, number: s
     plain = number.replace(" ", "").replace("-", "")
 
     assert script.ask("faultOfNumber", number) == fault_of_number(plain)
+
+
+def test_digits_of_any_width_are_digits_and_others_are_refused(script: Script) -> None:
+    """Wide ones are read as what they are; of another script, the field says that it is wrong."""
+    wide, arabic = (
+        "".join(chr(ord(zero) + int(each)) for each in OWN[0]) for zero in "\uff10\u0660"
+    )
+
+    assert script.ask("digitsOf", wide) == OWN[0]
+    assert script.ask("faultOfNumber", wide) == fault_of_number(number_in(wide)) == ""
+    assert script.ask("faultOfNumber", arabic) == fault_of_number(number_in(arabic)) != ""
+    assert [script.ask("isGrouped", each) for each in (wide, arabic)] == [True, False]
 
 
 @PATIENT

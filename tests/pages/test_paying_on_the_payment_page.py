@@ -88,6 +88,19 @@ async def test_a_declined_card_is_told_and_another_one_pays(page: Page, watch: W
     assert not any(GOOD in url or f"={CVV}" in url for url in watch.urls)
 
 
+async def test_a_number_in_wide_digits_is_read(page: Page, watch: Watch, demo: Demo):
+    """As some keyboards write them; they vanished as they were pasted."""
+    await order(page, demo)
+    await page.focus("#card_number")
+    await page.keyboard.insert_text("".join(chr(ord(each) + 0xFEE0) for each in GOOD))
+    assert await page.input_value("#card_number") == "4111 1111 1111 1111"
+    await page.locator("#card_expiry").press_sequentially("12/39")
+    await page.locator("#card_code").press_sequentially(CVV)
+    await page.keyboard.press("Enter")
+
+    await expect(page.locator("#confirmation-number")).to_have_count(1)
+
+
 async def test_a_mistake_is_told_before_the_card_is_sent_and_nothing_typed_is_lost(
     page: Page, watch: Watch, demo: Demo
 ):

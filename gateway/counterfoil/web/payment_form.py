@@ -6,6 +6,7 @@ place for it.
 """
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from datetime import datetime
 
@@ -114,7 +115,7 @@ def fault_of_email(email: str) -> str:
 
 
 def _number(form: Mapping[str, str]) -> str:
-    return _SEPARATORS.sub("", form.get("card_number", ""))
+    return number_in(form.get("card_number", ""))
 
 
 def _fault_of_astray(form: Mapping[str, str], name: str, number: str) -> str:
@@ -152,6 +153,13 @@ def read_expiry(text: str, now: datetime) -> tuple[int, int] | str:
     if year > now.year + EXPIRY_YEARS_MAX:
         return "Check the year: it is too far away."
     return month, year
+
+
+def number_in(text: str) -> str:
+    """
+    Return a card number as it was typed, without its separators; wide digits are digits.
+    """
+    return _SEPARATORS.sub("", unicodedata.normalize("NFKC", text))
 
 
 def fault_of_number(number: str) -> str:

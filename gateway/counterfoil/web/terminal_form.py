@@ -5,7 +5,6 @@ A card leaves this module in one piece and nowhere else. A field that holds a ca
 where none belongs is emptied before anybody could keep it or show it again.
 """
 
-import re
 from collections.abc import Mapping
 from datetime import datetime
 from types import MappingProxyType
@@ -19,7 +18,7 @@ from counterfoil.cards import PAN_DIGITS_MIN, Card, expired, says_number
 from counterfoil.terminal.sale import Entry, SaleKind, Wanted
 from counterfoil.web import terminal_texts
 from counterfoil.web.astray import TRACK, holds_card
-from counterfoil.web.payment_form import fault_of_code, fault_of_number, read_expiry
+from counterfoil.web.payment_form import fault_of_code, fault_of_number, number_in, read_expiry
 from counterfoil.web.terminal_texts import TEXTS
 
 SHOWN_CHARACTERS_MAX = 300
@@ -38,7 +37,6 @@ FIELDS_OF = MappingProxyType(
 )
 _CARD_FIELDS = ("number", "expiry", "cvv")
 
-_SEPARATORS = re.compile(r"[\s-]")
 
 SWIPED_ASTRAY = (
     "A card was swiped into a field, and nothing of it was kept. Swipe again when the page has "
@@ -190,7 +188,7 @@ def _saying(texts: dict[str, str], number: str) -> list[str]:
 
 
 def _number(texts: Mapping[str, str]) -> str:
-    return _SEPARATORS.sub("", texts.get("number", ""))
+    return number_in(texts.get("number", ""))
 
 
 def _entry(form: Mapping[str, str]) -> Entry:

@@ -29,7 +29,12 @@ const CardFields = (() => {
   const TRACK = /[A-Za-z][\d ]{12,24}\^|\d{12,19}[=^]/;
   const MARKS = /[\p{Mn}\p{Me}\p{Cf}]/gu;
 
-  const digitsOf = (text) => text.replace(/\D/g, "");
+  // Wide digits, as some keyboards write them, are digits.
+  const plainOf = (text) => text.normalize("NFKC");
+  const digitsOf = (text) => plainOf(text).replace(/\D/g, "");
+
+  // Whether a number may be grouped: digits of another script would be lost, and are refused.
+  const isGrouped = (text) => !/(?![0-9])\p{Nd}/u.test(plainOf(text));
   const ofBrand = (digits) => BRANDS.find(([, first]) => first.test(digits)) || ["", /^/, []];
   const brandOf = (digits) => ofBrand(digits)[0];
 
@@ -116,7 +121,7 @@ const CardFields = (() => {
     1;
 
   const faultOfNumber = (text) => {
-    const number = text.replace(/[\s-]/g, "");
+    const number = plainOf(text).replace(/[\s-]/g, "");
     if (!number) return "Enter the number on the front of the card.";
     const lengths = ofBrand(number)[2];
     const isLong = number.length >= SHORT_MIN && number.length <= LONG_MAX;
@@ -189,6 +194,7 @@ const CardFields = (() => {
     brandOf,
     digitsOf,
     grouped,
+    isGrouped,
     rewrite,
     luhnHolds,
     isExpired,

@@ -2,7 +2,7 @@
 // tells a mistake before the form is sent, because a card does not come back. The page works without
 // it. It sends nothing anywhere, and clears the card when the page is left.
 
-const { brandOf, digitsOf, grouped, rewrite, setFault } = CardFields;
+const { brandOf, digitsOf, grouped, isGrouped, rewrite, setFault } = CardFields;
 const form = document.querySelector(".pay-form");
 const number = form.elements.card_number;
 const expiry = form.elements.card_expiry;
@@ -59,7 +59,7 @@ const isRight = () => {
 
 number.addEventListener("input", () => {
   const digits = digitsOf(number.value).slice(0, 19);
-  rewrite(number, grouped(digits));
+  if (isGrouped(number.value)) rewrite(number, grouped(digits));
   const name = brandOf(digits);
   if (seen.textContent !== name) seen.textContent = name;
   code.maxLength = name === "American Express" ? 4 : 3;

@@ -1,7 +1,7 @@
 // The terminal by keyboard: Enter goes on, swipes are understood, a sale is sent without leaving the
 // page. Without this script it is a plain form. A card is never written into the page's markup.
 
-const { brandOf, digitsOf, grouped, rewrite, setFault } = CardFields;
+const { brandOf, digitsOf, grouped, isGrouped, rewrite, setFault } = CardFields;
 const form = document.getElementById("sale-form");
 const rules = JSON.parse(form.dataset.rules);
 const field = (name) => form.elements[name];
@@ -472,7 +472,8 @@ for (const end of ["mouseup", "dragend", "contextmenu", "pointercancel", "keydow
 window.addEventListener("blur", onRelease); // The window's own: a field's comes with each press.
 if (number) {
   number.addEventListener("input", () => {
-    rewrite(number, grouped(digitsOf(number.value).slice(0, LONG_MAX)));
+    const digits = digitsOf(number.value).slice(0, LONG_MAX);
+    if (isGrouped(number.value)) rewrite(number, grouped(digits));
     nameTheBrand();
   });
   for (const input of [number, expiry])
