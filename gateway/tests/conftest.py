@@ -16,6 +16,7 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
+import structlog
 from counterfoil.clock import SystemClock
 from counterfoil.config import Configuration, DatabaseSettings
 from counterfoil.store.database import Database
@@ -52,6 +53,12 @@ class Server:
             await connection.execute(statement)
         finally:
             await connection.close()
+
+
+@pytest.fixture(autouse=True)
+def plain_log() -> None:
+    """The log as it is when nothing has set it up: a day that was simulated here has its own."""
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from checkout_stage import PageStage
 from counterfoil import ids
 from counterfoil.events.feed import number_events
 from counterfoil.people.roles import Right, Role
@@ -556,6 +557,25 @@ async def test_the_feed_names_who_did_it(site: Site, developer: WindowlessBrowse
 
     assert re.search(r"payment\.captured 1001 \d\d Nov, \d\d:\d\d Owner Byron", said)
     assert "somebody of yours" not in said
+
+
+async def test_the_feed_leads_from_a_payment_page_to_its_payment(
+    site: Site, developer: WindowlessBrowser
+) -> None:
+    """By its order, and says that nobody but the page did it."""
+    pages = PageStage(site.stage)
+    await pages.pay(await pages.opened())
+    while await number_events(FeedStore(site.stage.database), site.stage.clock):
+        pass
+    ((payment,),) = await site.stage.sql(
+        "SELECT payment_id FROM payments WHERE merchant_id = $1", merchant_id(site)
+    )
+
+    answer = await developer.get("/developers/events")
+
+    path = f"/payments/{ids.written(ids.PAYMENT, payment)}"
+    assert answer.text.count(f'<a href="{path}">1001</a>') >= 2
+    assert re.search(r"checkout\.paid 1001 \d\d Nov, \d\d:\d\d the payment page", words(answer))
 
 
 async def test_another_merchants_keys_and_endpoints_are_not_there(

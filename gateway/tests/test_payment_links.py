@@ -19,6 +19,7 @@ from web_stage import CHECKOUT_ORIGIN, Site, WindowlessBrowser, without_tokens, 
 CARD = {"card_number": "4111 1111 1111 1111", "card_expiry": "12/30", "card_code": "927"}
 FORM = {"description": "Summer concert", "kind": "fixed", "currency": "USD", "amount": "25"}
 _URL = re.compile(rf"{CHECKOUT_ORIGIN}(/l/[\w-]{{43}})")
+_PAYMENT = re.compile(r"pay_[0-9a-f]{32}")
 
 
 @pytest.fixture
@@ -84,6 +85,21 @@ async def test_a_link_is_made_paid_and_says_who_paid(
     for number in numbers:
         assert " ".join(re.findall("....", number)) in page
     assert "Summer concert" in words(await manager.get("/links"))
+
+
+async def test_a_payments_page_names_the_link_by_which_it_came(
+    site: Site, manager: WindowlessBrowser
+) -> None:
+    """As who asked for it, and claimed it."""
+    _, link = await made(manager, description="Summer <b>concert</b>")
+    await paid(site.browser(CHECKOUT_ORIGIN), link)
+    found = _PAYMENT.search((await manager.get("/payments")).text)
+    assert found
+
+    page = await manager.get(f"/payments/{found[0]}")
+
+    assert words(page).count("by the payment link Summer <b>concert</b>") == 2
+    assert "<b>concert" not in page.text
 
 
 async def test_a_link_that_may_be_paid_once_is_paid_once(

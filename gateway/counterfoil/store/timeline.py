@@ -11,7 +11,7 @@ import asyncpg
 from counterfoil.store.database import Database
 
 SHOWN_MAX = 200  # Of each kind.
-_NAMED = re.compile(r"(?:key_|user:)([0-9a-f]{32})")
+_NAMED = re.compile(r"(?:key_|user:|checkout:)([0-9a-f]{32})")
 
 Rows = list[asyncpg.Record]
 
@@ -54,7 +54,7 @@ class TimelineStore:
 
     async def names(self, actors: Iterable[str]) -> dict[str, str]:
         """
-        Return the names of those of *actors* that are keys or people.
+        Return the names of those of *actors* that are keys, people or payment pages of a link.
         """
         known = {UUID(found[1]) for each in actors if (found := _NAMED.fullmatch(each))}
         if not known:

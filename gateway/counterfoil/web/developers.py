@@ -207,6 +207,10 @@ def _about(event: EventAnswer) -> dict[str, str | None]:
         return {"about": f"Batch {event.batch.batch}", "path": _batch_path(event.batch)}
     if event.endpoint:
         return {"about": event.endpoint.url, "path": f"/developers/webhooks/{event.endpoint.id}"}
+    if event.checkout:
+        payment = event.checkout.payment
+        path = f"/payments/{payment}" if payment else None
+        return {"about": event.checkout.order or "Payment page", "path": path}
     return {"about": "", "path": None}
 
 

@@ -72,17 +72,19 @@ async def send(visit: Visit) -> Response:
         merchant_id, payment_id, recipient, by=visit.who.actor, now=visit.desk.clock.now()
     )
     if not sent:
-        raise HTTPException(
-            429,
+        words = (
             f"A receipt is sent again {COPIES_LATELY_MAX} times an hour and {COPIES_MAX} times in "
-            "all. Print it, or wait.",
+            "all. Print it, or wait."
         )
+        return await _refused(visit, facts, words, status=429)
     return lead_to(_address(payment_id), "sent")
 
 
-async def _refused(visit: Visit, facts: dict[str, Any], words: str) -> Response:
+async def _refused(
+    visit: Visit, facts: dict[str, Any], words: str, *, status: int = 422
+) -> Response:
     typed = str(cardless(visit.form.get("email", "").strip()))
-    return await _shown(visit, facts, status=422, email=typed, faults={"email": words})
+    return await _shown(visit, facts, status=status, email=typed, faults={"email": words})
 
 
 async def _shown(

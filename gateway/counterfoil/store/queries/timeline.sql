@@ -20,10 +20,14 @@ WHERE merchant_id = $1 AND movement_id = ANY($2::uuid[])
   AND outcome IN ('matched', 'amount_differs', 'date_shifted');
 
 -- name: names_of_actors
--- The names of keys and of people, by how histories name them; only the merchant's own.
+-- The names of keys, people and payment links, by how histories name them; only the merchant's own.
 SELECT 'key_' || replace(key_id::text, '-', '') AS actor, name FROM api_keys
 WHERE merchant_id = $1 AND key_id = ANY($2::uuid[])
 UNION ALL
 SELECT 'user:' || replace(u.user_id::text, '-', ''), u.name
 FROM members AS m JOIN users AS u USING (user_id)
-WHERE m.merchant_id = $1 AND m.user_id = ANY($2::uuid[]);
+WHERE m.merchant_id = $1 AND m.user_id = ANY($2::uuid[])
+UNION ALL
+SELECT 'checkout:' || replace(c.checkout_id::text, '-', ''), l.description
+FROM checkouts AS c JOIN payment_links AS l USING (merchant_id, link_id)
+WHERE c.merchant_id = $1 AND c.checkout_id = ANY($2::uuid[]);
