@@ -9,6 +9,7 @@ the name. No redirect is followed, no proxy is used, and little of an answer is 
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import cache
 from typing import Any
 
 import httpcore2
@@ -139,9 +140,12 @@ class Poster:
             return Posted(answer.status, None)
 
 
+@cache
 def tls_context(authority: str | None = None) -> ssl.SSLContext:
     """
     Return what verifies receivers: the system's authorities, and the one in the file *authority*.
+
+    It is read once by a process: the system's authorities take some 20 ms.
     """
     context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
