@@ -4,7 +4,7 @@ Forms that a step-up interrupts, all of them: nothing is done, and what was type
 
 import re
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, parse_qsl, unquote, urlsplit
 
 import msgspec
 import pytest
@@ -24,6 +24,7 @@ WHAT = "the shop's server, für Ada & Co"
 URL = "https://hooks.example/x?y=1&z=2"
 NOTE = "Agreed on the telephone with Ms. O'Neil, 50 %"
 CREDIT = {name: TYPED[name] for name in ("currency", "expiry", "email", "order", "note")}
+SAVED = {"kind": "credit", **CREDIT}
 
 # Where a form is sent, what is typed, and what the page that it leads back to must hold.
 FORMS: list[tuple[str, dict[str, str], list[str]]] = [
@@ -191,7 +192,10 @@ async def test_a_form_that_a_step_up_interrupts_is_kept(
     # By the browser's way back, when it may have been done since.
     shown_at = parse_qs(urlsplit(at).query)["next"][0]
     again = await owner.get(shown_at)
-    assert (again.status_code, again.headers["location"]) == (303, urlsplit(shown_at).path)
+    chosen = [each for each in parse_qsl(urlsplit(shown_at).query) if each[0] in ("kind", "card")]
+    left = urlsplit(again.headers["location"])
+    assert (again.status_code, left.path) == (303, urlsplit(shown_at).path)
+    assert parse_qsl(left.query) == chosen
 
 
 async def test_the_way_back_after_a_refund_does_not_say_that_nothing_was_done(
@@ -217,6 +221,59 @@ async def test_the_way_back_after_a_refund_does_not_say_that_nothing_was_done(
     shown = await owner.get(path)
     assert "Nothing is changed yet" not in words(shown)
     assert 'value="600"' not in shown.text
+
+
+@pytest.mark.parametrize(
+    ("path", "form"),
+    [
+        ("/payments/{payment}/refund", {"amount": "600", "key": "{key}"}),
+        ("/payments/{payment}/undo", {"amount": "600", "key": "{key}"}),
+        ("/terminal/refund/{payment}", {"amount": "600", "sale": "{sale}"}),
+        ("/terminal/sales", {**TYPED, "kind": "credit", "amount": "600", "sale": "{sale}"}),
+        ("/terminal/sales", {**SAVED, "card": "{card}", "amount": "600", "sale": "{sale}"}),
+    ],
+)
+async def test_a_form_that_was_sent_after_its_step_up_is_not_offered_by_another(
+    stage: Stage, site: Site, books: Books, path: str, form: dict[str, str]
+) -> None:
+    """Back to the step-up and through it once more: it is the same form, and gives nothing more."""
+    owner = await site.signed_in()
+    await owner.get("/people")
+    typed = {name: books.fill(text) for name, text in form.items()}
+    asked = await owner.send(books.fill(path), typed)
+    page = await proved(owner, asked.headers["location"])
+    own = typed.get("key") or typed["sale"]
+    assert "Nothing is changed yet" in words(page)
+    assert f'value="{own}"' in page.text
+    done = await owner.send(books.fill(path), typed)
+    assert done.status_code == 303
+    given = await everything(stage)
+
+    back = await proved(owner, asked.headers["location"])
+    await owner.get("/people")
+    again = await owner.send(books.fill(path), typed)
+
+    assert (back.status_code, again.status_code) == (303, 303)
+    assert "kept" not in back.headers["location"]
+    assert await everything(stage) == given
+
+
+async def test_a_credit_is_no_sale_when_its_page_is_loaded_again(
+    stage: Stage, site: Site, books: Books
+) -> None:
+    """What was typed is gone; what kind it was, and which card was chosen, is not."""
+    owner = await site.signed_in()
+    await owner.get("/people")
+    typed = {**SAVED, "card": books.names["card"], "sale": books.names["sale"], "amount": "600"}
+    asked = await owner.send("/terminal/sales", typed)
+    await proved(owner, asked.headers["location"])
+
+    again = await owner.get(parse_qs(urlsplit(asked.headers["location"]).query)["next"][0])
+    page = await owner.get(again.headers["location"])
+
+    assert 'name="kind" value="credit"' in page.text
+    assert f'name="card" value="{books.names["card"]}"' in page.text
+    assert 'value="600"' not in page.text
 
 
 async def test_a_note_that_holds_a_card_stands_in_no_address(

@@ -195,7 +195,11 @@ async def test_a_body_that_is_too_long_or_never_ends_is_no_form(
 
 
 @pytest.mark.parametrize(
-    "path", ["https://evil.example/", "//evil.example", "/\\evil.example", "evil", "/\nx", ""]
+    "path",
+    [
+        *("https://evil.example/", "//evil.example", "/\\evil.example", "evil", "/\nx", ""),
+        *("//[x", "https://[x", "//[::1"),  # What opens a bracket is no address at all.
+    ],
 )
 def test_nobody_is_led_to_another_site(path: str) -> None:
     """Only to a path of ours."""
@@ -269,6 +273,7 @@ def test_every_cookie_is_of_this_host_and_for_no_script() -> None:
         ({"Origin": CHECKOUT_ORIGIN}, 404),
         ({"Origin": "https://evil.example"}, 403),
         ({"Origin": "null"}, 403),
+        ({"Origin": "http://["}, 403),
         ({}, 403),
     ],
 )

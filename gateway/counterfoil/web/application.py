@@ -220,7 +220,7 @@ def _guarded(page: Page, desk: WebDesk, origin: str, *, shoppers: bool) -> ASGIA
         if request.method in READING:
             visit.done = just_done.said_by(request)
             if interrupted.is_over(request):
-                return RedirectResponse(request.url.path, 303)
+                return RedirectResponse(interrupted.as_for_everybody(request), 303)
         answer = await endpoint(visit)
         if answer.status_code == 200:
             if visit.done:

@@ -5,7 +5,6 @@ A form carries a key of its own: sent twice, it does once. Giving back more than
 limit, at once or bit by bit, takes a person who has just proved anew who they are.
 """
 
-import re
 from collections.abc import Callable, Coroutine
 from types import MappingProxyType
 from typing import Any
@@ -35,7 +34,7 @@ from counterfoil.web import session
 from counterfoil.web.astray import holds_card
 from counterfoil.web.interrupted import to_step_up
 from counterfoil.web.just_done import lead_to
-from counterfoil.web.payment import payment_of, shown
+from counterfoil.web.payment import KEY, payment_of, shown, was_sent
 from counterfoil.web.visit import Endpoint, Page, Visit
 
 _ANEW = "look at how the payment stands; what is still possible has its button here"
@@ -49,8 +48,6 @@ AGAIN = MappingProxyType(
     }
 )
 TOO_MUCH = "that is more than is left"
-
-_KEY = re.compile(r"web-[0-9a-f]{32}")
 
 Move = Callable[[movements.Command, Any], Coroutine[Any, Any, movements.Done]]
 
@@ -69,12 +66,12 @@ def _moves(name: str, move: Move) -> Endpoint:
             typed = "" if holds_card(text) else text
             return await shown(visit, payment, status=422, fault=(name, typed, minor))
         key = _key(visit)
-        gives = name in ("refund", "undo") and not await _was_sent(visit, key)
+        gives = name in ("refund", "undo") and not await was_sent(visit, key)
         if gives and await must_step_up(visit, payment, minor, key):
             if minor and minor > most:
                 said = _too_much(name, payment, most)
                 return await _refused(visit, payment, name, text, said)
-            return to_step_up(_path(payment), {"do": name, "amount": text})
+            return to_step_up(_path(payment), {"do": name, "amount": text}, key=key)
         command = movements.Command(
             merchant=visit.who.merchant,
             payment_id=payment.payment_id,
@@ -91,14 +88,6 @@ def _moves(name: str, move: Move) -> Endpoint:
         return lead_to(_path(payment), name)
 
     return endpoint
-
-
-async def _was_sent(visit: Visit, key: str) -> bool:
-    """
-    Whether the form of this key came before: it gives nothing more, it is told what became of it.
-    """
-    road, merchant_id = visit.desk.desk.road, visit.who.merchant.merchant_id
-    return await road.store.key(merchant_id, key) is not None
 
 
 async def must_step_up(visit: Visit, payment: Payment, minor: int | None, form: str) -> bool:
@@ -229,7 +218,7 @@ def _path(payment: Payment) -> str:
 
 def _key(visit: Visit) -> str:
     key = visit.form.get("key", "")
-    if not _KEY.fullmatch(key):
+    if not KEY.fullmatch(key):
         raise HTTPException(400, "This form has no key. Nothing was done: go back and reload.")
     return key
 

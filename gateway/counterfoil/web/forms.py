@@ -33,7 +33,14 @@ def comes_from(request: Request, origin: str) -> bool:
     if said_origin is None or said_origin == "null":
         return said_site == "same-origin"
     # The port of a local installation may be forwarded: the host that was asked counts as well.
-    return said_origin == origin or urlsplit(said_origin).netloc == request.headers.get("host")
+    return said_origin == origin or _host(said_origin) == request.headers.get("host")
+
+
+def _host(said_origin: str) -> str:
+    try:
+        return urlsplit(said_origin).netloc
+    except ValueError:  # Such as one that opens a bracket: no browser says that.
+        return ""
 
 
 async def read_form(request: Request) -> dict[str, str]:
@@ -110,7 +117,10 @@ def local_path(text: str, otherwise: str) -> str:
     """
     Return *text* if it is a path of this site and nothing else, so that no link leads elsewhere.
     """
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return otherwise
     clean = text.isascii() and text.isprintable() and "\\" not in text
     if clean and not parts.scheme and not parts.netloc and text.startswith("/"):
         return otherwise if text.startswith("//") else text

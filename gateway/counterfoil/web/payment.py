@@ -2,6 +2,7 @@
 One payment: how it stands, its whole road, where its money went, and what can be done with it now.
 """
 
+import re
 import secrets
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,7 +10,7 @@ from uuid import UUID
 
 import asyncpg
 import msgspec
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from counterfoil import ids
 from counterfoil.api.bodies import PaymentAnswer
@@ -26,6 +27,7 @@ from counterfoil.store.terminal import TerminalStore
 from counterfoil.store.timeline import TimelineStore
 from counterfoil.terminal.sale import Parts, is_question
 from counterfoil.web import given, timeline
+from counterfoil.web.interrupted import KEPT
 from counterfoil.web.live_parts import RESTING_SECONDS, live_part
 from counterfoil.web.rendering import page
 from counterfoil.web.terminal_words import address_words, code_words
@@ -35,6 +37,7 @@ LIVE_SECONDS = 3
 JUST_NOW = timedelta(minutes=1)
 MOVING = {State.PROCESSING, State.APPROVED, State.REVERSING, State.VOIDING}
 KEY_BYTES = 16
+KEY = re.compile(rf"web-[0-9a-f]{{{2 * KEY_BYTES}}}")
 MOVEMENTS = {
     "pending": ("wait", "In the open batch"),
     "batched": ("", "In a closed batch"),
@@ -78,9 +81,20 @@ class Doing(msgspec.Struct, frozen=True, kw_only=True):
 
 async def show(visit: Visit) -> Response:
     """
-    The whole page.
+    The whole page; a form that a step-up has interrupted keeps its key, unless it was sent since.
     """
-    return await shown(visit, await payment_of(visit))
+    payment = await payment_of(visit)
+    if visit.asked(KEPT) and await was_sent(visit, visit.asked("key")):
+        return RedirectResponse(visit.request.url.path, 303)
+    return await shown(visit, payment)
+
+
+async def was_sent(visit: Visit, key: str) -> bool:
+    """
+    Whether the form of this key came before: it gives nothing more, it is told what became of it.
+    """
+    road, merchant_id = visit.desk.desk.road, visit.who.merchant.merchant_id
+    return await road.store.key(merchant_id, key) is not None
 
 
 async def shown(
@@ -232,10 +246,13 @@ def _doings(
     Return what is possible now and allowed to whoever looks; what went wrong stays open.
     """
     asked = fault or (visit.asked("do"), visit.asked("amount"), "")
+    kept = "" if fault or not visit.asked(KEPT) else visit.asked("key")
     return [
         Doing(
             name=name,
-            key=f"web-{secrets.token_hex(KEY_BYTES)}",
+            key=kept
+            if name == asked[0] and KEY.fullmatch(kept)
+            else f"web-{secrets.token_hex(KEY_BYTES)}",
             amount=asked[1] if name == asked[0] else _whole(name, payment, answer),
             fault=asked[2] or None if name == asked[0] else None,
             is_open=name == asked[0],

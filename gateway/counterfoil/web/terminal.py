@@ -44,8 +44,12 @@ log = structlog.get_logger("terminal")
 
 async def show(visit: Visit) -> Response:
     """
-    The form: of a kind, with a saved card, or with what was typed for a sale that did not work.
+    The form: of a kind, with a saved card, or with what was typed for a sale that did not work, or
+    before a step-up, unless it was sent since.
     """
+    interrupted_sale = await kept_sale(visit)
+    if isinstance(interrupted_sale, Sale):
+        return to_sale(visit, interrupted_sale)
     kind = _kind(visit, visit.asked("kind", SaleKind.SALE))
     saved = await _saved(visit, visit.asked("card"))
     values: dict[str, str] = {}
@@ -56,7 +60,20 @@ async def show(visit: Visit) -> Response:
         sale = await sale_named(visit, visit.asked("again"))
         if sale.kind in FIELDS_OF:
             kind, values = _kind(visit, sale.kind), terminal_words.typed_again(sale)
-    return await _form(visit, kind, values, saved=saved)
+    return await _form(visit, kind, values, saved=saved, sale=interrupted_sale)
+
+
+async def kept_sale(visit: Visit) -> Sale | str:
+    """
+    Return the sale that came of a form which a step-up had interrupted; or the id that the form had
+    and keeps; or nothing.
+    """
+    kept = visit.asked("sale") if visit.asked(KEPT) else ""
+    try:
+        sale_id = ids.read(ids.SALE, kept)
+    except ids.UnreadableId:
+        return ""
+    return await store_of(visit).one(visit.who.merchant.merchant_id, sale_id) or kept
 
 
 async def submit(visit: Visit) -> Response:
@@ -258,9 +275,10 @@ def _to_step_up(visit: Visit, kind: SaleKind, saved: SavedCard | None) -> Respon
     Lead to where one proves anew who one is, and back to the form without its card.
     """
     typed = {**terminal_form.shown(visit.form, kind), "kind": kind.value}
+    sale = visit.form.get("sale", "")
     if saved:
         typed["card"] = visit.form.get("card", "")
-    return to(visit, f"/step-up?next={quote(way_back('/terminal', typed))}")
+    return to(visit, f"/step-up?next={quote(way_back('/terminal', typed, sale=sale))}")
 
 
 def kinds_of(visit: Visit) -> list[SaleKind]:

@@ -20,13 +20,13 @@ from counterfoil.payments.payment import Payment
 from counterfoil.payments.refusals import PaymentUnknown
 from counterfoil.people.roles import Right
 from counterfoil.terminal import selling
-from counterfoil.terminal.sale import Entry, SaleKind, Wanted
+from counterfoil.terminal.sale import Entry, Sale, SaleKind, Wanted
 from counterfoil.web import lost, terminal_words
 from counterfoil.web.astray import holds_card
 from counterfoil.web.doing import must_step_up
 from counterfoil.web.interrupted import way_back
 from counterfoil.web.rendering import page
-from counterfoil.web.terminal import begun, kinds_of, store_of, to, to_sale, worked
+from counterfoil.web.terminal import begun, kept_sale, kinds_of, store_of, to, to_sale, worked
 from counterfoil.web.visit import Page, Visit
 
 ASKED_CHARACTERS_MAX = 64
@@ -69,11 +69,14 @@ async def find(visit: Visit) -> Response:
 
 async def show(visit: Visit) -> Response:
     """
-    How much is given back: what is left, unless something else is typed.
+    How much is given back: what is left, unless something else is typed, or was before a step-up.
     """
+    sale = await kept_sale(visit)
+    if isinstance(sale, Sale):
+        return to_sale(visit, sale)
     payment, asked = await _payment(visit), visit.asked("amount")
     is_amount = isinstance(amount_or_fault(asked, currency(payment.currency)), int)
-    return _form(visit, payment, asked if is_amount else _left_text(payment))
+    return _form(visit, payment, asked if is_amount else _left_text(payment), sale=sale)
 
 
 async def submit(visit: Visit) -> Response:
@@ -95,7 +98,8 @@ async def submit(visit: Visit) -> Response:
     if isinstance(minor, str):
         return _form(visit, payment, "" if holds_card(text) else text, minor, status=422)
     if await must_step_up(visit, payment, minor, ids.written(ids.SALE, sale_id)):
-        back = way_back(f"/terminal/refund/{visit.named('payment')}", {"amount": text})
+        form = f"/terminal/refund/{visit.named('payment')}"
+        back = way_back(form, {"amount": text}, sale=ids.written(ids.SALE, sale_id))
         return to(visit, f"/step-up?next={quote(back)}")
     wanted = Wanted(
         kind=SaleKind.REFUND,
@@ -145,7 +149,13 @@ def _left_text(payment: Payment) -> str:
 
 
 def _form(
-    visit: Visit, payment: Payment, amount: str, fault: str | None = None, *, status: int = 200
+    visit: Visit,
+    payment: Payment,
+    amount: str,
+    fault: str | None = None,
+    *,
+    status: int = 200,
+    sale: str = "",
 ) -> Response:
     return page(
         visit,
@@ -155,7 +165,7 @@ def _form(
         left=_left(payment),
         amount=amount,
         fault=fault,
-        sale=ids.written(ids.SALE, visit.desk.desk.road.ids.new()),
+        sale=sale or ids.written(ids.SALE, visit.desk.desk.road.ids.new()),
     )
 
 
