@@ -6,7 +6,7 @@ import csv
 import io
 import itertools
 from collections.abc import AsyncIterator
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from html.parser import HTMLParser
 from typing import Any
 
@@ -186,6 +186,23 @@ async def test_the_csv_adds_up_to_the_report(day: Day) -> None:
     assert f"{net:.2f}" == deposit["amount"] == "64.00"
     (entry,) = rows(report, "bank_entry")
     assert entry["amount"] == "64.00"
+
+
+async def test_days_in_the_csv_are_those_of_the_merchants_zone(day: Day) -> None:
+    """Late in the evening in Chicago it is the next day in UTC."""
+    report = await of_day(day)
+    (part,) = report.merchants
+    (batch,) = part.batches
+    late = datetime.combine(DAY + timedelta(days=1), time(3), UTC)
+    items = [msgspec.structs.replace(each, at=late) for each in batch.items]
+    batch = msgspec.structs.replace(batch, closed_at=late, items=items)
+    part = msgspec.structs.replace(part, batches=[batch])
+
+    report = msgspec.structs.replace(report, merchants=[part])
+
+    shown = rows(report, "batch") + rows(report, "batch_item")
+    assert len(shown) > 1
+    assert {row["date"] for row in shown} == {DAY.isoformat()}
 
 
 @given(st.text())

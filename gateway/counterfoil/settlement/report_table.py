@@ -9,6 +9,7 @@ import csv
 import io
 from collections.abc import Iterator
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from counterfoil.money import currency, decimal_text
 from counterfoil.settlement.report_facts import (
@@ -76,8 +77,9 @@ def safe(value: object) -> str:
 
 
 def _rows(part: MerchantReport) -> Iterator[Row]:
+    zone = ZoneInfo(part.timezone)
     for batch in part.batches:
-        for row in _batch_rows(batch):
+        for row in _batch_rows(batch, zone):
             yield {**row, "merchant": part.merchant}
     for deposit in part.deposits:
         for row in _deposit_rows(deposit):
@@ -95,13 +97,16 @@ def _rows(part: MerchantReport) -> Iterator[Row]:
         }
 
 
-def _batch_rows(batch: BatchReport) -> Iterator[Row]:
+def _batch_rows(batch: BatchReport, zone: ZoneInfo) -> Iterator[Row]:
+    """
+    Return the rows of a batch; their days are those of *zone*, as on its page.
+    """
     same = {"currency": batch.currency, "batch": batch.batch}
     net = sum(each.net_minor for each in batch.brands)
     yield {
         **same,
         "record": "batch",
-        "date": batch.closed_at.date() if batch.closed_at else None,
+        "date": batch.closed_at.astimezone(zone).date() if batch.closed_at else None,
         "count": sum(each.captures + each.refunds for each in batch.brands),
         "amount": _decimal(net, batch.currency),
         "state": batch.state,
@@ -119,7 +124,7 @@ def _batch_rows(batch: BatchReport) -> Iterator[Row]:
             "rrn": item.rrn,
             "order": item.order,
             "confirmation_number": item.confirmation_number,
-            "date": item.at.date(),
+            "date": item.at.astimezone(zone).date(),
             "at": item.at.isoformat(timespec="seconds"),
             "count": 1,
             "amount": _decimal(item.amount_minor, batch.currency),
