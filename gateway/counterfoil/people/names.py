@@ -4,31 +4,13 @@ When two names are one: however they are written, histories could not tell who b
 
 import re
 from collections.abc import Iterable
-from types import MappingProxyType
 
 from counterfoil.letters import with_umlauts_only
+from counterfoil.people.spellings import is_spelling
 
 TAKEN = "Somebody of this business bears this name: write yours so that histories tell you apart."
 
-# What finds in a password a letter of a name, or two that may be one: as such, or in another way.
-_WRITTEN = MappingProxyType(
-    {
-        "ä": "[aäå]e?",
-        "å": "[aäå]a?",
-        "ö": "[oöø]e?",
-        "ø": "[oöø]e?",
-        "ü": "[uü]e?",
-        "ae": "(?:[aäå]e|ä)",
-        "aa": "(?:[aäå]{2}|å)",
-        "oe": "(?:[oöø]e|[öø])",
-        "ue": "(?:[uü]e|ü)",
-        "a": "[aäå]",
-        "o": "[oöø]",
-        "u": "[uü]",
-    }
-)
-_PERHAPS_AN_UMLAUT = re.compile("[aou]e|aa|[aouäöüåø]")
-# Whatever an umlaut may be written as, with what may be a part of it: never finer than `_WRITTEN`.
+# Whatever an umlaut may be written as, with what may be a part of it: never finer than `spellings`.
 _ROUGHLY = (
     (re.compile("[aäå][aäåe]*"), "a"),
     (re.compile("[oöø]e*"), "o"),
@@ -63,19 +45,7 @@ def are_same(one: str, other: str) -> bool:
     left, right = (squashed(with_umlauts_only(each)) for each in (one, other))
     if not left or not right:
         return one.split() == other.split()
-    return any(
-        however_written(name).fullmatch(text) is not None
-        for name, text in ((left, right), (right, left))
-    )
-
-
-def however_written(name: str) -> re.Pattern[str]:
-    """
-    Return what finds *name*, of letters and digits only: its umlauts as such, as their plain letter
-    or as two; and an umlaut where it has two. Two are found as one by no other: Sauer is in no
-    dinosaur.
-    """
-    return re.compile(_PERHAPS_AN_UMLAUT.sub(lambda found: _WRITTEN[found[0]], name))
+    return is_spelling(left, right) or is_spelling(right, left)
 
 
 def squashed(text: str) -> str:

@@ -9,8 +9,9 @@ import re
 from collections.abc import Iterable
 
 from counterfoil.letters import with_umlauts_only
-from counterfoil.people.names import however_written, squashed
+from counterfoil.people.names import squashed
 from counterfoil.people.passwords import PASSWORD_CHARACTERS_MAX, PASSWORD_CHARACTERS_MIN
+from counterfoil.people.spellings import has_spelling, is_spelling
 
 REMAINING_MIN = 6
 OWN_CHARACTERS_MIN = 4
@@ -84,12 +85,12 @@ def _holds(password: str, name: str) -> bool:
     alone = {*_OWN_WORD.findall(folded), *_LETTERS.findall(folded)}
     words = [each for each in _OWN_WORD.findall(name.casefold()) if each not in _JOINING]
     are_there = all(
-        however_written(each).search(letters)
+        has_spelling(letters, each)
         if len(each) >= OWN_WORD_CHARACTERS_MIN
-        else any(however_written(each).fullmatch(word) for word in alone)
+        else any(is_spelling(word, each) for word in alone)
         for each in words
     )
-    is_whole = however_written(whole).search(letters) is not None
+    is_whole = has_spelling(letters, whole)
     return is_whole or (sum(map(len, words)) >= OWN_CHARACTERS_MIN and are_there)
 
 

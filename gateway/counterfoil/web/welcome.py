@@ -143,7 +143,7 @@ def _fault_of_line(name: str) -> dict[str, str]:
 
 def _faults(name: str, password: str, own: Iterable[str]) -> dict[str, str]:
     faults = _fault_of_line(name)
-    if fault := fault_of(password, own):
+    if fault := fault_of(password, [each for each in own if each != name or not faults]):
         faults["password"] = fault
     return faults
 
