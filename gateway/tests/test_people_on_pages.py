@@ -412,18 +412,77 @@ async def test_whom_we_know_takes_another_name_where_theirs_is_borne(site: Site)
     assert "bears this name" in words(refused)
     assert 'id="name"' in refused.text
     assert "bears this name" not in words(wrong)
-    rows = await site.stage.sql(
-        "SELECT before, after FROM people_events WHERE about = $1 AND what = 'name_changed'", email
-    )
-    assert [tuple(each) for each in rows] == [("Ada Byron", "Ada King")]
+    assert await renamed(site, email) == [("Ada Byron", "Ada King")] * 2
     browser = other.browser()
     await browser.send("/sign-in", {"email": email, "password": PASSWORD})
     await browser.get("/me")
     await browser.send("/me/name", {"name": "Ada Lovelace"})
+    assert (await renamed(site, email)).count(("Ada King", "Ada Lovelace")) == 2
+
+
+async def renamed(site: Site, email: str) -> list[tuple[str, str]]:
+    """Return each change of this person's name, once for each business that wrote it down."""
     rows = await site.stage.sql(
-        "SELECT FROM people_events WHERE about = $1 AND after = 'Ada Lovelace'", email
+        "SELECT before, after FROM people_events WHERE about = $1 AND what = 'name_changed' "
+        "ORDER BY at, merchant_id",
+        email,
     )
-    assert len(rows) == 2
+    return [tuple(each) for each in rows]
+
+
+async def test_nobody_takes_a_name_at_another_business_by_a_link(site: Site) -> None:
+    """What is typed stays there when the password was wrong."""
+    other = await Site.of(await Stage.set_up(site.stage.database))
+    await site.signed_in()  # Ada Byron.
+    await other.signed_in()  # Another of this name, elsewhere,
+    await other.signed_in(Role.MANAGER)  # where there is a Manager Byron, too.
+    link = await site.link(other.address_of(), Role.CLERK)
+    form = {"token": link.partition("=")[2], "password": PASSWORD, "name": "Manager Byron"}
+
+    wrong = await site.browser().send("/welcome", {**form, "password": "not theirs at all"})
+    refused = await site.browser().send("/welcome", form)
+
+    assert 'name="name"' in wrong.text
+    assert 'value="Manager Byron"' in wrong.text
+    assert (refused.status_code, "bears this name" in words(refused)) == (422, True)
+    assert await renamed(site, other.address_of()) == []
+
+
+async def test_who_left_takes_no_name_of_whom_they_left(site: Site) -> None:
+    """The histories there name them still, and the list there has each change."""
+    other = await Site.of(await Stage.set_up(site.stage.database))
+    await site.signed_in()  # Ada Byron.
+    browser = await other.signed_in(Role.CLERK)
+    email = other.address_of(Role.CLERK)
+    await site.stage.sql(
+        "INSERT INTO members (merchant_id, user_id, role, added_at, ended_at) "
+        "SELECT $1, user_id, 'clerk', created_at, created_at FROM users WHERE email = $2",
+        site.stage.merchant.merchant_id,
+        email,
+    )
+    await browser.get("/me")
+
+    refused = await browser.send("/me/name", {"name": "Ada BYRON"})
+    taken = await browser.send("/me/name", {"name": "Clara Byron"})
+
+    assert (refused.status_code, taken.status_code) == (422, 303)
+    assert len(await renamed(site, email)) == 2
+
+
+async def test_a_name_of_earlier_rules_is_no_dead_end(site: Site) -> None:
+    """Whoever bears one takes another with the next invitation."""
+    other = await Site.of(await Stage.set_up(site.stage.database))
+    await other.signed_in()
+    email = other.address_of()
+    await site.stage.sql("UPDATE users SET name = $2 WHERE email = $1", email, "Ada\u202eByron")
+    link = await site.link(email, Role.CLERK)
+    form = {"token": link.partition("=")[2], "password": PASSWORD}
+
+    refused = await site.browser().send("/welcome", form)
+    taken = await site.browser().send("/welcome", {**form, "name": "Ada King"})
+
+    assert (refused.status_code, taken.status_code) == (422, 303)
+    assert 'name="name"' in refused.text
 
 
 async def test_the_audit_tells_people_of_one_name_apart(site: Site) -> None:

@@ -98,11 +98,11 @@ class PeopleStore:
         name: str,
         password_hash: str | None,
         now: datetime,
-        is_renamed: bool = False,
+        renamed_at: Sequence[UUID] = (),
     ) -> Place | None:
         """
         Use up the link with this token, once; None when it stands no more. Whom we know keeps their
-        name, unless they are renamed.
+        name, unless they are renamed: all these merchants have that in their lists then.
         """
         row = await self._database.row(
             "accept_invitation",
@@ -112,7 +112,8 @@ class PeopleStore:
             name,
             password_hash,
             self._ids.new(),
-            self._ids.new() if is_renamed else None,
+            [self._ids.new() for _ in renamed_at],
+            list(renamed_at),
         )
         return Place(row["user_id"], row["merchant_id"], Role(row["role"])) if row else None
 
@@ -129,6 +130,13 @@ class PeopleStore:
         """
         rows = await self._database.rows("names_of_others", list(merchant_ids), email)
         return [row["name"] for row in rows]
+
+    async def merchants_that_knew(self, email: str) -> list[UUID]:
+        """
+        Return whose histories name the person with this address: for whom they work, or did.
+        """
+        rows = await self._database.rows("merchants_that_knew", email)
+        return [row["merchant_id"] for row in rows]
 
     async def merchants_of(self, user_id: UUID) -> list[asyncpg.Record]:
         """

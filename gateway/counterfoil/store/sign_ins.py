@@ -142,7 +142,7 @@ class SignInStore:
         self, who: Who, name: str, merchant_ids: Sequence[UUID], now: datetime
     ) -> None:
         """
-        Give a person another name; each of the merchants for whom they work has it in its list.
+        Give a person another name; each of the merchants has it in its list.
         """
         events = [self._ids.new() for _ in merchant_ids]
         await self._database.rows("change_name", who.user_id, name, events, list(merchant_ids), now)

@@ -51,7 +51,7 @@ async def change_name(visit: Visit) -> Response:
     if holds_card(name):
         return await _me(visit, name=name, faults={"name": LEAVE_IT_OUT})
     people, who = visit.desk.people, visit.who
-    merchants = [each["merchant_id"] for each in await people.merchants_of(who.user_id)]
+    merchants = await people.merchants_that_knew(who.email)
     if fault := fault_of_name(name, await people.names_of_others(merchants, who.email)):
         return await _me(visit, name=name, faults={"name": fault})
     await sign_ins(visit).change_name(who, name, merchants, visit.desk.clock.now())

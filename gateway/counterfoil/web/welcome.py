@@ -50,10 +50,12 @@ async def welcome(visit: Visit) -> Response:
         return _welcome(visit, None, token)
     name, password = form.get("name", "").strip(), form.get("password", "")
     own = (invitation.email, name, invitation.merchant_name)
-    others = await desk.people.names_of_others([invitation.merchant_id], invitation.email)
+    merchants = {invitation.merchant_id, *await desk.people.merchants_that_knew(invitation.email)}
+    others = await desk.people.names_of_others(sorted(merchants), invitation.email)
     if invitation.has_password:
         known = invitation.user_name or ""
-        name = name if name and fault_of_name(known, others) else known
+        must_change = fault_of_name(known, others) or _fault_of_line(known)
+        name = name if name and must_change else known
         faults = await _unproved(visit, invitation.email, password) or _fault_of_line(name)
     else:
         faults = _faults(name, password, own)
@@ -61,13 +63,14 @@ async def welcome(visit: Visit) -> Response:
         faults = {"name": fault}
     if faults:
         return _welcome(visit, invitation, token, name=name, faults=faults)
+    is_renamed = invitation.has_password and name != invitation.user_name
     kept = None if invitation.has_password else await desk.passwords.hash(password)
     place = await desk.people.accept(
         token,
         name=name,
         password_hash=kept,
         now=now,
-        is_renamed=invitation.has_password and name != invitation.user_name,
+        renamed_at=sorted(merchants) if is_renamed else (),
     )
     if place is None:
         return _welcome(visit, None, token)

@@ -201,7 +201,7 @@ FROM before
 RETURNING event_id;
 
 -- name: change_name
--- Another name of a person, with what it was, at every merchant for whom they work.
+-- Another name of a person, with what it was, at every merchant whose histories name them.
 WITH before AS MATERIALIZED (
     SELECT user_id, email, name FROM users WHERE user_id = $1 AND ended_at IS NULL FOR UPDATE
 ), changed AS (

@@ -22,7 +22,7 @@ WHERE i.token_hash = $1;
 -- Use up a link: the person, their place at the merchant, and who did so, in one; nothing if it was
 -- used, ended, or is too old. A password is only given to somebody who has none. Other links of the
 -- same address to this merchant end with it, and an owner stays one, whatever a link says. Whom we
--- know keeps their name, unless they choose another here ($7).
+-- know keeps their name, unless they choose another here ($7, $8: events, and at which merchants).
 WITH links AS MATERIALIZED (
     SELECT o.invitation_id FROM invitations AS i JOIN invitations AS o USING (merchant_id, email)
     WHERE i.token_hash = $1 AND o.used_at IS NULL AND o.ended_at IS NULL
@@ -42,7 +42,7 @@ WITH links AS MATERIALIZED (
     INSERT INTO users (user_id, email, name, password_hash, password_changed_at, created_at)
     SELECT $3, email, $4, $5, $2, $2 FROM used
     ON CONFLICT (email) DO UPDATE SET
-        name = CASE WHEN users.password_hash IS NULL OR $7::uuid IS NOT NULL THEN excluded.name
+        name = CASE WHEN users.password_hash IS NULL OR cardinality($7::uuid[]) > 0 THEN excluded.name
             ELSE users.name END,
         password_hash = COALESCE(users.password_hash, excluded.password_hash),
         password_changed_at = COALESCE(users.password_changed_at, excluded.password_changed_at)
@@ -61,9 +61,10 @@ WITH links AS MATERIALIZED (
     FROM place, person
 ), renamed AS (
     INSERT INTO people_events (event_id, merchant_id, at, actor, what, about, before, after)
-    SELECT $7, place.merchant_id, $2, 'user:' || replace(place.user_id::text, '-', ''),
+    SELECT n.event_id, n.merchant_id, $2, 'user:' || replace(person.user_id::text, '-', ''),
         'name_changed', person.email, known.name, $4
-    FROM place, person, known WHERE $7::uuid IS NOT NULL AND known.name <> $4
+    FROM person, known, unnest($7::uuid[], $8::uuid[]) AS n (event_id, merchant_id)
+    WHERE known.name <> $4
 )
 SELECT user_id, merchant_id, role FROM place;
 
@@ -80,6 +81,11 @@ FROM users AS u WHERE email = $1 AND ended_at IS NULL;
 -- For whom a person works, and as what.
 SELECT m.merchant_id, m.name, b.role FROM members AS b JOIN merchants AS m USING (merchant_id)
 WHERE b.user_id = $1 AND b.ended_at IS NULL ORDER BY m.name, m.merchant_id LIMIT 1000;
+
+-- name: merchants_that_knew
+-- Whose histories name the person with an address: for whom they work, or did.
+SELECT b.merchant_id FROM members AS b JOIN users AS u USING (user_id)
+WHERE u.email = $1 ORDER BY b.merchant_id LIMIT 1000;
 
 -- name: merchant_to_open
 -- For whom a person goes on when they sign in: for whom they worked last, or the first by name.
