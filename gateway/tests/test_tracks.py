@@ -130,6 +130,7 @@ def test_number_and_expiry_are_read_and_nothing_else(
 
     assert script.ask("read", typed) == {"number": number, "month": month, "year": year}
     assert script.ask("beginIn", typed) == 0
+    assert script.ask("endIn", typed) == typed.index("?") + 1
     assert all(script.ask("mayBegin", typed[:end]) for end in range(1, 10))
 
 

@@ -70,6 +70,65 @@ async def test_a_track_that_comes_past_the_keys_stays_in_no_field(
     await nothing_of_it(page)
 
 
+@pytest.mark.parametrize("path", ["/refund", "/cards"])
+async def test_a_track_that_is_dropped_stays_in_no_field(
+    signed_in: Page, demo: Demo, path: str
+) -> None:
+    """What is dropped is selected: the caret stands in front of it."""
+    page = signed_in
+    await page.goto(f"{demo.web}/terminal{path}")
+    field = page.locator("#q")
+    await field.fill("less 5%")
+    await field.evaluate(
+        """(field, text) => {
+            const line = document.createElement("p");
+            line.id = "dragged";
+            line.textContent = text;
+            field.parentElement.prepend(line);
+            getSelection().selectAllChildren(line);
+        }""",
+        TRACK_2,
+    )
+    await page.drag_and_drop("#dragged", "#q")
+
+    await expect(page.locator(".notice.swiped")).to_contain_text("wipe it again")
+    await expect(field).to_have_value("less 5%")
+    await nothing_of_it(page)
+
+
+@pytest.mark.parametrize("caret", [0, 7, 12, 27, 34])
+@pytest.mark.parametrize("track", [TRACK_1, TRACK_2])
+async def test_a_track_that_a_script_fills_in_stays_in_no_field(
+    signed_in: Page, demo: Demo, track: str, caret: int
+) -> None:
+    """Wherever the caret stands: in front of the text, of the track, or within it."""
+    page = await at_the_terminal(signed_in, demo)
+    await page.eval_on_selector(
+        "#note",
+        """(field, [text, caret]) => {
+            field.value = text;
+            field.setSelectionRange(caret, caret);
+            field.dispatchEvent(new InputEvent("input", { bubbles: true }));
+        }""",
+        [f"less 5%{track}{TRACK_2}", caret],
+    )
+
+    await expect(page.locator("#number-said")).to_contain_text("wipe it again")
+    await expect(page.locator("#note")).to_have_value("less 5%")
+    await nothing_of_it(page)
+
+
+async def test_what_stands_around_a_track_that_is_pasted_stays(signed_in: Page, demo: Demo) -> None:
+    page = await at_the_terminal(signed_in, demo)
+    await page.fill("#note", "less 5%, why?")
+    await page.eval_on_selector("#note", "field => field.setSelectionRange(7, 7)")
+    await (await keyboard_of(page)).send("Input.insertText", {"text": TRACK_1})
+
+    await expect(page.locator("#number-said")).to_contain_text("wipe it again")
+    await expect(page.locator("#note")).to_have_value("less 5%, why?")
+    await nothing_of_it(page)
+
+
 def composing(text: str) -> dict[str, str | int]:
     """Return what an input method has made of the keys so far."""
     return {"text": text, "selectionStart": len(text), "selectionEnd": len(text)}

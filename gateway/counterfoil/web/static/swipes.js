@@ -188,13 +188,20 @@ const Swipes = (() => {
       } else if (!event.defaultPrevented) together = 0; // A hand went on.
     };
 
-    // A track that came past the keys: pasted, by an input method, typed as codes, or before this
-    // script was here. What follows it at a reader's pace stays out, too.
+    // What stands in front of a track stays; what stands behind it only if the caret is between
+    // them: one that is elsewhere does not tell where the track ends.
+    const without = (text, caret) => {
+      const from = Tracks.beginIn(text);
+      if (from < 0) return text;
+      const end = caret >= Tracks.endIn(text) ? caret : text.length;
+      return without(text.slice(0, from) + text.slice(end), 0);
+    };
+
+    // A track that came past the keys: pasted, dropped, by an input method, typed as codes, or before
+    // this script was here. What follows it at a reader's pace stays out, too.
     const sweep = (field) => {
-      const from = Tracks.beginIn(field.value);
-      if (from < 0) return;
-      const to = field.selectionStart ?? field.value.length;
-      field.value = field.value.slice(0, from) + field.value.slice(Math.max(from, to));
+      if (Tracks.beginIn(field.value) < 0) return;
+      field.value = without(field.value, field.selectionEnd); // A drop is selected.
       sweptAt = performance.now();
       restUntil = sweptAt + REST_MS;
       if (!isOff()) take("");

@@ -18,7 +18,8 @@ const Tracks = (() => {
   const ERRORS = /^[%;]E\?(?:[%;+]E\?)*$/;
   const BEGUN = /^%B[\d ]{3,}/;
   const ENDED = /\?.?$/; // Perhaps with a check character.
-  const ANYWHERE = /%B[\d ]{12,24}\^|;\d{12,19}=/i;
+  const ANYWHERE =
+    /%B[\d ]{12,24}\^(?:[^^?]{1,26}\^\d{4}[^?]*\?)?|;\d{12,19}=(?:\d{4}[\d:<=>]*\?)?/i;
   // A first track whose signs a keyboard's layout has changed: "^" is a dead key on many.
   const SPOILED = /^%B([^?;]*)\?[^;]?(?=;)/;
   const WIDE = /[\uff01-\uff5e]/g; // The same signs as wide as an ideograph.
@@ -76,5 +77,9 @@ const Tracks = (() => {
     isBegun: (text) => BEGUN.test(text.toUpperCase()),
     isEnded: (text) => ENDED.test(text),
     beginIn: (text) => narrow(text).search(ANYWHERE),
+    endIn: (text) => {
+      const found = ANYWHERE.exec(narrow(text));
+      return found ? found.index + found[0].length : -1;
+    },
   };
 })();
