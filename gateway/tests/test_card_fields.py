@@ -12,7 +12,13 @@ import pytest
 from counterfoil.cards import holds_card_number, luhn_holds
 from counterfoil.web import rendering
 from counterfoil.web.astray import holds_card
-from counterfoil.web.payment_form import fault_of_code, fault_of_number, number_in, read_expiry
+from counterfoil.web.payment_form import (
+    code_in,
+    fault_of_code,
+    fault_of_number,
+    number_in,
+    read_expiry,
+)
 from hypothesis import example, given
 from hypothesis import strategies as st
 from test_tracks import PATIENT, Script
@@ -50,6 +56,9 @@ SCHEMES = (
 )
 OWN = ("4242424242424242", "378282246310005", "30569309025904", "675964982643")
 SIGNS = ("", " ", "-", ", ", "/", "\u0301", "\u200b", "x")
+WIDE = "".join(chr(ord(each) + 0xFEE0) for each in "0123456789/.-")
+DASHES = "\u2010\u2011\u2012\u2013\u2014\u2015"
+BLANKS = "\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}\N{IDEOGRAPHIC SPACE}"
 FIRST = st.sampled_from((*SCHEMES, 50, 57, 9)).map(str) | st.just("")
 
 
@@ -185,15 +194,25 @@ def test_a_browser_keeps_ordinary_texts(script: Script, text: str) -> None:
 
 
 @PATIENT
-@given(number=numbers() | st.text("0123456789 -x", max_size=22))
+@given(number=numbers() | st.text("0123456789 -x" + WIDE + DASHES + BLANKS, max_size=22))
+@example(number="4242\u20114242\u20114242\u20114242")
+@example(number="4242\N{EM DASH}4242\N{NARROW NO-BREAK SPACE}4242\N{FULLWIDTH HYPHEN-MINUS}4242")
 @example(number="4111111111111111")
 @example(number="411111111111116")  # Fifteen digits of a Visa, and the check digit fits.
 @example(number="")
 def test_a_number_is_right_or_wrong_as_the_server_says(script: Script, number: str) -> None:
     """Its digits, their count by scheme, and the check digit."""
-    plain = number.replace(" ", "").replace("-", "")
+    assert script.ask("faultOfNumber", number) == fault_of_number(number_in(number))
 
-    assert script.ask("faultOfNumber", number) == fault_of_number(plain)
+
+@pytest.mark.parametrize("between", [*DASHES, *BLANKS, "-", " ", "\N{FULLWIDTH HYPHEN-MINUS}"])
+def test_a_number_may_have_any_dash_or_blank_between_its_groups(
+    script: Script, between: str
+) -> None:
+    """Also one that keeps a line together."""
+    text = between.join(OWN[0][at : at + 4] for at in range(0, 16, 4))
+
+    assert script.ask("faultOfNumber", text) == fault_of_number(number_in(text)) == ""
 
 
 def test_digits_of_any_width_are_digits_and_others_are_refused(script: Script) -> None:
@@ -211,8 +230,12 @@ def test_digits_of_any_width_are_digits_and_others_are_refused(script: Script) -
 @PATIENT
 @given(
     text=st.from_regex(r"\A[0-9]{1,2} ?[/.-]? ?[0-9]{2,4}\Z")
-    | st.text("0123456789/. -", max_size=8)
+    | st.text("0123456789/. -" + WIDE + DASHES + BLANKS, max_size=8)
 )
+@example(text="１２/３０")
+@example(text="１２／３０")
+@example(text="12\u201130")
+@example(text="١٢/٣٠")
 @example(text="10/26")
 @example(text="11/26")
 @example(text="1/2030")
@@ -238,9 +261,34 @@ def test_a_card_is_good_until_its_last_day_has_passed_everywhere(script: Script,
 
 
 @PATIENT
-@given(code=st.text("0123456789x ", max_size=5), number=st.sampled_from(["4111", "3782", "34", ""]))
+@given(
+    code=st.text("0123456789x " + WIDE, max_size=5),
+    number=st.sampled_from(["4111", "3782", "３７８２", "37\u201182", "34", ""]),
+)
+@example(code="９２７", number="4111")
+@example(code="９２７１", number="３７８２")
+@example(code="٩٢٧", number="4111")
 def test_a_security_code_is_right_or_wrong_as_the_server_says(
     script: Script, code: str, number: str
 ) -> None:
     """Three digits, of an American Express four."""
-    assert script.ask("faultOfCode", code, number) == fault_of_code(code.strip(), number)
+    said = fault_of_code(code_in(code), number_in(number))
+
+    assert script.ask("faultOfCode", code, number) == said
+
+
+def test_a_date_and_a_code_in_wide_digits_are_read(script: Script) -> None:
+    """As plain digits; those of another script are refused."""
+    assert read_expiry("１２/３０", TODAY) == (12, 2030)
+    assert script.ask("faultOfExpiry", "１２/３０", TODAY.date().isoformat()) == ""
+    assert code_in(" ９２７ ") == "927"
+    assert fault_of_code(code_in("٩٢٧"), OWN[0])
+    assert isinstance(read_expiry("١٢/٣٠", TODAY), str)
+
+
+def test_what_is_too_long_for_a_card_is_not_made_longer() -> None:
+    """One sign may stand for eighteen."""
+    text = "\N{ARABIC LIGATURE SALLALLAHOU ALAYHE WASALLAM}" * 65
+
+    assert code_in(text) == number_in(text) == text
+    assert read_expiry(text, TODAY) == "Enter the date as on the card, like 12/30."

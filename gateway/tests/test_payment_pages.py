@@ -254,10 +254,13 @@ def test_an_address_with_many_digits_that_are_no_card_is_taken() -> None:
 
 def test_dates_and_codes_are_read_as_people_write_them() -> None:
     """American Express has four digits on the front; a card is never taken for an address."""
-    for date in ("12/30", "12 / 30", "12-2030", "1230", "12.30"):
+    for date in ("12/30", "12 / 30", "12-2030", "1230", "12.30", "12–30", "１２/３０"):
         checked = check({**CARD, "card_expiry": date}, START)
         assert not isinstance(checked, dict), date
         assert (checked.card.expiry_month, checked.card.expiry_year) == (12, 2030)
+    wide = check({**CARD, "card_code": "９２７"}, START)
+    assert not isinstance(wide, dict)
+    assert wide.card.cvv == "927"
     amex = {**CARD, "card_number": "3782 822463 10005"}
     assert check(amex, START) == {"card_code": "Enter the 4 digits on the front of the card."}
     assert not isinstance(check({**amex, "card_code": "9271"}, START), dict)

@@ -127,6 +127,17 @@ async def test_a_swiped_card_goes_as_keyed_entry(clerk: WindowlessBrowser, stage
     assert not {35, 45} & set(asked.fields)
 
 
+async def test_a_card_that_is_typed_in_wide_digits_is_charged(
+    clerk: WindowlessBrowser, stage: Stage
+) -> None:
+    """Plain digits go to the issuer."""
+    page = await charged(clerk, number="４２４２" * 4, expiry="１２/３０", cvv="９１８")
+
+    (asked,) = stage.link.asked
+    assert "The security code fits." in words(page)
+    assert asked.fields[14] == "3012"
+
+
 @pytest.mark.parametrize("name", ["amount", "note", "number", "cvv", "email", "order", "tip"])
 async def test_a_track_that_is_sent_is_neither_kept_nor_shown(
     clerk: WindowlessBrowser, stage: Stage, name: str

@@ -29,10 +29,12 @@ EMAIL_CHARACTERS_MAX = 254
 NAME_CHARACTERS_MAX = 64
 POSTAL_CODE_CHARACTERS_MAX = 10
 
-_EXPIRY = re.compile(r"(\d{1,2})\s*[/.-]?\s*(?:20)?(\d{2})", re.ASCII)
+CARD_CHARACTERS_MAX = 64  # Of a field of the card: one character may be eighteen plain ones.
+
+_EXPIRY = re.compile(r"([0-9]{1,2})\s*[/.\-\u2010-\u2015]?\s*(?:20)?([0-9]{2})")
 _POSTAL_CODE = re.compile(r"[A-Z0-9][A-Z0-9 -]{0,9}", re.ASCII)
 _EMAIL = re.compile(EMAIL)
-_SEPARATORS = re.compile(r"[\s-]")
+_SEPARATORS = re.compile(r"[\s\-\u2010-\u2015]")
 
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,7 +78,7 @@ def check(form: Mapping[str, str], now: datetime) -> Checked | dict[str, str]:
     email, fault_in_email = email_or_fault(form, number)
     postal_code = _line(form, "postal_code").upper()
     expiry = read_expiry(form.get("card_expiry", ""), now)
-    code = form.get("card_code", "").strip()
+    code = code_in(form.get("card_code", ""))
     faults = {
         "card_number": fault_of_number(number),
         "card_expiry": expiry if isinstance(expiry, str) else "",
@@ -140,9 +142,10 @@ def read_expiry(text: str, now: datetime) -> tuple[int, int] | str:
     """
     Return month and year of an expiry date, or what is wrong with it.
     """
-    if not text.strip():
+    text = _plain(text).strip()
+    if not text:
         return "Enter the month and year printed on the card."
-    found = _EXPIRY.fullmatch(text.strip())
+    found = _EXPIRY.fullmatch(text)
     if not found:
         return "Enter the date as on the card, like 12/30."
     month, year = int(found[1]), 2000 + int(found[2])
@@ -159,7 +162,18 @@ def number_in(text: str) -> str:
     """
     Return a card number as it was typed, without its separators; wide digits are digits.
     """
-    return _SEPARATORS.sub("", unicodedata.normalize("NFKC", text))
+    return _SEPARATORS.sub("", _plain(text))
+
+
+def code_in(text: str) -> str:
+    """
+    Return a security code as it was typed; wide digits are digits.
+    """
+    return _plain(text).strip()
+
+
+def _plain(text: str) -> str:
+    return unicodedata.normalize("NFKC", text) if len(text) <= CARD_CHARACTERS_MAX else text
 
 
 def fault_of_number(number: str) -> str:

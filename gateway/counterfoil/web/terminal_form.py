@@ -18,7 +18,13 @@ from counterfoil.cards import PAN_DIGITS_MIN, Card, expired, says_number
 from counterfoil.terminal.sale import Entry, SaleKind, Wanted
 from counterfoil.web import terminal_texts
 from counterfoil.web.astray import TRACK, holds_card
-from counterfoil.web.payment_form import fault_of_code, fault_of_number, number_in, read_expiry
+from counterfoil.web.payment_form import (
+    code_in,
+    fault_of_code,
+    fault_of_number,
+    number_in,
+    read_expiry,
+)
 from counterfoil.web.terminal_texts import TEXTS
 
 SHOWN_CHARACTERS_MAX = 300
@@ -157,7 +163,7 @@ def _card(texts: dict[str, str], now: datetime, faults: dict[str, str]) -> Card 
     expiry = read_expiry(texts["expiry"], now)
     if isinstance(expiry, str):
         faults.setdefault("expiry", expiry)
-    code = texts.get("cvv") or None
+    code = code_in(texts.get("cvv", "")) or None
     if code and (fault := fault_of_code(code, number)):
         faults.setdefault("cvv", fault)
     if isinstance(expiry, str) or any(name in faults for name in _CARD_FIELDS):
@@ -168,7 +174,7 @@ def _card(texts: dict[str, str], now: datetime, faults: dict[str, str]) -> Card 
 def _with_code(saved: Card, texts: dict[str, str], now: datetime, faults: dict[str, str]) -> Card:
     if expired(saved.expiry_month, saved.expiry_year, now):
         faults["card"] = "The saved card has expired: ask for another one."
-    code = texts.get("cvv") or None
+    code = code_in(texts.get("cvv", "")) or None
     if code and (fault := fault_of_code(code, saved.number)):
         faults.setdefault("cvv", fault)
     return Card(saved.number, saved.expiry_month, saved.expiry_year, code)

@@ -31,6 +31,7 @@ const CardFields = (() => {
 
   // Wide digits, as some keyboards write them, are digits.
   const plainOf = (text) => text.normalize("NFKC");
+  const numberIn = (text) => plainOf(text).replace(/[\s\-\u2010-\u2015]/g, "");
   const digitsOf = (text) => plainOf(text).replace(/\D/g, "");
 
   // Whether a number may be grouped: digits of another script would be lost, and are refused.
@@ -121,7 +122,7 @@ const CardFields = (() => {
     1;
 
   const faultOfNumber = (text) => {
-    const number = plainOf(text).replace(/[\s-]/g, "");
+    const number = numberIn(text);
     if (!number) return "Enter the number on the front of the card.";
     const lengths = ofBrand(number)[2];
     const isLong = number.length >= SHORT_MIN && number.length <= LONG_MAX;
@@ -132,9 +133,10 @@ const CardFields = (() => {
       : "Check the card number: a digit is wrong, or two are swapped.";
   };
 
-  const faultOfExpiry = (text, today) => {
-    if (!text.trim()) return "Enter the month and year printed on the card.";
-    const found = /^(\d{1,2})\s*[/.-]?\s*(?:20)?(\d{2})$/.exec(text.trim());
+  const faultOfExpiry = (typed, today) => {
+    const text = plainOf(typed).trim();
+    if (!text) return "Enter the month and year printed on the card.";
+    const found = /^(\d{1,2})\s*[/.\-\u2010-\u2015]?\s*(?:20)?(\d{2})$/.exec(text);
     if (!found) return "Enter the date as on the card, like 12/30.";
     const [month, year] = [Number(found[1]), 2000 + Number(found[2])];
     if (month < 1 || month > 12) return "Enter a month from 01 to 12, then the year, like 12/30.";
@@ -143,8 +145,8 @@ const CardFields = (() => {
   };
 
   const faultOfCode = (text, number) => {
-    const isAmex = brandOf(number.replace(/[\s-]/g, "")) === "American Express";
-    if ((isAmex ? /^\d{4}$/ : /^\d{3}$/).test(text.trim())) return "";
+    const isAmex = brandOf(numberIn(number)) === "American Express";
+    if ((isAmex ? /^\d{4}$/ : /^\d{3}$/).test(plainOf(text).trim())) return "";
     return isAmex
       ? "Enter the 4 digits on the front of the card."
       : "Enter the 3 digits on the back of the card.";
@@ -192,6 +194,7 @@ const CardFields = (() => {
     mayHoldCard,
     holdsCard,
     brandOf,
+    plainOf,
     digitsOf,
     grouped,
     isGrouped,

@@ -2,7 +2,7 @@
 // tells a mistake before the form is sent, because a card does not come back. The page works without
 // it. It sends nothing anywhere, and clears the card when the page is left.
 
-const { brandOf, digitsOf, grouped, isGrouped, rewrite, setFault } = CardFields;
+const { brandOf, digitsOf, grouped, isGrouped, plainOf, rewrite, setFault } = CardFields;
 const form = document.querySelector(".pay-form");
 const number = form.elements.card_number;
 const expiry = form.elements.card_expiry;
@@ -66,9 +66,10 @@ number.addEventListener("input", () => {
 });
 
 expiry.addEventListener("input", (event) => {
-  if (event.inputType && event.inputType.startsWith("delete")) return;
+  if (event.isComposing || (event.inputType && event.inputType.startsWith("delete"))) return;
   const digits = digitsOf(expiry.value);
-  if (/^\d{3,4}$/.test(expiry.value)) rewrite(expiry, `${digits.slice(0, 2)}/${digits.slice(2)}`);
+  if (/^\d{3,4}$/.test(plainOf(expiry.value)))
+    rewrite(expiry, `${digits.slice(0, 2)}/${digits.slice(2)}`);
 });
 
 // What is right by now is said to be wrong no more; nothing is called wrong while it is typed.
