@@ -4,6 +4,7 @@ late. And readers that do it a little differently from others.
 """
 
 import asyncio
+import re
 
 import pytest
 from playwright.async_api import CDPSession, Page, Route, expect
@@ -24,6 +25,7 @@ from test_the_terminal import NUMBER, at_the_terminal, typed
 OF_INPUT_METHOD = 229
 TRACK_1 = tracks("YVES Y").partition(";")[0]
 LATE_SECONDS = 0.8
+BY_HAND_MS = 160
 
 
 async def keyboard_of(page: Page) -> CDPSession:
@@ -94,6 +96,22 @@ async def test_a_track_that_is_dropped_stays_in_no_field(
     await expect(page.locator(".notice.swiped")).to_contain_text("wipe it again")
     await expect(field).to_have_value("less 5%")
     await nothing_of_it(page)
+
+
+async def test_who_types_on_behind_a_track_that_was_pasted_is_read(
+    signed_in: Page, demo: Demo
+) -> None:
+    """An input method's signs, at a hand's pace: soon they stay, though none is waited for."""
+    page = signed_in
+    await page.goto(f"{demo.web}/terminal/refund")
+    await page.focus("#q")
+    keyboard = await keyboard_of(page)
+    await keyboard.send("Input.insertText", {"text": TRACK_2})
+    for sign in "12345678":
+        await page.wait_for_timeout(BY_HAND_MS)
+        await keyboard.send("Input.insertText", {"text": sign})
+
+    await expect(page.locator("#q")).to_have_value(re.compile(r"^1?2?345678$"))
 
 
 @pytest.mark.parametrize("caret", [0, 7, 12, 27, 34])

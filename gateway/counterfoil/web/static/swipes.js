@@ -32,7 +32,7 @@ const Swipes = (() => {
     let isRest = false; // It may be the rest of a track.
     let [began, last, patience] = [0, 0, 0];
     let [together, signAt] = [0, -REST_MS]; // How many signs came in one go; when the last came.
-    let [sweptAt, enteredAt] = [-SILENT_MS, -PAUSE_MS];
+    let [sweptAt, sweptUntil, enteredAt] = [-SILENT_MS, 0, -PAUSE_MS];
     const left = Number(sessionStorage.getItem(REST_UNTIL)) - Date.now();
     let restUntil = performance.now() + Math.min(Math.max(left, 0), REST_MS);
     sessionStorage.removeItem(REST_UNTIL);
@@ -203,6 +203,7 @@ const Swipes = (() => {
       if (Tracks.beginIn(field.value) < 0) return;
       field.value = without(field.value, field.selectionEnd); // A drop is selected.
       sweptAt = performance.now();
+      sweptUntil = sweptAt + SILENT_MS;
       restUntil = sweptAt + REST_MS;
       if (!isOff()) take("");
     };
@@ -227,7 +228,9 @@ const Swipes = (() => {
     document.addEventListener(
       "beforeinput",
       (event) => {
-        if (event.timeStamp - sweptAt >= SILENT_MS) return;
+        if (event.timeStamp >= sweptUntil) return;
+        // A reader's signs come faster than a hand's also if each is a code of many keys.
+        if (event.timeStamp - sweptAt < SLOW_MS) sweptUntil = event.timeStamp + SILENT_MS;
         sweptAt = event.timeStamp;
         stop(event);
       },
